@@ -1,0 +1,129 @@
+"""What a plugin may provide: the contract of a pool on one page, the backends that make pools, what observers see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Protocol
+
+from papympi.plan.program import Program
+from papympi.transport.task import Lost, Outcome, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What the engine may expect of a pool.
+
+    Attributes:
+        shares_memory: workers see the runner's objects: payloads need no pickling.
+        streams: a worker can hold a suspended generator.
+        roams: a suspended generator may be advanced by any worker of the pool (threads).
+        survives_crash: a worker that dies is replaced, and reported by `Lost`.
+        can_kill: `kill()` ends workers whatever they are doing.
+        remote: workers may be on other hosts.
+    """
+
+    shares_memory: bool = False
+    streams: bool = True
+    roams: bool = False
+    survives_crash: bool = False
+    can_kill: bool = False
+    remote: bool = False
+
+
+class Pool(Protocol):
+    """A named set of workers that the engine hands batches to.
+
+    All methods are called from the one thread that holds the engine's turn, and none but `open`, `close` and `kill`
+    may block. Workers are numbered from 0; a worker that was lost is replaced under its number.
+
+    Attributes:
+        name: the pool's name in the graph, e.g. "mpi".
+        capabilities: what the engine may expect.
+        workers: a label for each worker, fixed once the pool is open.
+        concurrency: how many batches one worker evaluates at the same time (an executor counts as one worker).
+        places: how many batches one worker may have: those at work and those on their way.
+    """
+
+    name: str
+    capabilities: Capabilities
+    workers: Sequence[str]
+    concurrency: int
+    places: int
+
+    def open(self, program: Program) -> None:
+        """Start the workers and see that the program reaches each of them before its first task.
+
+        Raises:
+            PoolError: they cannot be started; says what is missing and what to do.
+            ShippingError: a function cannot be sent; names it.
+        """
+
+    def submit(self, worker: int, task: Task) -> None:
+        """Send a task to a worker that has a place free. Never blocks."""
+
+    def collect(self) -> list[Outcome | Lost]:
+        """Return what has come home since the last call, and workers that were lost. Never blocks.
+
+        All outcomes that a lost worker had sent come before its `Lost`. Tasks it still had are the engine's to repeat.
+        """
+
+    def fileno(self) -> int | None:
+        """Return a descriptor that is readable when `collect` has something to do; `None`: poll me."""
+
+    def close(self) -> None:
+        """End the workers once they have finished what they are at, and wait until they are gone."""
+
+    def kill(self) -> None:
+        """End the workers at once, and wait until they are gone. Threads are abandoned. May follow `close`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """What makes pools: registered under a name through the hook `papympi_backends`.
+
+    Attributes:
+        make: called as `make(name, **options)` with the pool's name and the options of its table or `--pool`; its
+            keyword parameters are the options there are (`workers` is the one that `--pool NAME=BACKEND:8` sets).
+            Returns a `Pool`, or a `concurrent.futures.Executor`, which becomes a pool through `ExecutorPool`.
+        summary: one line for `papympi plugins` and `papympi doctor`.
+        capabilities: what pools made of it can do; of an executor, what the adapter is told.
+    """
+
+    make: Callable[..., Pool | Executor]
+    summary: str
+    capabilities: Capabilities = Capabilities(streams=False)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCount:
+    """How far one node is: items done, of them failed, of them dropped, and seconds spent by workers."""
+
+    done: int = 0
+    failed: int = 0
+    dropped: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """How far a run is, at one moment.
+
+    Attributes:
+        nodes: by node name, in the order of the plan.
+        pulled: rows taken from the inputs so far.
+        length: how many rows there are, if every input knows its length.
+        delivered: results handed to the consumer.
+        live: items in the graph now; `admission` bounds it.
+        seconds: since the first item was asked for.
+        finished: everything has been delivered.
+    """
+
+    nodes: Mapping[str, NodeCount]
+    pulled: int = 0
+    length: int | None = None
+    delivered: int = 0
+    live: int = 0
+    seconds: float = 0.0
+    finished: bool = False

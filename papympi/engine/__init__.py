@@ -1,0 +1,1 @@
+"""The loop that owns a run: admission, batching, joining, ordering."""

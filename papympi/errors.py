@@ -1,0 +1,92 @@
+"""Every error that papympi raises, in one tree under `PapympiError`."""
+
+from __future__ import annotations
+
+
+class PapympiError(Exception):
+    """Whatever papympi itself has to say; the command line turns it into one line and exit code 2."""
+
+
+class GraphError(PapympiError):
+    """A graph that cannot run: a cycle, a missing input, an impossible join, a name that is taken."""
+
+
+class OptionError(PapympiError, TypeError):
+    """An option that does not exist or has an impossible value."""
+
+
+class InputError(PapympiError):
+    """Inputs that are missing, unknown or of unequal length."""
+
+
+class PoolError(PapympiError):
+    """A pool that is unknown, cannot be opened, or broke beyond repair."""
+
+
+class LaunchError(PoolError):
+    """Ranks that could not be started: no MPI, no launcher, or a launcher that does not fit."""
+
+
+class ShippingError(PapympiError):
+    """Something that no pickler could carry to a worker; says which object."""
+
+
+class PluginError(PapympiError):
+    """A plugin that could not be loaded, or a hook of one that raised."""
+
+
+class StateError(PapympiError):
+    """A run that was asked for something it cannot do any more, or not yet."""
+
+
+class WorkerLost(PapympiError):
+    """A worker that died while it was at an item.
+
+    Attributes:
+        worker: the worker's label, e.g. `processes[3] pid 4711`.
+        reason: what ended it, e.g. `SIGSEGV` or `exit code 3`.
+    """
+
+    def __init__(self, worker: str, reason: str) -> None:
+        super().__init__(worker, reason)
+        self.worker = worker
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"worker {self.worker} was lost: {self.reason}"
+
+
+class RemoteError(PapympiError):
+    """Stands in for an exception that could not travel home from its worker.
+
+    Attributes:
+        kind: the qualified name of the exception's class.
+        text: what `str()` made of it.
+    """
+
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(kind, text)
+        self.kind = kind
+        self.text = text
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.text}"
+
+
+class NodeError(PapympiError):
+    """An item failed and the run was told to stop at the first failure.
+
+    Attributes:
+        node: the node's name.
+        key: the item's key.
+        text: the failure as the worker told it, with the remote traceback.
+    """
+
+    def __init__(self, node: str, key: tuple[int, ...], text: str) -> None:
+        super().__init__(node, key, text)
+        self.node = node
+        self.key = key
+        self.text = text
+
+    def __str__(self) -> str:
+        return self.text

@@ -1,0 +1,1 @@
+"""Command lines that start ranks: argv in, command line out."""

@@ -1,0 +1,1 @@
+"""Nodes and graphs: what the user declares."""

@@ -1,0 +1,70 @@
+"""What travels along edges: keys, results, failures, and the value that drops an item."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from papympi.errors import NodeError
+
+Key = tuple[int, ...]
+
+
+class _Drop:
+    """The type of `DROP`; one instance a process, whatever pickles it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "papympi.DROP"
+
+    def __reduce__(self) -> str:
+        return "DROP"
+
+
+DROP: Final = _Drop()
+"""Return it from a node to drop the item: joins with it vanish, gathers skip it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Failure:
+    """An item that has an error instead of a value; it stands in the item's place.
+
+    Attributes:
+        node: name of the node whose call failed.
+        key: key of that call.
+        error: the exception, or a `RemoteError` where it could not travel.
+        traceback: the formatted traceback from the worker.
+        input: bounded `repr` of what the function was given.
+        worker: where it happened: pool, host, process id, rank.
+        attempts: how often the item was tried.
+    """
+
+    node: str
+    key: Key
+    error: BaseException
+    traceback: str = ""
+    input: str = ""
+    worker: str = ""
+    attempts: int = 1
+
+    def to_error(self) -> NodeError:
+        """Return the `NodeError` that `errors="raise"` raises, chained to the original exception."""
+        where = f" on {self.worker}" if self.worker else ""
+        given = f"\n  input: {self.input}" if self.input else ""
+        kind = type(self.error).__name__
+        text = f"node {self.node!r} failed at item {self.key}{where}: {kind}: {self.error}{given}"
+        if self.traceback:
+            text += f"\n\n{self.traceback.rstrip()}"
+        error = NodeError(self.node, self.key, text)
+        error.__cause__ = self.error
+        return error
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One value of one target: the node's name, the item's key, the value."""
+
+    node: str
+    key: Key
+    value: Any

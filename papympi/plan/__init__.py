@@ -1,0 +1,1 @@
+"""A graph compiled for one run: checked, fused, with strides and pools."""

@@ -1,0 +1,94 @@
+"""What a worker must know before its first batch: the functions of every stage and how they are wired.
+
+A stage works on columns. Columns 0 .. inputs-1 are the stage's inputs; each call appends one more. `Stage.outputs` names
+the columns that go home.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+StageKind = Literal["map", "scatter", "fold"]
+OnError = Literal["fail", "drop"] | Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceSpec:
+    """A resource as a worker makes it: its name, and the function (or generator function) without parameters."""
+
+    name: str
+    function: Callable[[], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One argument of a call: a column or a resource, given by position or by name.
+
+    Attributes:
+        column: the column whose value is passed, or `None` for a resource.
+        keyword: the parameter's name if it is passed by keyword, else `None`.
+        resource: the resource that is passed instead of a column.
+    """
+
+    column: int | None
+    keyword: str | None = None
+    resource: ResourceSpec | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One node of a stage.
+
+    Attributes:
+        node: the node's name.
+        function: the user's function. Of a scatter it is a generator function. Of a fold it takes the accumulator
+            first, before `arguments`.
+        arguments: in the order of the call, positional ones first.
+        vectorized: the function takes lists of up to the batch's items and returns as many results.
+        on_error: what becomes of an item that fails here, and of `Failure`s that arrive here.
+        skip_failed: gathered lists skip `Failure`s instead of becoming the first of them.
+    """
+
+    node: str
+    function: Callable[..., Any]
+    arguments: tuple[Argument, ...]
+    vectorized: bool = False
+    on_error: OnError = "fail"
+    skip_failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Nodes that are evaluated in one task.
+
+    Attributes:
+        kind: "map": calls for each position; "scatter": one call, a generator; "fold": one call, an accumulator.
+        inputs: how many columns come with a task.
+        calls: in an order in which every argument is known.
+        outputs: the columns that go home; of "scatter" and "fold" the one that the call appends.
+        factory: "fold": makes a fresh accumulator.
+    """
+
+    kind: StageKind
+    inputs: int
+    calls: tuple[Call, ...]
+    outputs: tuple[int, ...]
+    factory: Callable[[], Any] | None = None
+
+
+@dataclass(slots=True)
+class Program:
+    """The stages of a plan, by number, with what a worker needs to load them.
+
+    Attributes:
+        stages: by number.
+        by_value: modules whose functions and classes travel by value, because no worker can or may import them
+            (`__main__`, the pipeline file). Everything else travels by reference.
+        path: folders that a worker adds to `sys.path`, so that helpers beside the pipeline file can be imported.
+    """
+
+    stages: dict[int, Stage] = field(default_factory=dict)
+    by_value: tuple[str, ...] = ("__main__",)
+    path: tuple[str, ...] = ()

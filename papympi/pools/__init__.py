@@ -1,0 +1,1 @@
+"""The built-in pools; none knows another, or the engine."""

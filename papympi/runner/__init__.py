@@ -1,0 +1,1 @@
+"""Puts a run together: plugins, options, pools, engine."""

@@ -1,0 +1,1 @@
+"""What crosses the wire: tasks, outcomes, payloads, frames, programs."""

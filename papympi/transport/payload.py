@@ -1,0 +1,63 @@
+"""Opaque values on their way: a payload is opened only by whoever needs what is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pickle import PickleBuffer
+from typing import Any
+
+from papympi.transport import codec
+
+
+class Payload:
+    """The values of some consecutive positions: live objects, or their pickled form, or both.
+
+    A payload is never changed. Pickling one into a message costs nothing but the bytes that it already holds.
+
+    Attributes:
+        count: how many positions it covers.
+    """
+
+    __slots__ = ("_coded", "_values", "count")
+
+    def __init__(self, values: list[Any] | None = None, coded: codec.Coded | None = None, count: int = -1) -> None:
+        self._values = values
+        self._coded = coded
+        self.count = count if values is None else len(values)
+
+    def values(self) -> list[Any]:
+        """Return the values, unpickling them the first time; do not change the list."""
+        if self._values is None:
+            assert self._coded is not None
+            self._values = codec.decode(self._coded)
+        return self._values
+
+    def cut(self, start: int, stop: int) -> tuple[Payload, int]:
+        """Return a payload that holds at least `start`..`stop`, no more than must be, and the new place of `start`."""
+        if self._coded is None and self._values is not None and (start, stop) != (0, self.count):
+            return Payload(self._values[start:stop]), 0
+        return self, start
+
+    def encode(self) -> codec.Coded:
+        """Return the pickled form, making it the first time.
+
+        Raises:
+            ShippingError: neither pickle nor dill can carry a value; names it.
+        """
+        if self._coded is None:
+            assert self._values is not None
+            self._coded = codec.encode(self._values)
+        return self._coded
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        body, buffers = self.encode()
+        return _revive, (self.count, body, [PickleBuffer(buffer) for buffer in buffers])
+
+    def __repr__(self) -> str:
+        state = "coded" if self._values is None else "live"
+        return f"Payload({self.count} {state})"
+
+
+def _revive(count: int, body: bytes, buffers: Sequence[Any]) -> Payload:
+    """Return the payload that `Payload.__reduce__` took apart."""
+    return Payload(coded=(body, tuple(buffers)), count=count)

@@ -1,0 +1,162 @@
+"""The two messages between the engine and a worker: a task goes out, an outcome comes home.
+
+A task covers `count` consecutive positions. Its values lie in columns, one for each input of the stage; a column is a
+list of slices that together cover the positions. A slice is a plain tuple, so that it costs nothing to pickle:
+
+    (payload, start, stop)             values start..stop of the payload, one a position
+    (payload, index, index + 1, n)     one value, shared by n positions (broadcast)
+    (ends, [(payload, start, stop, mask), ...])
+                                       one list a position: the pieces laid end to end and cut at `ends` (gathered)
+
+Positions keep their places: a dropped item leaves a hole in `mask` and a `None` in the payload. A failed one has its
+`Failure` as its value.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+from papympi.errors import WorkerLost
+from papympi.model.item import Failure
+from papympi.transport.payload import Payload
+
+FULL = -1
+"""The mask of a run in which no item was dropped: every bit set."""
+
+Slice = tuple[Any, ...]
+KeyRun = tuple[tuple[int, ...], int, int]
+"""`(parent's key, first position under it, how many)`: consecutive keys without a list of them."""
+
+
+class Kind(IntEnum):
+    """What a worker is asked to do."""
+
+    CALL = 0  # call the stage's functions for every position
+    START = 1  # begin a generator over the positions (the parents) and advance it by `chunk` children
+    ADVANCE = 2  # advance a suspended generator by `chunk` more children
+    DISCARD = 3  # forget a suspended generator; has no outcome
+    FOLD = 4  # fold the positions into `state`
+
+
+@dataclass(slots=True)
+class Task:
+    """One batch on its way out.
+
+    Attributes:
+        id: unique in a run.
+        kind: what to do.
+        stage: number of the stage in the program.
+        count: how many positions.
+        mask: bit i set: position i is there; `FULL`: all are.
+        columns: for each input of the stage the slices that cover the positions.
+        keys: the keys of the positions, as runs.
+        grain: outputs come home in payloads of at most this many positions (0: one payload).
+        generator: which generator (START, ADVANCE, DISCARD).
+        chunk: how many children may be made now (START, ADVANCE).
+        skip: children of the first parent that were delivered before a worker was lost (START).
+        whole: the worker cannot hold a generator: run it to its end, at most this many children; 0: suspend it.
+        ends: FOLD: relative positions (exclusive) at which a parent's items end.
+        state: FOLD: the accumulator so far, `None` to begin with the factory's.
+        culprits: positions that a lost worker was at, with the failure that takes the item's place.
+            For START it is (parent, child) -> the failure of that `next()`; else (position, 0).
+    """
+
+    id: int
+    kind: Kind
+    stage: int
+    count: int = 0
+    mask: int = FULL
+    columns: list[list[Slice]] = field(default_factory=list)
+    keys: list[KeyRun] = field(default_factory=list)
+    grain: int = 0
+    generator: int = 0
+    chunk: int = 0
+    skip: int = 0
+    whole: int = 0
+    ends: list[int] = field(default_factory=list)
+    state: Payload | None = None
+    culprits: dict[tuple[int, int], Failure] = field(default_factory=dict)
+
+    def to_wire(self) -> tuple[Any, ...]:
+        """Return the task as a tuple of plain values and payloads."""
+        return (
+            self.id, int(self.kind), self.stage, self.count, self.mask, self.columns, self.keys, self.grain,
+            self.generator, self.chunk, self.skip, self.whole, self.ends, self.state, self.culprits,
+        )  # fmt: skip
+
+    @classmethod
+    def from_wire(cls, wire: tuple[Any, ...]) -> Task:
+        """Return the task that `to_wire` took apart."""
+        task = cls(*wire)
+        task.kind = Kind(task.kind)
+        return task
+
+
+@dataclass(slots=True)
+class Output:
+    """What a task made of one output of its stage.
+
+    Attributes:
+        payloads: cover the positions (START, ADVANCE: the new children; FOLD: the finished parents) in order.
+        mask: bit i set: position i is there (not dropped); `FULL`: all are.
+        failed: bit i set: the value at position i is a `Failure`; 0: none is.
+    """
+
+    payloads: list[Payload]
+    mask: int = FULL
+    failed: int = 0
+
+
+@dataclass(slots=True)
+class Outcome:
+    """One batch come home.
+
+    Attributes:
+        task: the task's id.
+        outputs: one for each output of the stage.
+        failures: those born in this task, with their keys; not those that only passed through.
+        counts: START, ADVANCE: for each parent finished in this chunk, how many children it got in this chunk.
+        finished: START, ADVANCE: every parent is finished, the generator is gone.
+        state: FOLD: the accumulator of the parent that is still open, if one is.
+        seconds: wall time that the worker spent on it, in seconds.
+    """
+
+    task: int
+    outputs: list[Output] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
+    finished: bool = False
+    state: Payload | None = None
+    seconds: float = 0.0
+
+    def to_wire(self) -> tuple[Any, ...]:
+        """Return the outcome as a tuple of plain values and payloads."""
+        outputs = [(output.payloads, output.mask, output.failed) for output in self.outputs]
+        return (self.task, outputs, self.failures, self.counts, self.finished, self.state, self.seconds)
+
+    @classmethod
+    def from_wire(cls, wire: tuple[Any, ...]) -> Outcome:
+        """Return the outcome that `to_wire` took apart."""
+        task, outputs, *rest = wire
+        return cls(task, [Output(*output) for output in outputs], *rest)
+
+
+@dataclass(slots=True)
+class Lost:
+    """A worker that died; the pool has put a fresh one in its place, under the same number.
+
+    Attributes:
+        worker: its number in the pool.
+        error: what ended it.
+        task: the task it was at, if its progress cell named one.
+        node: name of the node whose function it was in ("" if unknown).
+        position: the position in that task it was at (START, ADVANCE: the parent's, counted from the generator's start).
+    """
+
+    worker: int
+    error: WorkerLost
+    task: int | None = None
+    node: str = ""
+    position: int | None = None

@@ -1,0 +1,1 @@
+"""The far end: evaluate a batch; a guarded child; a rank."""
