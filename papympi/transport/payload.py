@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pickle import PickleBuffer
 from typing import Any
 
+from papympi.errors import ShippingError
 from papympi.transport import codec
+
+
+@dataclass(frozen=True, slots=True)
+class Unsendable:
+    """Stands for a value that could not be sent to a worker: calls that need it fail with `error`."""
+
+    error: BaseException
 
 
 class Payload:
@@ -50,14 +59,30 @@ class Payload:
         return self._coded
 
     def __reduce__(self) -> tuple[Any, ...]:
-        body, buffers = self.encode()
-        return _revive, (self.count, body, [PickleBuffer(buffer) for buffer in buffers])
+        try:
+            body, buffers = self.encode()
+        except ShippingError:
+            # One value that cannot be sent must not hold up the others: each travels or is replaced on its own.
+            self._coded = body, buffers = codec.encode([_replace_unsendable(value) for value in self.values()])
+        outside = PickleBuffer(body) if len(body) >= codec.BIG else body
+        if buffers:
+            return _revive, (self.count, outside, [PickleBuffer(buffer) for buffer in buffers])
+        return _revive, (self.count, outside)
 
     def __repr__(self) -> str:
         state = "coded" if self._values is None else "live"
         return f"Payload({self.count} {state})"
 
 
-def _revive(count: int, body: bytes, buffers: Sequence[Any]) -> Payload:
+def _revive(count: int, body: codec.Buffer, buffers: Sequence[codec.Buffer] = ()) -> Payload:
     """Return the payload that `Payload.__reduce__` took apart."""
-    return Payload(coded=(body, tuple(buffers)), count=count)
+    return Payload(None, (body, tuple(buffers)), count)
+
+
+def _replace_unsendable(value: Any) -> Any:
+    """Return `value`, or what stands for it if it cannot be sent."""
+    try:
+        codec.encode([value])
+    except ShippingError as error:
+        return Unsendable(error)
+    return value

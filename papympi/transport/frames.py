@@ -1,0 +1,225 @@
+"""Messages on stream sockets: one pickled object each, with big buffers beside the pickle.
+
+| number of buffers: 4 | length of the pickle: 8 | length of each buffer: 8 ... | pickle | buffers ... |
+"""
+
+from __future__ import annotations
+
+import pickle
+import socket
+import struct
+from collections import deque
+from typing import Any
+
+from papympi.transport.codec import BIG
+
+Part = bytes | bytearray | memoryview
+
+_HEAD = struct.Struct("<IQ")
+_HEAD_SIZE = _HEAD.size
+_SIZE = 8
+_ROOM = 256 * 1024
+_PARTS_AT_ONCE = 64
+
+
+def pack(value: Any) -> list[Part]:
+    """Return the message that carries `value`, as parts to be sent one after the other.
+
+    Buffers are not copied: they must stay as they are until they are sent.
+    """
+    buffers: list[memoryview] = []
+
+    def keep(buffer: pickle.PickleBuffer) -> bool:
+        raw = buffer.raw()
+        if raw.nbytes < BIG:
+            return True
+        buffers.append(raw)
+        return False
+
+    body = pickle.dumps(value, 5, buffer_callback=keep)
+    head = _HEAD.pack(len(buffers), len(body))
+    if buffers:
+        head += b"".join(buffer.nbytes.to_bytes(_SIZE, "little") for buffer in buffers)
+    if len(body) < BIG:
+        return [head + body, *buffers]
+    return [head, body, *buffers]
+
+
+def send(sock: socket.socket, value: Any) -> None:
+    """Send `value` and wait until the socket has taken all of it.
+
+    Raises:
+        OSError: the peer is gone.
+    """
+    parts = pack(value)
+    if len(parts) == 1:
+        sock.sendall(parts[0])
+        return
+    queue = deque(parts)
+    while queue:
+        _drop_sent(queue, sock.sendmsg([queue[i] for i in range(min(len(queue), _PARTS_AT_ONCE))]))
+
+
+class Writer:
+    """Sends messages without ever blocking: what the socket does not take waits here.
+
+    Attributes:
+        sock: a connected stream socket.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self._queue: deque[Part] = deque()
+
+    def put(self, value: Any) -> None:
+        """Queue `value`; `flush` sends it."""
+        self._queue.extend(pack(value))
+
+    def flush(self) -> bool:
+        """Send what the socket takes; return whether nothing is left.
+
+        Raises:
+            OSError: the peer is gone.
+        """
+        queue = self._queue
+        while queue:
+            parts = [queue[i] for i in range(min(len(queue), _PARTS_AT_ONCE))]
+            try:
+                sent = self.sock.sendmsg(parts, (), socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return False
+            _drop_sent(queue, sent)
+        return True
+
+
+class Reader:
+    """Takes messages from a socket, blocking or not, through one buffer that is used over and over.
+
+    Attributes:
+        sock: a connected stream socket.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self._room = memoryview(bytearray(_ROOM))
+        self._start = 0  # of what is in the room and not yet parsed
+        self._stop = 0
+        self._large: _Large | None = None
+
+    def read(self) -> list[Any]:
+        """Receive once; return the messages that are complete now.
+
+        Raises:
+            EOFError: the peer closed its end.
+            OSError: the connection broke.
+        """
+        large = self._large
+        target = self._room[self._stop :] if large is None else large.rest()
+        try:
+            received = self.sock.recv_into(target)
+        except BlockingIOError:
+            return []
+        if not received:
+            raise EOFError("the peer closed the connection")
+        if large is None:
+            self._stop += received
+            return self._parse()
+        large.advance(received)
+        if not large.full:
+            return []
+        self._large = None
+        return [large.load()]
+
+    def _parse(self) -> list[Any]:
+        """Take the complete messages out of the room, and begin the large one behind them if there is one."""
+        messages: list[Any] = []
+        room, start, stop = self._room, self._start, self._stop
+        while stop - start >= _HEAD_SIZE:
+            buffers, length = _HEAD.unpack_from(room, start)
+            body = start + _HEAD_SIZE
+            if not buffers and body + length <= stop:
+                messages.append(pickle.loads(room[body : body + length]))
+                start = body + length
+            elif buffers or length > _ROOM // 2:
+                large = _Large(buffers, length)
+                start = body + large.feed(room[body:stop])
+                if not large.full:
+                    self._large = large
+                    break
+                messages.append(large.load())
+            else:
+                break
+        self._move_to_front(start)
+        return messages
+
+    def _move_to_front(self, start: int) -> None:
+        """Make room for at least one more small message behind what is left from `start` on."""
+        if start == self._stop:
+            self._start = self._stop = 0
+        elif self._stop > _ROOM // 2:
+            left = self._stop - start
+            self._room[:left] = bytes(self._room[start : self._stop])
+            self._start, self._stop = 0, left
+        else:
+            self._start = start
+
+
+class _Large:
+    """A message on its way into memory of its own: the table of sizes, then the pickle and each buffer."""
+
+    def __init__(self, buffers: int, length: int) -> None:
+        self._length = length
+        self._blocks = [bytearray(_SIZE * buffers)]
+        self._current = -1
+        self._left = memoryview(b"")
+        self.full = False
+        self._next()
+
+    def rest(self) -> memoryview:
+        """Return where the next bytes belong."""
+        return self._left
+
+    def advance(self, received: int) -> None:
+        """Take note that `received` bytes were put there."""
+        self._left = self._left[received:]
+        if not self._left:
+            self._next()
+
+    def feed(self, data: memoryview) -> int:
+        """Copy from `data` what belongs to the message; return how much that was."""
+        fed = 0
+        while fed < len(data) and not self.full:
+            size = min(len(self._left), len(data) - fed)
+            self._left[:size] = data[fed : fed + size]
+            fed += size
+            self.advance(size)
+        return fed
+
+    def load(self) -> Any:
+        """Return the message."""
+        return pickle.loads(self._blocks[1], buffers=self._blocks[2:])
+
+    def _next(self) -> None:
+        """Go on to the next block that is not empty."""
+        while not self._left:
+            if self._current == 0:
+                table = self._blocks[0]
+                sizes = [int.from_bytes(table[i : i + _SIZE], "little") for i in range(0, len(table), _SIZE)]
+                self._blocks += [bytearray(size) for size in (self._length, *sizes)]
+            self._current += 1
+            if self._current == len(self._blocks):
+                self.full = True
+                return
+            self._left = memoryview(self._blocks[self._current])
+
+
+def _drop_sent(queue: deque[Part], sent: int) -> None:
+    """Take the first `sent` bytes off the queue."""
+    while sent:
+        part = queue[0]
+        size = len(part)
+        if size > sent:
+            queue[0] = memoryview(part)[sent:]
+            return
+        queue.popleft()
+        sent -= size
