@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import IO, Any, Protocol
 
+from papympi.model.item import Result
 from papympi.plan.program import Program
 from papympi.transport.task import Lost, Outcome, Task
 
@@ -127,3 +129,34 @@ class Statistics:
     live: int = 0
     seconds: float = 0.0
     finished: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NodeOption:
+    """An option of `@node` that a plugin understands.
+
+    Attributes:
+        summary: one line for the docs and for `papympi plugins`.
+        default: what a node has that does not give it.
+    """
+
+    summary: str
+    default: Any = None
+
+
+Reader = Callable[[Path], Iterable[Any]]
+"""Reads an input file: returns its items, lazily where it can be long."""
+
+
+class Writer(Protocol):
+    """Writes results into an open file, one after the other, in the order in which the run delivers them."""
+
+    def write(self, result: Result) -> None:
+        """Write one result."""
+
+    def close(self) -> None:
+        """Write what is left; the file itself is closed by whoever opened it."""
+
+
+WriterFactory = Callable[[IO[bytes]], Writer]
+"""Makes a writer for a file that is open for reading and writing bytes."""

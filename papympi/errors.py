@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return the end of a message about a wrong name: the closest right one, if one is close, else nothing."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, sorted(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
 
 class PapympiError(Exception):
     """Whatever papympi itself has to say; the command line turns it into one line and exit code 2."""
@@ -9,6 +19,21 @@ class PapympiError(Exception):
 
 class GraphError(PapympiError):
     """A graph that cannot run: a cycle, a missing input, an impossible join, a name that is taken."""
+
+
+class LoadError(PapympiError):
+    """A pipeline file or module that cannot be loaded.
+
+    Attributes:
+        traceback: the user's part of the traceback, if its code raised.
+    """
+
+    def __init__(self, message: str, traceback: str = "") -> None:
+        super().__init__(message, traceback)
+        self.traceback = traceback
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class OptionError(PapympiError, TypeError):
