@@ -147,11 +147,11 @@ def _way_out(name: str) -> str:
     return f"leave it out with `-p no:{name}` or {BLOCK_VARIABLE}={name}"
 
 
-def _before_call(hook: str, impls: Sequence[HookImpl], arguments: Mapping[str, Any]) -> None:
+def _before_call(hook: str, impls: Sequence[HookImpl], _arguments: Mapping[str, Any]) -> None:
     """Take no note of a call that is about to be made; pluggy wants to be told what to do before and after."""
 
 
-def _name_culprit(outcome: Result[Any], hook: str, impls: Sequence[HookImpl], arguments: Mapping[str, Any]) -> None:
+def _name_culprit(outcome: Result[Any], hook: str, impls: Sequence[HookImpl], _arguments: Mapping[str, Any]) -> None:
     """Turn what a hook raised into a `PluginError` that names the plugin."""
     error = outcome.exception
     if not isinstance(error, Exception):

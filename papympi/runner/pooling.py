@@ -1,0 +1,190 @@
+"""From the names of pools to pools: tables, overrides, objects given by the caller, and backends."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from papympi.contracts import Backend, Capabilities, Pool
+from papympi.errors import OptionError, PoolError, did_you_mean
+from papympi.runner.plugins import backends
+
+if TYPE_CHECKING:
+    from pluggy import PluginManager
+
+ALL = "*"
+"""The name of the override that takes the place of every pool."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSpec:
+    """How to make a pool: a backend with options, or members.
+
+    Attributes:
+        name: the pool's name in the graph.
+        backend: name of a backend; of an override it may be the name of a table.
+        options: what the backend is given.
+        members: names of pools whose workers are pooled; then there is neither backend nor options.
+    """
+
+    name: str
+    backend: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    members: tuple[str, ...] = ()
+
+
+Given = Pool | Executor | str | Mapping[str, Any]
+"""What `run(pools={name: ...})` takes: a pool, an executor, `"processes:4"`, or what a pool's table may hold."""
+
+
+def parse_pool(text: str) -> PoolSpec:
+    """Return the pool that `NAME=BACKEND` or `NAME=BACKEND:WORKERS` describes; the name "*" is for all pools.
+
+    Raises:
+        OptionError: another form.
+    """
+    name, _, rest = (part.strip() for part in text.partition("="))
+    backend, colon, workers = rest.partition(":")
+    if not name or not backend or (colon and not (workers.isdecimal() and int(workers) > 0)):
+        raise OptionError(f"{text!r} is not of the form NAME=BACKEND or NAME=BACKEND:WORKERS, e.g. mpi=processes:4")
+    return PoolSpec(name, backend, {"workers": int(workers)} if colon else {})
+
+
+def parse_table(name: str, table: Any) -> PoolSpec:
+    """Return the pool that a table `[pools.NAME]` describes; without `backend` and `members` the name is the backend's.
+
+    Raises:
+        OptionError: no table, or members that are no list of names, or members beside other options.
+    """
+    if not isinstance(table, Mapping):
+        raise OptionError(f'pool {name!r}: {table!r} is not a table, e.g. {{ backend = "processes", workers = 4 }}')
+    options = dict(table)
+    members = options.pop("members", None)
+    if members is None:
+        backend = options.pop("backend", name)
+        if not isinstance(backend, str):
+            raise OptionError(f"pool {name!r}: the backend {backend!r} is not a name")
+        return PoolSpec(name, backend, options)
+    if options:
+        raise OptionError(f"pool {name!r}: members cannot stand beside {', '.join(map(repr, options))}")
+    if not isinstance(members, list | tuple) or not members or not all(isinstance(member, str) for member in members):
+        raise OptionError(f"pool {name!r}: members is {members!r}, not a list of names of pools")
+    return PoolSpec(name, members=tuple(members))
+
+
+def open_pools(
+    names: Iterable[str],
+    manager: PluginManager,
+    *,
+    tables: Mapping[str, PoolSpec] | None = None,
+    given: Mapping[str, Given] | None = None,
+    overrides: Mapping[str, PoolSpec] | None = None,
+) -> dict[str, Pool]:
+    """Return a pool for each name, made and not yet opened.
+
+    Args:
+        names: the pools that a plan needs.
+        manager: knows the backends; a name that stands nowhere else is a backend's.
+        tables: pools from the file.
+        given: pools from `run(pools=...)`; they come before the tables.
+        overrides: pools from `--pool` and the environment; they come before everything. What one names as its backend
+            may be another pool. The override "*" is for every pool that no other override names.
+
+    Raises:
+        PoolError: a pool or backend that does not exist, or a pool that is a member of itself.
+        OptionError: an option that a backend does not have, or something given that is no pool.
+    """
+    specs: dict[str, PoolSpec | Pool | Executor] = dict(tables or {})
+    specs.update((name, _to_spec(name, value)) for name, value in (given or {}).items())
+    maker = _Maker(specs, overrides or {}, backends(manager))
+    return {name: maker.make(name) for name in names}
+
+
+def _to_spec(name: str, value: Given) -> PoolSpec | Pool | Executor:
+    """Return what `run(pools={name: value})` means."""
+    if isinstance(value, str):
+        return parse_pool(f"{name}={value}")
+    if isinstance(value, Mapping):
+        return parse_table(name, value)
+    if isinstance(value, Executor) or all(hasattr(value, method) for method in ("submit", "collect", "fileno")):
+        return value
+    raise OptionError(f"pool {name!r}: {value!r} is neither a pool nor an executor nor the description of one")
+
+
+class _Maker:
+    """Makes pools by name."""
+
+    def __init__(
+        self,
+        specs: Mapping[str, PoolSpec | Pool | Executor],
+        overrides: Mapping[str, PoolSpec],
+        known: Mapping[str, Backend],
+    ) -> None:
+        self._specs = specs
+        self._overrides = overrides
+        self._backends = known
+
+    def make(self, name: str, above: tuple[str, ...] = ()) -> Pool:
+        """Return the pool of that name; `above` are the pools that it is a member of."""
+        if name in above:
+            raise PoolError(f"pool {name!r} is a member of itself: {' -> '.join((*above, name))}")
+        spec = self._find(name, member=bool(above))
+        if isinstance(spec, Executor):
+            return _adapt(name, spec, {}, Capabilities(streams=False))
+        if not isinstance(spec, PoolSpec):
+            return spec
+        if spec.members:
+            from papympi.pools.members import MembersPool
+
+            return MembersPool(name, [self.make(member, (*above, name)) for member in spec.members])
+        backend = self._backends.get(spec.backend)
+        if backend is None:
+            raise PoolError(self._unknown(name, spec.backend))
+        _check_options(spec, backend)
+        made = backend.make(name, **spec.options)
+        return _adapt(name, made, spec.options, backend.capabilities) if isinstance(made, Executor) else made
+
+    def _find(self, name: str, *, member: bool) -> PoolSpec | Pool | Executor:
+        """Return what stands behind a name; "*" is not for members, else a pool of members could not be for all."""
+        override = self._overrides.get(name) or (None if member else self._overrides.get(ALL))
+        if override is None:
+            return self._specs.get(name) or PoolSpec(name, name)
+        model = self._specs.get(override.backend, override)
+        if not isinstance(model, PoolSpec):
+            return model
+        if model.members and override.options:
+            raise OptionError(f"pool {override.backend!r} has members; --pool cannot say how many workers they have")
+        return replace(model, name=name, options={**model.options, **override.options})
+
+    def _unknown(self, name: str, backend: str) -> str:
+        """Return what to say about a backend that does not exist."""
+        what = f"there is no pool {name!r}" if name == backend else f"pool {name!r}: there is no backend {backend!r}"
+        known = set(self._backends) | (set(self._specs) if name == backend else set())
+        return f"{what}{did_you_mean(backend, known)} (there are {', '.join(sorted(known))})"
+
+
+def _check_options(spec: PoolSpec, backend: Backend) -> None:
+    """Refuse options that the backend does not have."""
+    parameters = list(inspect.signature(backend.make).parameters.values())[1:]
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return
+    known = [parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_POSITIONAL]
+    for option in spec.options:
+        if option not in known:
+            options = f"its options are: {', '.join(known)}" if known else "it has none"
+            raise OptionError(
+                f"pool {spec.name!r}: backend {spec.backend!r} has no option {option!r}"
+                f"{did_you_mean(option, known)}; {options}"
+            )
+
+
+def _adapt(name: str, executor: Executor, options: Mapping[str, Any], capabilities: Capabilities) -> Pool:
+    """Return the pool that an executor is; it gets as many batches at a time as its option `workers` says."""
+    from papympi.pools.executor import ExecutorPool
+
+    slots = options.get("workers") or os.cpu_count() or 1
+    return ExecutorPool(name, executor, slots, capabilities)
