@@ -1,0 +1,138 @@
+"""A pool made of pools: the workers of several, local and remote, under consecutive numbers."""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from papympi.contracts import Capabilities, Pool
+from papympi.errors import OptionError
+from papympi.plan.program import Program
+from papympi.transport.task import Lost, Outcome, Task
+
+
+class _Seat(NamedTuple):
+    """Where a task for one of the pool's workers goes: the member, and the number of the worker there."""
+
+    member: Pool
+    worker: int
+
+
+class MembersPool:
+    """The workers of `members`, one after the other.
+
+    A member's worker that evaluates n batches at the same time (an executor) is n workers here, so that each worker has
+    a concurrency of 1 whatever the members are. `places` is the smallest that a member allows.
+
+    Args:
+        name: the pool's name.
+        members: pools that nobody else uses, not yet open; at least one.
+    """
+
+    concurrency = 1
+
+    def __init__(self, name: str, members: Sequence[Pool]) -> None:
+        if not members:
+            raise OptionError(f"pool {name!r}: members must name at least one pool")
+        self.name = name
+        self.capabilities = _combine([member.capabilities for member in members])
+        self.workers: Sequence[str] = ()
+        self.places = 1
+        self._members = tuple(members)
+        self._seats: list[_Seat] = []
+        self._selector: selectors.DefaultSelector | None = None
+
+    def open(self, program: Program) -> None:
+        """Open the members; if one fails, those that were opened before are killed."""
+        with contextlib.ExitStack() as stack:
+            for member in self._members:
+                member.open(program)
+                stack.callback(member.kill)
+            self._seat_workers()
+            self._watch_members()
+            stack.pop_all()
+
+    def submit(self, worker: int, task: Task) -> None:
+        """Hand a task to the member that the worker belongs to."""
+        member, number = self._seats[worker]
+        member.submit(number, task)
+
+    def collect(self) -> list[Outcome | Lost]:
+        """Return what has come home to the members that have something."""
+        news: list[Outcome | Lost] = []
+        for member in self._members if self._selector is None else self._ready():
+            for arrival in member.collect():
+                if isinstance(arrival, Lost):
+                    news += self._renumber(member, arrival)
+                else:
+                    news.append(arrival)
+        return news
+
+    def fileno(self) -> int | None:
+        """Return a descriptor that tells of all members; `None` if one of them has none."""
+        return None if self._selector is None else self._selector.fileno()
+
+    def close(self) -> None:
+        """Close all members, whatever happens to one of them."""
+        self._forget_members()
+        with contextlib.ExitStack() as stack:
+            for member in self._members:
+                stack.callback(member.close)
+
+    def kill(self) -> None:
+        """Kill all members, whatever happens to one of them."""
+        self._forget_members()
+        with contextlib.ExitStack() as stack:
+            for member in self._members:
+                stack.callback(member.kill)
+
+    def _seat_workers(self) -> None:
+        """Number the workers, now that the members know theirs."""
+        labels: list[str] = []
+        self._seats = []
+        for member in self._members:
+            for number, label in enumerate(member.workers):
+                self._seats += [_Seat(member, number)] * member.concurrency
+                labels += [label] * member.concurrency
+        self.workers = labels
+        self.places = min(max(1, member.places // member.concurrency) for member in self._members)
+
+    def _watch_members(self) -> None:
+        """Join the members' descriptors, if all of them have one."""
+        descriptors = [(member.fileno(), member) for member in self._members]
+        if any(descriptor is None for descriptor, _ in descriptors):
+            return
+        self._selector = selectors.DefaultSelector()
+        for descriptor, member in descriptors:
+            if descriptor is not None:
+                self._selector.register(descriptor, selectors.EVENT_READ, member)
+
+    def _forget_members(self) -> None:
+        """Stop watching, before the members close their descriptors."""
+        if self._selector is not None:
+            self._selector.close()
+            self._selector = None
+
+    def _ready(self) -> list[Pool]:
+        """Return the members that have something to collect."""
+        assert self._selector is not None
+        return [key.data for key, _ in self._selector.select(0)]
+
+    def _renumber(self, member: Pool, lost: Lost) -> list[Lost]:
+        """Return the report of a member's lost worker for each worker that it was here."""
+        return [replace(lost, worker=i) for i, seat in enumerate(self._seats) if seat == (member, lost.worker)]
+
+
+def _combine(members: list[Capabilities]) -> Capabilities:
+    """Return what holds for every member. A generator roams no further than its member."""
+    return Capabilities(
+        shares_memory=all(member.shares_memory for member in members),
+        streams=all(member.streams for member in members),
+        roams=len(members) == 1 and members[0].roams,
+        survives_crash=all(member.survives_crash for member in members),
+        can_kill=all(member.can_kill for member in members),
+        remote=any(member.remote for member in members),
+    )
