@@ -1,0 +1,159 @@
+"""The plugin manager: what is loaded, what is blocked, and who is to blame when a plugin breaks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from pluggy import PluginManager
+
+from papympi.contracts import Backend, NodeOption
+from papympi.errors import PluginError
+from papympi.hookspecs import hookimpl
+from papympi.runner.plugins import backends, collect_offers, list_plugins, plugin_manager
+
+BUILTINS = ["inline", "threads", "processes", "mpi", "mpi4py"]
+
+
+def fresh_manager(*blocked: str) -> PluginManager:
+    """Return a manager that no other test sees; managers are kept by what they block."""
+    return plugin_manager([f"unused-{uuid4()}", *blocked])
+
+
+def install(folder: Path, name: str, source: str) -> None:
+    """Install a distribution with one plugin of its own name into a folder of `sys.path`."""
+    (folder / f"{name}_plugin.py").write_text(source)
+    info = folder / f"papympi_{name}-1.2.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: papympi-{name}\nVersion: 1.2\n")
+    (info / "entry_points.txt").write_text(f"[papympi]\n{name} = {name}_plugin\n")
+
+
+def test_builtins_come_first_and_offer_a_backend_each():
+    manager = fresh_manager()
+    names = [record.name for record in list_plugins(manager)]
+    assert names[: len(BUILTINS)] == BUILTINS
+    assert set(BUILTINS) <= set(backends(manager))
+    for backend in backends(manager).values():
+        assert isinstance(backend, Backend)
+        assert backend.summary
+
+
+def test_the_manager_is_kept_by_what_it_blocks(monkeypatch):
+    manager = plugin_manager(["mpi"])
+    assert plugin_manager(["mpi"]) is manager
+    assert plugin_manager() is not manager
+    monkeypatch.setenv("PAPYMPI_BLOCK", " mpi ,")
+    assert plugin_manager() is manager
+
+
+def test_a_blocked_builtin_is_gone_and_listed_as_blocked():
+    manager = fresh_manager("mpi4py")
+    assert "mpi4py" not in backends(manager)
+    record = next(record for record in list_plugins(manager) if record.name == "mpi4py")
+    assert record.blocked
+    assert record.hooks == ()
+
+
+def test_an_installed_plugin_is_loaded_and_listed_with_where_it_is_from(tmp_path, monkeypatch):
+    install(
+        tmp_path,
+        "well",
+        "from papympi.hookspecs import hookimpl\n"
+        "from papympi.contracts import NodeOption\n"
+        "@hookimpl\n"
+        "def papympi_node_options():\n"
+        "    return {'jit': NodeOption('compile it', False)}\n",
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    manager = fresh_manager()
+    record = next(record for record in list_plugins(manager) if record.name == "well")
+    assert (record.distribution, record.where) == ("papympi-well 1.2", "well_plugin")
+    assert record.hooks == ("papympi_node_options",)
+    assert collect_offers(manager, "papympi_node_options") == {"jit": NodeOption("compile it", default=False)}
+
+
+@pytest.mark.parametrize(
+    ("source", "what"),
+    [
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        (
+            "from papympi.hookspecs import hookimpl\n@hookimpl\ndef papympi_backend(): return {}\n",
+            "papympi_backend",
+        ),
+        (
+            "from papympi.hookspecs import hookimpl\n@hookimpl\ndef papympi_event(speed): pass\n",
+            "speed",
+        ),
+    ],
+    ids=["raises", "unknown hook", "unknown argument"],
+)
+def test_a_plugin_that_cannot_be_loaded_is_named_and_can_be_blocked(tmp_path, monkeypatch, source, what):
+    install(tmp_path, "sick", source)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(PluginError, match="plugin 'sick' of papympi-sick 1.2") as caught:
+        fresh_manager()
+    assert what in str(caught.value)
+    assert "-p no:sick" in str(caught.value)
+    assert caught.value.__cause__ is not None
+    assert set(BUILTINS) <= set(backends(fresh_manager("sick")))
+
+
+def test_a_hook_that_raises_is_a_plugin_error_that_names_the_plugin():
+    class Grumpy:
+        @hookimpl
+        def papympi_commands(self):
+            return {}['speed']
+
+    class Happy:
+        @hookimpl
+        def papympi_commands(self):
+            return []
+
+    manager = fresh_manager()
+    manager.register(Happy(), "happy")
+    manager.register(Grumpy(), "grumpy")
+    manager.register(Happy(), "merry")
+    with pytest.raises(PluginError, match="plugin 'grumpy': papympi_commands raised KeyError") as caught:
+        manager.hook.papympi_commands()
+    assert isinstance(caught.value.__cause__, KeyError)
+
+
+def test_what_is_no_error_of_the_plugin_passes():
+    class Tired:
+        @hookimpl
+        def papympi_commands(self):
+            raise KeyboardInterrupt
+
+    manager = fresh_manager()
+    manager.register(Tired(), "tired")
+    with pytest.raises(KeyboardInterrupt):
+        manager.hook.papympi_commands()
+
+
+def test_two_plugins_with_one_name_are_an_error_that_names_both():
+    class Twin:
+        @hookimpl
+        def papympi_backends(self):
+            return {"threads": Backend(make=dict, summary="twin")}
+
+    manager = fresh_manager()
+    manager.register(Twin(), "twin")
+    with pytest.raises(PluginError, match=r"'twin' and 'threads'|'threads' and 'twin'"):
+        backends(manager)
+    manager = fresh_manager("threads")
+    manager.register(Twin(), "twin")
+    assert backends(manager)["threads"].summary == "twin"
+
+
+def test_an_offer_that_is_no_table_names_the_plugin():
+    class Odd:
+        @hookimpl
+        def papympi_readers(self):
+            return ["fasta"]
+
+    manager = fresh_manager()
+    manager.register(Odd(), "odd")
+    with pytest.raises(PluginError, match="plugin 'odd': papympi_readers returned list"):
+        collect_offers(manager, "papympi_readers")
