@@ -136,12 +136,12 @@ class NodeOption:
     """An option of `@node` that a plugin understands.
 
     Attributes:
-        summary: one line for the docs and for `papympi plugins`.
-        default: what a node has that does not give it.
+        summary: one line that says what it is for.
+        accepts: says whether a value is possible; `None`: every value is.
     """
 
     summary: str
-    default: Any = None
+    accepts: Callable[[Any], bool] | None = None
 
 
 Reader = Callable[[Path], Iterable[Any]]

@@ -39,9 +39,9 @@ def papympi_backends() -> Mapping[str, Backend]:
 
 @hookspec
 def papympi_node_options() -> Mapping[str, NodeOption]:
-    """Return options that `@node` is to accept, by name; a plugin finds their values in `Node.options`.
+    """Return options that `@node` is to accept, by name; their values are in `node.options.plugin`.
 
-    Called when a graph that uses such options is compiled.
+    Called once, when a node is declared with an option that is not papympi's own.
     """
     raise NotImplementedError
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from papympi.contracts import Backend
 from papympi.errors import PluginError
+from papympi.model.options import declare_option
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -80,6 +81,16 @@ def backends(manager: PluginManager) -> dict[str, Backend]:
         PluginError: a hook raised, or two plugins have a backend of the same name.
     """
     return collect_offers(manager, "papympi_backends")
+
+
+def declare_node_options() -> None:
+    """Let `@node` accept the options of plugins; to be given to `papympi.model.options.load_options_with`.
+
+    Raises:
+        PluginError: a plugin cannot be loaded, or a hook raised.
+    """
+    for name, option in collect_offers(plugin_manager(), "papympi_node_options").items():
+        declare_option(name, option.accepts)
 
 
 def list_plugins(manager: PluginManager) -> list[PluginRecord]:

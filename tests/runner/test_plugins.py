@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from uuid import uuid4
 
@@ -64,14 +67,42 @@ def test_an_installed_plugin_is_loaded_and_listed_with_where_it_is_from(tmp_path
         "from papympi.contracts import NodeOption\n"
         "@hookimpl\n"
         "def papympi_node_options():\n"
-        "    return {'jit': NodeOption('compile it', False)}\n",
+        "    return {'jit': NodeOption('compile it')}\n",
     )
     monkeypatch.syspath_prepend(tmp_path)
     manager = fresh_manager()
     record = next(record for record in list_plugins(manager) if record.name == "well")
     assert (record.distribution, record.where) == ("papympi-well 1.2", "well_plugin")
     assert record.hooks == ("papympi_node_options",)
-    assert collect_offers(manager, "papympi_node_options") == {"jit": NodeOption("compile it", default=False)}
+    assert collect_offers(manager, "papympi_node_options") == {"jit": NodeOption("compile it")}
+
+
+def test_options_of_plugins_are_accepted_by_node(tmp_path, monkeypatch):
+    install(
+        tmp_path,
+        "opts",
+        "from papympi.hookspecs import hookimpl\n"
+        "from papympi.contracts import NodeOption\n"
+        "@hookimpl\n"
+        "def papympi_node_options():\n"
+        "    return {'gpus': NodeOption('how many it needs', lambda value: value > 0)}\n",
+    )
+    program = (
+        "from papympi.model.options import load_options_with, read_options\n"
+        "from papympi.runner.plugins import declare_node_options\n"
+        "from papympi.errors import OptionError\n"
+        "load_options_with(declare_node_options)\n"
+        "print(read_options({'gpus': 2}, 'node a').plugin['gpus'])\n"
+        "for wrong in ({'gpus': 0}, {'gpu': 1}):\n"
+        "    try: read_options(wrong, 'node a')\n"
+        "    except OptionError as error: print(error)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    ran = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    lines = ran.stdout.splitlines()
+    assert lines[0] == "2"
+    assert "gpus=0 is not accepted" in lines[1]
+    assert "did you mean 'gpus'" in lines[2]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,287 @@
+"""The laws of the house that no other tool checks. A law takes modules and returns what is wrong with them."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import io
+import re
+import subprocess
+import sys
+import time
+import tokenize
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+
+import pytest
+
+from papympi import hookspecs
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "papympi"
+PLUGINS = sorted((ROOT / "plugins").glob("*/"))
+HOOKS = {name: hook for name, hook in vars(hookspecs).items() if name.startswith("papympi_")}
+LONGEST_FILE = 300
+LONGEST_FUNCTION = 40
+HEAVY = ("asyncio", "click", "dill", "importlib.metadata", "mpi4py", "multiprocessing", "numpy", "pluggy", "rich")
+IMPORT_BUDGET_S = 0.060
+
+
+@dataclass(frozen=True)
+class Module:
+    """One source file: its place, its dotted name, its text."""
+
+    place: str
+    name: str
+    text: str
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        """Return it parsed."""
+        return ast.parse(self.text)
+
+    @cached_property
+    def comments(self) -> list[tuple[int, str]]:
+        """Return its comments with their lines."""
+        tokens = tokenize.generate_tokens(io.StringIO(self.text).readline)
+        return [(token.start[0], token.string) for token in tokens if token.type == tokenize.COMMENT]
+
+    def nodes(self, *kinds: type) -> Iterator[ast.AST]:
+        """Yield all parts of its tree that are of some kinds."""
+        return (node for node in ast.walk(self.tree) if isinstance(node, kinds))
+
+
+@cache
+def read_modules(*folders: Path) -> tuple[Module, ...]:
+    """Return the modules below some folders; names count from the folder's parent."""
+    found = []
+    for folder in folders:
+        for path in sorted(folder.rglob("*.py")):
+            parts = path.relative_to(folder.parent).with_suffix("").parts
+            name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+            found.append(Module(str(path.relative_to(ROOT)), name, path.read_text(encoding="utf-8")))
+    return tuple(found)
+
+
+def our_modules() -> tuple[Module, ...]:
+    """Return what we ship: the package and the plugins."""
+    return read_modules(PACKAGE, *(folder for plugin in PLUGINS for folder in plugin.glob("papympi_*")))
+
+
+def all_modules() -> tuple[Module, ...]:
+    """Return everything that we have written."""
+    folders = [ROOT / name for name in ("tests", "benchmarks", "examples")]
+    return our_modules() + read_modules(*folders, *(plugin / "tests" for plugin in PLUGINS))
+
+
+def find_circle(modules: tuple[Module, ...]) -> list[str]:
+    """Law 1: no import circle, not even a lazy one or one for types (the layers are import-linter's to check)."""
+    names = {module.name for module in modules}
+    left = {module.name: imports_of(module, names) for module in modules}
+    while ends := [name for name, imported in left.items() if not imported & left.keys()]:
+        for name in ends:
+            del left[name]
+    if not left:
+        return []
+    path = [min(left)]
+    while path.count(path[-1]) == 1:
+        path.append(min(left[path[-1]] & left.keys()))
+    return [" -> ".join(path[path.index(path[-1]) :])]
+
+
+def imports_of(module: Module, names: set[str]) -> set[str]:
+    """Return which of some modules a module imports, wherever in it."""
+    found: set[str] = set()
+    for statement in module.nodes(ast.Import, ast.ImportFrom):
+        imported = [alias.name for alias in statement.names]
+        if isinstance(statement, ast.Import):
+            found |= {name for name in imported if name in names}
+            continue
+        for name in imported:
+            inner = f"{statement.module}.{name}"
+            found |= {inner if inner in names else statement.module or ""} & names
+    return found - {module.name}
+
+
+def find_long_files(modules: tuple[Module, ...]) -> list[str]:
+    """Law 2: a file has at most 300 lines."""
+    lines = {module.place: len(module.text.splitlines()) for module in modules}
+    return [f"{place}: {count} lines" for place, count in lines.items() if count > LONGEST_FILE]
+
+
+def find_long_functions(modules: tuple[Module, ...]) -> list[str]:
+    """Law 2: a function has at most 40 lines, its signature aside (complexity is ruff's to check)."""
+    found = []
+    for module in modules:
+        for function in module.nodes(ast.FunctionDef, ast.AsyncFunctionDef):
+            lines = function.end_lineno - function.body[0].lineno + 1
+            if lines > LONGEST_FUNCTION:
+                found.append(f"{module.place}:{function.lineno}: {function.name} has {lines} lines")
+    return found
+
+
+def find_nameless(modules: tuple[Module, ...]) -> list[str]:
+    """Law 5: the first line of a module says what it is for (docstrings of definitions are ruff's to check)."""
+    return [module.place for module in modules if not re.match(r'r?"""\S.{8,}', module.text)]
+
+
+def find_blind(modules: tuple[Module, ...]) -> list[str]:
+    """Law 6: one `except` takes any exception and keeps it, in workers/evaluate.py."""
+    found = []
+    for module in modules:
+        for handler in module.nodes(ast.ExceptHandler):
+            caught = (
+                {name.id for name in ast.walk(handler.type) if isinstance(name, ast.Name)} if handler.type else set()
+            )
+            raises = any(isinstance(node, ast.Raise) for node in ast.walk(handler))
+            if (not caught or caught & {"Exception", "BaseException"}) and not raises:
+                found.append(f"{module.place}:{handler.lineno}")
+        for call in module.nodes(ast.Call):
+            names = {name.id for argument in call.args for name in ast.walk(argument) if isinstance(name, ast.Name)}
+            if ast.unparse(call.func).endswith("suppress") and names & {"Exception", "BaseException"}:
+                found.append(f"{module.place}:{call.lineno}")
+    allowed = [place for place in found if place.startswith("papympi/workers/evaluate.py:")]
+    return [place for place in found if place not in allowed[:1]]
+
+
+def find_unexplained(modules: tuple[Module, ...]) -> list[str]:
+    """Law 7: a lint or type exception carries its reason on the same line."""
+    exception = re.compile(r"#\s*(noqa|type:\s*ignore|mypy:|ruff:|pragma:)")
+    codes = re.compile(r"#\s*(noqa(:\s*[A-Z]+\d+(,\s*[A-Z]+\d+)*)?|(type|mypy|ruff|pragma):\s*[\w-]+(\[[\w, -]+\])?)")
+    return [
+        f"{module.place}:{line}: {comment}"
+        for module in modules
+        for line, comment in module.comments
+        if exception.search(comment) and len(codes.sub("", comment).strip(" #-:")) < 8
+    ]
+
+
+def find_vague_names(modules: tuple[Module, ...]) -> list[str]:
+    """No module is named after nothing in particular."""
+    vague = {"utils", "util", "helpers", "helper", "common", "base", "misc", "shared"}
+    return [module.place for module in modules if vague & set(module.name.split("."))]
+
+
+LAWS: dict[Callable[[tuple[Module, ...]], list[str]], tuple[Callable[[], tuple[Module, ...]], str]] = {
+    find_circle: (our_modules, '"""Imports itself through the next one."""\ndef f():\n    from papympi import next\n'),
+    find_long_files: (our_modules, "\n" * (LONGEST_FILE + 1)),
+    find_long_functions: (our_modules, "def f(\n):\n" + "    f()\n" * (LONGEST_FUNCTION + 1)),
+    find_nameless: (all_modules, '# A comment.\n"""Says too late what it is for."""\n'),
+    find_blind: (our_modules, "try:\n    f()\nexcept (OSError, Exception):\n    g()\n"),
+    find_unexplained: (all_modules, "import x  # noqa: F401\n"),
+    find_vague_names: (all_modules, ""),
+}
+"""Each law with what it holds for, and a source that breaks it."""
+
+
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
+def test_law_holds(law):
+    scope, _ = LAWS[law]
+    assert law(scope()) == []
+
+
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
+def test_law_can_fail(law):
+    _, source = LAWS[law]
+    back = Module("papympi/next.py", "papympi.next", '"""Imports the first one."""\nimport papympi.utils\n')
+    assert len(law((Module("papympi/utils.py", "papympi.utils", source), back))) == 1
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "try:\n    f()\nexcept:\n    g()\n",
+        "try:\n    f()\nexcept BaseException as error:\n    g(error)\n",
+        "with contextlib.suppress(Exception):\n    f()\n",
+    ],
+)
+def test_every_blind_except_is_seen(source):
+    assert len(find_blind((Module("papympi/a.py", "papympi.a", source),))) == 1
+    twice = Module("papympi/workers/evaluate.py", "papympi.workers.evaluate", source * 2)
+    assert len(find_blind((twice,))) == 1
+
+
+@pytest.mark.parametrize(
+    "comment", ["# noqa", "# type: ignore[arg-type]", "# noqa: A001, A002 -", "# pragma: no cover"]
+)
+def test_every_unexplained_exception_is_seen(comment):
+    module = Module("papympi/a.py", "papympi.a", f"x = 1  {comment}\n")
+    assert len(find_unexplained((module,))) == 1
+    explained = Module("papympi/a.py", "papympi.a", f"x = 1  {comment}  # the name is the public one\n")
+    assert find_unexplained((explained,)) == []
+
+
+def test_hooks_are_there():
+    assert len(HOOKS) >= 10
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_every_hook_has_a_docstring_a_heading_with_its_signature_and_a_test(hook):
+    assert inspect.getdoc(HOOKS[hook])
+    page = (ROOT / "docs" / "reference" / "hooks.md").read_text(encoding="utf-8")
+    signature = str(inspect.signature(HOOKS[hook])).replace("'", "")
+    assert f"\n## {hook}\n\n```text\n{hook}{signature}\n```\n" in page
+    tests = "".join(module.text for module in read_modules(ROOT / "tests"))
+    assert re.search(rf"\ndef test_{hook}\w*\(", tests)
+
+
+def inherits_a_contract(folder: Path, name: str) -> bool:
+    """Say whether a test class in a file inherits a contract suite of `papympi.testing`."""
+    path = folder / f"test_{name}.py"
+    if not path.is_file():
+        return False
+    module = Module(str(path), name, path.read_text(encoding="utf-8"))
+    suites = {
+        alias.asname or alias.name
+        for statement in module.nodes(ast.ImportFrom)
+        if statement.module == "papympi.testing"
+        for alias in statement.names
+    }
+    bases = {ast.unparse(base).split(".")[-1] for each in module.nodes(ast.ClassDef) for base in each.bases}
+    return bool(suites & bases)
+
+
+@pytest.mark.parametrize("pool", sorted(path.stem for path in (PACKAGE / "pools").glob("[a-z]*.py")))
+def test_every_pool_inherits_the_contract_suite(pool):
+    assert inherits_a_contract(ROOT / "tests" / "pools", pool)
+
+
+def test_a_missing_contract_suite_is_seen(tmp_path):
+    (tmp_path / "test_a.py").write_text("from papympi.testing import PoolContract\nclass TestA: ...\n")
+    assert not inherits_a_contract(tmp_path, "a")
+    (tmp_path / "test_a.py").write_text("from papympi.testing import PoolContract\nclass TestA(PoolContract): ...\n")
+    assert inherits_a_contract(tmp_path, "a")
+
+
+def test_every_room_has_tests():
+    rooms = {path.parent.name for path in PACKAGE.glob("*/*.py") if path.name != "__init__.py"}
+    tested = {path.parent.name for path in (ROOT / "tests").glob("*/test_*.py")}
+    assert rooms - tested == set()
+    assert tested - rooms == set()
+
+
+def run_python(program: str) -> str:
+    """Return what a fresh interpreter prints."""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def test_import_brings_nothing_heavy():
+    program = f"import sys, papympi; print([name for name in {HEAVY!r} if name in sys.modules])"
+    assert run_python(program).strip() == "[]"
+    assert run_python(program.replace("papympi", "numpy")).strip() != "[]"
+
+
+def test_import_is_within_its_budget():
+    bare, full = [], []
+    for _ in range(30):
+        for program, seconds in (("pass", bare), ("import papympi", full)):
+            start = time.perf_counter()
+            run_python(program)
+            seconds.append(time.perf_counter() - start)
+        cost = min(full) - min(bare)
+        if len(full) >= 5 and cost < IMPORT_BUDGET_S:
+            return
+    pytest.fail(f"`import papympi` takes {cost * 1000:.0f} ms more than the bare interpreter")
