@@ -1,0 +1,295 @@
+"""The calls of one task: their arguments put together, their failures described, settled and counted."""
+
+from __future__ import annotations
+
+import pickle
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from itertools import repeat
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+from papympi.errors import RemoteError
+from papympi.model.item import DROP, Failure, Key
+from papympi.plan.program import Call, Stage
+from papympi.transport.codec import describe
+from papympi.transport.payload import Payload, Unsendable
+from papympi.transport.task import FULL, Task
+from papympi.workers.columns import Column, has_failures, is_gathered, key_at, load_column, positions_of
+from papympi.workers.resources import Attempt, Resources
+
+_HERE = str(Path(__file__).parent)
+
+
+class CellLike(Protocol):
+    """Where a worker says what it is at, so that its death names a culprit."""
+
+    def begin(self, task: int) -> None:
+        """Say that a task begins."""
+
+    def at(self, node: int, index: int) -> None:
+        """Say which call of the stage is next, and for which position."""
+
+    def done(self) -> None:
+        """Say that nothing is running."""
+
+
+class Bench:
+    """What every task of one worker shares.
+
+    Attributes:
+        attempt: calls a function and returns (result, error).
+        label: what failures call the worker.
+        cell: where to say what it is at.
+        sends: results leave this process: what cannot be pickled fails.
+        resources: the worker's resources.
+    """
+
+    def __init__(self, attempt: Attempt, label: str, cell: CellLike | None, *, sends: bool) -> None:
+        self.attempt = attempt
+        self.label = label
+        self.cell = cell
+        self.sends = sends
+        self.resources = Resources(attempt)
+
+
+class Calls:
+    """The calls of one task.
+
+    Attributes:
+        bench: what the worker's tasks share.
+        task: the task.
+        stage: its stage.
+        failures: those born in it.
+        calls: for each call of the stage, for how many items its function was called.
+        key_of: returns the key of a position.
+    """
+
+    def __init__(self, bench: Bench, task: Task, stage: Stage) -> None:
+        self.bench = bench
+        self.task = task
+        self.stage = stage
+        self.failures: list[Failure] = []
+        self.calls = [0] * len(stage.calls)
+        self.key_of: Callable[[int], Key] = partial(key_at, task.keys)
+        self._nodes = {call.node for call in stage.calls}
+
+    def load(self) -> list[Column]:
+        """Return the task's columns; what could not come becomes a failure of the first call that needs it."""
+        return [self._load(number, slices) for number, slices in enumerate(self.task.columns)]
+
+    def bind(self, call: Call, columns: list[Column]) -> Arguments:
+        """Return the arguments of a call by position."""
+        views = [self._view(call, columns[a.column]) if a.column is not None else None for a in call.arguments]
+        return Arguments(call, views, self.task.count)
+
+    def culprits_of(self, call: Call) -> dict[tuple[int, int], Failure]:
+        """Return the failures that take the place of this call at some positions."""
+        culprits = self.task.culprits
+        return {
+            place: failure
+            for place, failure in culprits.items()
+            if failure.node == call.node or failure.node not in self._nodes
+        }
+
+    def take_resources(self, call: Call) -> tuple[dict[int, Any], BaseException | None]:
+        """Return the resources of a call by the number of their argument, or why one cannot be had."""
+        made = {}
+        for number, argument in enumerate(call.arguments):
+            if argument.resource is not None:
+                made[number], error = self.bench.resources.take(argument.resource)
+                if error is not None:
+                    return {}, error
+        return made, None
+
+    def fail(self, call: Call, key: Key, error: BaseException, given: Sequence[Any] = ()) -> Failure:
+        """Return the failure that an exception makes of an item."""
+        text = "".join(traceback.format_exception(type(error), error, _skip_own_frames(error)))
+        inputs = ", ".join(describe(value) for value in given)[:1000]
+        error = self._make_portable(error) if self.bench.sends else _strip(error)
+        return Failure(call.node, key, error, text, inputs, self.bench.label)
+
+    def settle(self, call: Call, failure: Failure) -> Any:
+        """Count a failure; return what takes the item's place: the failure, `DROP`, or what heals it."""
+        value = self.heal(call, failure)
+        if type(value) is not Failure or value is failure:
+            self.failures.append(failure)
+        return value
+
+    def heal(self, call: Call, failure: Failure) -> Any:
+        """Return what takes the failed item's place; the failure of the healing itself is counted."""
+        if call.on_error == "fail":
+            return failure
+        if call.on_error == "drop":
+            return DROP
+        value, error = self.bench.attempt(call.on_error, failure)
+        if error is not None:
+            value = self.fail(call, failure.key, error, [failure])
+            self.failures.append(value)
+        return value
+
+    def fail_call(self, call: Call, position: int, error: BaseException, given: Sequence[Any] = ()) -> Any:
+        """Return what takes the place of the item whose call raised `error`."""
+        return self.settle(call, self.fail(call, self.key_of(position), error, given))
+
+    def adopt(self, call: Call, position: int, failure: Failure) -> Failure:
+        """Return a failure that the function itself returned as one of this call."""
+        key = self.key_of(position)
+        own = Failure(call.node, key, failure.error, failure.traceback, failure.input, self.bench.label)
+        self.failures.append(own)
+        return own
+
+    def check_sendable(self, call: Call, position: int, value: Any) -> Any:
+        """Return the value, or its failure if it cannot be pickled."""
+        _, error = self.bench.attempt(Payload([value]).encode)
+        if error is None:
+            return value
+        failure = self.fail(call, self.key_of(position), error)
+        self.failures.append(failure)
+        return failure
+
+    def _load(self, number: int, slices: list[Any]) -> Column:
+        values = load_column(slices, self._open)
+        if is_gathered(slices):
+            return Column(self._replace_unsendable_members(number, values), self.task.mask, gathered=True)
+        column = Column(values, self.task.mask)
+        if has_failures(values):
+            column.values = values = list(values)
+            for position in positions_of(column.present, len(values)):
+                value = values[position] = self._replace_unsendable(number, position, values[position])
+                if type(value) is Failure:
+                    column.failed |= 1 << position
+        return column
+
+    def _open(self, payload: Payload) -> list[Any]:
+        values, error = self.bench.attempt(payload.values)
+        return values if error is None else [Unsendable(error)] * payload.count
+
+    def _replace_unsendable(self, column: int, position: int, value: Any) -> Any:
+        if type(value) is not Unsendable:
+            return value
+        call = next(call for call in self.stage.calls if any(a.column == column for a in call.arguments))
+        failure = self.fail(call, self.key_of(position), value.error)
+        self.failures.append(failure)
+        return failure
+
+    def _replace_unsendable_members(self, column: int, lists: list[list[Any]]) -> list[list[Any]]:
+        for position, members in enumerate(lists):
+            if has_failures(members):
+                lists[position] = [self._replace_unsendable(column, position, member) for member in members]
+        return lists
+
+    def _view(self, call: Call, column: Column) -> Column:
+        """Return a gathered column as a call sees it: without failed members, or failed where one is.
+
+        The lists are the call's own: it may change them.
+        """
+        if not column.gathered:
+            return column
+        view = Column([], column.present)
+        for position, members in enumerate(column.values):
+            failed = [member for member in members if type(member) is Failure]
+            if failed and not call.skip_failed:
+                view.values.append(failed[0])
+                view.failed |= 1 << position
+            else:
+                view.values.append([member for member in members if type(member) is not Failure])
+        return view
+
+    def _make_portable(self, error: BaseException) -> BaseException:
+        """Return the exception if a pickle of it comes back as the same, else what stands for it."""
+        attempt = self.bench.attempt
+        copy, trouble = attempt(_carry, error)
+        if trouble is None and type(copy) is type(error):
+            return error
+        kind = type(error)
+        text, trouble = attempt(str, error)
+        return RemoteError(f"{kind.__module__}.{kind.__qualname__}", text if trouble is None else "")
+
+
+class Arguments:
+    """The columns that a call takes, in the order of its arguments; `None` stands for a resource.
+
+    Attributes:
+        present: bit i set: everything is there at position i.
+        failed: bit i set: something is, and some of it is a `Failure`.
+    """
+
+    def __init__(self, call: Call, columns: Sequence[Column | None], count: int) -> None:
+        self._call = call
+        self._columns = columns
+        self._count = count
+        self.present, self.failed = FULL, 0
+        for column in columns:
+            if column is not None:
+                self.present &= column.present
+                self.failed |= column.failed
+        self.failed &= self.present
+
+    def first_failure(self, position: int) -> Failure:
+        """Return the failure that comes first in the order of the parameters."""
+        for column in self._columns:
+            if column is not None and column.failed >> position & 1:
+                failure: Failure = column.values[position]
+                return failure
+        raise AssertionError("no argument failed")
+
+    def given(self, position: int) -> list[Any]:
+        """Return the values at a position, without resources."""
+        return [column.values[position] for column in self._columns if column is not None]
+
+    def vectors(self, positions: Sequence[int], resources: dict[int, Any]) -> list[Any]:
+        """Return the values at some positions, a fresh list an argument; a resource is passed as it is."""
+        whole = len(positions) == self._count
+        return [
+            resources[number]
+            if column is None
+            else (column.values[:] if whole else [column.values[position] for position in positions])
+            for number, column in enumerate(self._columns)
+        ]
+
+    def rows(self, positions: Sequence[int], resources: dict[int, Any]) -> Iterable[tuple[Any, ...]]:
+        """Return the arguments at some positions, a tuple a position."""
+        count, vectors = len(positions), self.vectors(positions, resources)
+        if not vectors:
+            return repeat((), count)
+        return zip(*(repeat(v, count) if i in resources else v for i, v in enumerate(vectors)), strict=True)
+
+
+def to_positional(call: Call) -> Callable[..., Any]:
+    """Return the call's function as one that takes all its arguments by position."""
+    function = call.function
+    names = tuple(argument.keyword for argument in call.arguments if argument.keyword is not None)
+    if not names:
+        return function
+
+    def positional(*values: Any) -> Any:
+        # counted from the end: a fold's accumulator comes before the arguments
+        return function(*values[: -len(names)], **dict(zip(names, values[-len(names) :], strict=True)))
+
+    return positional
+
+
+def _carry(error: BaseException) -> Any:
+    return pickle.loads(pickle.dumps(error, 5))
+
+
+def _skip_own_frames(error: BaseException) -> TracebackType | None:
+    """Return the traceback without the frames of the machinery that called the user's function."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_HERE):
+        trace = trace.tb_next
+    return trace
+
+
+def _strip(error: BaseException) -> BaseException:
+    """Return the exception without its tracebacks, which would keep everything alive that their frames saw."""
+    link: BaseException | None = error
+    for _ in range(32):
+        if link is None:
+            break
+        link.__traceback__ = None
+        link = link.__cause__ or link.__context__
+    return error

@@ -1,0 +1,124 @@
+"""The columns of a task as a worker sees them: values by position, with masks of what is there and what failed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from papympi.model.item import DROP, Failure, Key
+from papympi.transport.payload import Payload, Unsendable
+from papympi.transport.task import FULL, KeyRun, Output, Slice
+
+Load = Callable[[Payload], list[Any]]
+
+_MARKED = frozenset({Failure, type(DROP)})
+_FAILED = frozenset({Failure, Unsendable})
+
+
+@dataclass(slots=True)
+class Column:
+    """Values by position.
+
+    Attributes:
+        values: one a position, `None` where nothing is there; not to be changed.
+        present: bit i set: position i is there.
+        failed: bit i set: the value at position i is a `Failure`.
+        gathered: the values are lists, and `Failure`s may be among their members.
+    """
+
+    values: list[Any]
+    present: int = FULL
+    failed: int = 0
+    gathered: bool = False
+
+
+def load_column(slices: list[Slice], load: Load) -> list[Any]:
+    """Return the values that the slices cover, in a list that is not to be changed."""
+    if len(slices) == 1:
+        return _load_slice(slices[0], load)
+    values: list[Any] = []
+    for piece in slices:
+        values += _load_slice(piece, load)
+    return values
+
+
+def is_gathered(slices: list[Slice]) -> bool:
+    """Return whether the slices make a list a position."""
+    return bool(slices) and not isinstance(slices[0][0], Payload)
+
+
+def mark_column(values: list[Any], present: int) -> Column:
+    """Return the column of fresh results: `DROP` becomes a hole, failures are marked; changes `values`."""
+    column = Column(values, present)
+    if not _MARKED.isdisjoint(map(type, values)):
+        dropped = 0
+        for position, value in enumerate(values):
+            if value is DROP:
+                dropped |= 1 << position
+                values[position] = None
+            elif type(value) is Failure:
+                column.failed |= 1 << position
+        if dropped:
+            column.present &= ((1 << len(values)) - 1) & ~dropped
+    return column
+
+
+def has_failures(values: list[Any]) -> bool:
+    """Return whether a failure, or what stands for a value that could not come, is among the values."""
+    return not _FAILED.isdisjoint(map(type, values))
+
+
+def positions_of(mask: int, count: int) -> Iterator[int]:
+    """Yield the positions below `count` whose bit is set."""
+    if mask == FULL:
+        yield from range(count)
+        return
+    digits = bin(mask & ((1 << count) - 1))[:1:-1]
+    position = digits.find("1")
+    while position >= 0:
+        yield position
+        position = digits.find("1", position + 1)
+
+
+def key_at(keys: list[KeyRun], position: int) -> Key:
+    """Return the key of a position."""
+    for parent, first, count in keys:
+        if position < count:
+            return (*parent, first + position)
+        position -= count
+    return ()
+
+
+def cut_output(column: Column, grain: int) -> Output:
+    """Return the column as an output in payloads of at most `grain` positions."""
+    values, count = column.values, len(column.values)
+    grain = grain or count or 1
+    payloads = [Payload(values if count <= grain else values[i : i + grain]) for i in range(0, count, grain)]
+    return Output(payloads, column.present, column.failed)
+
+
+def _load_slice(piece: Slice, load: Load) -> list[Any]:
+    if len(piece) == 2:
+        return _load_gathered(piece[0], piece[1], load)
+    if len(piece) == 4:
+        return [load(piece[0])[piece[1]]] * piece[3]
+    payload, start, stop = piece
+    values = load(payload)
+    return values if start == 0 and stop == len(values) else values[start:stop]
+
+
+def _load_gathered(ends: list[int], pieces: list[Slice], load: Load) -> list[Any]:
+    """Return one list a position: the pieces laid end to end, cut at `ends`, without what was dropped."""
+    members: list[Any] = []
+    for payload, start, stop, mask in pieces:
+        values = load(payload)[start:stop]
+        if mask != FULL:
+            kept = set(positions_of(mask, stop - start))
+            values = [value if i in kept else DROP for i, value in enumerate(values)]
+        members += values
+    lists, start = [], 0
+    for end in ends:
+        lists.append([value for value in members[start:end] if value is not DROP])
+        start = end
+    return lists

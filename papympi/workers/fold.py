@@ -1,0 +1,137 @@
+"""A fold on its worker: an accumulator goes through the items in order and comes out at the end of each parent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from papympi.model.item import Failure
+from papympi.transport.payload import Payload
+from papympi.transport.task import FULL, Outcome
+from papympi.workers.calls import Calls
+from papympi.workers.columns import Column, mark_column, positions_of
+
+_FRESH: Final = object()
+
+
+def fold(calls: Calls, function: Callable[..., Any], outcome: Outcome) -> Column:
+    """Fold the positions of a task; return the results of the parents that end in it, leave the rest in `outcome`."""
+    run = _Fold(calls, function)
+    results, start = [], 0
+    for end in calls.task.ends:
+        run.fold(start, end)
+        results.append(run.finish())
+        start = end
+    if start < calls.task.count:
+        run.fold(start, calls.task.count)
+        outcome.state = run.state()
+    calls.key_of = lambda position: run.parents[position]
+    return mark_column(results, FULL)
+
+
+class _Fold:
+    """The accumulator and its way through one task.
+
+    Attributes:
+        parents: keys of the parents that were finished.
+    """
+
+    def __init__(self, calls: Calls, function: Callable[..., Any]) -> None:
+        task = calls.task
+        self._calls = calls
+        self._call = calls.stage.calls[0]
+        self._function = function
+        self._arguments = calls.bind(self._call, calls.load())
+        self._culprits = {position: failure for (position, _), failure in calls.culprits_of(self._call).items()}
+        self._accumulator: Any = _FRESH
+        if task.state is not None:
+            values, error = calls.bench.attempt(task.state.values)
+            self._accumulator = values[0] if error is None else calls.fail(self._call, calls.key_of(0), error)
+        self.parents: list[tuple[int, ...]] = []
+        self._key: tuple[int, ...] = ()
+
+    def fold(self, start: int, end: int) -> None:
+        """Fold the positions start..end, which belong to one parent."""
+        if start == end:
+            return
+        self._key = self._calls.key_of(start)[:-1]
+        window = (1 << end) - (1 << start)
+        present, failed = self._arguments.present & window, self._arguments.failed & window
+        if self._call.skip_failed or self._call.on_error == "drop":
+            present, failed = present & ~failed, 0
+        for position in self._culprits:
+            failed |= 1 << position & present
+        first = (failed & -failed).bit_length() - 1  # -1: none failed
+        if first >= 0:
+            present &= (1 << first) - 1
+        self._fold_healthy(list(positions_of(present, end)))
+        if first >= 0 and type(self._accumulator) is not Failure:
+            if first in self._culprits:
+                self._become(self._culprits[first])
+            else:
+                self._accumulator = self._arguments.first_failure(first)
+
+    def finish(self) -> Any:
+        """Return the result of the parent that ends here, and begin afresh."""
+        self._start()
+        result, self._accumulator = self._accumulator, _FRESH
+        self.parents.append(self._key)
+        self._key = ()
+        if type(result) is Failure and result.node == self._call.node:
+            return self._calls.heal(self._call, result)
+        return result
+
+    def state(self) -> Payload | None:
+        """Return the accumulator of the parent that stays open."""
+        if self._accumulator is _FRESH:
+            return None
+        payload = Payload([self._accumulator])
+        if self._calls.bench.sends:
+            _, error = self._calls.bench.attempt(payload.encode)
+            if error is not None:
+                self._become(self._calls.fail(self._call, self._key, error))
+                return Payload([self._accumulator])
+        return payload
+
+    def _start(self) -> None:
+        """Make an accumulator if there is none."""
+        if self._accumulator is _FRESH:
+            self._accumulator, error = self._calls.bench.attempt(self._calls.stage.factory)
+            if error is not None:
+                self._become(self._calls.fail(self._call, self._key, error))
+
+    def _become(self, failure: Failure) -> None:
+        """Let a failure that was born here be the result; the rest of the parent passes uncalled."""
+        self._calls.failures.append(failure)
+        self._accumulator = failure
+
+    def _fold_healthy(self, positions: list[int]) -> None:
+        if not positions or type(self._accumulator) is Failure:
+            return
+        self._start()
+        calls, call = self._calls, self._call
+        resources, error = calls.take_resources(call)
+        box = [self._accumulator, positions[0]]
+        if error is None and type(self._accumulator) is not Failure:
+            rows = zip(positions, self._arguments.rows(positions, resources), strict=True)
+            cell = calls.bench.cell
+            _, error = calls.bench.attempt(_run, self._function, box, rows, None if cell is None else cell.at)
+            self._accumulator = box[0]
+        position = box[1] if error is not None else positions[-1]
+        calls.calls[0] += positions.index(position) + 1
+        if error is not None:
+            self._become(calls.fail(call, calls.key_of(position), error, self._arguments.given(position)))
+
+
+def _run(
+    function: Callable[..., Any],
+    box: list[Any],
+    rows: Iterable[tuple[int, tuple[Any, ...]]],
+    note: Callable[[int, int], None] | None,
+) -> None:
+    """Fold rows into `box[0]`, with the position at work in `box[1]`."""
+    for position, row in rows:
+        box[1] = position
+        if note is not None:
+            note(0, position)
+        box[0] = function(box[0], *row)
