@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from papympi.plan.program import Program
+from papympi.plan.program import Call, Program
 
 SpaceKind = Literal["unit", "source", "scatter", "group"]
 StepKind = Literal["source", "map", "scatter", "fold", "gather", "group"]
@@ -60,12 +60,15 @@ class Stream:
         space: where its keys live.
         consumers: (step, number of that step's input).
         target: the run delivers it.
+        inner: made on the way inside of one node (gathered lists, rows of several inputs, partial folds): `node` is
+            then a label like `mosaic[gather]`, and the items are not the node's results.
     """
 
     node: str
     space: Space
     consumers: list[tuple[Step, int]] = field(default_factory=list)
     target: bool = False
+    inner: bool = False
 
     def __repr__(self) -> str:
         return f"Stream({self.node!r}, {self.space!r})"
@@ -80,7 +83,8 @@ class Step:
         kind: "source": pull a row from the iterators of all its outputs (several outputs are aligned inputs);
             "map", "scatter", "fold": a task; "gather": close the innermost scatter, no task;
             "group": groups of `size` consecutive siblings, no task.
-        nodes: names of the nodes in it.
+        nodes: names of the nodes whose functions it calls, else of the one that it serves; never empty. Only a node
+            that gathers or folds is in several steps; its results come out of one.
         inputs: streams it takes, in the order of its columns. Sources have none; scatter and map at least one;
             gather, group and fold exactly one.
         outputs: streams it makes. Several for "source" and "map"; else one.
@@ -126,8 +130,11 @@ class Plan:
         spaces: `spaces[0]` is the unit space; parents before children, a grouped space before its groups.
         targets: the streams that the run delivers, in the order asked for.
         sources: names of the inputs and source nodes, in the order of the outputs of the source steps.
+        origins: the call that makes the rows of each source node, by name; those that the caller gives are not in it.
+            Its only arguments are resources.
         program: what the workers must know; `program.stages[step.number]` for every step that is a task.
         boundaries: why stages end where they do.
+        warnings: what is dear about it.
     """
 
     steps: list[Step]
@@ -135,7 +142,9 @@ class Plan:
     targets: list[Stream]
     sources: tuple[str, ...]
     program: Program
+    origins: dict[str, Call] = field(default_factory=dict)
     boundaries: tuple[Boundary, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def pools(self) -> tuple[str, ...]:

@@ -1,0 +1,193 @@
+"""A graph: nodes and resources under names, and what may be done to it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, TypeVar, overload
+
+from papympi.errors import GraphError, OptionError
+from papympi.model.node import Node, Resource, find_place, make_node, make_resource
+from papympi.model.options import read_options, suggest
+
+F = TypeVar("F", bound=Callable[..., Any])
+InputOption = Mapping[str, "str | Callable[..., Any] | Sequence[str | Callable[..., Any]]"]
+Check = Callable[["Graph", "Collection[str] | None"], None]
+
+_checks: list[Check] = []
+
+
+class GraphWarning(UserWarning):
+    """A graph that runs, but not as well as it could."""
+
+
+def add_check(check: Check) -> Check:
+    """Have `Graph.check` call this, too; the layers above say in this way what they cannot compile."""
+    _checks.append(check)
+    return check
+
+
+class Graph:
+    """Nodes and resources under unique names. Edges are looked up when the graph is checked or run.
+
+    Attributes:
+        name: for messages.
+    """
+
+    def __init__(self, name: str = "graph") -> None:
+        self.name = name
+        self._nodes: dict[str, Node] = {}
+        self._resources: dict[str, Resource] = {}
+
+    @property
+    def nodes(self) -> Mapping[str, Node]:
+        """The nodes by name, in the order of definition."""
+        return MappingProxyType(self._nodes)
+
+    @property
+    def resources(self) -> Mapping[str, Resource]:
+        """The resources by name, in the order of definition."""
+        return MappingProxyType(self._resources)
+
+    @overload
+    def node(self, function: F, /) -> F: ...
+
+    @overload
+    def node(self, /, **options: Any) -> Callable[[F], F]: ...
+
+    def node(self, function: F | None = None, /, **options: Any) -> F | Callable[[F], F]:
+        """Declare a node of this graph; the options are those of `papympi.node`. Returns the function unchanged."""
+
+        def mark(function: F) -> F:
+            self.add(function, **options)
+            return function
+
+        return mark if function is None else mark(function)
+
+    @overload
+    def resource(self, function: F, /) -> F: ...
+
+    @overload
+    def resource(self, /, *, name: str | None = None) -> Callable[[F], F]: ...
+
+    def resource(self, function: F | None = None, /, *, name: str | None = None) -> F | Callable[[F], F]:
+        """Declare a resource of this graph: made once per worker, for parameters of its name."""
+
+        def mark(function: F) -> F:
+            made = make_resource(function, name, find_place(function))
+            self._refuse_taken([made])
+            self._resources[made.name] = made
+            return function
+
+        return mark if function is None else mark(function)
+
+    def add(self, function: Callable[..., Any], /, **options: Any) -> Node:
+        """Declare a node: any callable, with the options of `papympi.node`. Returns its record.
+
+        Raises:
+            GraphError: it cannot be a node, or its name is taken by another.
+            OptionError: an unknown option or an impossible value.
+        """
+        if not callable(function):
+            raise OptionError(f"a node is made of a function, not of {function!r}")
+        where = find_place(function)
+        name = options.pop("name", None)
+        label = f"node {name or getattr(function, '__name__', function)!r} ({where})"
+        inputs = {key: self._name_all(value, label) for key, value in (options.pop("inputs", None) or {}).items()}
+        made = make_node(function, name, inputs, read_options(options, label), where)
+        self._refuse_taken([made])
+        self._nodes[made.name] = made
+        return made
+
+    def include(self, other: Graph, prefix: str = "") -> None:
+        """Take over the nodes and resources of another graph as they are now, their names prefixed.
+
+        Edges inside `other` stay; parameters that name nothing there keep their name and may name a node here.
+
+        Raises:
+            GraphError: a name is taken.
+        """
+        taken = other._nodes.keys() | other._resources.keys()
+        nodes = [_rename(node, prefix, taken) for node in other._nodes.values()]
+        resources = [dataclasses.replace(each, name=prefix + each.name) for each in other._resources.values()]
+        self._refuse_taken([*nodes, *resources])
+        self._nodes.update((node.name, node) for node in nodes)
+        self._resources.update((resource.name, resource) for resource in resources)
+
+    def check(self, pools: Collection[str] | None = None) -> None:
+        """Look for everything that keeps the graph from running.
+
+        Args:
+            pools: names of the pools there are; `None`: do not look at pools.
+
+        Raises:
+            GraphError: all that was found, each with its place and the way out.
+        """
+        for check in _checks:
+            check(self, pools)
+
+    def clear(self) -> None:
+        """Forget all nodes and resources."""
+        self._nodes.clear()
+        self._resources.clear()
+
+    def __getitem__(self, name: str) -> Node:
+        """Return the node of that name.
+
+        Raises:
+            GraphError: there is none; names the closest.
+        """
+        try:
+            return self._nodes[name]
+        except KeyError:
+            raise GraphError(f"graph {self.name!r} has no node {name!r}{suggest(name, self._nodes)}") from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._nodes
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._nodes)
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+    def __repr__(self) -> str:
+        return f"Graph({self.name!r}, {len(self)} nodes)"
+
+    def _name_all(self, value: Any, label: str) -> tuple[str, ...]:
+        """Return the names that a value of `inputs=` stands for."""
+        values = value if isinstance(value, list | tuple) else [value]
+        return tuple(each if isinstance(each, str) else self._name_of(each, label) for each in values)
+
+    def _name_of(self, function: Any, label: str) -> str:
+        """Return the name of the node or resource that a function is."""
+        everything: list[Node | Resource] = [*self._nodes.values(), *self._resources.values()]
+        names = [each.name for each in everything if each.function is function]
+        if len(names) == 1:
+            return names[0]
+        if names:
+            raise GraphError(
+                f"{label}: inputs= gives a function of the nodes {', '.join(names)}; give the name instead"
+            )
+        raise GraphError(f"{label}: inputs= gives {function!r}, which is no node of graph {self.name!r}; add it first")
+
+    def _refuse_taken(self, made: Sequence[Node | Resource]) -> None:
+        """Refuse names that something else has; the same function may be declared again."""
+        for each in made:
+            for there in (self._nodes.get(each.name), self._resources.get(each.name)):
+                if there is not None and (type(there) is not type(each) or there.identity != each.identity):
+                    raise GraphError(
+                        f"the name {each.name!r} is taken: {there.label} and {each.label}; "
+                        "rename one of them, or give one another name with name="
+                    )
+
+
+def _rename(node: Node, prefix: str, taken: Collection[str]) -> Node:
+    """Return the node under its prefixed name, its edges to names of its own graph made to follow."""
+    inputs: dict[str, tuple[str, ...]] = {}
+    for parameter in node.parameters:
+        names = node.inputs.get(parameter.name, (parameter.name,))
+        if parameter.name in node.inputs or names[0] in taken:
+            inputs[parameter.name] = tuple(prefix + name if name in taken else name for name in names)
+    return dataclasses.replace(node, name=prefix + node.name, inputs=MappingProxyType(inputs))

@@ -1,0 +1,213 @@
+"""One node of a graph: a function as it was declared, where, and with which options."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import FunctionType, MappingProxyType
+from typing import Any
+
+from papympi.errors import GraphError
+from papympi.model.options import Options, suggest
+
+_PACKAGE = str(Path(__file__).parent.parent / "_")[:-1]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Node:
+    """A function in a graph.
+
+    Attributes:
+        name: unique in its graph.
+        function: the user's function, unchanged.
+        parameters: of its signature, in order; without the accumulator of a fold.
+        where: `file:line`, for messages.
+        options: what it was told.
+        inputs: for some parameters the names that it takes its values from, instead of the parameter's own name.
+        generates: it is a generator function: with inputs it scatters, without it is a source.
+        identity: equal for the same function declared again.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    parameters: tuple[inspect.Parameter, ...]
+    where: str
+    options: Options
+    inputs: Mapping[str, tuple[str, ...]]
+    generates: bool
+    identity: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        """How messages call it: its name and its place."""
+        return f"node {self.name!r} ({self.where})"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Resource:
+    """Something made once per worker, at first use.
+
+    Attributes:
+        name: unique in its graph, among nodes and resources.
+        function: makes it, or yields it and tears it down.
+        where: `file:line`, for messages.
+        identity: equal for the same function declared again.
+    """
+
+    name: str
+    function: Callable[[], Any]
+    where: str
+    identity: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        """How messages call it: its name and its place."""
+        return f"resource {self.name!r} ({self.where})"
+
+
+def find_place(function: Callable[..., Any]) -> str:
+    """Return `file:line` of a function's definition; of other callables, of the line that declares them."""
+    code = getattr(inspect.unwrap(function), "__code__", None) if isinstance(function, FunctionType) else None
+    if code is not None:
+        return f"{code.co_filename}:{code.co_firstlineno}"
+    frame = sys._getframe(1)  # noqa: SLF001 -- the documented way to a caller's line without reading sources
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def identify(function: Callable[..., Any], where: str) -> tuple[str, ...]:
+    """Return what tells a function that is declared again from another: module and qualified name, else the place."""
+    if isinstance(function, FunctionType | type) and function.__name__ != "<lambda>":
+        return (function.__module__, function.__qualname__)
+    return (type(function).__name__, where)
+
+
+def find_name(function: Callable[..., Any], name: str | None, where: str) -> str:
+    """Return the name a function goes by in its graph.
+
+    Raises:
+        GraphError: it has none of its own and none was given, or the name cannot be one.
+    """
+    if name is None:
+        name = getattr(function, "__name__", None)
+        if not isinstance(name, str) or name == "<lambda>" or inspect.ismethod(function):
+            raise GraphError(f"{function!r} ({where}) has no name of its own; give it one with name=")
+    if not name.replace(".", "_").replace("-", "_").isidentifier():
+        raise GraphError(f"{name!r} ({where}) cannot be the name of a node; use letters, digits and '_', '-' or '.'")
+    return name
+
+
+def make_node(
+    function: Callable[..., Any], name: str | None, inputs: Mapping[str, tuple[str, ...]], options: Options, where: str
+) -> Node:
+    """Return the node of a function, after looking whether it can be one.
+
+    Raises:
+        GraphError: no name, an `async` function, inputs for parameters it does not have.
+    """
+    name = find_name(function, name, where)
+    label = f"node {name!r} ({where})"
+    if _is(function, inspect.iscoroutinefunction) or _is(function, inspect.isasyncgenfunction):
+        raise GraphError(
+            f"{label} is async; a worker calls plain functions: wrap the call in one with asyncio.run(...)"
+        )
+    generates = _is(function, inspect.isgeneratorfunction)
+    if generates and (options.fold is not None or options.vectorized):
+        wrong = "fold" if options.fold is not None else "vectorized"
+        raise GraphError(f"{label} is a generator function and has {wrong}=; make two nodes of it")
+    parameters = _read_parameters(function, inputs, options, label)
+    return Node(
+        name=name,
+        function=function,
+        parameters=parameters,
+        where=where,
+        options=options,
+        inputs=MappingProxyType(dict(inputs)),
+        generates=generates,
+        identity=identify(function, where),
+    )
+
+
+def make_resource(function: Callable[[], Any], name: str | None, where: str) -> Resource:
+    """Return the resource of a function, after looking whether it can be one.
+
+    Raises:
+        GraphError: no name, an `async` function, or one that needs arguments.
+    """
+    name = find_name(function, name, where)
+    label = f"resource {name!r} ({where})"
+    if _is(function, inspect.iscoroutinefunction) or _is(function, inspect.isasyncgenfunction):
+        raise GraphError(f"{label} is async; a worker makes resources with plain functions")
+    try:
+        needed = [each.name for each in inspect.signature(function).parameters.values() if _is_required(each)]
+    except (TypeError, ValueError):
+        needed = []
+    if needed:
+        raise GraphError(
+            f"{label} has the parameter {needed[0]!r}; a resource is made on each worker without arguments: "
+            "give the parameter a default or use functools.partial"
+        )
+    return Resource(name, function, where, identify(function, where))
+
+
+def _is(function: Callable[..., Any], test: Callable[[Any], bool]) -> bool:
+    """Say whether a test of `inspect` holds of a function or of what calling an object runs."""
+    inner: Any = function
+    while isinstance(inner, functools.partial):
+        inner = inner.func
+    return test(inner) or (not inspect.isclass(inner) and test(type(inner).__call__))
+
+
+def _is_required(parameter: inspect.Parameter) -> bool:
+    """Say whether a call must give the parameter."""
+    rest = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return parameter.default is inspect.Parameter.empty and parameter.kind not in rest
+
+
+def _read_parameters(
+    function: Callable[..., Any], inputs: Mapping[str, tuple[str, ...]], options: Options, label: str
+) -> tuple[inspect.Parameter, ...]:
+    """Return the parameters that values can be bound to; what has no signature has those that `inputs` names."""
+    folds = options.fold is not None
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        if not inputs:
+            raise GraphError(f"{label} has no signature to read; say what it takes with inputs=") from None
+        return _name_parameters(inputs)
+    if folds and (not parameters or not _takes_position(parameters[0])):
+        raise GraphError(f"{label} is a fold; its first parameter must be the accumulator")
+    if folds and parameters[0].kind is not inspect.Parameter.VAR_POSITIONAL:
+        del parameters[0]
+    parameters = [each for each in parameters if each.kind is not inspect.Parameter.VAR_KEYWORD]
+    known = [each.name for each in parameters]
+    unknown = [key for key in inputs if key not in known]
+    if not unknown:
+        return tuple(parameters)
+    if not hasattr(inspect.unwrap(function), "__code__") and _fits(parameters, len(inputs)):
+        return _name_parameters(inputs)
+    way_out = suggest(unknown[0], known) or f"; its parameters are {', '.join(known) or 'none'}"
+    raise GraphError(f"{label} has inputs= for {unknown[0]!r}, which is not one of its parameters{way_out}")
+
+
+def _takes_position(parameter: inspect.Parameter) -> bool:
+    """Say whether the parameter can be given by position."""
+    return parameter.kind not in (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)
+
+
+def _fits(parameters: list[inspect.Parameter], count: int) -> bool:
+    """Say whether all parameters of a builtin are positional-only and so many can be given."""
+    if any(each.kind is inspect.Parameter.VAR_POSITIONAL for each in parameters):
+        return True
+    positional = [each for each in parameters if each.kind is inspect.Parameter.POSITIONAL_ONLY]
+    return len(positional) == len(parameters) and sum(map(_is_required, positional)) <= count <= len(positional)
+
+
+def _name_parameters(names: Mapping[str, tuple[str, ...]]) -> tuple[inspect.Parameter, ...]:
+    """Return positional-only parameters of these names."""
+    return tuple(inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY) for name in names)

@@ -1,0 +1,150 @@
+"""The options of a node: what they are called, what values they may have, and which ones plugins add."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+from papympi.errors import OptionError
+from papympi.model.item import Failure
+
+StrideOption = int | Literal["auto"] | None
+ErrorOption = Literal["fail", "drop"] | Callable[[Failure], Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What a node was told; `None` leaves the choice to the run.
+
+    Attributes:
+        pool: name of the pool that evaluates it.
+        stride: largest number of items in a batch.
+        gather: `True`: take the list of children; a number: lists of so many siblings.
+        fold: makes a fresh accumulator.
+        combine: joins two accumulators, in order.
+        vectorized: the function takes lists of items.
+        on_error: what becomes of failures.
+        fuse: it may share a stage with its neighbours.
+        plugin: options that plugins declared.
+    """
+
+    pool: str | None = None
+    stride: StrideOption = None
+    gather: bool | int = False
+    fold: Callable[[], Any] | None = None
+    combine: Callable[[Any, Any], Any] | None = None
+    vectorized: bool = False
+    on_error: ErrorOption = "fail"
+    fuse: bool = True
+    plugin: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+
+OWN = ("name", "inputs", "pool", "stride", "gather", "fold", "combine", "vectorized", "on_error", "fuse", "graph")
+"""The options that every node has, in the order of the documentation."""
+
+_declared: dict[str, Callable[[Any], bool] | None] = {}
+_loaders: list[Callable[[], None]] = []
+
+
+def declare_option(name: str, accepts: Callable[[Any], bool] | None = None) -> None:
+    """Let nodes have one more option, because a plugin understands it.
+
+    Args:
+        name: the option's keyword.
+        accepts: says whether a value is possible; `None`: every value is.
+
+    Raises:
+        OptionError: a node has such an option already.
+    """
+    if name in OWN:
+        raise OptionError(f"a plugin cannot declare {name!r}: every node has that option; choose another name")
+    _declared[name] = accepts
+
+
+def load_options_with(loader: Callable[[], None]) -> None:
+    """Have `loader` called once, when an option turns up that nobody has declared; it may declare more."""
+    _loaders.append(loader)
+
+
+def suggest(name: str, names: Iterable[str], what: str = "") -> str:
+    """Return `; did you mean 'x'?` with the name closest to `name`, or nothing if none is close."""
+    close = difflib.get_close_matches(name, list(names), 1, 0.6)
+    kind = f"{what} " if what else ""
+    return f"; did you mean {kind}{close[0]!r}?" if close else ""
+
+
+def read_options(options: Mapping[str, Any], label: str) -> Options:
+    """Return the options in order, or say which one cannot be.
+
+    Args:
+        options: by keyword; without name, inputs and graph.
+        label: how messages call the node, with its place.
+
+    Raises:
+        OptionError: an unknown option, or an impossible value.
+    """
+    own = {name: value for name, value in options.items() if name in OWN}
+    plugin = {name: value for name, value in options.items() if name not in OWN}
+    if any(name not in _declared for name in plugin):
+        while _loaders:
+            _loaders.pop()()
+    for name, value in plugin.items():
+        _check_plugin_option(name, value, label)
+    for name, value in own.items():
+        possible, meaning = _VALUES[name]
+        if not possible(value):
+            raise OptionError(f"{label}: {name}={value!r} is impossible; {name} is {meaning}")
+    result = Options(**own, plugin=MappingProxyType(plugin))
+    _check_together(result, label)
+    return result
+
+
+def _check_plugin_option(name: str, value: Any, label: str) -> None:
+    """Refuse an option that nobody declared or a value that its plugin does not accept."""
+    if name not in _declared:
+        known = [*OWN, *sorted(_declared)]
+        way_out = suggest(name, known) or f"; there are {', '.join(known)}"
+        raise OptionError(f"{label}: unknown option {name!r}{way_out}")
+    accepts = _declared[name]
+    if accepts is not None and not accepts(value):
+        raise OptionError(f"{label}: {name}={value!r} is not accepted by the plugin that declares {name!r}")
+
+
+def _check_together(options: Options, label: str) -> None:
+    """Refuse options that contradict one another."""
+    if options.combine is not None and options.fold is None:
+        raise OptionError(f"{label}: combine= joins the accumulators of a fold; give fold= as well, or leave it out")
+    if options.fold is None:
+        return
+    if options.gather is not False:
+        raise OptionError(f"{label}: fold= and gather= exclude one another; a fold takes the items one at a time")
+    if options.vectorized:
+        raise OptionError(f"{label}: fold= and vectorized= exclude one another; a fold takes the items one at a time")
+
+
+def is_stride(value: Any) -> bool:
+    """Say whether the value is a stride that can be asked for."""
+    return value == "auto" or _is_count(value)
+
+
+def _is_count(value: Any) -> bool:
+    """Say whether the value is a number of things, at least one."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+_VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "pool": (lambda value: value is None or (isinstance(value, str) and value != ""), "the name of a pool"),
+    "stride": (lambda value: value is None or is_stride(value), 'at least 1, or "auto"'),
+    "gather": (lambda value: isinstance(value, bool) or _is_count(value), "True, False, or at least 1"),
+    "fold": (lambda value: value is None or callable(value), "a type or function that makes an accumulator"),
+    "combine": (lambda value: value is None or callable(value), "a function of two accumulators"),
+    "vectorized": (lambda value: isinstance(value, bool), "True or False"),
+    "on_error": (
+        lambda value: callable(value) or (isinstance(value, str) and value in {"fail", "drop"}),
+        '"fail", "drop", or a function of the failure',
+    ),
+    "fuse": (lambda value: isinstance(value, bool), "True or False"),
+}

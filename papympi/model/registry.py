@@ -1,0 +1,69 @@
+"""The global graph, and the decorator that declares a node in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar, overload
+
+from papympi.model.graph import Graph, InputOption
+from papympi.model.options import ErrorOption, StrideOption
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+graph: Final = Graph("main")
+"""Where `node` and `resource` declare what is not told another graph."""
+
+_global_graph = graph
+
+
+@overload
+def node(function: F, /) -> F: ...
+
+
+@overload
+def node(
+    *,
+    name: str | None = None,
+    inputs: InputOption | None = None,
+    pool: str | None = None,
+    stride: StrideOption = None,
+    gather: bool | int = False,
+    fold: Callable[[], Any] | None = None,
+    combine: Callable[[Any, Any], Any] | None = None,
+    vectorized: bool = False,
+    on_error: ErrorOption = "fail",
+    fuse: bool = True,
+    graph: Graph | None = None,
+    **plugin_options: Any,
+) -> Callable[[F], F]: ...
+
+
+def node(function: F | None = None, /, *, graph: Graph | None = None, **options: Any) -> F | Callable[[F], F]:
+    """Declare that a function is a node. Returns the function unchanged.
+
+    A parameter that names a node takes that node's items. One with a default that names nothing is a constant, one
+    that names a resource gets it, any other is an input of the run. Without parameters the node is a source. A
+    generator function with parameters scatters: each value it yields is a child.
+
+    Args:
+        function: any callable; what has no name of its own needs `name`.
+        graph: where it is declared, instead of the global graph.
+        **options: `name`: instead of the function's own.
+            `inputs`: for parameters the node (its name or function) to take; of `*args` a list of them.
+            `pool`: name of the pool that evaluates it.
+            `stride`: largest number of items in a batch, or "auto".
+            `gather`: `True` takes the list of all children of an item, a number lists of so many siblings.
+            `fold`: makes an accumulator; the function takes it first and returns it.
+            `combine`: joins two accumulators in order, so that workers can fold apart.
+            `vectorized`: the function takes lists of up to `stride` items and returns as many results.
+            `on_error`: "fail", "drop", or a function that makes a value of a `Failure`.
+            `fuse`: it may be evaluated in one call with its neighbours.
+            Any other is an option that a plugin declared.
+
+    Raises:
+        GraphError: it cannot be a node, or its name is taken by another.
+        OptionError: an unknown option or an impossible value.
+    """
+    home = _global_graph if graph is None else graph
+    mark: Callable[[F], F] = home.node(**options)
+    return mark if function is None else mark(function)

@@ -1,0 +1,52 @@
+"""What is wrong with a graph: everything found is said at once, each with its place and the way out."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Collection, Mapping, Sequence
+
+from papympi.errors import GraphError
+from papympi.model.graph import Graph, GraphWarning, add_check
+from papympi.model.options import suggest
+from papympi.plan.depth import lay_out
+from papympi.plan.wiring import Wiring, wire
+
+
+@add_check
+def check_graph(graph: Graph, pools: Collection[str] | None = None) -> None:
+    """Look for everything that keeps a graph from running; warn of what is dear.
+
+    Args:
+        graph: all of its nodes are looked at.
+        pools: names of the pools there are; `None`: do not look at pools.
+
+    Raises:
+        GraphError: says all that was found.
+    """
+    wiring = wire(graph)
+    layout = lay_out(wiring)
+    problems = [*layout.problems]
+    if pools is not None:
+        named = {node.name: node.options.pool for node in graph.nodes.values() if node.options.pool is not None}
+        problems += check_pools(wiring, named, pools)
+    if problems:
+        raise GraphError(merge_problems(problems))
+    for text in layout.warnings:
+        warnings.warn(text, GraphWarning, stacklevel=3)
+
+
+def check_pools(wiring: Wiring, named: Mapping[str, str], pools: Collection[str]) -> list[str]:
+    """Return what is wrong with the pools of nodes: those that do not exist."""
+    return [
+        f"{wiring.label(name)} wants the pool {pool!r}, which does not exist"
+        + (suggest(pool, pools) or f"; there are {', '.join(sorted(pools))}")
+        for name, pool in named.items()
+        if pool not in pools and wiring.streams(name)
+    ]
+
+
+def merge_problems(problems: Sequence[str]) -> str:
+    """Return one message of several."""
+    if len(problems) == 1:
+        return problems[0]
+    return "\n".join([f"{len(problems)} things are wrong with the graph:", *(f"- {each}" for each in problems)])

@@ -1,0 +1,220 @@
+"""From a graph to a plan: wire it, lay out its spaces, expand nodes into parts, fuse parts into steps."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+from papympi.errors import GraphError, InputError, OptionError
+from papympi.model.graph import Graph, GraphWarning
+from papympi.model.options import is_stride, suggest
+from papympi.plan.boundaries import find_boundaries
+from papympi.plan.check import check_pools, merge_problems
+from papympi.plan.depth import lay_out
+from papympi.plan.expand import Expansion, Means, Part, expand, find_resource
+from papympi.plan.fuse import Group, fuse
+from papympi.plan.plan import Plan, Step, Stream, Stride
+from papympi.plan.program import Argument, Call, Program, Stage, StageKind
+from papympi.plan.wiring import Wiring, wire
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanSettings:
+    """What a run decides about a plan, apart from the graph.
+
+    Attributes:
+        default_pool: for nodes that name none.
+        pools: pool by node name, or for all nodes under "*"; they overrule what nodes say.
+        strides: stride by node name or "*", likewise.
+        fusion: nodes may share stages.
+        known_pools: names of the pools there are; `None`: any will do.
+        by_value: modules whose functions travel by value.
+        path: folders that workers add to `sys.path`.
+    """
+
+    default_pool: str = "processes"
+    pools: Mapping[str, str] = field(default_factory=dict)
+    strides: Mapping[str, Stride] = field(default_factory=dict)
+    fusion: bool = True
+    known_pools: Collection[str] | None = None
+    by_value: tuple[str, ...] = ("__main__",)
+    path: tuple[str, ...] = ()
+
+
+def compile_plan(
+    graph: Graph,
+    targets: Sequence[str] | None = None,
+    given: Collection[str] | None = None,
+    settings: PlanSettings | None = None,
+) -> Plan:
+    """Return the plan of a run.
+
+    Args:
+        graph: what to run.
+        targets: names of the nodes to deliver; `None`: all sinks, in the order of definition.
+        given: names of the inputs that the caller gives; one that names a node takes its place. `None`: whatever is
+            needed is given.
+        settings: what the run decides.
+
+    Raises:
+        GraphError: the graph cannot run; says all that is wrong.
+        InputError: an input is missing or unknown.
+        OptionError: a pool or stride for a node that does not exist, or an impossible stride.
+    """
+    settings = settings or PlanSettings()
+    wiring = wire(graph, targets, given or ())
+    if given is not None:
+        _check_inputs(wiring, given)
+    means = _choose_means(wiring, settings)
+    layout = lay_out(wiring)
+    problems = [*layout.problems]
+    if settings.known_pools is not None:
+        problems += check_pools(wiring, {name: each.pool for name, each in means.items()}, settings.known_pools)
+    if problems:
+        raise GraphError(merge_problems(problems))
+    for text in layout.warnings:
+        warnings.warn(text, GraphWarning, stacklevel=2)
+    expansion = expand(wiring, layout, means)
+    fusion = fuse(expansion.parts, fusion=settings.fusion)
+    groups = fusion.list_groups()
+    for name in wiring.targets:
+        expansion.streams[name].target = True
+    program = Program({}, settings.by_value, settings.path)
+    steps = _make_steps(groups, program)
+    return Plan(
+        steps=steps,
+        spaces=layout.spaces,
+        targets=[expansion.streams[name] for name in wiring.targets],
+        sources=tuple(stream.node for step in steps if step.kind == "source" for stream in step.outputs),
+        program=program,
+        origins=_find_origins(wiring, expansion),
+        boundaries=find_boundaries(wiring, expansion, fusion, means),
+        warnings=tuple(layout.warnings),
+    )
+
+
+def _check_inputs(wiring: Wiring, given: Collection[str]) -> None:
+    """Refuse inputs that are not given, and those that nobody takes."""
+    graph = wiring.graph
+    everything = wire(graph, None, given)
+    known = dict.fromkeys([*graph.nodes, *everything.inputs])
+    for name in given:
+        takers = [node for node in graph.nodes.values() if any(each.name == name for each in node.parameters)]
+        if name in graph.resources or (takers and name not in everything.inputs):
+            what = graph.resources[name].label if name in graph.resources else f"a constant of {takers[0].label}"
+            raise InputError(f"{name!r} cannot be given as an input: it is {what}")
+        if name not in graph.nodes and name not in everything.inputs:
+            raise InputError(f"no node takes an input {name!r}{suggest(name, known)}")
+    for name in wiring.inputs:
+        if name not in given:
+            taker = next(node for node in wiring.links if any(each.name == name for each in wiring.links[node]))
+            way_out = (
+                suggest(name, graph.nodes, "node") or f"; give it: inputs={{{name!r}: ...}}, or --input {name}=..."
+            )
+            raise InputError(f"input {name!r} of {wiring.label(taker)} is not given{way_out}")
+
+
+def _choose_means(wiring: Wiring, settings: PlanSettings) -> dict[str, Means]:
+    """Return for each node its pool and stride, and whether it may fuse."""
+    nodes = wiring.graph.nodes
+    for option, some in (("pool", settings.pools), ("stride", settings.strides)):
+        for name in some:
+            if name != "*" and name not in nodes:
+                raise OptionError(f"there is no node {name!r} to give a {option}{suggest(name, nodes)}")
+    for name, stride in settings.strides.items():
+        if not is_stride(stride):
+            raise OptionError(f'the stride of {name!r} is {stride!r}; it must be at least 1, or "auto"')
+    means = {}
+    for name in wiring.links:
+        options = nodes[name].options
+        pool = settings.pools.get(name) or settings.pools.get("*") or options.pool or settings.default_pool
+        stride = settings.strides.get(name) or settings.strides.get("*") or options.stride or "auto"
+        means[name] = Means(pool, stride, options.fuse)
+    return means
+
+
+def _make_steps(groups: list[Group], program: Program) -> list[Step]:
+    """Return the steps of the groups; their stages go into the program."""
+    steps: list[Step] = []
+    outside = _find_outside(groups)
+    makers: dict[Stream, Step] = {}
+    for number, group in enumerate(groups):
+        first = group.parts[0]
+        made = first.outputs or [part.output for part in group.parts]
+        outputs = made if first.kind == "source" else [each for each in made if each.target or each in outside]
+        inputs = list(group.inputs)
+        step = Step(
+            number=number,
+            kind=first.kind,
+            nodes=_name_nodes(group),
+            inputs=inputs,
+            outputs=outputs,
+            space=first.space,
+            pool=first.pool,
+            stride=first.stride,
+            size=first.size,
+            skip_failed=first.skip_failed,
+            level=1 + max((makers[each].level for each in inputs), default=-1),
+        )
+        steps.append(step)
+        makers.update((each, step) for each in outputs)
+        for index, each in enumerate(inputs):
+            each.consumers.append((step, index))
+        if first.call is not None:
+            program.stages[number] = _make_stage(group, outputs)
+    return steps
+
+
+def _find_outside(groups: list[Group]) -> set[Stream]:
+    """Return the streams that leave the group that makes them."""
+    return {stream for group in groups for stream in group.inputs}
+
+
+def _name_nodes(group: Group) -> tuple[str, ...]:
+    """Return the nodes whose own results a group makes, else those that it serves."""
+    first = group.parts[0]
+    if first.outputs:
+        return tuple(stream.node for stream in first.outputs)
+    own = dict.fromkeys(part.node for part in group.parts if not part.output.inner)
+    return tuple(own or dict.fromkeys(part.node for part in group.parts))
+
+
+def _make_stage(group: Group, outputs: list[Stream]) -> Stage:
+    """Return what a worker must know of a group."""
+    columns = {stream: index for index, stream in enumerate(group.inputs)}
+    calls: list[Call] = []
+    for part in group.parts:
+        calls.append(_renumber(part, columns))
+        columns[part.output] = len(columns)
+    first = group.parts[0]
+    kind = cast("StageKind", first.kind)
+    wanted = tuple(columns[stream] for stream in outputs)
+    return Stage(kind, len(group.inputs), tuple(calls), wanted, first.factory)
+
+
+def _renumber(part: Part, columns: Mapping[Stream, int]) -> Call:
+    """Return the call of a part with the columns of its stage."""
+    call = part.call
+    assert call is not None
+    arguments = tuple(
+        each if each.column is None else Argument(columns[part.inputs[each.column]], each.keyword)
+        for each in call.arguments
+    )
+    return Call(call.node, call.function, arguments, call.vectorized, call.on_error, call.skip_failed)
+
+
+def _find_origins(wiring: Wiring, expansion: Expansion) -> dict[str, Call]:
+    """Return the calls of the source nodes."""
+    origins: dict[str, Call] = {}
+    for name in expansion.streams:
+        node = wiring.node(name)
+        if node is not None and not wiring.streams(name):
+            links = wiring.links[name]
+            arguments = tuple(
+                Argument(None, each.place if isinstance(each.place, str) else None, find_resource(wiring, each))
+                for each in links
+            )
+            origins[name] = Call(name, node.function, arguments)
+    return origins

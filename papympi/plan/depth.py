@@ -1,0 +1,315 @@
+"""The algebra of scatter and gather: in which space every node takes its items, is called, and gives its results."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from papympi.plan.plan import Space
+from papympi.plan.wiring import Wiring
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one node works.
+
+    Attributes:
+        entry: in which its inputs meet: the deepest of theirs.
+        call: in which its function is called.
+        output: in which its results live.
+        closed: spaces that must have come to an end for a result to be there, as bits by number.
+    """
+
+    entry: Space
+    call: Space
+    output: Space
+    closed: int
+
+
+@dataclass(slots=True)
+class Layout:
+    """The spaces of a graph.
+
+    Attributes:
+        spaces: the unit space first, parents before children.
+        places: by name of node or input.
+        rows: the sources, those whose items meet by position together.
+        problems: what cannot be, with places and ways out.
+        warnings: what can be but is dear.
+    """
+
+    spaces: list[Space] = field(default_factory=lambda: [Space(0, "unit")])
+    places: dict[str, Place] = field(default_factory=dict)
+    rows: list[tuple[str, ...]] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def open(self, kind: str, parent: Space, node: str, over: Space | None = None) -> Space:
+        """Return a new space."""
+        assert kind in {"source", "scatter", "group"}
+        space = Space(len(self.spaces), kind, parent, over, node)  # type: ignore[arg-type]  # the assertion says so
+        self.spaces.append(space)
+        return space
+
+
+def find_base(space: Space) -> Space:
+    """Return the space whose items a group space groups in the end; any other space is its own."""
+    while space.over is not None:
+        space = space.over
+    return space
+
+
+def lay_out(wiring: Wiring) -> Layout:
+    """Return the spaces of everything in the wiring, and what is wrong with them."""
+    alone = {name: name for name in wiring.order if not wiring.streams(name)}
+    draft = _Draft(wiring, alone)
+    draft.place_all()
+    if draft.meetings:
+        draft = _Draft(wiring, _unite(alone, draft.meetings))
+        draft.place_all()
+    layout = draft.layout
+    _refuse_late_values(wiring, layout)
+    _rank(wiring, layout)
+    return layout
+
+
+class _Draft:
+    """One walk over the nodes, from the sources on, that gives each its place."""
+
+    def __init__(self, wiring: Wiring, leaders: dict[str, str]) -> None:
+        self.wiring = wiring
+        self.layout = Layout()
+        self.meetings: list[tuple[str, str]] = []
+        rows: dict[str, list[str]] = {}
+        for name, leader in leaders.items():
+            rows.setdefault(leader, []).append(name)
+        unit = self.layout.spaces[0]
+        for row in rows.values():
+            self.layout.rows.append(tuple(row))
+            space = self.layout.open("source", unit, row[0])
+            self.layout.places.update((name, Place(unit, unit, space, 0)) for name in row)
+
+    def place_all(self) -> None:
+        """Give every node its place; those below a node that cannot have one get none."""
+        places = self.layout.places
+        for name in self.wiring.order:
+            above = [each.name for each in self.wiring.streams(name)]
+            if name in places:
+                self._refuse_source_options(name)
+            elif all(each in places for each in above):
+                place = self._place(name, above)
+                if place is not None:
+                    places[name] = place
+
+    def _place(self, name: str, above: list[str]) -> Place | None:
+        """Return the place of a node with inputs."""
+        places = self.layout.places
+        entry = max((places[each].output for each in above), key=lambda space: space.depth)
+        if not self._meet(name, above, entry):
+            return None
+        node = self.wiring.graph.nodes[name]
+        closed = 0
+        for each in above:
+            closed |= places[each].closed
+        call = entry
+        if node.options.fold is not None or node.options.gather is not False:
+            if entry.parent is None:
+                what = "fold" if node.options.fold is not None else "gather"
+                self.layout.problems.append(
+                    f"{node.label} has {what}=, but all that it takes is one value for the whole run "
+                    f"({_join(above)}); leave {what}= out"
+                )
+                return None
+            if node.options.gather is True or node.options.fold is not None:
+                call = entry.parent
+                closed |= _closes(entry)
+            else:
+                call = self.layout.open("group", entry.parent, name, entry)
+        output = self.layout.open("scatter", call, name) if node.generates else call
+        return Place(entry, call, output, closed)
+
+    def _meet(self, name: str, above: list[str], entry: Space) -> bool:
+        """Say whether all inputs of a node are on one chain; note sources that it aligns."""
+        places = self.layout.places
+        chain = entry.chain()
+        deepest = next(each for each in above if places[each].output is entry)
+        roots = {space.node: None for each in above if (space := _root(places[each].output)).kind == "source"}
+        first, *others = [*roots, ""]
+        self.meetings.extend((first, other) for other in others if other)
+        strangers = [each for each in above if places[each].output not in chain]
+        for each in strangers:
+            self.layout.problems.append(self._describe_strangers(name, deepest, each))
+        return not strangers or bool(others[:-1])
+
+    def _describe_strangers(self, name: str, one: str, other: str) -> str:
+        """Return the message about a join of items that have nothing to do with each other."""
+        label = self.wiring.label(name)
+        return (
+            f"{label} joins {self._describe_origin(one)} with {self._describe_origin(other)}: their items do not "
+            "belong to each other one by one; gather one of them first (gather=True), or make both in one generator that "
+            "yields pairs"
+        )
+
+    def _describe_origin(self, name: str) -> str:
+        """Return what items a node gives, and who made them many."""
+        space = self.layout.places[name].output
+        if space.kind == "unit":
+            return f"{name!r} (one value for the whole run)"
+        verb = {"source": "items of", "scatter": "scattered by", "group": "grouped by"}[space.kind]
+        return f"{name!r} ({verb} {self.wiring.label(space.node)})"
+
+    def _refuse_source_options(self, name: str) -> None:
+        """Refuse options that make no sense where nothing comes in."""
+        node = self.wiring.node(name)
+        if node is None:
+            return
+        options = node.options
+        asked = {
+            "gather": options.gather is not False,
+            "fold": options.fold is not None,
+            "vectorized": options.vectorized,
+        }
+        wrong = [option for option, is_there in asked.items() if is_there]
+        if wrong:
+            self.layout.problems.append(
+                f"{node.label} has {wrong[0]}=, but nothing comes in: no parameter names a node or an input; "
+                f"add one, or leave {wrong[0]}= out"
+            )
+
+
+def _unite(alone: dict[str, str], meetings: list[tuple[str, str]]) -> dict[str, str]:
+    """Return for each source the first of those whose items meet its own."""
+    leaders = dict(alone)
+    place = {name: index for index, name in enumerate(alone)}
+
+    def find(name: str) -> str:
+        while leaders[name] != name:
+            leaders[name] = leaders[leaders[name]]
+            name = leaders[name]
+        return name
+
+    for one, other in meetings:
+        first, second = sorted((find(one), find(other)), key=place.__getitem__)
+        leaders[second] = first
+    return {name: find(name) for name in alone}
+
+
+def _root(space: Space) -> Space:
+    """Return the ancestor right below the unit space; the unit space is its own."""
+    while space.parent is not None and space.parent.parent is not None:
+        space = space.parent
+    return space
+
+
+def _closes(space: Space) -> int:
+    """Return the spaces that come to an end when a gather or fold closes one, as bits."""
+    bits = 0
+    closing: Space | None = space
+    while closing is not None:
+        bits |= 1 << closing.number
+        closing = closing.over
+    return bits
+
+
+def _join(names: Iterable[str]) -> str:
+    """Return names for a message."""
+    return ", ".join(repr(name) for name in dict.fromkeys(names))
+
+
+def _refuse_late_values(wiring: Wiring, layout: Layout) -> None:
+    """Look for nodes below a scatter that take a value which is there only when that scatter has come to an end."""
+    for name, place in layout.places.items():
+        meeting = place.entry if name in wiring.links and _folds(wiring, name) else place.call
+        for each in dict.fromkeys(link.name for link in wiring.streams(name)):
+            source = layout.places[each]
+            if not source.closed or source.output.depth >= meeting.depth:
+                continue
+            below = meeting.chain()[: meeting.depth - source.output.depth]
+            late = [space for space in below if _closes(space) & source.closed]
+            if late:
+                _report_late(wiring, layout, name, each, late[-1])
+
+
+def _folds(wiring: Wiring, name: str) -> bool:
+    """Say whether a node is a fold."""
+    return wiring.graph.nodes[name].options.fold is not None
+
+
+def _report_late(wiring: Wiring, layout: Layout, name: str, value: str, space: Space) -> None:
+    """Refuse or warn of one value that comes late."""
+    label, maker = wiring.label(name), wiring.label(find_base(space).node)
+    if space.depth == 1:
+        layout.problems.append(
+            f"{label} takes items of {maker} together with {value!r}, which is there only when the last of them has "
+            f"been through: every item would have to be kept; make {value!r} the result of a first run, or gather the "
+            "items in this node, too"
+        )
+    else:
+        layout.warnings.append(
+            f"{label} takes children of {maker} together with {value!r}, which is there only when the last sibling "
+            "has been through: all children of one item are kept until then"
+        )
+
+
+def _rank(wiring: Wiring, layout: Layout) -> None:
+    """Rank sibling spaces: one whose subtree needs the gather or fold of another comes after it."""
+    kids: dict[int, int] = {}
+    for space in layout.spaces[1:]:
+        if space.kind != "group" and space.parent is not None:
+            kids[space.parent.number] = kids.get(space.parent.number, 0) | 1 << space.number
+    needs = _find_needs(layout, kids)
+    for siblings in kids.values():
+        ranked = _rank_siblings(_bits(siblings), needs)
+        for rank, number in enumerate(ranked):
+            layout.spaces[number].rank = rank
+        crossed = [layout.spaces[number] for number in _bits(siblings) if number not in ranked]
+        if crossed:
+            labels = " and ".join(wiring.label(space.node) for space in crossed[:2])
+            layout.problems.append(
+                f"{labels} each need a gather or fold of the other's items before their own: neither can begin; "
+                "break the circle, for example by a second run"
+            )
+
+
+def _find_needs(layout: Layout, kids: dict[int, int]) -> dict[int, int]:
+    """Return for each space which siblings must have come to an end before something below it can be, as bits."""
+    needs: dict[int, int] = {}
+    for place in layout.places.values():
+        for inner in (place.entry, place.output):
+            for space in inner.chain()[:-1]:
+                assert space.parent is not None
+                base = find_base(space).number
+                others = place.closed & kids[space.parent.number] & ~(1 << base)
+                needs[base] = needs.get(base, 0) | others
+    return needs
+
+
+def _rank_siblings(siblings: list[int], needs: dict[int, int]) -> list[int]:
+    """Return the siblings in an order in which each comes after those that it needs; without those in a circle."""
+    above = {number: _bits(needs.get(number, 0)) for number in siblings}
+    below: dict[int, list[int]] = {number: [] for number in siblings}
+    for number, some in above.items():
+        for each in some:
+            below[each].append(number)
+    ready = [number for number in siblings if not above[number]]
+    missing = {number: len(some) for number, some in above.items()}
+    ranked: list[int] = []
+    while ready:
+        number = heapq.heappop(ready)
+        ranked.append(number)
+        for each in below[number]:
+            missing[each] -= 1
+            if not missing[each]:
+                heapq.heappush(ready, each)
+    return ranked
+
+
+def _bits(mask: int) -> list[int]:
+    """Return the numbers of the bits that are set, ascending."""
+    numbers = []
+    while mask:
+        low = mask & -mask
+        numbers.append(low.bit_length() - 1)
+        mask ^= low
+    return numbers

@@ -1,0 +1,284 @@
+"""From nodes to parts: what the engine has to do for each node, before parts are fused into stages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from papympi.model.node import Node
+from papympi.plan.adapters import (
+    Finish,
+    GroupFold,
+    GroupMerge,
+    Merge,
+    RowFold,
+    Slot,
+    UnzippedCall,
+    make_nothing,
+    make_row,
+)
+from papympi.plan.depth import Layout, Place
+from papympi.plan.plan import Space, StepKind, Stream, Stride
+from papympi.plan.program import Argument, Call, OnError, ResourceSpec
+from papympi.plan.wiring import Link, Wiring
+
+BRANCHES = 16
+"""How many items, or partial results, meet in one node of the tree of a fold with `combine`."""
+
+
+@dataclass(eq=False, slots=True)
+class Part:
+    """One step, or the part of one that a single call is.
+
+    Attributes:
+        kind: of step.
+        node: name of the node that it serves.
+        inputs: distinct streams.
+        output: what it makes; of a source see `outputs`.
+        space: in which the inputs meet.
+        call: "map", "scatter", "fold": the call, its columns numbered like `inputs`.
+        factory: "fold": makes the accumulator.
+        pool: of a task.
+        stride: of a task.
+        fuse: it may share a stage.
+        size: "group": how many.
+        skip_failed: "group": failed members do not count.
+        outputs: "source": all that is pulled together.
+    """
+
+    kind: StepKind
+    node: str
+    inputs: list[Stream]
+    output: Stream
+    space: Space
+    call: Call | None = None
+    factory: Callable[[], Any] | None = None
+    pool: str | None = None
+    stride: Stride = "auto"
+    fuse: bool = False
+    size: int = 0
+    skip_failed: bool = False
+    outputs: list[Stream] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """With what the tasks of one node are done: its pool, its stride, and whether it may share a stage."""
+
+    pool: str
+    stride: Stride
+    fuse: bool
+
+
+@dataclass(slots=True)
+class _Taken:
+    """One value that a node's call is given: where it goes in the call, and the stream or resource it is."""
+
+    place: int | str
+    stream: Stream | None = None
+    resource: ResourceSpec | None = None
+
+
+@dataclass(slots=True)
+class Expansion:
+    """The parts of a graph in topological order, and the stream of every node and input by its name."""
+
+    parts: list[Part]
+    streams: dict[str, Stream]
+
+
+def expand(wiring: Wiring, layout: Layout, means: Mapping[str, Means]) -> Expansion:
+    """Return the parts of everything in the wiring."""
+    parts: list[Part] = []
+    streams: dict[str, Stream] = {}
+    for row in layout.rows:
+        outputs = [Stream(name, layout.places[name].output) for name in row]
+        parts.append(Part("source", row[0], [], outputs[0], layout.spaces[0], outputs=outputs))
+        streams.update(zip(row, outputs, strict=True))
+    for name in wiring.order:
+        if name in streams:
+            continue
+        expander = _Expander(wiring.graph.nodes[name], layout, layout.places[name], means[name])
+        taken = [_take(wiring, streams, link) for link in wiring.links[name]]
+        streams[name] = expander.expand(taken)
+        parts.extend(expander.parts)
+    return Expansion(parts, streams)
+
+
+def find_resource(wiring: Wiring, link: Link) -> ResourceSpec | None:
+    """Return the resource that a link gives, if it gives one."""
+    if link.kind != "resource":
+        return None
+    return ResourceSpec(link.name, wiring.graph.resources[link.name].function)
+
+
+def _take(wiring: Wiring, streams: Mapping[str, Stream], link: Link) -> _Taken:
+    """Return what a link gives."""
+    return _Taken(link.place, streams.get(link.name), find_resource(wiring, link))
+
+
+class _Expander:
+    """Makes the parts of one node, one after the other."""
+
+    def __init__(self, node: Node, layout: Layout, place: Place, means: Means) -> None:
+        self.node = node
+        self.layout = layout
+        self.place = place
+        self.means = means
+        self.parts: list[Part] = []
+        on_error = node.options.on_error
+        self.drops = on_error == "drop"
+
+    def expand(self, taken: list[_Taken]) -> Stream:
+        """Make all parts and return the node's own output."""
+        options = self.node.options
+        if options.fold is not None:
+            return self._fold(taken, options.fold)
+        if options.gather is not False:
+            return self._gather(taken)
+        return self._call(self.node.function, taken)
+
+    def _call(self, function: Callable[..., Any], taken: list[_Taken]) -> Stream:
+        """Make the part that calls the node's function."""
+        output = Stream(self.node.name, self.place.output)
+        call = self._make_call(function, taken, self.node.options.on_error)
+        kind: StepKind = "scatter" if self.node.generates else "map"
+        return self._task(kind, taken, output, self.place.call, call)
+
+    def _gather(self, taken: list[_Taken]) -> Stream:
+        """Make the parts of a node that takes lists."""
+        deep = [each for each in taken if each.stream is not None and each.stream.space is self.place.entry]
+        streams = _distinct(deep)
+        rest = [each for each in taken if each not in deep]
+        stream = streams[0] if len(streams) == 1 else self._zip(streams)
+        gathered = self._close(stream)
+        if len(streams) == 1:
+            taken = [_Taken(each.place, gathered) if each in deep else each for each in taken]
+            return self._call(self.node.function, taken)
+        slots = _find_slots(deep, streams)
+        function = UnzippedCall(self.node.function, slots, len(streams), self.node.options.vectorized)
+        return self._call(function, [_Taken(-1, gathered), *rest])
+
+    def _close(self, stream: Stream) -> Stream:
+        """Make the part that gathers or groups a stream."""
+        if self.node.options.gather is True:
+            output = self._inner("gather", self.place.call)
+            self.parts.append(Part("gather", self.node.name, [stream], output, self.place.entry))
+            return output
+        return self._group(stream, "group", int(self.node.options.gather), self.place.call, skips=self.drops)
+
+    def _group(self, stream: Stream, label: str, size: int, space: Space, *, skips: bool) -> Stream:
+        """Make the part that groups a stream by `size`."""
+        output = self._inner(label, space)
+        self.parts.append(Part("group", self.node.name, [stream], output, stream.space, size=size, skip_failed=skips))
+        return output
+
+    def _zip(self, streams: list[Stream]) -> Stream:
+        """Make the part that makes rows of several streams of the entry space, or of lesser depth."""
+        output = self._inner("rows", self.place.entry)
+        taken = [_Taken(index, stream) for index, stream in enumerate(streams)]
+        return self._task("map", taken, output, self.place.entry, self._make_call(make_row, taken))
+
+    def _fold(self, taken: list[_Taken], factory: Callable[[], Any]) -> Stream:
+        """Make the parts of a fold."""
+        carried = [each for each in taken if each.stream is not None]
+        streams = _distinct(carried)
+        function = self.node.function
+        if len(carried) > 1 or (self.node.options.combine is not None and carried[0].place != 0):
+            stream = self._zip(streams)
+            function = RowFold(function, _find_slots(carried, streams))
+            taken = [_Taken(0, stream), *(each for each in taken if each.stream is None)]
+        if self.node.options.combine is None:
+            call = self._make_call(function, taken, self.node.options.on_error)
+            output = Stream(self.node.name, self.place.output)
+            return self._task("fold", taken, output, self.place.entry, call, factory=factory)
+        return self._combine(taken, function, factory, self.node.options.combine)
+
+    def _combine(
+        self, taken: list[_Taken], function: Callable[..., Any], factory: Callable[[], Any], combine: Callable[..., Any]
+    ) -> Stream:
+        """Make the tree of a fold with `combine`. It is the same tree whatever the stride."""
+        stream = _distinct(taken)[0]
+        assert self.place.entry.parent is not None
+        space = self.layout.open("group", self.place.entry.parent, self.node.name, self.place.entry)
+        stream = self._group(stream, "items", BRANCHES, space, skips=self.drops)
+        taken = [_Taken(each.place, stream) if each.stream is not None else each for each in taken]
+        leaf = self._make_call(GroupFold(function, factory), taken)
+        stream = self._task("map", taken, self._inner("leaf", space), space, leaf, BRANCHES)
+        space = self.layout.open("group", self.place.entry.parent, self.node.name, space)
+        stream = self._group(stream, "partials", BRANCHES, space, skips=False)
+        taken = [_Taken(0, stream)]
+        merge = self._make_call(GroupMerge(combine), taken)
+        stream = self._task("map", taken, self._inner("merge", space), space, merge, BRANCHES * BRANCHES)
+        taken = [_Taken(0, stream)]
+        trunk = self._make_call(Merge(combine), taken)
+        output = self._inner("trunk", self.place.output)
+        stream = self._task("fold", taken, output, space, trunk, BRANCHES * BRANCHES, factory=make_nothing)
+        taken = [_Taken(0, stream)]
+        root = self._make_call(Finish(factory), taken, self.node.options.on_error)
+        return self._task("map", taken, Stream(self.node.name, self.place.output), self.place.output, root)
+
+    def _task(
+        self,
+        kind: StepKind,
+        taken: list[_Taken],
+        output: Stream,
+        space: Space,
+        call: Call,
+        grouped: int = 1,
+        *,
+        factory: Callable[[], Any] | None = None,
+    ) -> Stream:
+        """Make a part that a pool evaluates; each of its positions stands for `grouped` items."""
+        stride = self.means.stride
+        self.parts.append(
+            Part(
+                kind=kind,
+                node=self.node.name,
+                inputs=_distinct(taken),
+                output=output,
+                space=space,
+                call=call,
+                factory=factory,
+                pool=self.means.pool,
+                stride=stride if stride == "auto" else max(1, stride // grouped),
+                fuse=self.means.fuse and kind == "map",
+            )
+        )
+        return output
+
+    def _inner(self, label: str, space: Space) -> Stream:
+        """Return a stream between two parts of the node."""
+        return Stream(f"{self.node.name}[{label}]", space, inner=True)
+
+    def _make_call(self, function: Callable[..., Any], taken: list[_Taken], on_error: OnError = "fail") -> Call:
+        """Return the call of a part; its columns are the distinct streams in order."""
+        streams = _distinct(taken)
+        positional = [each for each in taken if isinstance(each.place, int)]
+        named = [each for each in taken if isinstance(each.place, str)]
+        return Call(
+            node=self.node.name,
+            function=function,
+            arguments=tuple(_make_argument(each, streams) for each in [*positional, *named]),
+            vectorized=self.node.options.vectorized and function is not make_row,
+            on_error=on_error,
+            skip_failed=self.drops,
+        )
+
+
+def _make_argument(taken: _Taken, streams: list[Stream]) -> Argument:
+    """Return one argument of a call."""
+    column = None if taken.stream is None else streams.index(taken.stream)
+    return Argument(column, taken.place if isinstance(taken.place, str) else None, taken.resource)
+
+
+def _distinct(taken: Iterable[_Taken]) -> list[Stream]:
+    """Return the streams among what is taken, each once."""
+    return list(dict.fromkeys(each.stream for each in taken if each.stream is not None))
+
+
+def _find_slots(taken: list[_Taken], streams: list[Stream]) -> tuple[Slot, ...]:
+    """Return where the values of a row go: positions ascending, then keywords."""
+    slots = [(each.place, streams.index(each.stream)) for each in taken if each.stream is not None]
+    return tuple(sorted(slots, key=lambda slot: (isinstance(slot[0], str), slot[0] if isinstance(slot[0], int) else 0)))

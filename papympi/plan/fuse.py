@@ -1,0 +1,173 @@
+"""Fusion: which parts are evaluated in one call on a worker, so that nothing but speed tells.
+
+A stage takes an item only when all of its inputs are there. So parts may share one only if each of them would be
+called for exactly the same items alone: no input that another part brings along may have been dropped where the part's
+own inputs are there. And the graph of stages must stay without cycles. Both are decided in one walk from the sources
+on: a part joins all those groups of parts above it that satisfy both, which is the largest such choice.
+
+- Presence: `Fusion.implied[stream]` are the streams, as bits, that must be there where the stream is. A stage's inputs
+  must all be implied by the inputs of each of its parts.
+- Levels: every edge between two groups leads to a higher level, so no cycle is possible. A group without other
+  consumers may be lifted to the level of the part that joins it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from papympi.plan.depth import find_base
+from papympi.plan.expand import Part
+from papympi.plan.plan import Stream
+
+
+@dataclass(eq=False, slots=True)
+class Group:
+    """Parts that become one step.
+
+    Attributes:
+        parts: in topological order.
+        inputs: streams from other groups, each once, in the order of their first use.
+        level: higher than that of every group that gives it something.
+        common: streams that are there whenever any of the parts is called, as bits.
+        leads_out: some part outside takes something of it.
+    """
+
+    parts: list[Part]
+    inputs: dict[Stream, None]
+    level: int
+    common: int
+    leads_out: bool = False
+
+
+@dataclass(slots=True)
+class Fusion:
+    """How parts are grouped, and why they are not.
+
+    Attributes:
+        groups: the group of each part.
+        makers: the part that makes each stream.
+        implied: for each stream those that must be there where it is, as bits.
+        refusals: why the producer and the consumer of two adjacent maps are not together.
+    """
+
+    groups: dict[Part, Group] = field(default_factory=dict)
+    makers: dict[Stream, Part] = field(default_factory=dict)
+    implied: dict[Stream, int] = field(default_factory=dict)
+    refusals: dict[tuple[Part, Part], str] = field(default_factory=dict)
+
+    def list_groups(self) -> list[Group]:
+        """Return the groups in topological order."""
+        place = {part: index for index, part in enumerate(self.groups)}
+        groups = list(dict.fromkeys(self.groups.values()))
+        for group in groups:
+            group.parts.sort(key=place.__getitem__)
+        return sorted(groups, key=lambda group: (group.level, place[group.parts[0]]))
+
+
+def fuse(parts: list[Part], *, fusion: bool) -> Fusion:
+    """Group the parts, which are in topological order; with `fusion` off each stays alone."""
+    result = Fusion()
+    opened: dict[int, int] = {}
+    for index, part in enumerate(parts):
+        needs = 0
+        for stream in part.inputs:
+            needs |= result.implied[stream]
+        for stream in part.outputs or [part.output]:
+            result.makers[stream] = part
+            result.implied[stream] = _imply(part, stream, needs, 1 << index, opened)
+        chosen = _choose(part, result) if fusion and part.fuse else []
+        _join(part, needs, chosen, result)
+    return result
+
+
+def _imply(part: Part, stream: Stream, needs: int, own: int, opened: dict[int, int]) -> int:
+    """Return the streams that must be there where this one is; `opened` has the same of the items of each space."""
+    if part.kind == "source":
+        opened[stream.space.number] = 0
+        return 0
+    if part.kind == "map":
+        return own | needs
+    if part.kind == "scatter":
+        opened[stream.space.number] = needs
+        return own | needs
+    parents = opened[find_base(part.space).number]
+    return parents if part.kind == "gather" else own | parents
+
+
+def _choose(part: Part, fusion: Fusion) -> list[Group]:
+    """Return the groups that the part can join, all at once."""
+    makers = [fusion.makers[stream] for stream in part.inputs]
+    chosen = list(dict.fromkeys(fusion.groups[maker] for maker in makers if _matches(maker, part)))
+    while chosen:
+        inputs = _merge_inputs(part, chosen, fusion)
+        level = _find_level(part, chosen, fusion)
+        for group in chosen:
+            reason = _find_obstacle(part, group, inputs, level, fusion)
+            if reason:
+                chosen.remove(group)
+                fusion.refusals.update(((maker, part), reason) for maker in makers if fusion.groups[maker] is group)
+                break
+        else:
+            break
+    return chosen
+
+
+def _matches(maker: Part, part: Part) -> bool:
+    """Say whether two parts could share a stage by their own properties."""
+    alike = maker.space is part.space and maker.pool == part.pool and maker.stride == part.stride
+    return alike and maker.fuse and maker.kind == part.kind == "map"
+
+
+def _merge_inputs(part: Part, chosen: list[Group], fusion: Fusion) -> dict[Stream, None]:
+    """Return the inputs of the group that the part and the chosen groups would be."""
+    inputs: dict[Stream, None] = {}
+    for some in (*(group.inputs for group in chosen), part.inputs):
+        inputs.update((stream, None) for stream in some if fusion.groups[fusion.makers[stream]] not in chosen)
+    return inputs
+
+
+def _find_level(part: Part, chosen: list[Group], fusion: Fusion) -> int:
+    """Return the level of the group that the part and the chosen groups would be."""
+    level = max((group.level for group in chosen), default=0)
+    for stream in part.inputs:
+        above = fusion.groups[fusion.makers[stream]]
+        if above not in chosen:
+            level = max(level, above.level + 1)
+    return level
+
+
+def _find_obstacle(part: Part, group: Group, inputs: dict[Stream, None], level: int, fusion: Fusion) -> str:
+    """Return why the part cannot join the group if these are the inputs, or nothing if it can."""
+    for stream in inputs:
+        if fusion.implied[stream] & ~group.common:
+            own = 0
+            for each in group.parts:
+                own |= fusion.implied[each.output] & ~group.common
+            if own & fusion.implied[stream]:
+                return f"fusing would make a cycle of stages through {stream.node!r}"
+            return f"what {stream.node!r} drops must not keep {group.parts[0].node!r} from being called"
+    if group.level < level and group.leads_out:
+        return f"{part.node!r} also waits for a later stage"
+    return ""
+
+
+def _join(part: Part, needs: int, chosen: list[Group], fusion: Fusion) -> None:
+    """Make the part and the chosen groups one."""
+    level = _find_level(part, chosen, fusion)
+    inputs = _merge_inputs(part, chosen, fusion)
+    if chosen:
+        group, *others = sorted(chosen, key=lambda each: -len(each.parts))
+        for other in others:
+            group.parts.extend(other.parts)
+            group.common &= other.common
+            group.leads_out |= other.leads_out
+            fusion.groups.update(dict.fromkeys(other.parts, group))
+        group.parts.append(part)
+        group.common &= needs
+        group.level, group.inputs = level, inputs
+    else:
+        group = Group([part], inputs, level, needs)
+    fusion.groups[part] = group
+    for stream in part.inputs:
+        above = fusion.groups[fusion.makers[stream]]
+        above.leads_out |= above is not group
