@@ -1,4 +1,4 @@
-"""The global graph, and the decorator that declares a node in it."""
+"""The global graph, and the decorators that declare nodes and resources in it."""
 
 from __future__ import annotations
 
@@ -66,4 +66,29 @@ def node(function: F | None = None, /, *, graph: Graph | None = None, **options:
     """
     home = _global_graph if graph is None else graph
     mark: Callable[[F], F] = home.node(**options)
+    return mark if function is None else mark(function)
+
+
+@overload
+def resource(function: F, /) -> F: ...
+
+
+@overload
+def resource(*, name: str | None = None, graph: Graph | None = None) -> Callable[[F], F]: ...
+
+
+def resource(
+    function: F | None = None, /, *, name: str | None = None, graph: Graph | None = None
+) -> F | Callable[[F], F]:
+    """Declare that parameters of this name get what the function makes, once per worker, at first use.
+
+    A generator function yields it, and is resumed to tear it down when the worker ends. Returns the function unchanged.
+
+    Args:
+        function: takes no arguments.
+        name: instead of the function's own.
+        graph: where it is declared, instead of the global graph.
+    """
+    home = _global_graph if graph is None else graph
+    mark: Callable[[F], F] = home.resource(name=name)
     return mark if function is None else mark(function)

@@ -147,8 +147,8 @@ class _Draft:
         label = self.wiring.label(name)
         return (
             f"{label} joins {self._describe_origin(one)} with {self._describe_origin(other)}: their items do not "
-            "belong to each other one by one; gather one of them first (gather=True), or make both in one generator that "
-            "yields pairs"
+            "belong to each other one by one; gather one of them first (gather=True), or make both in one generator "
+            "that yields pairs"
         )
 
     def _describe_origin(self, name: str) -> str:
