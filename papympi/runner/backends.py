@@ -7,6 +7,7 @@ from importlib import import_module
 
 from papympi.contracts import Backend
 from papympi.hookspecs import hookimpl
+from papympi.runner.files import FilesPlugin
 
 
 class PoolPlugin:
@@ -28,5 +29,8 @@ class PoolPlugin:
         return {self.name: backend}
 
 
-BUILTINS = tuple(PoolPlugin(name) for name in ("inline", "threads", "processes", "mpi", "mpi4py"))
+BUILTINS: tuple[PoolPlugin | FilesPlugin, ...] = (
+    *(PoolPlugin(name) for name in ("inline", "threads", "processes", "mpi", "mpi4py")),
+    FilesPlugin(),
+)
 """The built-in plugins, in the order in which they are registered."""

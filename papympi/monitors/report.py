@@ -1,0 +1,177 @@
+"""What is said about a run in words: counts per node, failures in groups, tables of records. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from papympi.contracts import NodeCount, Statistics
+from papympi.model.item import Failure
+
+CELL = 60
+"""Longer cells of a table are cut off."""
+
+GROUPS = 10
+"""At most so many groups of failures are shown."""
+
+TRACEBACK = 12
+"""Of the traceback of a group's example the last so many lines are shown."""
+
+
+def summarize(statistics: Statistics, failures: Sequence[Failure] = ()) -> str:
+    """Return the summary of a run: a table of its nodes, the totals, the failures in groups."""
+    rows = [
+        {
+            "node": name,
+            "done": format_count(count.done),
+            "failed": format_count(count.failed) if count.failed else "",
+            "dropped": format_count(count.dropped) if count.dropped else "",
+            "time": format_seconds(count.seconds),
+            "rate": format_rate(count.done, statistics.seconds),
+        }
+        for name, count in statistics.nodes.items()
+    ]
+    parts = [format_table(rows, rows_limit=len(rows))] if rows else []
+    parts.append(format_totals(statistics))
+    parts.extend(format_groups(failures))
+    return "\n".join(parts)
+
+
+def format_totals(statistics: Statistics) -> str:
+    """Return the last line of the summary: how many results in what time."""
+    delivered, seconds = statistics.delivered, statistics.seconds
+    line = f"{format_count(delivered)} {'result' if delivered == 1 else 'results'} in {format_seconds(seconds)}"
+    rate = format_rate(delivered, seconds)
+    line += f", {rate}" if rate else ""
+    for word in ("failed", "dropped"):
+        number = sum(getattr(count, word) for count in statistics.nodes.values())
+        line += f", {format_count(number)} {word}" if number else ""
+    return line
+
+
+def format_groups(failures: Iterable[Failure]) -> list[str]:
+    """Return a paragraph for each group of failures that share node, exception and message; the largest first."""
+    groups: dict[tuple[str, str, str], list[Failure]] = {}
+    for failure in failures:
+        sort = (failure.node, type(failure.error).__name__, str(failure.error))
+        groups.setdefault(sort, []).append(failure)
+    ordered = sorted(groups.items(), key=lambda group: -len(group[1]))
+    parts = [_format_group(*group) for group in ordered[:GROUPS]]
+    if len(ordered) > GROUPS:
+        rest = sum(len(members) for _, members in ordered[GROUPS:])
+        parts.append(f"\nand {format_count(rest)} more of {len(ordered) - GROUPS} other kinds")
+    return parts
+
+
+def _format_group(sort: tuple[str, str, str], members: Sequence[Failure]) -> str:
+    """Return the paragraph of one group, with its first member as the example."""
+    node, kind, message = sort
+    example = members[0]
+    times = f"{format_count(len(members))} times " if len(members) > 1 else ""
+    head = f"\n{times}{kind} in {node}" + (f": {message}" if message else "")
+    where = f", on {example.worker}" if example.worker else ""
+    lines = [head, f"  {'first at' if len(members) > 1 else 'at'} item {example.key}{where}"]
+    if example.input:
+        lines.append(f"  input: {example.input}")
+    if example.attempts > 1:
+        lines.append(f"  attempts: {example.attempts}")
+    trace = example.traceback.rstrip().splitlines()
+    if len(trace) > TRACEBACK:
+        lines.append("    ...")
+    lines.extend(f"    {line}" for line in trace[-TRACEBACK:])
+    return "\n".join(lines)
+
+
+def format_progress(statistics: Statistics, share: float | None = None) -> str:
+    """Return one line that says how far a run is; `share` is the finished part of it, where that is known."""
+    parts = [format_overall(statistics, share)]
+    for name, count in statistics.nodes.items():
+        failed = f" ({format_count(count.failed)} failed)" if count.failed else ""
+        parts.append(f"{name} {format_count(count.done)}{failed}")
+    return " | ".join(parts)
+
+
+def format_overall(statistics: Statistics, share: float | None = None) -> str:
+    """Return how far the whole run is: results, rate, and the time left where the length is known."""
+    results = f"{format_count(statistics.delivered)} {'result' if statistics.delivered == 1 else 'results'}"
+    line = f"{format_seconds(statistics.seconds)}: {results}"
+    if rate := format_rate(statistics.delivered, statistics.seconds):
+        line += f", {rate}"
+    if share is not None:
+        line += f", {share:.0%}"
+        if 0 < share < 1:
+            line += f", {format_seconds(statistics.seconds * (1 - share) / share)} left"
+    return line
+
+
+def measure_share(statistics: Statistics, row_nodes: Iterable[str]) -> float | None:
+    """Return which part of its rows a run has finished, or `None` where their number is not known.
+
+    Args:
+        statistics: how far the run is.
+        row_nodes: nodes that are called once for each row, in the order of the plan.
+    """
+    if not statistics.length:
+        return None
+    finished, dropped = statistics.pulled, 0
+    for name in row_nodes:
+        count = statistics.nodes.get(name, NodeCount())
+        finished = min(finished, count.done + dropped)
+        dropped += count.dropped
+    return min(1.0, finished / statistics.length)
+
+
+def format_count(number: int) -> str:
+    """Return a number with its digits in groups of three."""
+    return f"{number:,}".replace(",", " ")
+
+
+def format_seconds(seconds: float) -> str:
+    """Return a time in the unit that suits it."""
+    if seconds < 0.0995:
+        return f"{seconds * 1000:.1f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}:{rest:02} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02} h"
+
+
+def format_rate(number: int, seconds: float) -> str:
+    """Return a number per second, "" if it is not known."""
+    if not number or not seconds:
+        return ""
+    rate = number / seconds
+    if rate >= 10:
+        return f"{format_count(round(rate))}/s"
+    return f"{rate:.2g}/s" if rate >= 0.1 else f"{rate * 60:.2g}/min"
+
+
+def format_table(records: Sequence[Mapping[str, Any]], rows_limit: int = 40) -> str:
+    """Return records as a plain table; numbers stand right, and what is too long is cut off."""
+    shown = records[:rows_limit]
+    names = list(dict.fromkeys(str(name) for record in shown for name in record))
+    rows = [[_format_cell(record.get(name)) for name in names] for record in shown]
+    widths = [max(len(row[place]) for row in [names, *rows]) for place in range(len(names))]
+    right = [_is_numeric([row[place] for row in rows]) for place in range(len(names))]
+    lines = []
+    for row in [names, ["-" * width for width in widths], *rows]:
+        cells = zip(row, widths, right, strict=True)
+        lines.append("  ".join(cell.rjust(width) if to_right else cell.ljust(width) for cell, width, to_right in cells))
+    if len(records) > rows_limit:
+        lines.append(f"and {format_count(len(records) - rows_limit)} more")
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _format_cell(value: Any) -> str:
+    """Return a value as the text of one cell."""
+    text = "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+    text = " ".join(text.split())
+    return text if len(text) <= CELL else f"{text[: CELL - 1]}…"
+
+
+def _is_numeric(cells: Sequence[str]) -> bool:
+    """Return whether all cells that are not empty begin with a digit or a sign."""
+    return all(not cell or cell[0].isdigit() or (cell[0] == "-" and cell[1:2].isdigit()) for cell in cells)

@@ -1,0 +1,203 @@
+"""Load the file or module that a pipeline is written in, and find the graph in it."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.machinery
+import importlib.util
+import keyword
+import re
+import sys
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import Self
+
+from papympi.errors import LoadError, PapympiError, did_you_mean
+from papympi.model.graph import Graph
+from papympi.model.registry import graph as global_graph
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A graph with what workers must know to get at its functions.
+
+    Attributes:
+        graph: what to run.
+        module: name under which its file or module is in `sys.modules`.
+        by_value: modules whose functions travel by value: the file's, which no worker can import.
+        path: folders that workers add to `sys.path`.
+    """
+
+    graph: Graph
+    module: str
+    by_value: tuple[str, ...]
+    path: tuple[str, ...]
+
+
+def load_graph(target: str) -> Loaded:
+    """Load `FILE`, `FILE:GRAPH`, `MODULE` or `MODULE:GRAPH`.
+
+    A file becomes a module with the name of its stem, so that what stands under `if __name__ == "__main__"` does not
+    run, and its folder comes first in `sys.path`. Without `:GRAPH` it is the global graph if that has nodes, else the
+    one `Graph` in the module.
+
+    Raises:
+        LoadError: no such file, module or graph, or one that cannot be imported; then with its traceback.
+        PapympiError: whatever papympi says to a definition in it.
+    """
+    place, graph_name = _split(target)
+    path = Path(place).expanduser()
+    if path.is_file():
+        folder = str(path.resolve().parent)
+        module = _load_file(path.resolve(), folder)
+        by_value: tuple[str, ...] = (module.__name__,)
+    elif place.endswith(".py") or "/" in place or not _is_dotted(place):
+        raise LoadError(f"no such file: {place!r}{_closest_file(path)}")
+    else:
+        folder = str(Path.cwd())
+        module = _load_module(place, folder)
+        by_value = ()
+    return Loaded(_find_graph(module, graph_name, target), module.__name__, by_value, (folder,))
+
+
+def _split(target: str) -> tuple[str, str]:
+    """Return a target's file or module, and the name of its graph ("" if it has none)."""
+    place, colon, name = target.rpartition(":")
+    if colon and _is_dotted(name) and not Path(target).is_file():
+        return place, name
+    return target, ""
+
+
+def _is_dotted(name: str) -> bool:
+    """Return whether a name could be that of a module."""
+    return all(part.isidentifier() for part in name.split("."))
+
+
+def _closest_file(path: Path) -> str:
+    """Return a question for the file that was perhaps meant."""
+    if path.is_dir():
+        return f" (that is a folder; the pipeline is one file in it, e.g. {str(path / 'pipeline.py')!r})"
+    if not path.parent.is_dir():
+        return ""
+    return did_you_mean(str(path), [str(file) for file in path.parent.glob("*.py")])
+
+
+def _load_file(path: Path, folder: str) -> ModuleType:
+    """Import a file as a module of its own."""
+    name = _module_name(path)
+    spec = importlib.util.spec_from_file_location(
+        name, path, loader=importlib.machinery.SourceFileLoader(name, str(path))
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    _put_first(folder)
+    sys.modules[name] = module
+    with _Import(str(path)):
+        spec.loader.exec_module(module)
+    return module
+
+
+def _module_name(path: Path) -> str:
+    """Return the stem of a file if that is free and can name a module, else one made from it."""
+    stem = path.stem
+    if stem.isidentifier() and not keyword.iskeyword(stem) and not _is_taken(stem, path):
+        return stem
+    safe = "pipeline_" + re.sub(r"\W", "_", stem)
+    name, number = safe, 1
+    while _is_taken(name, path):
+        number += 1
+        name = f"{safe}_{number}"
+    return name
+
+
+def _is_taken(name: str, path: Path) -> bool:
+    """Return whether another module than the file itself has the name."""
+    if name in sys.modules:
+        return True
+    spec = importlib.util.find_spec(name)
+    if spec is None:
+        return False
+    return spec.origin is None or Path(spec.origin).resolve() != path
+
+
+def _load_module(name: str, folder: str) -> ModuleType:
+    """Import a module by its name, from the working folder too."""
+    _put_first(folder)
+    with _Import(name):
+        found = _find_module(name)
+    if not found:
+        raise LoadError(f"no file and no module named {name!r}; a file's name ends in .py")
+    with _Import(name):
+        return importlib.import_module(name)
+
+
+def _find_module(name: str) -> bool:
+    """Return whether a module and the packages that it is in exist."""
+    parts = name.split(".")
+    return all(importlib.util.find_spec(".".join(parts[:count])) for count in range(1, len(parts) + 1))
+
+
+def _put_first(folder: str) -> None:
+    """Make a folder the first to import from."""
+    if folder in sys.path:
+        sys.path.remove(folder)
+    sys.path.insert(0, folder)
+
+
+def _find_graph(module: ModuleType, name: str, target: str) -> Graph:
+    """Return the graph that was asked for, or the one there is."""
+    graphs = {key: value for key, value in vars(module).items() if isinstance(value, Graph)}
+    if name:
+        found = module
+        for part in name.split("."):
+            found = getattr(found, part, None)  # type: ignore[assignment]  # a graph may be an attribute of anything
+        if isinstance(found, Graph):
+            return found
+        raise LoadError(f"{target!r}: no graph named {name!r}{_list_graphs(graphs, name)}")
+    if global_graph.nodes:
+        return global_graph
+    different = {id(value): value for value in graphs.values()}
+    different.pop(id(global_graph), None)
+    if len(different) == 1:
+        return next(iter(different.values()))
+    if different:
+        raise LoadError(f"{target!r} has several graphs; say which: {', '.join(f'{target}:{key}' for key in graphs)}")
+    raise LoadError(f"{target!r} defines no node; mark its functions with @papympi.node")
+
+
+def _list_graphs(graphs: dict[str, Graph], name: str) -> str:
+    """Return what graphs there are, the closest first."""
+    if not graphs:
+        return "; it has none"
+    return did_you_mean(name, graphs) or f"; it has {', '.join(map(repr, graphs))}"
+
+
+class _Import:
+    """Turns whatever ends an import into a `LoadError` that has the user's part of the traceback."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None or isinstance(error, PapympiError) or not isinstance(error, Exception | SystemExit):
+            return
+        frames = trace
+        while frames is not None and _is_machinery(frames):
+            frames = frames.tb_next
+        text = "".join(traceback.format_exception(type(error), error, frames))
+        brief = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
+        raise LoadError(f"{self._what!r} cannot be loaded: {brief}", text) from error
+
+
+def _is_machinery(trace: TracebackType) -> bool:
+    """Return whether a frame belongs to importing itself."""
+    file = trace.tb_frame.f_code.co_filename
+    return file == __file__ or file.startswith("<frozen importlib") or "/importlib/" in file

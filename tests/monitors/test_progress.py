@@ -1,0 +1,73 @@
+"""The progress display: on a terminal and elsewhere."""
+
+import io
+import threading
+
+import pytest
+
+from papympi.contracts import NodeCount, Statistics
+from papympi.monitors import progress
+from papympi.monitors.progress import Progress
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+class Watched:
+    """A run that says how far it is, and when it has been asked."""
+
+    def __init__(self):
+        self.asked = threading.Semaphore(0)
+        self.count = 0
+
+    def statistics(self):
+        self.count += 1
+        self.asked.release()
+        nodes = {"step": NodeCount(self.count * 10, failed=1)}
+        return Statistics(nodes, pulled=90, length=100, delivered=self.count * 10, seconds=2.0)
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch):
+    monkeypatch.setattr(progress, "FIRST_S", 0.02)
+    monkeypatch.setattr(progress, "REFRESH_S", 0.01)
+
+
+@pytest.mark.parametrize("stream", [io.StringIO(), Terminal()])
+def test_it_shows_how_far_the_run_is_and_ends_with_it(stream):
+    watched = Watched()
+    with Progress(watched.statistics, stream, ["step"]) as shown:
+        for number in range(3):
+            shown.put(f"line {number}")
+            assert watched.asked.acquire(timeout=20)
+    text, asked = stream.getvalue(), watched.count
+    assert "step" in text
+    assert "10%" in text
+    assert [line.strip() for line in text.splitlines() if "line" in line and "left" not in line] or "line 0" in text
+    assert text.index("line 0") < text.index("line 1") < text.index("line 2")
+    assert not [thread for thread in threading.enumerate() if thread.name == "papympi-progress"]
+    assert (stream.getvalue(), watched.count) == (text, asked)
+
+
+def test_quick_run_shows_nothing(monkeypatch):
+    monkeypatch.setattr(progress, "FIRST_S", 1000.0)
+    stream = Terminal()
+    with Progress(Watched().statistics, stream):
+        pass
+    assert stream.getvalue() == ""
+
+
+def test_lines_are_kept_when_the_block_raises(monkeypatch):
+    monkeypatch.setattr(progress, "FIRST_S", 1000.0)
+    stream = Terminal()
+
+    def fail():
+        with Progress(Watched().statistics, stream) as shown:
+            shown.put("seen")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert stream.getvalue() == "seen\n"
