@@ -16,6 +16,7 @@ InputOption = Mapping[str, "str | Callable[..., Any] | Sequence[str | Callable[.
 Check = Callable[["Graph", "Collection[str] | None"], None]
 
 _checks: list[Check] = []
+_loaders: list[Callable[[], object]] = []
 
 
 class GraphWarning(UserWarning):
@@ -26,6 +27,11 @@ def add_check(check: Check) -> Check:
     """Have `Graph.check` call this, too; the layers above say in this way what they cannot compile."""
     _checks.append(check)
     return check
+
+
+def load_checks_with(loader: Callable[[], object]) -> None:
+    """Have `loader` called once, before the first `Graph.check`; it brings in what calls `add_check`."""
+    _loaders.append(loader)
 
 
 class Graph:
@@ -124,6 +130,8 @@ class Graph:
         Raises:
             GraphError: all that was found, each with its place and the way out.
         """
+        while _loaders:
+            _loaders.pop()()
         for check in _checks:
             check(self, pools)
 

@@ -7,14 +7,13 @@ import inspect
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import FunctionType, MappingProxyType
 from typing import Any
 
 from papympi.errors import GraphError
 from papympi.model.options import Options, suggest
 
-_PACKAGE = str(Path(__file__).parent.parent / "_")[:-1]
+_PACKAGE = __file__.removesuffix("model/node.py")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

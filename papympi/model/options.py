@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -71,6 +70,8 @@ def load_options_with(loader: Callable[[], None]) -> None:
 
 def suggest(name: str, names: Iterable[str], what: str = "") -> str:
     """Return `; did you mean 'x'?` with the name closest to `name`, or nothing if none is close."""
+    import difflib
+
     close = difflib.get_close_matches(name, list(names), 1, 0.6)
     kind = f"{what} " if what else ""
     return f"; did you mean {kind}{close[0]!r}?" if close else ""
