@@ -225,7 +225,7 @@ def test_every_hook_has_a_docstring_a_heading_with_its_signature_and_a_test(hook
     signature = str(inspect.signature(HOOKS[hook])).replace("'", "")
     assert f"\n## {hook}\n\n```text\n{hook}{signature}\n```\n" in page
     tests = "".join(module.text for module in read_modules(ROOT / "tests"))
-    assert re.search(rf"\ndef test_{hook}\w*\(", tests)
+    assert re.search(rf"\ndef test_\w*{hook}\w*\(", tests)
 
 
 def inherits_a_contract(folder: Path, name: str) -> bool:

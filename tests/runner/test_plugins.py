@@ -135,7 +135,7 @@ def test_a_hook_that_raises_is_a_plugin_error_that_names_the_plugin():
     class Grumpy:
         @hookimpl
         def papympi_commands(self):
-            return {}['speed']
+            return {}["speed"]
 
     class Happy:
         @hookimpl
