@@ -7,9 +7,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, TypeVar, overload
 
-from papympi.errors import GraphError, OptionError
+from papympi.errors import GraphError, OptionError, did_you_mean
 from papympi.model.node import Node, Resource, find_place, make_node, make_resource
-from papympi.model.options import read_options, suggest
+from papympi.model.options import read_options
 
 F = TypeVar("F", bound=Callable[..., Any])
 InputOption = Mapping[str, "str | Callable[..., Any] | Sequence[str | Callable[..., Any]]"]
@@ -149,7 +149,7 @@ class Graph:
         try:
             return self._nodes[name]
         except KeyError:
-            raise GraphError(f"graph {self.name!r} has no node {name!r}{suggest(name, self._nodes)}") from None
+            raise GraphError(f"graph {self.name!r} has no node {name!r}{did_you_mean(name, self._nodes)}") from None
 
     def __contains__(self, name: object) -> bool:
         return name in self._nodes

@@ -38,6 +38,7 @@ class Failure:
         input: bounded `repr` of what the function was given.
         worker: where it happened: pool, host, process id, rank.
         attempts: how often the item was tried.
+        target, place: when it is delivered: the target and the key in whose place it stands.
     """
 
     node: str
@@ -47,6 +48,8 @@ class Failure:
     input: str = ""
     worker: str = ""
     attempts: int = 1
+    target: str = ""
+    place: Key = ()
 
     def to_error(self) -> NodeError:
         """Return the `NodeError` that `errors="raise"` raises, chained to the original exception."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from types import FunctionType, MappingProxyType
 from typing import Any
 
-from papympi.errors import GraphError
-from papympi.model.options import Options, suggest
+from papympi.errors import GraphError, did_you_mean
+from papympi.model.options import Options
 
 _PACKAGE = __file__.removesuffix("model/node.py")
 
@@ -190,7 +190,7 @@ def _read_parameters(
         return tuple(parameters)
     if not hasattr(inspect.unwrap(function), "__code__") and _fits(parameters, len(inputs)):
         return _name_parameters(inputs)
-    way_out = suggest(unknown[0], known) or f"; its parameters are {', '.join(known) or 'none'}"
+    way_out = did_you_mean(unknown[0], known) or f"; its parameters are {', '.join(known) or 'none'}"
     raise GraphError(f"{label} has inputs= for {unknown[0]!r}, which is not one of its parameters{way_out}")
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
-from papympi.errors import OptionError
+from papympi.errors import OptionError, did_you_mean
 from papympi.model.item import Failure
 
 StrideOption = int | Literal["auto"] | None
@@ -68,15 +68,6 @@ def load_options_with(loader: Callable[[], None]) -> None:
     _loaders.append(loader)
 
 
-def suggest(name: str, names: Iterable[str], what: str = "") -> str:
-    """Return `; did you mean 'x'?` with the name closest to `name`, or nothing if none is close."""
-    import difflib
-
-    close = difflib.get_close_matches(name, list(names), 1, 0.6)
-    kind = f"{what} " if what else ""
-    return f"; did you mean {kind}{close[0]!r}?" if close else ""
-
-
 def read_options(options: Mapping[str, Any], label: str) -> Options:
     """Return the options in order, or say which one cannot be.
 
@@ -107,7 +98,7 @@ def _check_plugin_option(name: str, value: Any, label: str) -> None:
     """Refuse an option that nobody declared or a value that its plugin does not accept."""
     if name not in _declared:
         known = [*OWN, *sorted(_declared)]
-        way_out = suggest(name, known) or f"; there are {', '.join(known)}"
+        way_out = did_you_mean(name, known) or f"; there are {', '.join(known)}"
         raise OptionError(f"{label}: unknown option {name!r}{way_out}")
     accepts = _declared[name]
     if accepts is not None and not accepts(value):

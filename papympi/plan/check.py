@@ -5,9 +5,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Collection, Mapping, Sequence
 
-from papympi.errors import GraphError
+from papympi.errors import GraphError, did_you_mean
 from papympi.model.graph import Graph, GraphWarning, add_check
-from papympi.model.options import suggest
 from papympi.plan.depth import lay_out
 from papympi.plan.wiring import Wiring, wire
 
@@ -39,7 +38,7 @@ def check_pools(wiring: Wiring, named: Mapping[str, str], pools: Collection[str]
     """Return what is wrong with the pools of nodes: those that do not exist."""
     return [
         f"{wiring.label(name)} wants the pool {pool!r}, which does not exist"
-        + (suggest(pool, pools) or f"; there are {', '.join(sorted(pools))}")
+        + (did_you_mean(pool, pools) or f"; there are {', '.join(sorted(pools))}")
         for name, pool in named.items()
         if pool not in pools and wiring.streams(name)
     ]

@@ -7,9 +7,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
-from papympi.errors import GraphError, InputError, OptionError
+from papympi.errors import GraphError, InputError, OptionError, did_you_mean
 from papympi.model.graph import Graph, GraphWarning
-from papympi.model.options import is_stride, suggest
+from papympi.model.options import is_stride
 from papympi.plan.boundaries import find_boundaries
 from papympi.plan.check import check_pools, merge_problems
 from papympi.plan.depth import lay_out
@@ -106,12 +106,12 @@ def _check_inputs(wiring: Wiring, given: Collection[str]) -> None:
             what = graph.resources[name].label if name in graph.resources else f"a constant of {takers[0].label}"
             raise InputError(f"{name!r} cannot be given as an input: it is {what}")
         if name not in graph.nodes and name not in everything.inputs:
-            raise InputError(f"no node takes an input {name!r}{suggest(name, known)}")
+            raise InputError(f"no node takes an input {name!r}{did_you_mean(name, known)}")
     for name in wiring.inputs:
         if name not in given:
             taker = next(node for node in wiring.links if any(each.name == name for each in wiring.links[node]))
             way_out = (
-                suggest(name, graph.nodes, "node") or f"; give it: inputs={{{name!r}: ...}}, or --input {name}=..."
+                did_you_mean(name, graph.nodes, "node") or f"; give it: inputs={{{name!r}: ...}}, or --input {name}=..."
             )
             raise InputError(f"input {name!r} of {wiring.label(taker)} is not given{way_out}")
 
@@ -122,7 +122,7 @@ def _choose_means(wiring: Wiring, settings: PlanSettings) -> dict[str, Means]:
     for option, some in (("pool", settings.pools), ("stride", settings.strides)):
         for name in some:
             if name != "*" and name not in nodes:
-                raise OptionError(f"there is no node {name!r} to give a {option}{suggest(name, nodes)}")
+                raise OptionError(f"there is no node {name!r} to give a {option}{did_you_mean(name, nodes)}")
     for name, stride in settings.strides.items():
         if not is_stride(stride):
             raise OptionError(f'the stride of {name!r} is {stride!r}; it must be at least 1, or "auto"')

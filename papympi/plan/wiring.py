@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from inspect import Parameter
 from typing import Literal
 
-from papympi.errors import GraphError
+from papympi.errors import GraphError, did_you_mean
 from papympi.model.graph import Graph
 from papympi.model.node import Node
-from papympi.model.options import suggest
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +159,7 @@ def _choose_targets(
         for name in targets:
             if name not in graph.nodes and name not in inputs:
                 known = [*graph.nodes, *inputs]
-                way_out = suggest(name, known) or f"; there are {', '.join(known[:20])}"
+                way_out = did_you_mean(name, known) or f"; there are {', '.join(known[:20])}"
                 raise GraphError(f"there is no node {name!r} to be a target{way_out}")
         return tuple(dict.fromkeys(targets))
     consumed = {each.name for some in links.values() for each in some}
