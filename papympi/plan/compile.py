@@ -98,22 +98,27 @@ def compile_plan(
 def _check_inputs(wiring: Wiring, given: Collection[str]) -> None:
     """Refuse inputs that are not given, and those that nobody takes."""
     graph = wiring.graph
-    everything = wire(graph, None, given)
-    known = dict.fromkeys([*graph.nodes, *everything.inputs])
+    possible = [*graph.nodes, *wire(graph, None, given).inputs]
     for name in given:
-        takers = [node for node in graph.nodes.values() if any(each.name == name for each in node.parameters)]
-        if name in graph.resources or (takers and name not in everything.inputs):
-            what = graph.resources[name].label if name in graph.resources else f"a constant of {takers[0].label}"
-            raise InputError(f"{name!r} cannot be given as an input: it is {what}")
-        if name not in graph.nodes and name not in everything.inputs:
-            raise InputError(f"no node takes an input {name!r}{did_you_mean(name, known)}")
+        if name not in possible:
+            reason = _find_constant(graph, name) or f"no node takes it{did_you_mean(name, possible)}"
+            raise InputError(f"{name!r} cannot be given as an input: {reason}")
     for name in wiring.inputs:
         if name not in given:
             taker = next(node for node in wiring.links if any(each.name == name for each in wiring.links[node]))
-            way_out = (
-                did_you_mean(name, graph.nodes, "node") or f"; give it: inputs={{{name!r}: ...}}, or --input {name}=..."
-            )
+            way_out = did_you_mean(name, graph.nodes).replace("mean", "mean node", 1)
+            way_out = way_out or f"; give it: inputs={{{name!r}: ...}}, or --input {name}=..."
             raise InputError(f"input {name!r} of {wiring.label(taker)} is not given{way_out}")
+
+
+def _find_constant(graph: Graph, name: str) -> str:
+    """Return what else than an input a name stands for, or nothing."""
+    if name in graph.resources:
+        return f"it is {graph.resources[name].label}"
+    for node in graph.nodes.values():
+        if name not in node.inputs and any(parameter.name == name for parameter in node.parameters):
+            return f"it is left to its default in {node.label}; bind another with functools.partial"
+    return ""
 
 
 def _choose_means(wiring: Wiring, settings: PlanSettings) -> dict[str, Means]:

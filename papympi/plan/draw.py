@@ -105,7 +105,7 @@ def _describe(wiring: Wiring, name: str) -> str:
             words.append(f"on {options.pool}")
         if options.stride is not None:
             words.append(f"stride {options.stride}")
-    return " ".join(words)
+    return " ".join(words).replace('"', "'")
 
 
 class _Lanes:

@@ -127,8 +127,7 @@ class _Expander:
         self.place = place
         self.means = means
         self.parts: list[Part] = []
-        on_error = node.options.on_error
-        self.drops = on_error == "drop"
+        self.drops = node.options.on_error == "drop"
 
     def expand(self, taken: list[_Taken]) -> Stream:
         """Make all parts and return the node's own output."""
@@ -198,21 +197,25 @@ class _Expander:
     def _combine(
         self, taken: list[_Taken], function: Callable[..., Any], factory: Callable[[], Any], combine: Callable[..., Any]
     ) -> Stream:
-        """Make the tree of a fold with `combine`. It is the same tree whatever the stride."""
+        """Make the tree of a fold with `combine`. It is the same tree whatever the stride.
+
+        A function of `on_error` heals the part of the tree that failed; "drop" drops the result if any part did.
+        """
         stream = _distinct(taken)[0]
         assert self.place.entry.parent is not None
         space = self.layout.open("group", self.place.entry.parent, self.node.name, self.place.entry)
         stream = self._group(stream, "items", BRANCHES, space, skips=self.drops)
         taken = [_Taken(each.place, stream) if each.stream is not None else each for each in taken]
-        leaf = self._make_call(GroupFold(function, factory), taken)
+        on_error = self.node.options.on_error if callable(self.node.options.on_error) else "fail"
+        leaf = self._make_call(GroupFold(function, factory), taken, on_error)
         stream = self._task("map", taken, self._inner("leaf", space), space, leaf, BRANCHES)
         space = self.layout.open("group", self.place.entry.parent, self.node.name, space)
         stream = self._group(stream, "partials", BRANCHES, space, skips=False)
         taken = [_Taken(0, stream)]
-        merge = self._make_call(GroupMerge(combine), taken)
+        merge = self._make_call(GroupMerge(combine), taken, on_error)
         stream = self._task("map", taken, self._inner("merge", space), space, merge, BRANCHES * BRANCHES)
         taken = [_Taken(0, stream)]
-        trunk = self._make_call(Merge(combine), taken)
+        trunk = self._make_call(Merge(combine), taken, on_error)
         output = self._inner("trunk", self.place.output)
         stream = self._task("fold", taken, output, space, trunk, BRANCHES * BRANCHES, factory=make_nothing)
         taken = [_Taken(0, stream)]
