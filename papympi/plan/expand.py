@@ -141,7 +141,8 @@ class _Expander:
     def _call(self, function: Callable[..., Any], taken: list[_Taken]) -> Stream:
         """Make the part that calls the node's function."""
         output = Stream(self.node.name, self.place.output)
-        call = self._make_call(function, taken, self.node.options.on_error)
+        skips = self.drops and self.node.options.gather is not False
+        call = self._make_call(function, taken, self.node.options.on_error, skips=skips)
         kind: StepKind = "scatter" if self.node.generates else "map"
         return self._task(kind, taken, output, self.place.call, call)
 
@@ -189,7 +190,7 @@ class _Expander:
             function = RowFold(function, _find_slots(carried, streams))
             taken = [_Taken(0, stream), *(each for each in taken if each.stream is None)]
         if self.node.options.combine is None:
-            call = self._make_call(function, taken, self.node.options.on_error)
+            call = self._make_call(function, taken, self.node.options.on_error, skips=self.drops)
             output = Stream(self.node.name, self.place.output)
             return self._task("fold", taken, output, self.place.entry, call, factory=factory)
         return self._combine(taken, function, factory, self.node.options.combine)
@@ -206,8 +207,8 @@ class _Expander:
         space = self.layout.open("group", self.place.entry.parent, self.node.name, self.place.entry)
         stream = self._group(stream, "items", BRANCHES, space, skips=self.drops)
         taken = [_Taken(each.place, stream) if each.stream is not None else each for each in taken]
-        on_error = self.node.options.on_error if callable(self.node.options.on_error) else "fail"
-        leaf = self._make_call(GroupFold(function, factory), taken, on_error)
+        on_error: OnError = self.node.options.on_error if callable(self.node.options.on_error) else "fail"
+        leaf = self._make_call(GroupFold(function, factory), taken, on_error, skips=self.drops)
         stream = self._task("map", taken, self._inner("leaf", space), space, leaf, BRANCHES)
         space = self.layout.open("group", self.place.entry.parent, self.node.name, space)
         stream = self._group(stream, "partials", BRANCHES, space, skips=False)
@@ -255,7 +256,9 @@ class _Expander:
         """Return a stream between two parts of the node."""
         return Stream(f"{self.node.name}[{label}]", space, inner=True)
 
-    def _make_call(self, function: Callable[..., Any], taken: list[_Taken], on_error: OnError = "fail") -> Call:
+    def _make_call(
+        self, function: Callable[..., Any], taken: list[_Taken], on_error: OnError = "fail", *, skips: bool = False
+    ) -> Call:
         """Return the call of a part; its columns are the distinct streams in order."""
         streams = _distinct(taken)
         positional = [each for each in taken if isinstance(each.place, int)]
@@ -266,7 +269,7 @@ class _Expander:
             arguments=tuple(_make_argument(each, streams) for each in [*positional, *named]),
             vectorized=self.node.options.vectorized and function is not make_row,
             on_error=on_error,
-            skip_failed=self.drops,
+            skip_failed=skips,
         )
 
 
