@@ -1,0 +1,219 @@
+"""A guard: one child process as its parent sees it, from its first task to the report of its death."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+from typing import Final
+
+from papympi.errors import PoolError, ShippingError, WorkerLost
+from papympi.plan.program import Program
+from papympi.transport.frames import Reader, Writer
+from papympi.transport.task import Kind, Lost, Outcome, Task
+from papympi.workers.cell import Cell, Progress, create_cell_file
+from papympi.workers.nursery import Nursery
+
+_PATIENCE_S: Final = 30.0
+"""How long a child may take to end once it was killed."""
+_DYING_S: Final = 0.5
+"""How long a child that has closed its connection may take to end."""
+_FEW: Final = 3
+"""How often in a row a child may die before it has loaded its program."""
+
+
+class Guard:
+    """One child: send it tasks, read its outcomes, and when it dies learn what it was at and put another in its place.
+
+    The parent's end of the socket never blocks. When `descriptors` say that there is something, `read`; when that
+    raises, or the last descriptor says so, the child has ended: `bury` it and `start` another.
+
+    Args:
+        number: the worker's number in its pool.
+        name: how messages name the worker, e.g. `processes[3]`.
+        nursery: the fork server that the child comes from.
+        program: what the child is told first.
+        packed: the same as bytes.
+
+    Attributes:
+        label: the child's name with process id and host.
+        pid: its process id.
+        descriptors: what to watch: first the socket, then, on Linux, the end of the process. A child's end does not
+            close the socket while a process that it forked still holds it.
+    """
+
+    def __init__(self, number: int, name: str, nursery: Nursery, program: Program, packed: bytes) -> None:
+        self.number = number
+        self.name = name
+        self.label = name
+        self.pid = 0
+        self.descriptors: tuple[int, ...] = ()
+        self._nursery = nursery
+        self._program = program
+        self._packed = packed
+        self._tasks: dict[int, int] = {}
+        self._ready = False
+        self._stillbirths = 0
+        self._last_words = ""
+        self._end = ""
+        self._resources = contextlib.ExitStack()
+
+    def start(self) -> bool:
+        """Start a child and send it the program; return `False` if some of it must wait, as `send` does.
+
+        Raises:
+            PoolError: there is no child to be had, or several in a row have died before they were ready.
+            ShippingError: the last child could not load the program.
+        """
+        self._check_births()
+        self._ready = False
+        self._last_words = ""
+        with contextlib.ExitStack() as stack, contextlib.ExitStack() as given:
+            ours, theirs = socket.socketpair()
+            given.enter_context(theirs)
+            stack.enter_context(ours)
+            cell = create_cell_file()
+            given.callback(os.close, cell)
+            self._cell = Cell(cell)
+            stack.callback(self._cell.close)
+            self.pid = self._nursery.spawn(theirs, cell)
+            self._pidfd = os.pidfd_open(self.pid) if hasattr(os, "pidfd_open") else -1
+            if self._pidfd >= 0:
+                stack.callback(os.close, self._pidfd)
+            self._resources = stack.pop_all()
+        self.descriptors = (ours.fileno(), self._pidfd) if self._pidfd >= 0 else (ours.fileno(),)
+        self.label = f"{self.name} pid {self.pid} on {socket.gethostname()}"
+        ours.settimeout(0)
+        self._socket = ours
+        self._reader = Reader(ours)
+        self._writer = Writer(ours)
+        self._writer.put((self.label, self._packed))
+        return self.flush()
+
+    def send(self, task: Task) -> bool:
+        """Send a task; return `False` if some of it must wait until the socket can be written to.
+
+        Raises:
+            ShippingError: one of its values cannot be sent; nothing has been.
+        """
+        self._writer.put(task.to_wire())
+        if task.kind is not Kind.DISCARD:
+            self._tasks[task.id] = task.stage
+        return self.flush()
+
+    def flush(self) -> bool:
+        """Send what the socket takes; return `False` if something is left. A child that has died takes everything."""
+        try:
+            return self._writer.flush()
+        except OSError:  # reading tells of it, after what the child has sent
+            return True
+
+    def read(self) -> list[Outcome]:
+        """Receive once; return the outcomes that are complete.
+
+        Raises:
+            EOFError: the child has closed the connection; so does its end.
+            OSError: likewise.
+        """
+        outcomes = []
+        for message in self._reader.read():
+            if type(message) is tuple:
+                outcome = Outcome.from_wire(message)
+                self._tasks.pop(outcome.task, None)
+                outcomes.append(outcome)
+            elif message is None:
+                self._ready = True
+                self._stillbirths = 0
+            else:
+                self._last_words = message
+        return outcomes
+
+    def bury(self) -> tuple[list[Outcome], Lost]:
+        """See that the child is dead, and return the outcomes that it had still sent, and what is known of its end.
+
+        Raises:
+            PoolError: the fork server is gone.
+        """
+        went = self._wait_dead(_DYING_S)
+        if not went:
+            self.kill()
+            self._wait_dead(_PATIENCE_S)
+        outcomes = self._drain()
+        progress = self._cell.read()
+        self.close()
+        pid, self.pid = self.pid, 0
+        code = self._nursery.reap(pid)
+        reason = _tell_end(code) if went else "it closed its connection and did not end"
+        if self._last_words:
+            reason += f"\n{self._last_words.rstrip()}"
+        lost = self._report(reason, progress)
+        self._tasks.clear()
+        if not self._ready:
+            self._stillbirths += 1
+        return outcomes, lost
+
+    def kill(self) -> None:
+        """Kill the child and what is in its process group; `descriptors` will tell of its end."""
+        if self.pid:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Close the connection, which ends the child once it has finished what it is at; the fork server reaps it."""
+        self.descriptors = ()
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)  # closing is not enough if a copy of this process was forked
+        self._resources.close()
+
+    def progress(self) -> Progress:
+        """Return what the child is at."""
+        return self._cell.read()
+
+    def _check_births(self) -> None:
+        """Raise if the last child could not load the program, or if too many have died of something before."""
+        if self._stillbirths and self._last_words:
+            raise ShippingError(f"worker {self.label} cannot load the program:\n{self._last_words.rstrip()}")
+        if self._stillbirths >= _FEW:
+            raise PoolError(f"{_FEW} children in a row of worker {self.name} died before they were ready: {self._end}")
+
+    def _wait_dead(self, seconds: float) -> bool:
+        """Return whether the child ends within `seconds`; without a pidfd its closed connection must do."""
+        return self._pidfd < 0 or _is_readable(self._pidfd, seconds)
+
+    def _drain(self) -> list[Outcome]:
+        """Return the outcomes that lie in the socket of a dead child."""
+        outcomes: list[Outcome] = []
+        with contextlib.suppress(EOFError, OSError):
+            while _is_readable(self._socket.fileno(), 0):
+                outcomes += self.read()
+        return outcomes
+
+    def _report(self, reason: str, progress: Progress) -> Lost:
+        """Return what is known of the child's end; a task that had been answered is not what it died of."""
+        self._end = reason
+        lost = Lost(self.number, WorkerLost(self.label, reason))
+        if progress.task is not None and progress.task in self._tasks:
+            lost.task = progress.task
+            lost.position = progress.position
+            if progress.node is not None:
+                lost.node = self._program.stages[self._tasks[progress.task]].calls[progress.node].node
+        return lost
+
+
+def _is_readable(descriptor: int, seconds: float) -> bool:
+    """Wait for a descriptor to become readable, at most `seconds`."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
+
+
+def _tell_end(code: int) -> str:
+    """Return what ended a process, by its exit code."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"

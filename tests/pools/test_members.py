@@ -1,0 +1,179 @@
+"""A pool made of pools: whose worker a task goes to, and that all members open and end together."""
+
+import os
+import select
+import signal
+import time
+
+import psutil
+import pytest
+
+from papympi.contracts import Capabilities
+from papympi.errors import OptionError, PoolError, WorkerLost
+from papympi.plan.program import Argument, Call, Program, Stage
+from papympi.pools.members import MembersPool
+from papympi.pools.processes import ProcessesPool
+from papympi.transport.payload import Payload
+from papympi.transport.task import Kind, Lost, Outcome, Task
+
+
+def who(_):
+    return os.getpid()
+
+
+PROGRAM = Program({0: Stage("map", 1, (Call("who", who, (Argument(0),)),), (1,))}, by_value=("__main__", __name__))
+
+
+def call(number, values):
+    n = len(values)
+    return Task(number, Kind.CALL, 0, n, columns=[[(Payload(list(values)), 0, n)]], keys=[((), 0, n)])
+
+
+def wait(pool, count, seconds=30.0):
+    news = []
+    deadline = time.monotonic() + seconds
+    while len(news) < count:
+        assert time.monotonic() < deadline
+        descriptor = pool.fileno()
+        select.select([] if descriptor is None else [descriptor], [], [], 0.01 if descriptor is None else 1)
+        news += pool.collect()
+    return news
+
+
+class Here:
+    """A pool of one worker in this process, several batches at a time, that must be polled; it can lose its worker."""
+
+    capabilities = Capabilities(shares_memory=True, roams=True)
+
+    def __init__(self, name="here", concurrency=3, places=7, fails=""):
+        self.name, self.concurrency, self.places, self.fails = name, concurrency, places, fails
+        self.workers = ()
+        self.news = []
+        self.said = []
+
+    def open(self, program):
+        if self.fails == "open":
+            raise PoolError("does not open")
+        self.workers = (f"{self.name}[0]",)
+        self.said.append("open")
+
+    def submit(self, worker, task):
+        self.news.append(Lost(0, WorkerLost("here", "gone")) if self.fails == "submit" else Outcome(task.id))
+
+    def collect(self):
+        news, self.news = self.news, []
+        return news
+
+    def fileno(self):
+        return None
+
+    def close(self):
+        self.said.append("close")
+        if self.fails == "close":
+            raise PoolError("does not close")
+
+    def kill(self):
+        self.said.append("kill")
+
+
+@pytest.fixture(autouse=True)
+def nothing_left():
+    descriptors = psutil.Process().num_fds()
+    yield
+    assert psutil.Process().children(recursive=True) == []
+    assert psutil.Process().num_fds() == descriptors
+
+
+def test_workers_are_numbered_through():
+    pool = MembersPool("all", [ProcessesPool("a", 1), ProcessesPool("b", 2, places=3)])
+    pool.open(PROGRAM)
+    try:
+        assert [label.split(" ")[0] for label in pool.workers] == ["a[0]", "b[0]", "b[1]"]
+        assert (pool.concurrency, pool.places) == (1, 2)
+        assert pool.fileno() is not None
+        pids = {}
+        for number in range(6):
+            pool.submit(number % 3, call(number, [0]))
+        for outcome in wait(pool, 6):
+            (pid,) = outcome.outputs[0].payloads[0].values()
+            pids.setdefault(outcome.task % 3, set()).add(pid)
+        assert [len(pids[worker]) for worker in range(3)] == [1, 1, 1]
+        assert len(set.union(*pids.values())) == 3
+    finally:
+        pool.close()
+    assert pool.fileno() is None
+
+
+def test_lost_worker_has_its_number_here():
+    pool = MembersPool("all", [ProcessesPool("a", 1), ProcessesPool("b", 2)])
+    pool.open(PROGRAM)
+    try:
+        pool.submit(2, call(1, [0]))
+        (outcome,) = wait(pool, 1)
+        os.kill(outcome.outputs[0].payloads[0].values()[0], signal.SIGKILL)
+        (lost,) = wait(pool, 1)
+        assert (lost.worker, lost.error.reason) == (2, "SIGKILL")
+        assert lost.error.worker.startswith("b[1] pid ")
+        pool.submit(2, call(2, [0]))
+        assert wait(pool, 1)[0].task == 2
+    finally:
+        pool.kill()
+
+
+def test_executor_is_as_many_workers_as_it_evaluates_batches():
+    pool = MembersPool("all", [Here("x", concurrency=3, places=7), ProcessesPool("p", 1, places=2), Here("y", 2, 8)])
+    pool.open(PROGRAM)
+    try:
+        assert [label.split("[")[0] for label in pool.workers] == ["x", "x", "x", "p", "y", "y"]
+        assert (pool.concurrency, pool.places) == (1, 2)
+        assert pool.fileno() is None
+        for number in range(6):
+            pool.submit(number, call(number, [0]))
+        assert sorted(outcome.task for outcome in wait(pool, 6)) == list(range(6))
+    finally:
+        pool.close()
+
+
+def test_executor_that_breaks_is_lost_under_all_its_numbers():
+    pool = MembersPool("all", [Here("x", 2), Here("y", 3, fails="submit")])
+    pool.open(PROGRAM)
+    pool.submit(3, call(1, [0]))
+    assert [lost.worker for lost in pool.collect()] == [2, 3, 4]
+    pool.close()
+
+
+def test_capabilities_are_what_all_can_do():
+    processes = ProcessesPool("a", 1)
+    assert MembersPool("all", [processes, ProcessesPool("b", 1)]).capabilities == processes.capabilities
+    assert MembersPool("all", [Here()]).capabilities == Capabilities(shares_memory=True, roams=True)
+    assert MembersPool("all", [Here(), Here()]).capabilities == Capabilities(shares_memory=True)
+    assert MembersPool("all", [Here(), processes]).capabilities == Capabilities()
+    remote = Here()
+    remote.capabilities = Capabilities(streams=False, remote=True)
+    assert MembersPool("all", [remote, processes]).capabilities == Capabilities(streams=False, remote=True)
+
+
+def test_member_that_does_not_open_takes_the_others_with_it():
+    first, last = Here("x"), Here("z")
+    pool = MembersPool("all", [first, ProcessesPool("p", 1), Here("y", fails="open"), last])
+    with pytest.raises(PoolError, match="does not open"):
+        pool.open(PROGRAM)
+    assert first.said == ["open", "kill"]
+    assert last.said == []
+    pool.kill()
+
+
+def test_member_that_does_not_close_keeps_no_other_from_it():
+    first, last = Here("x"), Here("z")
+    pool = MembersPool("all", [first, Here("y", fails="close"), last])
+    pool.open(PROGRAM)
+    with pytest.raises(PoolError, match="does not close"):
+        pool.close()
+    assert first.said == last.said == ["open", "close"]
+    pool.kill()
+    assert first.said == ["open", "close", "kill"]
+
+
+def test_no_members_are_refused():
+    with pytest.raises(OptionError, match="'all'.*at least one"):
+        MembersPool("all", [])
