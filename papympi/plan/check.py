@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 
 from papympi.errors import GraphError, did_you_mean
 from papympi.model.graph import Graph, GraphWarning, add_check
-from papympi.plan.depth import lay_out
-from papympi.plan.wiring import Wiring, wire
+from papympi.plan.layout import lay_out
+from papympi.plan.wiring import Wiring, merge_problems, wire
 
 
 @add_check
@@ -42,10 +42,3 @@ def check_pools(wiring: Wiring, named: Mapping[str, str], pools: Collection[str]
         for name, pool in named.items()
         if pool not in pools and wiring.streams(name)
     ]
-
-
-def merge_problems(problems: Sequence[str]) -> str:
-    """Return one message of several."""
-    if len(problems) == 1:
-        return problems[0]
-    return "\n".join([f"{len(problems)} things are wrong with the graph:", *(f"- {each}" for each in problems)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -60,18 +59,25 @@ def find_base(space: Space) -> Space:
     return space
 
 
-def lay_out(wiring: Wiring) -> Layout:
-    """Return the spaces of everything in the wiring, and what is wrong with them."""
+def place_nodes(wiring: Wiring) -> Layout:
+    """Return the spaces of everything in the wiring, without ranks, and joins that cannot be."""
     alone = {name: name for name in wiring.order if not wiring.streams(name)}
     draft = _Draft(wiring, alone)
     draft.place_all()
     if draft.meetings:
         draft = _Draft(wiring, _unite(alone, draft.meetings))
         draft.place_all()
-    layout = draft.layout
-    _refuse_late_values(wiring, layout)
-    _rank(wiring, layout)
-    return layout
+    return draft.layout
+
+
+def list_closed(space: Space) -> int:
+    """Return the spaces that come to an end when a gather or fold closes one, as bits by number."""
+    bits = 0
+    closing: Space | None = space
+    while closing is not None:
+        bits |= 1 << closing.number
+        closing = closing.over
+    return bits
 
 
 class _Draft:
@@ -123,7 +129,7 @@ class _Draft:
                 return None
             if node.options.gather is True or node.options.fold is not None:
                 call = entry.parent
-                closed |= _closes(entry)
+                closed |= list_closed(entry)
             else:
                 call = self.layout.open("group", entry.parent, name, entry)
         output = self.layout.open("scatter", call, name) if node.generates else call
@@ -202,114 +208,6 @@ def _root(space: Space) -> Space:
     return space
 
 
-def _closes(space: Space) -> int:
-    """Return the spaces that come to an end when a gather or fold closes one, as bits."""
-    bits = 0
-    closing: Space | None = space
-    while closing is not None:
-        bits |= 1 << closing.number
-        closing = closing.over
-    return bits
-
-
 def _join(names: Iterable[str]) -> str:
     """Return names for a message."""
     return ", ".join(repr(name) for name in dict.fromkeys(names))
-
-
-def _refuse_late_values(wiring: Wiring, layout: Layout) -> None:
-    """Look for nodes below a scatter that take a value which is there only when that scatter has come to an end."""
-    for name, place in layout.places.items():
-        meeting = place.entry if name in wiring.links and _folds(wiring, name) else place.call
-        for each in dict.fromkeys(link.name for link in wiring.streams(name)):
-            source = layout.places[each]
-            if not source.closed or source.output.depth >= meeting.depth:
-                continue
-            below = meeting.chain()[: meeting.depth - source.output.depth]
-            late = [space for space in below if _closes(space) & source.closed]
-            if late:
-                _report_late(wiring, layout, name, each, late[-1])
-
-
-def _folds(wiring: Wiring, name: str) -> bool:
-    """Say whether a node is a fold."""
-    return wiring.graph.nodes[name].options.fold is not None
-
-
-def _report_late(wiring: Wiring, layout: Layout, name: str, value: str, space: Space) -> None:
-    """Refuse or warn of one value that comes late."""
-    label, maker = wiring.label(name), wiring.label(find_base(space).node)
-    if space.depth == 1:
-        layout.problems.append(
-            f"{label} takes items of {maker} together with {value!r}, which is there only when the last of them has "
-            f"been through: every item would have to be kept; make {value!r} the result of a first run, or gather the "
-            "items in this node, too"
-        )
-    else:
-        layout.warnings.append(
-            f"{label} takes children of {maker} together with {value!r}, which is there only when the last sibling "
-            "has been through: all children of one item are kept until then"
-        )
-
-
-def _rank(wiring: Wiring, layout: Layout) -> None:
-    """Rank sibling spaces: one whose subtree needs the gather or fold of another comes after it."""
-    kids: dict[int, int] = {}
-    for space in layout.spaces[1:]:
-        if space.kind != "group" and space.parent is not None:
-            kids[space.parent.number] = kids.get(space.parent.number, 0) | 1 << space.number
-    needs = _find_needs(layout, kids)
-    for siblings in kids.values():
-        ranked = _rank_siblings(_bits(siblings), needs)
-        for rank, number in enumerate(ranked):
-            layout.spaces[number].rank = rank
-        crossed = [layout.spaces[number] for number in _bits(siblings) if number not in ranked]
-        if crossed:
-            labels = " and ".join(wiring.label(space.node) for space in crossed[:2])
-            layout.problems.append(
-                f"{labels} each need a gather or fold of the other's items before their own: neither can begin; "
-                "break the circle, for example by a second run"
-            )
-
-
-def _find_needs(layout: Layout, kids: dict[int, int]) -> dict[int, int]:
-    """Return for each space which siblings must have come to an end before something below it can be, as bits."""
-    needs: dict[int, int] = {}
-    for place in layout.places.values():
-        for inner in (place.entry, place.output):
-            for space in inner.chain()[:-1]:
-                assert space.parent is not None
-                base = find_base(space).number
-                others = place.closed & kids[space.parent.number] & ~(1 << base)
-                needs[base] = needs.get(base, 0) | others
-    return needs
-
-
-def _rank_siblings(siblings: list[int], needs: dict[int, int]) -> list[int]:
-    """Return the siblings in an order in which each comes after those that it needs; without those in a circle."""
-    above = {number: _bits(needs.get(number, 0)) for number in siblings}
-    below: dict[int, list[int]] = {number: [] for number in siblings}
-    for number, some in above.items():
-        for each in some:
-            below[each].append(number)
-    ready = [number for number in siblings if not above[number]]
-    missing = {number: len(some) for number, some in above.items()}
-    ranked: list[int] = []
-    while ready:
-        number = heapq.heappop(ready)
-        ranked.append(number)
-        for each in below[number]:
-            missing[each] -= 1
-            if not missing[each]:
-                heapq.heappush(ready, each)
-    return ranked
-
-
-def _bits(mask: int) -> list[int]:
-    """Return the numbers of the bits that are set, ascending."""
-    numbers = []
-    while mask:
-        low = mask & -mask
-        numbers.append(low.bit_length() - 1)
-        mask ^= low
-    return numbers

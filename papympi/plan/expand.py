@@ -71,7 +71,7 @@ class Means:
     fuse: bool
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class _Taken:
     """One value that a node's call is given: where it goes in the call, and the stream or resource it is."""
 

@@ -54,7 +54,7 @@ class Wiring:
 
     def node(self, name: str) -> Node | None:
         """Return the node that makes the items of that name, `None` if the caller gives them."""
-        return None if name in self.inputs else self.graph.nodes[name]
+        return self.graph.nodes[name] if name in self.links else None
 
     def label(self, name: str) -> str:
         """Return how messages call a node or input."""
@@ -75,12 +75,10 @@ def wire(graph: Graph, targets: Sequence[str] | None = None, given: Collection[s
     """
     if not graph.nodes:
         raise GraphError(f"graph {graph.name!r} has no nodes; declare functions with @node first")
-    links: dict[str, tuple[Link, ...]] = {}
+    links = _link_all(graph, given)
     inputs = dict.fromkeys(given)
-    for node in graph.nodes.values():
-        if node.name not in given:
-            links[node.name] = link(graph, node)
-            inputs.update((each.name, None) for each in links[node.name] if each.kind == "input")
+    for some in links.values():
+        inputs.update((each.name, None) for each in some if each.kind == "input")
     chosen = _choose_targets(graph, links, targets, inputs)
     needed = _find_ancestors(links, chosen if targets is not None else links)
     order = _sort([*(name for name in inputs if name in needed), *(name for name in links if name in needed)], links)
@@ -88,6 +86,13 @@ def wire(graph: Graph, targets: Sequence[str] | None = None, given: Collection[s
         raise GraphError(describe_cycle(graph, links, needed - set(order)))
     inputs_needed = [name for name in order if name not in links]
     return Wiring(graph, order, {name: links[name] for name in order if name in links}, inputs_needed, chosen)
+
+
+def merge_problems(problems: Sequence[str]) -> str:
+    """Return one message of several."""
+    if len(problems) == 1:
+        return problems[0]
+    return "\n".join([f"{len(problems)} things are wrong with the graph:", *(f"- {each}" for each in problems)])
 
 
 def link(graph: Graph, node: Node) -> tuple[Link, ...]:
@@ -113,6 +118,21 @@ def link(graph: Graph, node: Node) -> tuple[Link, ...]:
             links.append(Link(parameter, name, _find_kind(graph, name), parameter.name if by_keyword else position))
             position += 1
     return tuple(links)
+
+
+def _link_all(graph: Graph, given: Collection[str]) -> dict[str, tuple[Link, ...]]:
+    """Return the links of every node that is called."""
+    links: dict[str, tuple[Link, ...]] = {}
+    problems: list[str] = []
+    for node in graph.nodes.values():
+        if node.name not in given:
+            try:
+                links[node.name] = link(graph, node)
+            except GraphError as error:
+                problems.append(str(error))
+    if problems:
+        raise GraphError(merge_problems(problems))
+    return links
 
 
 def describe_cycle(graph: Graph, links: dict[str, tuple[Link, ...]], names: Collection[str]) -> str:
