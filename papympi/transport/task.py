@@ -121,6 +121,7 @@ class Outcome:
         finished: START, ADVANCE: every parent is finished, the generator is gone.
         state: FOLD: the accumulator of the parent that is still open, if one is.
         seconds: wall time that the worker spent on it, in seconds.
+        calls: for each call of the stage, for how many items its function was called (children made, for a scatter).
     """
 
     task: int
@@ -130,11 +131,12 @@ class Outcome:
     finished: bool = False
     state: Payload | None = None
     seconds: float = 0.0
+    calls: list[int] = field(default_factory=list)
 
     def to_wire(self) -> tuple[Any, ...]:
         """Return the outcome as a tuple of plain values and payloads."""
         outputs = [(output.payloads, output.mask, output.failed) for output in self.outputs]
-        return (self.task, outputs, self.failures, self.counts, self.finished, self.state, self.seconds)
+        return (self.task, outputs, self.failures, self.counts, self.finished, self.state, self.seconds, self.calls)
 
     @classmethod
     def from_wire(cls, wire: tuple[Any, ...]) -> Outcome:

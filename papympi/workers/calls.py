@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from papympi.errors import RemoteError
 from papympi.model.item import DROP, Failure, Key
 from papympi.plan.program import Call, Stage
-from papympi.transport.codec import describe
+from papympi.transport.blame import describe
 from papympi.transport.payload import Payload, Unsendable
 from papympi.transport.task import FULL, Task
 from papympi.workers.columns import Column, has_failures, is_gathered, key_at, load_column, positions_of

@@ -1,0 +1,71 @@
+"""What an error says about a value: a bounded `repr`, its kind, and which part of it is at fault."""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import islice
+from types import CellType, FunctionType, MethodType
+from typing import Any, Final
+
+_DEEP: Final = 8
+_MANY: Final = 1000
+
+_brief = reprlib.Repr()
+_brief.maxstring = _brief.maxother = 120
+_brief.maxlevel = 3
+
+
+def describe(value: Any) -> str:
+    """Return a `repr` of bounded length that raises no ordinary exception."""
+    return _brief.repr(value)
+
+
+def describe_kind(value: Any) -> str:
+    """Return the qualified name of the value's class."""
+    kind = type(value)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def find_culprit(what: str, value: Any, is_sound: Callable[[Any], bool]) -> tuple[str, Any]:
+    """Return the innermost part of `value` that is not sound, with what to call it; `what` is what the value is."""
+    for _ in range(_DEEP):
+        culprit = next(((name, part) for name, part in _parts(value) if not is_sound(part)), None)
+        if culprit is None:
+            break
+        what, value = f"{culprit[0]} of {what}", culprit[1]
+    return what, value
+
+
+def read_cell(cell: CellType) -> tuple[Any, ...]:
+    """Return what a closure's cell holds, or nothing if it is empty."""
+    try:
+        return (cell.cell_contents,)
+    except ValueError:
+        return ()
+
+
+def _parts(value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the parts of a function, container or object, each with what to call it."""
+    if isinstance(value, FunctionType):
+        yield from _parts_of_function(value)
+    elif isinstance(value, MethodType):
+        yield "the object", value.__self__
+    elif isinstance(value, partial):
+        yield "the function", value.func
+        yield "the arguments", (*value.args, *value.keywords.values())
+    elif isinstance(value, dict):
+        yield from ((f"item {describe(key)}", part) for key, part in islice(value.items(), _MANY))
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        yield from ((f"item {index}", part) for index, part in enumerate(islice(value, _MANY)))
+    else:
+        yield from ((f"attribute {name!r}", part) for name, part in getattr(value, "__dict__", {}).items())
+
+
+def _parts_of_function(function: FunctionType) -> Iterator[tuple[str, Any]]:
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        for contents in read_cell(cell):
+            yield f"closure variable {name!r}", contents
+    yield "the defaults", (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
+    yield from ((f"attribute {name!r}", part) for name, part in vars(function).items())
