@@ -1,4 +1,4 @@
-"""The spaces of a graph laid out for a run: what must have come to an end before what, and what can therefore not be."""
+"""The spaces of a graph laid out for a run: what must come to an end before what, and what can therefore not be."""
 
 from __future__ import annotations
 
