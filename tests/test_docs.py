@@ -80,7 +80,7 @@ def has_commands(page: Path) -> bool:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("page", filter(has_commands, PAGES), ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [page for page in PAGES if has_commands(page)], ids=lambda page: page.stem)
 def test_what_a_page_shows_is_true(page, pool, tmp_path):
     play(page, tmp_path, pool)
 
