@@ -1,0 +1,125 @@
+"""Command lines and environments for mpiexec, whichever MPI it is from. Nothing is started here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Vendor = Literal["MPICH", "Open MPI", "Intel MPI", "unknown"]
+
+_SIGNS: Final[tuple[tuple[str, Vendor], ...]] = (
+    ("Intel(R) MPI", "Intel MPI"),
+    ("Open MPI", "Open MPI"),
+    ("OpenRTE", "Open MPI"),
+    ("PRRTE", "Open MPI"),
+    ("HYDRA", "MPICH"),
+    ("MPICH", "MPICH"),
+)
+_RANK_VARIABLES: Final = ("PMI", "PMIX", "OMPI_", "PRTE", "HYD", "MPI_LOCAL", "MPIR", "MPICH_", "PALS_")
+_SETTINGS: Final = ("OMPI_MCA_", "PRTE_MCA_", "PMIX_MCA_", "HYDRA_", "MPICH_")
+_MANAGERS: Final = ("SLURM_", "SLURMD_", "PBS_", "LSB_", "COBALT_", "PE_HOSTFILE")
+_LOOPBACK: Final = {
+    "FI_TCP_IFACE": "lo",
+    "UCX_NET_DEVICES": "lo",
+    "OMPI_MCA_btl_tcp_if_include": "lo",
+    "I_MPI_HYDRA_IFACE": "lo",
+}
+_SPECIAL_STEPS: Final = 0xFFFFFFF0
+"""Slurm's numbers from here on are batch scripts and interactive shells, not steps that `srun` has started."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launcher:
+    """An mpiexec.
+
+    Attributes:
+        path: where it is.
+        vendor: which MPI it is from.
+        version: as it says itself, or "".
+    """
+
+    path: str
+    vendor: Vendor
+    version: str = ""
+
+    @property
+    def hydra(self) -> bool:
+        """It takes the options of MPICH's process manager."""
+        return self.vendor in {"MPICH", "Intel MPI"}
+
+
+def read_version(path: str, text: str) -> Launcher:
+    """Return the launcher at `path` whose `--version` printed `text`."""
+    vendor: Vendor = next((vendor for sign, vendor in _SIGNS if sign in text), "unknown")
+    found = re.search(r"(?:Version:?\s+|\)\s+)(\d[\w.]*)", text)
+    return Launcher(path, vendor, found.group(1) if found else "")
+
+
+def name_vendor(library: str) -> Vendor:
+    """Return the vendor that a library calls itself by (`MPI.get_vendor()`)."""
+    names: dict[str, Vendor] = {"Open MPI": "Open MPI", "Intel MPI": "Intel MPI"}
+    return "MPICH" if library.startswith(("MPICH", "MVAPICH", "Cray")) else names.get(library, "unknown")
+
+
+def command(
+    launcher: Launcher, ranks: int, program: Sequence[str], *, local: bool = False, root: bool = False
+) -> list[str]:
+    """Return the command that starts `program` on so many ranks.
+
+    Args:
+        launcher: whose command it is.
+        ranks: how many, rank 0 included.
+        program: what each rank runs.
+        local: all ranks run on this host, however few CPUs it has; nothing listens to other hosts.
+        root: the user is root.
+    """
+    argv = [launcher.path]
+    if launcher.vendor == "Open MPI":
+        if root:
+            argv.append("--allow-run-as-root")
+        if local:
+            argv += ["--oversubscribe", "--bind-to", "none"]
+    elif launcher.vendor == "MPICH" and local:
+        argv += ["-launcher", "fork", "-iface", "lo"]
+    elif launcher.vendor == "Intel MPI" and local:
+        argv += ["-bootstrap", "fork", "-iface", "lo"]
+    return [*argv, "-n", str(ranks), *program]
+
+
+def environment(given: Mapping[str, str], *, local: bool = False) -> dict[str, str]:
+    """Return the environment for a launcher: `given` without what makes its process a rank of another job.
+
+    Args:
+        given: the environment of the process that starts it.
+        local: as in `command`; the job of a resource manager is left alone then.
+    """
+    gone = (*_RANK_VARIABLES, *_MANAGERS) if local else _RANK_VARIABLES
+    kept = {name: value for name, value in given.items() if not name.startswith(gone) or name.startswith(_SETTINGS)}
+    return {**_LOOPBACK, **kept} if local else kept
+
+
+def has_job(environ: Mapping[str, str]) -> bool:
+    """Return whether a resource manager has given this process hosts."""
+    return any(name in environ for name in ("SLURM_JOB_ID", "PBS_NODEFILE", "LSB_HOSTS", "PE_HOSTFILE", "COBALT_JOBID"))
+
+
+def promised_ranks(environ: Mapping[str, str]) -> int:
+    """Return how many ranks the launcher of this process has promised; 0 if there was none."""
+    for name in ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PALS_SIZE"):
+        if environ.get(name, "").isdecimal():
+            return int(environ[name])
+    step = environ.get("SLURM_STEP_ID", "")
+    if step.isdecimal() and int(step) < _SPECIAL_STEPS and "SLURM_PROCID" in environ:
+        tasks = environ.get("SLURM_STEP_NUM_TASKS") or environ.get("SLURM_NTASKS", "")
+        return int(tasks) if tasks.isdecimal() else 0
+    return 0
+
+
+def promised_rank(environ: Mapping[str, str]) -> int:
+    """Return which of them this process is; 0 if it was not told."""
+    for name in ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PALS_RANKID", "PMIX_RANK", "SLURM_PROCID"):
+        if environ.get(name, "").isdecimal():
+            return int(environ[name])
+    return 0

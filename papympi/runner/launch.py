@@ -1,0 +1,166 @@
+"""How a job of ranks begins and ends: under mpiexec, and with an mpiexec that papympi starts itself."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from papympi.errors import LaunchError
+from papympi.launchers import mpiexec
+
+_FAREWELL: Final = "PAPYMPI_FAREWELL"
+"""Environment variable: a folder in which rank 0 says that it is ready for Ctrl-C, and at last its exit code."""
+_PATIENCE_S: Final = 5.0
+"""How long ranks that have nothing to do any more may take to say goodbye."""
+_PR_SET_PDEATHSIG: Final = 1
+
+
+def launched_ranks() -> int:
+    """Return how many ranks the launcher of this process has promised; 0 if there was none. MPI is not loaded."""
+    return mpiexec.promised_ranks(os.environ)
+
+
+def rank_main(main: Callable[[], int]) -> int:
+    """Be one of the ranks that a launcher has started: rank 0 runs `main`, the others serve it until it returns.
+
+    Whatever any rank raises ends them all, with its traceback and a non-zero exit code.
+
+    Returns:
+        The exit code of this rank.
+
+    Raises:
+        LaunchError: launcher and MPI library do not belong together.
+    """
+    from papympi.workers import rank, roster
+
+    try:
+        world = rank.attach(launched_ranks())
+    except LaunchError:
+        if mpiexec.promised_rank(os.environ):
+            return 2  # rank 0 tells
+        raise
+    if world.rank:
+        code = world.protect(world.serve)
+        world.leave()
+        return code
+    signal.signal(signal.SIGUSR1, _interrupt)
+    _say("ready", "")
+    ranks = roster.join(world)
+    code = world.protect(main)
+    if ranks.closing or not ranks.dismiss(_PATIENCE_S):
+        _say("code", str(code))
+        world.abort(code)  # a rank is still at a batch that nobody wants any more
+    world.leave()
+    told = _say("code", str(code))
+    return 0 if told else code  # some launchers take a non-zero code for a crash and complain
+
+
+def run_under_mpiexec(ranks: int, arguments: Sequence[str]) -> int:
+    """Run `papympi` with these arguments on so many ranks, and return the exit code of rank 0.
+
+    Ctrl-C once asks it to finish what is in flight; twice ends all ranks at once.
+
+    Raises:
+        LaunchError: there is no mpiexec, or the ranks ended before rank 0 said that all was done.
+    """
+    from papympi.launchers.search import find_launcher
+
+    launcher = find_launcher()
+    local = not mpiexec.has_job(os.environ)
+    program = [sys.executable, "-m", "papympi", *arguments]
+    argv = mpiexec.command(launcher, ranks, program, local=local, root=os.geteuid() == 0)
+    with tempfile.TemporaryDirectory(prefix="papympi-", dir=None if local else ".") as name:
+        folder = Path(name).resolve()
+        environment = {**mpiexec.environment(os.environ, local=local), _FAREWELL: str(folder)}
+        job = _Job(argv, environment, folder)
+        with _signals(job.interrupt):
+            code = job.wait()
+        if job.killed:
+            return 128 + job.killed
+        try:
+            return int((folder / "code").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            how = f"signal {-code}" if code < 0 else f"exit code {code}"
+            raise LaunchError(
+                f"a rank ended too early and took the others with it ({launcher.path} ended with {how})"
+            ) from None
+
+
+class _Job:
+    """An mpiexec in a session of its own, so that Ctrl-C reaches it only through this process.
+
+    Attributes:
+        killed: the signal that made this process kill it; 0 if none did.
+    """
+
+    def __init__(self, argv: Sequence[str], environment: dict[str, str], folder: Path) -> None:
+        self.killed = 0
+        self._folder = folder
+        self._asked = False
+        try:
+            self._process = subprocess.Popen(
+                argv,
+                env=environment,
+                start_new_session=True,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - this process has one thread, and nothing else ends the job with it
+            )
+        except OSError as error:
+            raise LaunchError(f"cannot start {argv[0]}: {error}") from error
+
+    def wait(self) -> int:
+        """Wait for the end and return the exit code."""
+        return self._process.wait()
+
+    def interrupt(self, number: int, _frame: FrameType | None) -> None:
+        """Ask rank 0 to stop; the second time, or before it can be asked, kill all ranks."""
+        from papympi.workers.job import kill_tree
+
+        if number == signal.SIGINT and not self._asked and (self._folder / "ready").exists():
+            self._asked = True
+            self._process.send_signal(signal.SIGUSR1)
+            return
+        self.killed = number
+        kill_tree(self._process.pid)
+
+
+def _die_with_parent() -> None:
+    """Let the kernel end this process when the one that has forked it ends."""
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def _signals(handle: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Let `handle` see Ctrl-C and SIGTERM while the block lasts."""
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    """Take a signal that a launcher forwards for Ctrl-C."""
+    signal.raise_signal(signal.SIGINT)
+
+
+def _say(word: str, text: str) -> bool:
+    """Leave a word for the process that has started mpiexec; return whether there is one."""
+    folder = os.environ.get(_FAREWELL)
+    if not folder:
+        return False
+    draft = Path(folder) / f"{word}.draft"
+    with contextlib.suppress(OSError):  # it is gone, and so will be the ranks
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(Path(folder) / word)
+    return True

@@ -1,0 +1,230 @@
+"""What a rank does: it joins the world, waits for programs and tasks from rank 0, and ends when it is told to.
+
+Rank 0 sends OPEN (a label, a packed program), TASK, CLOSE (finish the task at hand, forget the others), EXECUTE (serve
+mpi4py's executor with these ranks), END. A rank answers OPENED (what went wrong, or nothing), OUTCOME, CLOSED, BYE.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from papympi.errors import LaunchError
+from papympi.transport.ship import unpack_program
+from papympi.transport.task import Kind, Task
+from papympi.workers.evaluate import Evaluator, attempt
+from papympi.workers.wire import Nap, Wire, decode, encode
+
+if TYPE_CHECKING:
+    from mpi4py.MPI import Intracomm
+
+OPEN, TASK, CLOSE, EXECUTE, END = range(5)
+OPENED, OUTCOME, CLOSED, BYE = range(4)
+
+_FORWARDING_S: Final = 0.2
+"""How long mpiexec gets to forward a last word before the job is aborted."""
+_FLUSH_S: Final = 2e-3
+"""How long a rank stays with its outcomes, so that big ones get on their way, before it begins the next task."""
+
+
+class Worker:
+    """Evaluates what rank 0 sends: one message in, at most one answer out."""
+
+    def __init__(self) -> None:
+        self._evaluator: Evaluator | None = None
+
+    def handle(self, message: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        """Do what a message says and return the answer."""
+        kind = message[0]
+        if kind == TASK:
+            return self._run(Task.from_wire(message[1]))
+        if kind == OPEN:
+            return OPENED, self._open(*message[1:])
+        if self._evaluator is not None:
+            self._evaluator.close()
+            self._evaluator = None
+        return (CLOSED,) if kind == CLOSE else (BYE,)
+
+    def _run(self, task: Task) -> tuple[Any, ...] | None:
+        assert self._evaluator is not None
+        outcome = self._evaluator.run(task)
+        return None if task.kind is Kind.DISCARD else (OUTCOME, outcome.to_wire())
+
+    def _open(self, label: str, packed: bytes) -> str | None:
+        """Load a program; return what went wrong."""
+        program, error = attempt(unpack_program, packed)
+        if error is not None:
+            return "".join(traceback.format_exception(error))
+        self._evaluator = Evaluator(program, label)
+        return None
+
+
+class World:
+    """The ranks of one job, as one of them sees them.
+
+    Attributes:
+        rank: the number of this one; rank 0 is the runner.
+        size: how many there are.
+        hosts: rank 0 only: host and process id of each rank.
+        wire: the messages between them.
+        comm: a communicator that only papympi uses.
+    """
+
+    def __init__(self, comm: Intracomm) -> None:
+        self.comm = comm
+        self.rank: int = comm.rank
+        self.size: int = comm.size
+        self.wire = Wire(comm)
+        self.hosts: list[tuple[str, int]] = comm.gather((socket.gethostname(), os.getpid()), 0) or []
+
+    def ignore_signals(self) -> None:
+        """Let Ctrl-C, and what stands for it, pass by: rank 0 or the user's process decides when the job ends."""
+        for number in (signal.SIGINT, signal.SIGUSR1):
+            signal.signal(number, signal.SIG_IGN)
+
+    def serve(self) -> int:
+        """Serve rank 0 until it says END; return 0."""
+        self.ignore_signals()
+        worker, nap, waiting = Worker(), Nap(), deque[tuple[Any, ...]]()
+        while True:
+            self._receive(waiting)
+            if not waiting:
+                if self.wire.busy:
+                    nap.reset()
+                nap.take()
+                continue
+            nap.reset()
+            message = waiting.popleft()
+            if message[0] == EXECUTE:
+                self._serve_executor(message[1])
+                continue
+            answer = worker.handle(message)
+            if answer is not None:
+                self.wire.send(0, encode(answer))
+            if message[0] == END:
+                self.wire.drain()
+                return 0
+            self.wire.drain(_FLUSH_S)
+
+    def split(self, ranks: Sequence[int]) -> Intracomm:
+        """Return a communicator of rank 0 and `ranks`; all of them must call it."""
+        members = self.comm.Get_group().Incl([0, *ranks])
+        return self.comm.Create_group(members, min(ranks))
+
+    def leave(self) -> None:
+        """Leave MPI, when all have said goodbye."""
+        from mpi4py import MPI
+
+        self.comm.Free()
+        MPI.Finalize()
+
+    def abort(self, code: int) -> NoReturn:
+        """End all ranks at once with a non-zero exit code; what they have printed is seen first."""
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        time.sleep(_FORWARDING_S)
+        self.comm.Abort(code or 1)
+        raise AssertionError("unreachable")
+
+    def protect(self, work: Callable[[], int]) -> int:
+        """Return what `work` returns; if it raises, end all ranks with its traceback."""
+        code, error = attempt(work)
+        if isinstance(error, SystemExit):
+            code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        elif error is not None:
+            where = f"papympi: rank {self.rank} on {socket.gethostname()} (pid {os.getpid()}) failed:\n"
+            with contextlib.suppress(OSError, ValueError):
+                sys.stderr.write(where + "".join(traceback.format_exception(error)))
+            self.abort(1)
+        return int(code)
+
+    def _receive(self, waiting: deque[tuple[Any, ...]]) -> None:
+        """Take in what has come; a CLOSE or END takes the place of the tasks before it."""
+        for _, parts in self.wire.receive():
+            message = decode(parts)
+            if message[0] in (CLOSE, END):
+                waiting.clear()
+            waiting.append(message)
+        self.wire.progress()
+
+    def _serve_executor(self, ranks: Sequence[int]) -> None:
+        """Be a worker of mpi4py's executor until that is shut down."""
+        from mpi4py.futures import MPICommExecutor
+
+        comm = self.split(ranks)
+        with MPICommExecutor(comm, root=0):
+            pass
+        comm.Free()
+
+
+def attach(promised: int) -> World:
+    """Join the world of ranks that a launcher has started.
+
+    Raises:
+        LaunchError: MPI cannot be loaded, or it sees another number of ranks than the launcher promised.
+    """
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:
+        raise LaunchError(
+            f"MPI cannot be loaded ({error}); get it with `pip install 'papympi[mpi]'`, or load the site's MPI module"
+        ) from error
+    if promised != MPI.COMM_WORLD.size:
+        raise LaunchError(
+            f"the launcher promised {promised} ranks, but {_name_library()} sees {MPI.COMM_WORLD.size}: launcher and "
+            "MPI library do not belong together; start with the mpiexec of that library, or under srun choose "
+            "`--mpi=` to fit (`srun --mpi=list`); `papympi doctor` says which ones there are"
+        )
+    world = World(MPI.COMM_WORLD.Dup())
+    _drop_names()
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(line_buffering=True)
+    return world
+
+
+def describe() -> dict[str, str]:
+    """Return what MPI this interpreter loads, without initialising it."""
+    import mpi4py
+
+    mpi4py.rc.initialize = False
+    from mpi4py import MPI
+
+    vendor, version = MPI.get_vendor()
+    return {
+        "mpi4py": mpi4py.__version__,
+        "vendor": vendor,
+        "version": ".".join(map(str, version)),
+        "library": _name_library(),
+    }
+
+
+def _name_library() -> str:
+    """Return the first line of what the MPI library says of itself."""
+    from mpi4py import MPI
+
+    lines = MPI.Get_library_version().replace("\0", "").strip().splitlines()
+    return " ".join(lines[0].split()).rstrip(",") if lines else "MPI"
+
+
+def _drop_names() -> None:
+    """Take away the names of MPICH's shared blocks, now that all ranks have mapped them.
+
+    MPICH leaves one behind after every abort or kill. Without a name it goes when the last rank does.
+    """
+    from mpi4py import MPI
+
+    MPI.COMM_WORLD.Barrier()
+    with contextlib.suppress(OSError), Path("/proc/self/maps").open(encoding="utf-8", errors="replace") as maps:
+        paths = {line.split(None, 5)[-1].strip() for line in maps if "/mpich_shm_" in line}
+        for path in paths:
+            Path(path).unlink(missing_ok=True)

@@ -1,0 +1,105 @@
+"""Rank 0 of local ranks: forwards messages between the socket of the user's process and the other ranks.
+
+The user's process never loads MPI. It is at the other end of the socket (`papympi/workers/job.py`); when that end is
+gone, all ranks end.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import sys
+from pickle import PickleBuffer
+from typing import Any, Final
+
+from papympi.errors import LaunchError
+from papympi.transport.frames import Reader, Writer
+from papympi.workers.rank import BYE, END, World, attach
+from papympi.workers.roster import Roster
+from papympi.workers.wire import Nap, decode, encode
+
+BOOT: Final = (
+    "import sys; path, ranks = sys.argv[1], int(sys.argv[2]); sys.path[:] = sys.argv[3:]; del sys.argv[1:];"
+    "from papympi.workers.relay import main; sys.exit(main(path, ranks))"
+)
+"""What each local rank runs, with the socket's path, the number of ranks and the folders of `sys.path` behind it."""
+
+_ORDERLY_S: Final = 5.0
+_HASTY_S: Final = 0.3
+
+
+def main(path: str, ranks: int) -> int:
+    """Be one of the local ranks; return the exit code."""
+    try:
+        world = attach(ranks)
+    except LaunchError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    code = world.protect(world.serve if world.rank else lambda: Relay(world, path).run())
+    world.leave()
+    return code
+
+
+class Relay:
+    """The two ends that are forwarded between: the ranks of a world, and the socket at `path`."""
+
+    def __init__(self, world: World, path: str) -> None:
+        world.ignore_signals()
+        self._world = world
+        self._wire = world.wire
+        self._sock = socket.socket(socket.AF_UNIX)
+        self._sock.connect(path)
+        self._sock.settimeout(0)
+        self._reader = Reader(self._sock)
+        self._writer = Writer(self._sock)
+        self._ending = False
+
+    def run(self) -> int:
+        """Forward until the user's process says that it is the end, or is gone."""
+        self._writer.put((0, [encode(self._world.hosts)[0]]))
+        nap = Nap()
+        try:
+            while not self._ending:
+                if self._forward():
+                    nap.reset()
+                    continue
+                if self._wire.busy:
+                    nap.reset()
+                pause = nap.next()
+                if pause:
+                    select.select([self._sock], [], [], pause)
+                else:
+                    nap.take()
+        except (EOFError, OSError):
+            self._dismiss(_HASTY_S)
+            return 1
+        self._dismiss(_ORDERLY_S)
+        self._writer.put((0, encode((BYE,))))
+        while not self._writer.flush():
+            select.select([], [self._sock], [])
+        return 0
+
+    def _forward(self) -> bool:
+        """Forward what has come to either end; return whether anything had."""
+        self._wire.progress()
+        orders = self._reader.read()
+        for rank, parts in orders:
+            if rank:
+                self._wire.send(rank, parts)
+            else:
+                self._ending = decode(parts)[0] == END
+        answers = self._wire.receive()
+        for rank, parts in answers:
+            self._writer.put((rank, [PickleBuffer(part) for part in parts]))
+        self._writer.flush()
+        return bool(orders or answers)
+
+    def _dismiss(self, patience_s: float) -> None:
+        """Send the ranks home; abort those that do not go."""
+        if not Roster(self._world).dismiss(patience_s):
+            self._world.abort(1)
+
+
+def to_frame(rank: int, message: Any) -> tuple[int, list[PickleBuffer]]:
+    """Return what the socket carries for a message to a rank: its parts, not to be opened on the way."""
+    return rank, [PickleBuffer(part) for part in encode(message)]
