@@ -155,7 +155,7 @@ def find_unexplained(modules: tuple[Module, ...]) -> list[str]:
         f"{module.place}:{line}: {comment}"
         for module in modules
         for line, comment in module.comments
-        if exception.search(comment) and len(codes.sub("", comment).strip(" #-:")) < 8
+        if exception.search(comment) and len(codes.sub("", comment).strip(" #-:")) < 5
     ]
 
 

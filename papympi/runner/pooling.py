@@ -9,8 +9,10 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from papympi.contracts import Backend, Capabilities, Pool
+from papympi.contracts import Backend, Pool
 from papympi.errors import OptionError, PoolError, did_you_mean
+from papympi.pools.executor import ExecutorPool
+from papympi.pools.members import MembersPool
 from papympi.runner.plugins import backends
 
 if TYPE_CHECKING:
@@ -134,19 +136,20 @@ class _Maker:
             raise PoolError(f"pool {name!r} is a member of itself: {' -> '.join((*above, name))}")
         spec = self._find(name, member=bool(above))
         if isinstance(spec, Executor):
-            return _adapt(name, spec, {}, Capabilities(streams=False))
+            return ExecutorPool(name, spec, os.cpu_count() or 1, owned=False)
         if not isinstance(spec, PoolSpec):
             return spec
         if spec.members:
-            from papympi.pools.members import MembersPool
-
             return MembersPool(name, [self.make(member, (*above, name)) for member in spec.members])
         backend = self._backends.get(spec.backend)
         if backend is None:
             raise PoolError(self._unknown(name, spec.backend))
         _check_options(spec, backend)
         made = backend.make(name, **spec.options)
-        return _adapt(name, made, spec.options, backend.capabilities) if isinstance(made, Executor) else made
+        if not isinstance(made, Executor):
+            return made
+        slots = spec.options.get("workers") or os.cpu_count() or 1
+        return ExecutorPool(name, made, slots, backend.capabilities)
 
     def _find(self, name: str, *, member: bool) -> PoolSpec | Pool | Executor:
         """Return what stands behind a name; "*" is not for members, else a pool of members could not be for all."""
@@ -168,7 +171,10 @@ class _Maker:
 
 
 def _check_options(spec: PoolSpec, backend: Backend) -> None:
-    """Refuse options that the backend does not have."""
+    """Refuse options that the backend does not have, and a number of workers that is none."""
+    workers = spec.options.get("workers", 1)
+    if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
+        raise OptionError(f"pool {spec.name!r}: workers is {workers!r}, not a whole number of at least 1")
     parameters = list(inspect.signature(backend.make).parameters.values())[1:]
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return
@@ -180,11 +186,3 @@ def _check_options(spec: PoolSpec, backend: Backend) -> None:
                 f"pool {spec.name!r}: backend {spec.backend!r} has no option {option!r}"
                 f"{did_you_mean(option, known)}; {options}"
             )
-
-
-def _adapt(name: str, executor: Executor, options: Mapping[str, Any], capabilities: Capabilities) -> Pool:
-    """Return the pool that an executor is; it gets as many batches at a time as its option `workers` says."""
-    from papympi.pools.executor import ExecutorPool
-
-    slots = options.get("workers") or os.cpu_count() or 1
-    return ExecutorPool(name, executor, slots, capabilities)

@@ -123,6 +123,7 @@ def test_options_of_plugins_are_accepted_by_node(tmp_path, monkeypatch):
 def test_a_plugin_that_cannot_be_loaded_is_named_and_can_be_blocked(tmp_path, monkeypatch, source, what):
     install(tmp_path, "sick", source)
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "sick_plugin", raising=False)
     with pytest.raises(PluginError, match="plugin 'sick' of papympi-sick 1.2") as caught:
         fresh_manager()
     assert what in str(caught.value)

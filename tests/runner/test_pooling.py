@@ -129,6 +129,12 @@ def test_unknown_options_name_the_closest(make):
         make("a", given={"a": {"backend": "foreign", "worker": 3}})
 
 
+@pytest.mark.parametrize("workers", [0, "8", True, 1.5])
+def test_workers_are_counted(make, workers):
+    with pytest.raises(OptionError, match="pool 'a': workers is"):
+        make("a", given={"a": {"backend": "foreign", "workers": workers}})
+
+
 def test_what_is_no_pool_is_refused(make):
     with pytest.raises(OptionError, match="pool 'a': 7 is neither a pool nor an executor"):
         make("a", given={"a": 7})
