@@ -100,7 +100,7 @@ class Graph:
         where = find_place(function)
         name = options.pop("name", None)
         label = f"node {name or getattr(function, '__name__', function)!r} ({where})"
-        inputs = {key: self._name_all(value, label) for key, value in (options.pop("inputs", None) or {}).items()}
+        inputs = self._read_inputs(options.pop("inputs", None), label)
         made = make_node(function, name, inputs, read_options(options, label), where)
         self._refuse_taken([made])
         self._nodes[made.name] = made
@@ -163,10 +163,20 @@ class Graph:
     def __repr__(self) -> str:
         return f"Graph({self.name!r}, {len(self)} nodes)"
 
-    def _name_all(self, value: Any, label: str) -> tuple[str, ...]:
-        """Return the names that a value of `inputs=` stands for."""
-        values = value if isinstance(value, list | tuple) else [value]
-        return tuple(each if isinstance(each, str) else self._name_of(each, label) for each in values)
+    def _read_inputs(self, inputs: Any, label: str) -> dict[str, tuple[str, ...]]:
+        """Return the names that `inputs=` gives to parameters."""
+        if inputs is None:
+            return {}
+        names: dict[str, tuple[str, ...]] = {}
+        items = inputs.items() if isinstance(inputs, Mapping) else [(None, None)]
+        for parameter, value in items:
+            values = value if isinstance(value, list | tuple) else [value]
+            if not isinstance(parameter, str) or not all(isinstance(each, str) or callable(each) for each in values):
+                raise OptionError(
+                    f"{label}: inputs={inputs!r} is impossible; it maps parameters to nodes or their names"
+                )
+            names[parameter] = tuple(each if isinstance(each, str) else self._name_of(each, label) for each in values)
+        return names
 
     def _name_of(self, function: Any, label: str) -> str:
         """Return the name of the node or resource that a function is."""

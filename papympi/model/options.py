@@ -41,9 +41,6 @@ class Options:
     plugin: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
 
-OWN = ("name", "inputs", "pool", "stride", "gather", "fold", "combine", "vectorized", "on_error", "fuse", "graph")
-"""The options that every node has, in the order of the documentation."""
-
 _declared: dict[str, Callable[[Any], bool] | None] = {}
 _loaders: list[Callable[[], None]] = []
 
@@ -58,7 +55,7 @@ def declare_option(name: str, accepts: Callable[[Any], bool] | None = None) -> N
     Raises:
         OptionError: a node has such an option already.
     """
-    if name in OWN:
+    if name in _VALUES or name in {"name", "inputs", "graph"}:
         raise OptionError(f"a plugin cannot declare {name!r}: every node has that option; choose another name")
     _declared[name] = accepts
 
@@ -78,8 +75,8 @@ def read_options(options: Mapping[str, Any], label: str) -> Options:
     Raises:
         OptionError: an unknown option, or an impossible value.
     """
-    own = {name: value for name, value in options.items() if name in OWN}
-    plugin = {name: value for name, value in options.items() if name not in OWN}
+    own = {name: value for name, value in options.items() if name in _VALUES}
+    plugin = {name: value for name, value in options.items() if name not in _VALUES}
     if any(name not in _declared for name in plugin):
         while _loaders:
             _loaders.pop()()
@@ -97,7 +94,7 @@ def read_options(options: Mapping[str, Any], label: str) -> Options:
 def _check_plugin_option(name: str, value: Any, label: str) -> None:
     """Refuse an option that nobody declared or a value that its plugin does not accept."""
     if name not in _declared:
-        known = [*OWN, *sorted(_declared)]
+        known = ["name", "inputs", *_VALUES, *sorted(_declared)]
         way_out = did_you_mean(name, known) or f"; there are {', '.join(known)}"
         raise OptionError(f"{label}: unknown option {name!r}{way_out}")
     accepts = _declared[name]
