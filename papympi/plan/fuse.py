@@ -28,7 +28,8 @@ class Group:
         parts: in topological order.
         inputs: streams from other groups, each once, in the order of their first use.
         level: higher than that of every group that gives it something.
-        common: streams that are there whenever any of the parts is called, as bits.
+        common: streams that are there whenever any of the parts is called, as bits: what the inputs of its first part
+            imply. Since all inputs are implied by those of each part, it is the same whichever came first.
         leads_out: some part outside takes something of it.
     """
 
@@ -159,11 +160,9 @@ def _join(part: Part, needs: int, chosen: list[Group], fusion: Fusion) -> None:
         group, *others = sorted(chosen, key=lambda each: -len(each.parts))
         for other in others:
             group.parts.extend(other.parts)
-            group.common &= other.common
             group.leads_out |= other.leads_out
             fusion.groups.update(dict.fromkeys(other.parts, group))
         group.parts.append(part)
-        group.common &= needs
         group.level, group.inputs = level, inputs
     else:
         group = Group([part], inputs, level, needs)

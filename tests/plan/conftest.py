@@ -117,10 +117,11 @@ class Interpreter:
             for key in keys:
                 if key not in found or (call.skip_failed and isinstance(found[key], Failure)):
                     continue
-                if isinstance(total, Failure):
+                if total is DROP or isinstance(total, Failure):
                     break
                 total = self._call(call, key, [total, *(found[key] for _ in call.arguments)], first=1)
-            values[parent] = total
+            if total is not DROP:
+                values[parent] = total
 
     def _call(self, call: Call, key: Key, arguments: list[Any], first: int = 0) -> Any:
         """Return what a call makes of its arguments; `first`: how many come before those of the call."""

@@ -80,6 +80,22 @@ def test_gather_closes_the_space(graph, interpret):
     assert interpret(plan, x=[1, 0, 2]).results() == {"joined": {(0,): (0, 1), (1,): (), (2,): (0, 1, 2, 3)}}
 
 
+def test_gather_skips_failed_items_only_where_asked(graph, interpret):
+    @graph.node
+    def good(parts):
+        if parts % 2:
+            raise ValueError
+        return parts
+
+    graph.add(list, name="every", inputs={"values": "good"}, gather=True)
+    graph.add(list, name="some", inputs={"values": "good"}, gather=True, on_error="drop")
+    graph.add(list, name="pairs", inputs={"values": "good"}, gather=2, on_error="drop")
+    results = interpret(compile_plan(graph), x=[3]).results()
+    assert results["every"] == {(0,): ("failed", "good", (0, 1))}
+    assert results["some"] == {(0,): [0, 2, 4]}
+    assert results["pairs"] == {(0, 0): [0, 2], (0, 1): [4]}
+
+
 def test_gather_at_depth_one_takes_the_whole_stream(graph, interpret):
     @graph.node(gather=True)
     def everything(double):
