@@ -26,6 +26,8 @@ a..b        the integers from a up to but not including b; `a..` never ends
 NAME        the path, if there is a file or folder of that name
 5, "text"   any other Python literal is the one item; anything else is one string"""
 
+EXAMPLES = "number=0..100, path='*.txt' or name=@names.txt"
+
 WHOLE_FILE = 64 << 20
 """Files up to this size are read at once, so that their length is known; longer ones as the run goes."""
 
@@ -46,7 +48,7 @@ def parse_inputs(settings: Sequence[str], readers: Mapping[str, Reader] | None =
     for setting in settings:
         name, equals, value = setting.partition("=")
         if not equals or not name.isidentifier():
-            raise InputError(f"--input {setting!r} is not of the form NAME=VALUE; VALUE is one of\n{FORMS}")
+            raise InputError(f"--input {setting!r} is not of the form NAME=VALUE, e.g. {EXAMPLES}")
         parts.setdefault(name, []).append(parse_value(name, value, READERS if readers is None else readers))
     if sum(setting.partition("=")[2] == "-" for setting in settings) > 1:
         raise InputError("only one input can have the lines of standard input (-)")

@@ -51,7 +51,7 @@ def load_graph(target: str) -> Loaded:
     path = Path(place).expanduser()
     if path.is_file():
         folder = str(path.resolve().parent)
-        module = _load_file(path.resolve(), folder)
+        module = _load_file(path.resolve(), folder, place)
         by_value: tuple[str, ...] = (module.__name__,)
     elif place.endswith(".py") or "/" in place or not _is_dotted(place):
         raise LoadError(f"no such file: {place!r}{_closest_file(path)}")
@@ -84,8 +84,8 @@ def _closest_file(path: Path) -> str:
     return did_you_mean(str(path), [str(file) for file in path.parent.glob("*.py")])
 
 
-def _load_file(path: Path, folder: str) -> ModuleType:
-    """Import a file as a module of its own."""
+def _load_file(path: Path, folder: str, label: str) -> ModuleType:
+    """Import a file as a module of its own; `label` is what messages call it."""
     name = _module_name(path)
     spec = importlib.util.spec_from_file_location(
         name, path, loader=importlib.machinery.SourceFileLoader(name, str(path))
@@ -95,7 +95,7 @@ def _load_file(path: Path, folder: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     _put_first(folder)
     sys.modules[name] = module
-    with _Import(str(path)):
+    with _Import(label):
         spec.loader.exec_module(module)
     return module
 

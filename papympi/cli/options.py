@@ -1,0 +1,87 @@
+"""Options that several sub-commands have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import click
+
+from papympi.runner.options import Options, parse_stride, read_options
+from papympi.runner.pooling import parse_pool
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """One call of the command line.
+
+    Attributes:
+        arguments: as they were given.
+        blocked: names of the plugins that `-p no:NAME` leaves out, before or behind the sub-command.
+    """
+
+    arguments: tuple[str, ...]
+    blocked: list[str] = field(default_factory=list)
+
+
+def invocation(ctx: click.Context) -> Invocation:
+    """Return the invocation that a context belongs to."""
+    found = ctx.find_object(Invocation)
+    assert found is not None
+    return found
+
+
+def _block(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> None:
+    """Take note of plugins to block."""
+    for value in values:
+        prefix, colon, name = value.partition(":")
+        if prefix != "no" or not colon or not name:
+            raise click.BadParameter(f"{value!r} is not of the form no:NAME", ctx=ctx, param=parameter)
+        invocation(ctx).blocked.append(name)
+
+
+block_plugins = click.option(
+    "-p", "plugins", multiple=True, metavar="no:NAME", expose_value=False, callback=_block, is_eager=True,
+    help="Leave out a plugin.",
+)  # fmt: skip
+
+target_argument = click.argument("target", metavar="FILE|MODULE[:GRAPH]")
+
+_PLAN_OPTIONS = (
+    click.option(
+        "--target", "targets", multiple=True, metavar="NODE",
+        help="Compute this node, and only what it needs; may be repeated. Default: every node that no other one takes.",
+    ),
+    click.option(
+        "--pool", "pools", multiple=True, metavar="NAME=BACKEND[:WORKERS]",
+        help="Let a backend take the place of a pool: mpi=processes:4. *=inline is for all pools.",
+    ),
+    click.option(
+        "--stride", "strides", multiple=True, metavar="NODE=N",
+        help="Send at most N items of a node together; auto finds a good number.",
+    ),
+    click.option("--fusion/--no-fusion", default=None, help="Evaluate neighbouring nodes in one call where possible."),
+)  # fmt: skip
+
+
+def plan_options(command: F) -> F:
+    """Give a command the options that decide on the plan: --target, --pool, --stride, --fusion."""
+    for option in reversed(_PLAN_OPTIONS):
+        command = option(command)
+    return command
+
+
+def read_plan_options(pools: Iterable[str], strides: Iterable[str], **given: Any) -> Options:
+    """Return the options of a run, those of the command line before those of the environment and the file.
+
+    Args:
+        pools: values of `--pool`.
+        strides: values of `--stride`.
+        **given: other options by their names; `None` means not given.
+    """
+    overrides = {spec.name: spec for spec in map(parse_pool, pools)}
+    merged = {name: stride for text in strides for name, stride in parse_stride(text).items()}
+    return read_options(overrides=overrides or None, strides=merged or None, **given)

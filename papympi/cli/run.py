@@ -1,0 +1,182 @@
+"""`papympi run`: run a pipeline, show or write its results, say what failed."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from papympi.cli.exits import FAILED, FINE
+from papympi.cli.interrupts import Interrupts
+from papympi.cli.options import block_plugins, invocation, plan_options, read_plan_options, target_argument
+from papympi.cli.show import Show, Style, put_line, ready_stdout
+from papympi.model.item import Failure
+from papympi.monitors import report
+from papympi.monitors.progress import Progress
+from papympi.plan.plan import Plan
+from papympi.runner.inputs import FORMS, parse_inputs
+from papympi.runner.launch import launched_ranks, run_under_mpiexec
+from papympi.runner.loading import Loaded, load_graph
+from papympi.runner.options import Options
+from papympi.runner.outputs import open_output, write_failures
+from papympi.runner.plugins import collect_offers, plugin_manager
+from papympi.runner.run import Run
+from papympi.runner.run import run as start_run
+
+FAILURES = "failures.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What one call of `papympi run` asks for; the fields are its options."""
+
+    target: str
+    inputs: tuple[str, ...]
+    targets: tuple[str, ...]
+    pools: tuple[str, ...]
+    strides: tuple[str, ...]
+    fusion: bool | None
+    output: str
+    unordered: bool
+    admission: int | None
+    progress: bool | None
+    blocked: tuple[str, ...]
+
+
+@click.command(epilog="\b\nVALUE is one of\n" + FORMS)
+@target_argument
+@click.option(
+    "--input", "inputs", multiple=True, metavar="NAME=VALUE", help="Give an input its items; may be repeated."
+)
+@plan_options
+@click.option(
+    "--output",
+    default="",
+    metavar="FILE|-",
+    help="Write results to a .jsonl, .csv or .pkl file, or as JSON lines to stdout (-). Default: values to stdout.",
+)
+@click.option("--unordered", is_flag=True, help="Take results as they come, not in the order of the inputs.")
+@click.option("--admission", type=click.IntRange(min=1), metavar="N", help="At most N items in the graph at once.")
+@click.option("--ranks", type=click.IntRange(min=1), metavar="N", help="Start mpiexec with N ranks and run there.")
+@click.option("--progress/--no-progress", default=None, help="Show how far the run is.")
+@block_plugins
+@click.pass_context
+def run(ctx: click.Context, /, *, ranks: int | None, **asked: Any) -> int:
+    """Run a pipeline.
+
+    Failures go to failures.jsonl beside the output and do not end the run. Ctrl-C once finishes what is in flight,
+    twice ends at once.
+    """  # fmt: skip
+    if ranks is None:
+        return execute(Request(**asked, blocked=tuple(invocation(ctx).blocked)))
+    if under := launched_ranks():
+        raise click.UsageError(f"--ranks {ranks} starts a launcher of its own, but this runs under one ({under} ranks)")
+    return run_under_mpiexec(ranks, strip_ranks(invocation(ctx).arguments))
+
+
+def strip_ranks(arguments: tuple[str, ...]) -> list[str]:
+    """Return the arguments without `--ranks N`."""
+    kept: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        if word == "--ranks":
+            next(words, None)
+        elif not word.startswith("--ranks="):
+            kept.append(word)
+    return kept
+
+
+def execute(request: Request) -> int:
+    """Run what was asked for and return the exit code."""
+    ready_stdout()
+    loaded = load_graph(request.target)
+    options = read_plan_options(
+        request.pools,
+        request.strides,
+        fusion=request.fusion,
+        admission=request.admission,
+        progress=request.progress,
+        block=request.blocked or None,
+    )
+    manager = plugin_manager(options.block)
+    inputs = parse_inputs(request.inputs, collect_offers(manager, "papympi_readers") if request.inputs else None)
+    with contextlib.ExitStack() as stack:
+        writer = None
+        if request.output not in ("", "-"):
+            writers = collect_offers(manager, "papympi_writers")
+            writer = stack.enter_context(open_output(Path(request.output), writers))
+        session = stack.enter_context(open_run(request, loaded, options, inputs))
+        interrupts = stack.enter_context(Interrupts(session.stop, session.cancel))
+        put = stack.enter_context(watched(session, progress=options.progress))
+        count = consume(session, Show(style_of(request.output, len(session.plan.targets)), put, writer))
+    conclude(session, count, request.output, interrupted=bool(interrupts.code))
+    return interrupts.code or (FAILED if session.failures else FINE)
+
+
+def open_run(request: Request, loaded: Loaded, options: Options, inputs: dict[str, Any]) -> Run:
+    """Return the run; nothing is computed yet."""
+    return start_run(
+        inputs,
+        graph=loaded.graph,
+        targets=request.targets or None,
+        errors="keep",
+        ordered=not request.unordered,
+        options=options,
+        by_value=loaded.by_value,
+        path=loaded.path,
+    )
+
+
+def style_of(output: str, targets: int) -> Style:
+    """Return what goes to standard output: tables beside a file, values of one target, or rows."""
+    if output == "-":
+        return "rows"
+    if output:
+        return "tables"
+    return "values" if targets == 1 else "rows"
+
+
+@contextlib.contextmanager
+def watched(session: Run, *, progress: bool | None) -> Iterator[Callable[[str], None]]:
+    """Show how far the run is while the block lasts; yields what writes a line to standard output meanwhile."""
+    if progress is False:
+        yield put_line
+        return
+    with Progress(session.statistics, row_nodes=find_row_nodes(session.plan)) as display:
+        yield display.put if sys.stdout.isatty() and sys.stderr.isatty() else put_line
+
+
+def find_row_nodes(plan: Plan) -> list[str]:
+    """Return the nodes that are called once for each row of the inputs."""
+    steps = [step for step in plan.steps if step.kind in ("map", "scatter") and step.space.kind == "source"]
+    return [node for step in steps for node in step.nodes]
+
+
+def consume(session: Run, show: Show) -> int:
+    """Take every result and return how many there were; failures are kept by the run."""
+    count = 0
+    for result in session.results():
+        if not isinstance(result, Failure):
+            show.take(result)
+            count += 1
+    return count
+
+
+def conclude(session: Run, count: int, output: str, *, interrupted: bool) -> None:
+    """Write the failures to their file, and the summary to standard error."""
+    failures = sorted(session.failures, key=lambda failure: (failure.key, failure.node))
+    lines = [report.summarize(replace(session.statistics(), delivered=count), failures)]
+    if interrupted:
+        lines.insert(0, "stopped; so far:")
+    if output not in ("", "-"):
+        lines.append(f"\nresults: {output}")
+    if failures:
+        path = (Path() if output in ("", "-") else Path(output).parent) / FAILURES
+        write_failures(path, failures)
+        lines.append(f"failures: {path}")
+    click.echo("\n".join(lines), err=True)

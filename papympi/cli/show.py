@@ -1,0 +1,82 @@
+"""What becomes of results on their way out of a run: rows of a file, lines or tables on standard output."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Callable
+from typing import Any, Literal
+
+from papympi.contracts import Writer
+from papympi.errors import PapympiError
+from papympi.model.item import Result
+from papympi.monitors.report import format_table
+from papympi.runner.outputs import to_line, to_plain, to_record
+
+Style = Literal["values", "rows", "tables"]
+"""values: each value as a line of JSON; rows: JSON lines with node and key; tables: only what is a table."""
+
+
+class Show:
+    """Takes the results of a run, one after the other.
+
+    A list of records (dicts, dataclass objects, named tuples) that is the one value of a whole stream is shown as a
+    table, unless standard output is for JSON lines.
+
+    Args:
+        style: what to write to standard output.
+        put: writes one line.
+        writer: of the output file, if there is one.
+    """
+
+    def __init__(self, style: Style, put: Callable[[str], None], writer: Writer | None = None) -> None:
+        self._style = style
+        self._put = put
+        self._writer = writer
+
+    def take(self, result: Result) -> None:
+        """Show and write one result.
+
+        Raises:
+            PapympiError: the file cannot be written any more.
+        """
+        if self._writer is not None:
+            try:
+                self._writer.write(result)
+            except OSError as error:
+                raise PapympiError(f"the output cannot be written: {error.strerror or error}") from error
+        if self._style == "rows":
+            self._put(to_line(result))
+        elif not result.key and (table := to_table(result.value)):
+            self._put(table)
+        elif self._style == "values":
+            self._put(to_json(result.value))
+
+
+def to_table(value: Any) -> str:
+    """Return a list of records as a table; "" for anything else."""
+    if not isinstance(value, list | tuple) or not value:
+        return ""
+    records = [to_record(item) for item in value]
+    if any(record is None for record in records):
+        return ""
+    return format_table([record for record in records if record is not None])
+
+
+def to_json(value: Any) -> str:
+    """Return a value as JSON, or its `repr` where JSON cannot say it."""
+    plain, exact = to_plain(value)
+    return json.dumps(plain, ensure_ascii=False) if exact else repr(value)
+
+
+def put_line(line: str) -> None:
+    """Write a line to standard output at once."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def ready_stdout() -> None:
+    """Let standard output take any text: what its encoding lacks is written as an escape."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")

@@ -1,0 +1,97 @@
+"""Ctrl-C once: stops cleanly with the summary so far; twice: at once. Nothing is left."""
+
+import os
+import signal
+import time
+
+import psutil
+import pytest
+
+SLOW = """
+import pathlib, time
+from papympi import node
+
+@node(stride=1)
+def slow(x):
+    pathlib.Path(f"began-{x}").touch()
+    time.sleep(SECONDS)
+    return x
+"""
+
+
+@pytest.fixture
+def slow(project):
+    def make(seconds):
+        (project / "slow.py").write_text(SLOW.replace("SECONDS", str(seconds)))
+        return project / "slow.py"
+
+    return make
+
+
+def wait_for(condition):
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def interrupt(process, number=signal.SIGINT):
+    """Send a signal as the terminal does: to the whole process group."""
+    os.killpg(process.pid, number)
+
+
+def family(process):
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+POOLS = ["inline", "threads:2", "processes:2", "mpi:2"]
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_once_finishes_what_is_in_flight(start, slow, project, nothing_left, pool):
+    process = start("run", slow(0.3), "--input", "x=0..", "--pool", f"*={pool}", "--output", "a.jsonl")
+    wait_for((project / "began-2").exists)
+    others = family(process)
+    interrupt(process)
+    out, err = process.communicate(timeout=40)
+    assert process.returncode == 130, err
+    assert "stopped; so far:" in err
+    assert "results in" in err
+    assert "Traceback" not in err
+    count = len((project / "a.jsonl").read_text().splitlines())
+    assert count >= 1
+    assert count == len(list(project.glob("began-*")))
+    assert not (project / "a.jsonl.part").exists()
+    assert not psutil.wait_procs(others, timeout=10)[1]
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_twice_ends_at_once(start, slow, project, nothing_left, pool):
+    process = start("run", slow(0.2 if pool == "inline" else 600), "--input", "x=0..", "--pool", f"*={pool}")
+    wait_for((project / "began-0").exists)
+    others = family(process)
+    interrupt(process)
+    assert "stopping" in process.stderr.readline() + process.stderr.readline()
+    interrupt(process)
+    out, err = process.communicate(timeout=40)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert not psutil.wait_procs(others, timeout=10)[1]
+
+
+def test_sigterm_is_a_first_ctrl_c_with_its_own_code(start, slow, project, nothing_left):
+    process = start("run", slow(0.2), "--input", "x=0..", "--pool", "*=processes:2")
+    wait_for((project / "began-2").exists)
+    process.terminate()
+    out, err = process.communicate(timeout=40)
+    assert process.returncode == 143, err
+    assert "stopped; so far:" in err
+
+
+def test_ctrl_c_while_the_file_is_loaded(start, project):
+    (project / "loads.py").write_text("import pathlib, time\npathlib.Path('began').touch()\ntime.sleep(600)\n")
+    process = start("run", "loads.py")
+    wait_for((project / "began").exists)
+    interrupt(process)
+    assert process.wait(30) == 130
+    assert process.stderr.read() == "papympi: interrupted\n"
