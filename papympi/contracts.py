@@ -118,6 +118,7 @@ class Statistics:
         length: how many rows there are, if every input knows its length.
         delivered: results handed to the consumer.
         live: items in the graph now; `admission` bounds it.
+        highest: the most items that were in the graph at once, births on their way included.
         seconds: since the first item was asked for.
         finished: everything has been delivered.
     """
@@ -127,6 +128,7 @@ class Statistics:
     length: int | None = None
     delivered: int = 0
     live: int = 0
+    highest: int = 0
     seconds: float = 0.0
     finished: bool = False
 

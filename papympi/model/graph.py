@@ -178,6 +178,14 @@ class Graph:
             names[parameter] = tuple(each if isinstance(each, str) else self._name_of(each, label) for each in values)
         return names
 
+    def name_of(self, node: str | Callable[..., Any]) -> str:
+        """Return the name of a node that is given by its name or its function.
+
+        Raises:
+            GraphError: the function is no node, or several nodes.
+        """
+        return node if isinstance(node, str) else self._name_of(node, f"graph {self.name!r}")
+
     def _name_of(self, function: Any, label: str) -> str:
         """Return the name of the node or resource that a function is."""
         everything: list[Node | Resource] = [*self._nodes.values(), *self._resources.values()]
@@ -186,9 +194,9 @@ class Graph:
             return names[0]
         if names:
             raise GraphError(
-                f"{label}: inputs= gives a function of the nodes {', '.join(names)}; give the name instead"
+                f"{label}: given is a function of the nodes {', '.join(names)}; give the name instead"
             )
-        raise GraphError(f"{label}: inputs= gives {function!r}, which is no node of graph {self.name!r}; add it first")
+        raise GraphError(f"{label}: given is {function!r}, which is no node of graph {self.name!r}; add it first")
 
     def _refuse_taken(self, made: Sequence[Node | Resource]) -> None:
         """Refuse names that something else has; the same function may be declared again."""

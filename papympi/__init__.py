@@ -1,0 +1,84 @@
+"""Graphs of plain functions, evaluated lazily over streams of items by threads, processes or MPI ranks.
+
+from papympi import node, run
+
+@node(pool="mpi", stride=64)
+def spectrum(image):
+    return extract(image)
+
+for value in run({"image": images}):
+    ...
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from papympi.errors import (
+    GraphError,
+    InputError,
+    LaunchError,
+    NodeError,
+    OptionError,
+    PapympiError,
+    PluginError,
+    PoolError,
+    RemoteError,
+    ShippingError,
+    StateError,
+    WorkerLost,
+)
+from papympi.model.graph import Graph, load_checks_with
+from papympi.model.item import DROP, Failure, Result
+from papympi.model.options import load_options_with
+from papympi.model.registry import graph, node, resource
+
+if TYPE_CHECKING:
+    from papympi.hookspecs import hookimpl
+    from papympi.runner.mapping import map  # noqa: A004 - the field's name for it; `papympi.map` hides nothing
+    from papympi.runner.run import Run, run
+
+_LAZY = {
+    "Run": "papympi.runner.run",
+    "hookimpl": "papympi.hookspecs",
+    "map": "papympi.runner.mapping",
+    "run": "papympi.runner.run",
+}
+"""What is imported when it is first asked for, so that declaring nodes costs nothing else."""
+
+__all__ = [
+    "DROP",
+    "Failure",
+    "Graph",
+    "GraphError",
+    "InputError",
+    "LaunchError",
+    "NodeError",
+    "OptionError",
+    "PapympiError",
+    "PluginError",
+    "PoolError",
+    "RemoteError",
+    "Result",
+    "Run",
+    "ShippingError",
+    "StateError",
+    "WorkerLost",
+    "graph",
+    "hookimpl",
+    "map",
+    "node",
+    "resource",
+    "run",
+]
+
+load_options_with(lambda: import_module("papympi.runner.plugins").declare_node_options())
+load_checks_with(lambda: import_module("papympi.plan.check"))
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_LAZY[name]), name)
+    return value

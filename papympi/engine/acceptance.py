@@ -1,0 +1,162 @@
+"""What comes home: outcomes are laid over the positions they are for, and everything that waited for them goes on."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import cast
+
+from papympi.contracts import NodeCount
+from papympi.engine.births import Source, distribute, spans_of
+from papympi.engine.dispatch import Dispatcher, Flight
+from papympi.engine.feed import Pulled
+from papympi.engine.gathering import Folding
+from papympi.engine.joining import Router
+from papympi.engine.pieces import clip_mask
+from papympi.engine.retiring import Retirement
+from papympi.engine.segment import Ledger
+from papympi.engine.strides import Strides
+from papympi.model.item import Failure
+from papympi.plan.plan import Plan
+from papympi.transport.task import Outcome
+
+
+@dataclass(slots=True)
+class Tally:
+    """What has been counted so far, by node name.
+
+    Attributes:
+        failures: every failure, in the order in which it came home.
+    """
+
+    done: Counter[str] = field(default_factory=Counter)
+    failed: Counter[str] = field(default_factory=Counter)
+    dropped: Counter[str] = field(default_factory=Counter)
+    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    failures: list[Failure] = field(default_factory=list)
+
+    def fail(self, failures: list[Failure]) -> None:
+        """Count failures; each is counted where it was born, once, however many copies of it travel on."""
+        for failure in failures:
+            self.failed[failure.node] += 1
+        self.failures += failures
+
+    def to_counts(self, nodes: list[str]) -> dict[str, NodeCount]:
+        """Return the counts of some nodes."""
+        return {
+            node: NodeCount(self.done[node], self.failed[node], self.dropped[node], self.seconds[node])
+            for node in nodes
+        }  # fmt: skip
+
+
+class Acceptor:
+    """Enters outcomes and pulled rows.
+
+    Attributes:
+        tally: the counts.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        ledger: Ledger,
+        dispatcher: Dispatcher,
+        router: Router,
+        retirement: Retirement,
+        strides: Strides,
+    ) -> None:
+        self._calls = {number: stage.calls for number, stage in plan.program.stages.items()}
+        self._ledger = ledger
+        self._dispatcher = dispatcher
+        self._router = router
+        self._retirement = retirement
+        self._strides = strides
+        self.tally = Tally()
+
+    def accept(self, outcome: Outcome) -> None:
+        """Enter the outcome of a task."""
+        flight = self._dispatcher.land(outcome.task)
+        self._count(flight, outcome)
+        if flight.fold is not None:
+            self._accept_fold(flight, outcome)
+        elif flight.generator is not None:
+            self._accept_children(flight, outcome)
+        else:
+            self._accept_batch(flight, outcome)
+
+    def _count(self, flight: Flight, outcome: Outcome) -> None:
+        nodes, tally = [call.node for call in self._calls[flight.step.number]], self.tally
+        for node, calls in zip(nodes, outcome.calls, strict=True):
+            tally.done[node] += calls
+        tally.seconds[nodes[-1]] += outcome.seconds
+        if outcome.failures:
+            tally.fail(outcome.failures)
+
+    def _accept_batch(self, flight: Flight, outcome: Outcome) -> None:
+        batch, step = flight.batch, flight.step
+        if batch is None:
+            raise AssertionError("a call without its batch came home")
+        self._strides.learn(step, batch.items, outcome.seconds)
+        spans = spans_of(batch.runs)
+        for stream, output in zip(step.outputs, outcome.outputs, strict=True):
+            for segment, piece, failed in distribute(output, spans):
+                self._router.post(stream, segment, piece, failed)
+
+    def _accept_children(self, flight: Flight, outcome: Outcome) -> None:
+        generator, step = flight.generator, flight.step
+        if generator is None:
+            raise AssertionError("a chunk without its generator came home")
+        self._ledger.reserved -= generator.granted
+        generator.granted = 0
+        touched = list(generator.accept(outcome))
+        self._strides.learn_chunk(step, sum(entry[2] for entry in touched), outcome.seconds)
+        if generator.finished:
+            self._dispatcher.gated.generators.discard(generator)
+            flight.worker.generators.discard(generator)
+        spans = [(segment, start, start + size) for segment, start, size, _ in touched]
+        for _, _, size, _ in touched:
+            self._ledger.bear(size)
+        for segment, piece, failed in distribute(outcome.outputs[0], spans):
+            self._router.post(step.outputs[0], segment, piece, failed)
+        for segment, _, _, finished in touched:
+            self._router.gathers.grow(segment)
+            if segment.parent is not None:
+                before = segment.low + len(segment.ends) - finished
+                self._retirement.leave(segment.parent, ("use", step), before, before + finished)
+
+    def _accept_fold(self, flight: Flight, outcome: Outcome) -> None:
+        step = flight.step
+        if flight.fold is None:
+            raise AssertionError("a fold without its segment came home")
+        segment, stop, done = flight.fold
+        state = cast("Folding", segment.states[step])
+        self._strides.learn(step, stop - state.at, outcome.seconds)
+        state.port.take(state.at, stop)
+        begun, before = state.at, state.done
+        state.at, state.done, state.accumulator, state.busy = stop, done, outcome.state, False
+        if segment.parent is not None and done > before:
+            spans = [(segment.parent, segment.low + before, segment.low + done)]
+            output = outcome.outputs[0]
+            output.mask &= clip_mask(segment.mask, before, done)
+            for parent, piece, failed in distribute(output, spans):
+                self._router.post(step.outputs[0], parent, piece, failed)
+        self._retirement.leave(segment, ("use", step), begun, stop)
+        self._router.gathers.advance_fold(step, segment)
+        self._retirement.free(segment)
+
+    def accept_rows(self, source: Source, pulled: Pulled) -> None:
+        """Enter a chunk of rows of a source."""
+        self._ledger.reserved -= source.asked
+        if pulled.failure is not None:
+            self.tally.fail([pulled.failure])
+        failed_at = len(pulled.columns[0]) - 1 if pulled.failure is not None else -1
+        pieces = source.accept(pulled)
+        segment = source.segment
+        if pieces:
+            self._ledger.bear(pieces[0][1] - pieces[0][0])
+        for stream, piece in zip(source.step.outputs, pieces, strict=False):
+            self.tally.done[stream.node] += piece[1] - piece[0]
+            self._router.post(stream, segment, piece, 1 << failed_at if failed_at >= 0 else 0)
+        self._router.gathers.grow(segment)
+        if segment.closed and segment.parent is not None:
+            self._retirement.leave(segment.parent, ("use", source.step), 0, 1)

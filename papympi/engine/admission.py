@@ -1,0 +1,100 @@
+"""How many items may be in the graph at once, and who may bear the next ones: the only bound there is.
+
+Positions are born only by gated tasks: the pull of a source, the start of a scatter, its continuation. Each is granted
+a whole chunk of births or nothing, smallest order key first, so that the item that everything waits for has its way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from papympi.engine.segment import Ledger
+from papympi.plan.plan import Plan, Step
+
+Order = tuple[int, ...]
+LOOK_AHEAD = 8
+"""A source may be this many times the admission ahead of its first item that has not retired."""
+
+
+class Admission:
+    """Grants chunks of births.
+
+    Attributes:
+        bound: how many items may be in the graph at once.
+        ledger: what is alive.
+        consumer_waits: the consumer is asking for an item right now.
+    """
+
+    def __init__(self, plan: Plan, ledger: Ledger, bound: int) -> None:
+        self.ledger = ledger
+        self.consumer_waits = False
+        self._gated: list[Step] = [step for step in plan.steps if step.kind in {"source", "scatter"}]
+        self._wanted = dict.fromkeys(self._gated, 1)
+        self._above, self._below = _levels(self._gated)
+        self._chunks: dict[Step, int] = {}
+        self._caps: dict[Step, int] = {}
+        self._margin = 1
+        self.resize(bound)
+
+    def resize(self, bound: int, wanted: dict[Step, int] | None = None) -> None:
+        """Set the bound, and how many births each gated step would like at a time."""
+        self.bound = max(1, bound)
+        self._wanted.update(wanted or {})
+        share = self.bound // (2 * max(1, len(self._gated)))
+        for step in self._gated:
+            self._chunks[step] = max(1, min(self._wanted[step], share))
+            above, below = self._above[step], self._below[step]
+            self._caps[step] = max(1, self.bound * above // (above + below))
+        self._margin = max((self._chunks[step] for step in self._gated if step.kind == "scatter"), default=1)
+
+    def chunk(self, step: Step) -> int:
+        """Return how many births the step is granted at a time."""
+        return self._chunks[step]
+
+    def grants(self, step: Step, order: Order, smallest: Order | None) -> bool:
+        """Return whether a gated task may have its chunk now.
+
+        Args:
+            step: whose task it is.
+            order: the order key of the next position it would bear.
+            smallest: the smallest such key of all gated tasks, those on their way included.
+        """
+        chunk, ledger = self._chunks[step], self.ledger
+        if not self.consumer_waits and ledger.births + ledger.reserved + chunk > self.bound:
+            return False
+        room = self._caps[step] - ledger.live - ledger.reserved
+        if room >= chunk + self._margin:
+            return True
+        return room >= chunk and (smallest is None or order <= smallest)
+
+    def is_tight(self, step: Step) -> bool:
+        """Return whether only the smallest gated task could be granted a chunk."""
+        return self._caps[step] - self.ledger.live - self.ledger.reserved < self._chunks[step] + self._margin
+
+    def sees_ahead(self, step: Step, emitted: int, retired: int) -> bool:
+        """Return whether a source is not too far ahead of its first item that has not retired."""
+        chunk = self._chunks[step]
+        return emitted + chunk - retired <= max(LOOK_AHEAD * self.bound, chunk)
+
+
+def _levels(gated: Sequence[Step]) -> tuple[dict[Step, int], dict[Step, int]]:
+    """Return for each gated step how many levels of births are above it, its own included, and below it."""
+    feeds: dict[Step, set[Step]] = {}
+    for step in gated:
+        feeds[step] = set()
+        todo = [consumer for stream in step.outputs for consumer, _ in stream.consumers]
+        seen: set[Step] = set()
+        while todo:
+            current = todo.pop()
+            if current not in seen:
+                seen.add(current)
+                todo += [consumer for stream in current.outputs for consumer, _ in stream.consumers]
+        feeds[step] = {other for other in gated if other in seen}
+    above = dict.fromkeys(gated, 1)
+    below = dict.fromkeys(gated, 0)
+    for step in gated:  # steps come in topological order
+        for other in feeds[step]:
+            above[other] = max(above[other], above[step] + 1)
+    for step in reversed(gated):
+        below[step] = max((below[other] + 1 for other in feeds[step]), default=0)
+    return above, below

@@ -1,0 +1,165 @@
+"""What is ready to be worked on: runs of positions whose inputs are all there, cut into batches of a stride."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from itertools import count
+from typing import NamedTuple
+
+from papympi.engine.pieces import Piece, Shared, clip, clip_mask, count_present, ones, to_slice
+from papympi.engine.segment import Segment
+from papympi.model.item import Failure
+from papympi.transport.task import FULL, KeyRun, Slice
+
+Columns = Sequence[Sequence[Piece | Shared]]
+"""For each input of a step, what covers the positions of a run."""
+
+
+class Run(NamedTuple):
+    """Consecutive positions of one segment whose inputs are all there.
+
+    With a culprit it is one position, at which a worker died: the failure takes the item's place.
+    """
+
+    segment: Segment
+    start: int
+    stop: int
+    mask: int
+    columns: Columns
+    culprit: Failure | None = None
+
+
+def clip_columns(columns: Columns, start: int, stop: int) -> Columns:
+    """Return the parts of columns that lie in start..stop."""
+    return [[_clip(part, start, stop) for part in column if part[1] > start and part[0] < stop] for column in columns]
+
+
+def _clip(part: Piece | Shared, start: int, stop: int) -> Piece | Shared:
+    low, high = max(part[0], start), min(part[1], stop)
+    if isinstance(part, Shared):
+        return part._replace(start=low, stop=high)
+    return clip(part, low, high)
+
+
+def split(run: Run, at: int) -> tuple[Run, Run]:
+    """Return a run as two, cut before position `at`."""
+    segment, start, stop, mask, columns, _ = run
+    return (
+        Run(segment, start, at, clip_mask(mask, 0, at - start), clip_columns(columns, start, at)),
+        Run(segment, at, stop, clip_mask(mask, at - start, stop - start), clip_columns(columns, at, stop)),
+    )
+
+
+@dataclass(slots=True)
+class Batch:
+    """Runs that travel together.
+
+    Attributes:
+        runs: in order; of one step.
+        count: how many positions, dropped ones included.
+        items: how many are there.
+    """
+
+    runs: list[Run]
+    count: int
+    items: int
+
+    def mask(self) -> int:
+        """Return the masks of the runs as one."""
+        if all(run.mask == FULL for run in self.runs):
+            return FULL
+        mask = shift = 0
+        for _, start, stop, part, _, _ in self.runs:
+            mask |= (part if part != FULL else ones(stop - start)) << shift
+            shift += stop - start
+        return mask
+
+    def columns(self) -> list[list[Slice]]:
+        """Return the columns of the runs end to end, as a task carries them."""
+        columns: list[list[Slice]] = [[] for _ in self.runs[0].columns]
+        for run in self.runs:
+            for slices, column in zip(columns, run.columns, strict=True):
+                for part in column:
+                    slices.append(_shared_slice(part) if isinstance(part, Shared) else to_slice(part))
+        return columns
+
+    def keys(self) -> list[KeyRun]:
+        """Return the keys of all positions, as runs."""
+        return [run for segment, start, stop, _, _, _ in self.runs for run in segment.key_runs(start, stop)]
+
+    def culprits(self) -> dict[tuple[int, int], Failure]:
+        """Return the failures that take the place of items, by (position, 0)."""
+        found, at = {}, 0
+        for run in self.runs:
+            if run.culprit is not None:
+                found[at, 0] = run.culprit
+            at += run.stop - run.start
+        return found
+
+
+def _shared_slice(part: Shared) -> Slice:
+    start, _, payload, offset, _ = part.piece
+    at = offset + part.position - start
+    payload, at = payload.cut(at, at + 1)
+    return (payload, at, at + 1, part.stop - part.start)
+
+
+class ReadyQueue:
+    """The runs of one step that are ready, in order.
+
+    Attributes:
+        items: how many items they have.
+    """
+
+    __slots__ = ("_heap", "_tie", "items")
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[tuple[int, ...], int, int, Run]] = []
+        self._tie = count()
+        self.items = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._heap)
+
+    def put(self, run: Run) -> None:
+        """Add a run that has at least one item."""
+        heappush(self._heap, (run.segment.path, run.start, next(self._tie), run))
+        self.items += count_present(run.mask, run.stop - run.start)
+
+    def head(self) -> Run:
+        """Return the first run and leave it."""
+        return self._heap[0][3]
+
+    def take(self, stride: int) -> tuple[Batch, Run | None]:
+        """Remove and return the next batch of up to `stride` items, and a rest that has no items, if one is left."""
+        runs: list[Run] = []
+        items = positions = 0
+        empty = None
+        while self._heap and items < stride:
+            run = heappop(self._heap)[3]
+            present = count_present(run.mask, run.stop - run.start)
+            self.items -= present
+            if items + present > stride:
+                run, rest = split(run, _cut_point(run, stride - items))
+                present = stride - items
+                if rest.mask == 0:
+                    empty = rest
+                else:
+                    self.put(rest)
+            runs.append(run)
+            items += present
+            positions += run.stop - run.start
+        return Batch(runs, positions, items), empty
+
+
+def _cut_point(run: Run, wanted: int) -> int:
+    """Return the position behind the item number `wanted` of a run."""
+    if run.mask == FULL:
+        return run.start + wanted
+    at = 0
+    while wanted:
+        wanted -= run.mask >> at & 1
+        at += 1
+    return run.start + at

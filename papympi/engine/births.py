@@ -1,0 +1,217 @@
+"""What bears positions: the sources, and the generators that stand suspended on workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from itertools import count
+
+from papympi.engine.admission import Order
+from papympi.engine.batching import Batch, Run, split
+from papympi.engine.feed import Feed, Pulled, Reader
+from papympi.engine.pieces import Piece, clip_mask, normal
+from papympi.engine.segment import Segment
+from papympi.model.item import Failure
+from papympi.plan.plan import Step
+from papympi.transport.payload import Payload
+from papympi.transport.task import FULL, Outcome, Output
+
+
+@dataclass(eq=False, slots=True)
+class Source:
+    """A source step in a run.
+
+    Attributes:
+        step: the step.
+        segment: the positions that it bears.
+        feed: where its rows come from.
+        reader: pulls the feed on a thread of its own; `None`: the feed never blocks, the engine's turn pulls it.
+        asked: how many rows are on their way.
+        ended: no more rows will come.
+    """
+
+    step: Step
+    segment: Segment
+    feed: Feed
+    reader: Reader | None
+    asked: int = 0
+    ended: bool = False
+
+    def order(self) -> Order:
+        """Return the order key of the next position it bears."""
+        return (0, self.segment.table.space.rank, self.segment.emitted)
+
+    def accept(self, pulled: Pulled) -> list[Piece]:
+        """Enter a chunk of rows; return its piece for each output."""
+        segment, size = self.segment, len(pulled.columns[0])
+        start = segment.emitted
+        segment.emitted += size
+        self.asked = 0
+        self.ended = pulled.ended
+        segment.unequal = pulled.unequal
+        if pulled.ended and pulled.unequal is None:
+            segment.ends.append(segment.emitted)
+            segment.closed = True
+        return [(start, start + size, Payload(values), 0, FULL) for values in pulled.columns] if size else []
+
+    def close(self) -> None:
+        """Let go of the iterators."""
+        if self.reader is not None:
+            self.reader.close()
+        else:
+            self.feed.close()
+
+
+@dataclass(eq=False, slots=True)
+class Generator:
+    """A scatter over some parents, advanced by chunks on the worker that holds it.
+
+    Attributes:
+        step: the scatter.
+        number: what the worker knows it by.
+        runs: the parents.
+        segments: for each run the segment of its children.
+        holder: the worker that holds it; `None`: nobody, it has to be begun (again).
+        granted: births that the chunk on its way may still make; 0: it stands suspended.
+        run, parent, child: where it is: the run, the parent's number in it, the child's number.
+        begun: the run and parent at which its worker began it.
+        culprits: (run, parent, child) that a lost worker was at, with the failure that is this parent's last child.
+    """
+
+    step: Step
+    number: int
+    runs: list[Run]
+    segments: list[Segment]
+    holder: object | None = None
+    granted: int = 0
+    run: int = 0
+    parent: int = 0
+    child: int = 0
+    finished: bool = False
+    begun: tuple[int, int] = (0, 0)
+    culprits: dict[tuple[int, int, int], Failure] = field(default_factory=dict)
+
+    def order(self) -> Order:
+        """Return the order key of the next position it bears."""
+        segment = self.segments[min(self.run, len(self.segments) - 1)]
+        if segment.parent is None:
+            raise AssertionError("the unit segment has no generator")
+        position = min(segment.low + self.parent, segment.high - 1)
+        return (*segment.parent.order(position), segment.table.space.rank, self.child)
+
+    def rest(self) -> Batch:
+        """Return the parents that are not finished, the one at work first, to begin again elsewhere."""
+        runs = self.runs[self.run :]
+        if self.parent:
+            runs[0] = split(runs[0], runs[0].start + self.parent)[1]
+        return Batch(runs, sum(run.stop - run.start for run in runs), 0)
+
+    def culprits_from_here(self) -> dict[tuple[int, int], Failure]:
+        """Return the culprits of the parents that are not finished, by (parent, child) as `rest` counts them."""
+        found = {}
+        for (run, parent, child), failure in self.culprits.items():
+            if (run, parent) >= (self.run, self.parent):
+                before = sum(other.stop - other.start for other in self.runs[self.run : run])
+                found[before + parent - self.parent, child] = failure
+        return found
+
+    def parent_at(self, index: int) -> tuple[int, int]:
+        """Return (run, parent) of the parent that its worker counts as number `index`."""
+        run, parent = self.begun[0], self.begun[1] + index
+        while parent >= self.runs[run].stop - self.runs[run].start:
+            parent -= self.runs[run].stop - self.runs[run].start
+            run += 1
+        return run, parent
+
+    def accept(self, outcome: Outcome) -> Iterator[tuple[Segment, int, int, int]]:
+        """Enter a chunk: yield (segment, first new child, how many, how many of its parents finished) for each."""
+        children = sum(payload.count for payload in outcome.outputs[0].payloads)
+        counts = iter(outcome.counts)
+        left = children - sum(outcome.counts)
+        while self.run < len(self.runs):
+            segment = self.segments[self.run]
+            start, before, known = segment.emitted, len(segment.ends), segment.size
+            for finished in counts:
+                segment.emitted += finished
+                segment.ends.append(segment.emitted)
+                self.child = 0
+                if len(segment.ends) == known:
+                    break
+            self.parent = len(segment.ends)
+            if self.parent == known:
+                segment.closed = True
+                self.run, self.parent = self.run + 1, 0
+                yield segment, start, segment.emitted - start, known - before
+                continue
+            segment.emitted += left
+            self.child += left
+            yield segment, start, segment.emitted - start, len(segment.ends) - before
+            break
+        self.finished = self.run == len(self.runs)
+
+
+@dataclass(slots=True)
+class Gated:
+    """Everything that bears positions, and which of it comes first."""
+
+    sources: list[Source] = field(default_factory=list)
+    generators: set[Generator] = field(default_factory=set)
+    _heap: list[tuple[Order, int, Generator]] = field(default_factory=list)
+    _tie: count[int] = field(default_factory=count)
+
+    def add(self, generator: Generator) -> None:
+        """Enter a generator that was begun."""
+        self.generators.add(generator)
+        heappush(self._heap, (generator.order(), next(self._tie), generator))
+
+    def smallest(self, heads: Callable[[], Iterator[Order]]) -> Order | None:
+        """Return the smallest order key; `heads` gives those of the scatters that could start."""
+        orders = [source.order() for source in self.sources if not source.ended]
+        orders += heads()
+        first = self._first_generator()
+        if first is not None:
+            orders.append(first)
+        return min(orders, default=None)
+
+    def _first_generator(self) -> Order | None:
+        heap = self._heap
+        while heap:
+            order, tie, generator = heap[0]
+            if generator.finished:
+                heappop(heap)
+                continue
+            now = generator.order()
+            if now == order:
+                return now
+            heappop(heap)  # order keys only grow, so what lies deeper is not smaller than it was
+            heappush(heap, (now, tie, generator))
+        return None
+
+
+def distribute(output: Output, spans: list[tuple[Segment, int, int]]) -> Iterator[tuple[Segment, Piece, int]]:
+    """Lay an output's payloads over the positions they are for: yield (segment, piece, mask of failures)."""
+    payloads = iter(output.payloads)
+    payload: Payload | None = None
+    at = used = 0
+    for segment, begin, stop in spans:
+        start = begin
+        while start < stop:
+            if payload is None or used == payload.count:
+                payload, used = next(payloads), 0
+            size = min(stop - start, payload.count - used)
+            mask = normal(clip_mask(output.mask, at, at + size), size)
+            failed = clip_mask(output.failed, at, at + size) if output.failed else 0
+            yield segment, (start, start + size, payload if mask else None, used if mask else 0, mask), failed
+            start, at, used = start + size, at + size, used + size
+
+
+def spans_of(runs: list[Run]) -> list[tuple[Segment, int, int]]:
+    """Return the positions of runs as (segment, start, stop), neighbours merged."""
+    spans: list[tuple[Segment, int, int]] = []
+    for segment, start, stop, _, _, _ in runs:
+        if spans and spans[-1][0] is segment and spans[-1][2] == start:
+            spans[-1] = (segment, spans[-1][1], stop)
+        else:
+            spans.append((segment, start, stop))
+    return spans

@@ -1,0 +1,304 @@
+"""Who works on what next: full batches before partial ones, the deepest stage first, and now and then the oldest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from heapq import heappop
+from itertools import count
+from typing import NamedTuple, cast
+
+from papympi.contracts import Pool
+from papympi.engine.admission import Admission, Order
+from papympi.engine.batching import Batch, ReadyQueue
+from papympi.engine.births import Gated, Generator
+from papympi.engine.gathering import Folding
+from papympi.engine.joining import Router
+from papympi.engine.segment import Segment
+from papympi.engine.strides import Strides
+from papympi.engine.tasks import advance_task, call_task, fold_task, start_task
+from papympi.plan.plan import Plan, Step
+from papympi.transport.task import Task
+
+TAKES_OLDEST = 8
+"""Every so many dispatches a worker takes what has the smallest order key; without it two starvations exist."""
+
+
+@dataclass(eq=False, slots=True)
+class Worker:
+    """One worker of a pool, as the engine sees it.
+
+    Attributes:
+        pool: its pool.
+        number: its number in the pool.
+        flights: its tasks, the one at work first.
+        generators: those that stand on it.
+        dispatched: how many tasks it got.
+    """
+
+    pool: PoolState
+    number: int
+    flights: dict[int, Flight] = field(default_factory=dict)
+    generators: set[Generator] = field(default_factory=set)
+    dispatched: int = 0
+
+
+@dataclass(eq=False, slots=True)
+class PoolState:
+    """A pool, its steps deepest first, and its workers by how many tasks they have."""
+
+    pool: Pool
+    steps: list[Step]
+    workers: list[Worker] = field(default_factory=list)
+    loads: list[dict[Worker, None]] = field(default_factory=list)
+    orphans: list[Generator] = field(default_factory=list)
+
+    def move(self, worker: Worker, before: int) -> None:
+        """Enter that a worker has another number of tasks than before."""
+        del self.loads[before][worker]
+        self.loads[len(worker.flights)][worker] = None
+
+
+@dataclass(slots=True)
+class Flight:
+    """A task on its way or at work, and what is needed to do it again.
+
+    Attributes:
+        worker: who has it.
+        step: its step.
+        batch: CALL: its runs.
+        generator: START, ADVANCE: the generator.
+        fold: FOLD: (segment, position behind its last item, number of parents finished by then).
+    """
+
+    worker: Worker
+    step: Step
+    batch: Batch | None = None
+    generator: Generator | None = None
+    fold: tuple[Segment, int, int] | None = None
+
+
+class Choice(NamedTuple):
+    """Something that a worker could do now: full batches first, then the deepest step."""
+
+    partial: int
+    height: int
+    step: Step
+    generator: Generator | None
+
+
+class Dispatcher:
+    """Hands ready work to workers that have a place free.
+
+    Attributes:
+        queues: for each map and scatter what is ready.
+        gated: what bears positions.
+        flights: all tasks that are out, by id.
+    """
+
+    def __init__(
+        self, plan: Plan, pools: dict[str, Pool], admission: Admission, router: Router, strides: Strides, gated: Gated
+    ) -> None:
+        self._admission = admission
+        self._router = router
+        self._strides = strides
+        self._numbers = count(1)
+        self.gated = gated
+        self.queues = {step: ReadyQueue() for step in plan.steps if step.kind in {"map", "scatter"}}
+        self.flights: dict[int, Flight] = {}
+        self.pools = {name: self._state(name, pool, plan) for name, pool in pools.items()}
+
+    @staticmethod
+    def _state(name: str, pool: Pool, plan: Plan) -> PoolState:
+        steps = sorted((step for step in plan.steps if step.pool == name), key=lambda step: -step.level)
+        state = PoolState(pool, steps, loads=[{} for _ in range(pool.places + 1)])
+        state.workers = [Worker(state, number) for number in range(len(pool.workers))]
+        state.loads[0] = dict.fromkeys(state.workers)
+        return state
+
+    def heads(self) -> Iterator[Order]:
+        """Yield the order keys of the scatters that could start."""
+        for step in self.starts():
+            yield self.head_order(step)
+
+    def starts(self) -> Iterator[Step]:
+        """Yield the scatters that could start."""
+        for step, queue in self.queues.items():
+            if step.kind == "scatter" and queue:
+                yield step
+
+    def has_more(self) -> bool:
+        """Return whether something is ready or stands suspended."""
+        folds = self._router.gathers.folds.values()
+        return bool(self.gated.generators) or any(self.queues.values()) or any(folds)
+
+    def head_order(self, step: Step) -> Order:
+        """Return the order key of the first child that a scatter would bear if it started."""
+        run = self.queues[step].head()
+        return (*run.segment.order(run.start), step.outputs[0].space.rank, 0)
+
+    def may_bear(self, step: Step, order: Order) -> bool:
+        """Return whether a gated task of a step may have its chunk now."""
+        smallest = self.gated.smallest(self.heads) if self._admission.is_tight(step) else None
+        return self._admission.grants(step, order, smallest)
+
+    def dispatch(self) -> bool:
+        """Give every pool's free workers what is ready, those that idle first; return whether anything went out."""
+        moved = False
+        for state in self.pools.values():
+            moved |= self._dispatch_pool(state)
+        return moved
+
+    def _dispatch_pool(self, state: PoolState) -> bool:
+        moved = False
+        load = 0
+        while load < state.pool.places:
+            second = load >= state.pool.concurrency
+            fed = self._feed_any(state, list(state.loads[load]), second=second)
+            moved |= fed
+            load = 0 if fed and load else load + 1
+        return moved
+
+    def _feed_any(self, state: PoolState, workers: list[Worker], *, second: bool) -> bool:
+        fed = False
+        stale = True
+        common: list[Choice] = []
+        for worker in workers:
+            if stale:
+                common = list(self._common_choices(state))
+                stale = False
+            if not common and not worker.generators:
+                continue
+            choice = self._choose(worker, common, second=second)
+            if choice is not None:
+                self._launch(worker, choice)
+                fed = stale = True
+        return fed
+
+    def force(self, first: Generator | Step) -> None:
+        """Begin a scatter or advance a generator although nothing fits; every worker is free."""
+        generator = first if isinstance(first, Generator) else None
+        step = first if isinstance(first, Step) else first.step
+        holder = generator.holder if generator is not None else None
+        idle = next(iter(self.pools[step.pool or ""].loads[0]))
+        self._launch(holder if isinstance(holder, Worker) else idle, Choice(0, 0, step, generator))
+
+    def _common_choices(self, state: PoolState) -> Iterator[Choice]:
+        """Yield what any worker of a pool could do now."""
+        for step in state.steps:
+            stride = self._strides[step]
+            if step.kind == "fold":
+                folds = self._router.gathers.folds[step]
+                if folds:
+                    fold = cast("Folding", folds[0][1].states[step])
+                    yield Choice(int(fold.reach - fold.at < stride), -step.level, step, None)
+                continue
+            queue = self.queues[step]
+            if queue and (step.kind == "map" or self.may_bear(step, self.head_order(step))):
+                yield Choice(int(queue.items < stride), -step.level, step, None)
+        for generator in state.orphans:
+            if self.may_bear(generator.step, generator.order()):
+                yield Choice(0, -generator.step.level, generator.step, generator)
+
+    def _choose(self, worker: Worker, common: list[Choice], *, second: bool) -> Choice | None:
+        choices = list(common)
+        choices += [
+            Choice(0, -generator.step.level, generator.step, generator)
+            for generator in worker.generators
+            if not generator.granted and self.may_bear(generator.step, generator.order())
+        ]
+        oldest = (worker.dispatched + 1) % TAKES_OLDEST == 0
+        if second and not oldest:
+            choices = [choice for choice in choices if not choice.partial]
+        if not choices:
+            return None
+        if len(choices) == 1:
+            return choices[0]
+        if oldest:
+            return min(choices, key=lambda choice: (self._order(choice), choice[:2]))
+        best = min(choice[:2] for choice in choices)
+        ties = [choice for choice in choices if choice[:2] == best]
+        return ties[0] if len(ties) == 1 else min(ties, key=self._order)
+
+    def _order(self, choice: Choice) -> Order:
+        _, _, step, generator = choice
+        if generator is not None:
+            return generator.order()
+        if step.kind == "fold":
+            segment = self._router.gathers.folds[step][0][1]
+            if segment.parent is None:
+                raise AssertionError("nothing folds the unit segment")
+            return segment.parent.order(min(segment.low + segment.states[step].done, segment.high - 1))
+        if step.kind == "scatter":
+            return self.head_order(step)
+        run = self.queues[step].head()
+        return run.segment.order(run.start)
+
+    def _launch(self, worker: Worker, choice: Choice) -> None:
+        """Send a worker what was chosen for it."""
+        step, generator = choice.step, choice.generator
+        number = next(self._numbers)
+        if step.kind == "fold":
+            segment = heappop(self._router.gathers.folds[step])[1]
+            task, fold = fold_task(number, step, segment, self._strides[step])
+            flight = Flight(worker, step, fold=fold)
+        elif step.kind == "map":
+            batch = self._take(step)
+            grain = self._strides.grain(step)
+            task = call_task(number, step, batch, grain if grain < batch.count else 0)
+            flight = Flight(worker, step, batch=batch)
+        else:
+            task, generator = self._bear(worker, step, generator, number)
+            flight = Flight(worker, step, generator=generator)
+        self.send(number, flight, task)
+
+    def send(self, number: int, flight: Flight, task: Task) -> None:
+        """Hand a task to the pool and enter it."""
+        worker = flight.worker
+        before = len(worker.flights)
+        worker.flights[number] = flight
+        worker.dispatched += 1
+        worker.pool.move(worker, before)
+        self.flights[number] = flight
+        worker.pool.pool.submit(worker.number, task)
+
+    def land(self, number: int) -> Flight:
+        """Take a task out of the book: it has come home, or is to be repeated."""
+        flight = self.flights.pop(number)
+        worker = flight.worker
+        before = len(worker.flights)
+        del worker.flights[number]
+        worker.pool.move(worker, before)
+        return flight
+
+    def _take(self, step: Step) -> Batch:
+        batch, empty = self.queues[step].take(self._strides[step])
+        if empty is not None:
+            self._router.make_ready(step, empty)
+        return batch
+
+    def _bear(self, worker: Worker, step: Step, generator: Generator | None, number: int) -> tuple[Task, Generator]:
+        """Return the task that begins or advances a generator by a chunk, whose births are reserved."""
+        chunk = self._admission.chunk(step)
+        grain = self._strides.grain(step)
+        self._admission.ledger.reserve(chunk)
+        if generator is None:
+            generator = self._open_generator(step, self._take(step))
+        generator.granted = chunk
+        if generator.holder is worker:
+            return advance_task(number, generator, chunk, grain), generator
+        if generator in worker.pool.orphans:
+            worker.pool.orphans.remove(generator)
+        generator.holder = worker
+        generator.begun = (generator.run, generator.parent)
+        worker.generators.add(generator)
+        whole = 0 if worker.pool.pool.capabilities.streams else max(self._admission.bound, chunk)
+        return start_task(number, generator, chunk, whole, grain), generator
+
+    def _open_generator(self, step: Step, batch: Batch) -> Generator:
+        segments = [
+            self._router.gathers.open_segment(step, run.segment, run.start, run.stop, run.mask) for run in batch.runs
+        ]
+        generator = Generator(step, next(self._numbers), batch.runs, segments)
+        self.gated.add(generator)
+        return generator

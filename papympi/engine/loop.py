@@ -1,0 +1,235 @@
+"""The loop that owns a run.
+
+Data only moves forward:
+
+    feed --rows--> router --ready runs--> dispatcher --tasks--> pools
+                     ^                                            |
+                     |                                         outcomes
+                     +-------------- acceptor <-------------------+
+                     |
+                     +--results--> cursor --> consumer
+
+One turn takes in what has come home, pulls the sources, hands out what is ready, until nothing moves. Whoever holds the
+lock turns it: the consumer in its `next()`, else the caretaker.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+
+from papympi.contracts import Pool, Statistics
+from papympi.engine.acceptance import Acceptor
+from papympi.engine.admission import Admission
+from papympi.engine.births import Gated
+from papympi.engine.dispatch import Dispatcher
+from papympi.engine.exposure import Alarm
+from papympi.engine.feed import Feed
+from papympi.engine.intake import Intake
+from papympi.engine.joining import Router
+from papympi.engine.layout import Layout
+from papympi.engine.ordering import Arrivals, Cursor, Handover
+from papympi.engine.recovery import Recovery
+from papympi.engine.retiring import Retirement
+from papympi.engine.segment import Ledger, Segment
+from papympi.engine.strides import Strides
+from papympi.engine.waiting import Waiter
+from papympi.plan.plan import Plan, Step
+from papympi.transport.task import Lost
+
+ROOM = 4
+"""The default admission is so many times what keeps every place of every pool busy."""
+
+
+class Engine:
+    """Runs a plan on pools that are open.
+
+    Args:
+        plan: what to run.
+        pools: by name, each open.
+        feeds: for each source step its feed, and whether it may block.
+        ordered: hand results over in input order.
+        admission: how many items may be in the graph at once; `None`: enough to keep the pools busy.
+        fails_fast: raise at the first failure that a target depends on.
+        length: how many rows there are, if that is known.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        pools: Mapping[str, Pool],
+        feeds: Mapping[Step, tuple[Feed, bool]],
+        *,
+        ordered: bool = True,
+        admission: int | None = None,
+        fails_fast: bool = False,
+        length: int | None = None,
+    ) -> None:
+        self.plan = plan
+        self._pools = dict(pools)
+        self._places = {name: len(pool.workers) * pool.places for name, pool in self._pools.items()}
+        self._fixed = admission
+        self._length = length
+        self._ledger = Ledger()
+        self._layout = Layout(plan, ordered=ordered)
+        self._strides = Strides(plan, admission if admission is not None else 1 << 30)
+        self._admission = Admission(plan, self._ledger, admission or 1)
+        self._retirement = Retirement(self._ledger)
+        self._router = Router(
+            self._layout, self._ledger, self._retirement, lambda step, run: self._queues[step].put(run), ordered=ordered
+        )
+        gated = Gated()
+        self._dispatcher = Dispatcher(plan, self._pools, self._admission, self._router, self._strides, gated)
+        self._queues = self._dispatcher.queues
+        self._acceptor = Acceptor(
+            plan, self._ledger, self._dispatcher, self._router, self._retirement, self._strides
+        )  # fmt: skip
+        self._intake = Intake(self._admission, gated, self._dispatcher, self._acceptor, self._router)
+        self.tally = self._acceptor.tally
+        self._recovery = Recovery(plan, self._ledger, self._dispatcher, self._router)
+        self._waiter = Waiter(self._pools.values())
+        unit = Segment(self._layout[plan.spaces[0]], None, 0, 1)
+        unit.emitted, unit.closed = 1, True
+        self._intake.open(plan, unit, feeds, self._waiter.wake)
+        leave = self._retirement.leave
+        self._cursor = Cursor(self._layout, unit, leave, self._retirement.free) if ordered else None
+        self._walk = self._cursor.walk() if self._cursor else Arrivals(self._router.deliveries, leave).walk()
+        self._alarm = Alarm(plan, self.tally.failures) if fails_fast else None
+        self._stopping = False
+        self._finished = False
+        self._delivered = 0
+        self._begun: float | None = None
+        self._took = 0.0
+        self.lock = threading.Lock()
+
+    def next(self) -> Handover | None:
+        """Return the next results, once they are there; `None` at the end. The caller holds the lock.
+
+        Raises:
+            NodeError: with `fails_fast`, an item failed.
+            InputError: aligned inputs have unequal lengths.
+            PoolError: a pool broke.
+        """
+        if self._begun is None:
+            self._begun = time.perf_counter()
+        self._admission.consumer_waits = True
+        self._ledger.births = 0
+        try:
+            return self._await_results()
+        finally:
+            self._admission.consumer_waits = False
+
+    def _await_results(self) -> Handover | None:
+        while not self._finished:
+            moved = self.turn()
+            found = next(self._walk, self)
+            if found is self:
+                break
+            if isinstance(found, Handover):
+                self._delivered += len(found.values)
+                return found
+            if moved:
+                continue
+            if self._alarm is not None:
+                self._alarm.check(self._cursor.key() if self._cursor is not None else ())
+            if self.is_idle() and not self._go_on():
+                break
+            if not self.is_idle():
+                self._waiter.wait()
+        self._finish()
+        return None
+
+    def _go_on(self) -> bool:
+        """Nothing is under way and nothing fits: let the smallest through. Return whether there is anything left."""
+        if self._stopping:
+            return False
+        if self._cursor is None and self._is_drained():
+            return False
+        if self._intake.force():
+            return True
+        raise AssertionError(f"the engine is stuck with {self._ledger} at {self._cursor and self._cursor.awaited}")
+
+    def _finish(self) -> None:
+        if not self._finished:
+            self._finished = True
+            self._took = time.perf_counter() - (self._begun or time.perf_counter())
+
+    def is_idle(self) -> bool:
+        """Return whether nothing is on its way: no task and no row."""
+        return not self._dispatcher.flights and not self._intake.is_waiting()
+
+    def _is_drained(self) -> bool:
+        return not self._intake.has_more() and not self._dispatcher.has_more()
+
+    def turn(self) -> bool:
+        """Do everything that can be done now; return whether anything moved. The caller holds the lock."""
+        if self._strides.changed:
+            self._resize()
+        moved = self._collect()
+        self._router.settle()
+        while not self._stopping and (self._intake.pull() | self._dispatcher.dispatch()):
+            moved = True
+            self._router.settle()
+        return moved
+
+    def _resize(self) -> None:
+        wanted = self._strides.wanted_chunks()
+        bound = self._fixed or max(2, ROOM * self._strides.demand(self._places))
+        self._admission.resize(bound, wanted)
+
+    def _collect(self) -> bool:
+        moved = False
+        for name, pool in self._pools.items():
+            for arrival in pool.collect():
+                moved = True
+                if isinstance(arrival, Lost):
+                    self._recovery.recover(name, arrival)
+                else:
+                    self._recovery.succeed(name)
+                    self._acceptor.accept(arrival)
+        moved |= self._intake.take()
+        if moved:
+            self._waiter.reset()
+        return moved
+
+    def tend(self, wanted: threading.Event) -> bool:
+        """Turn while the consumer is away, until it is back; return whether there may be more to do."""
+        while not wanted.is_set() and not self._finished:
+            if not self.turn():
+                if self.is_idle():
+                    return False
+                self._waiter.wait()
+        return not self._finished
+
+    def wake(self) -> None:
+        """End a wait; from any thread or signal handler."""
+        self._waiter.wake()
+
+    def stop(self) -> None:
+        """Start nothing more; what is under way is finished and handed over; from any thread or signal handler."""
+        self._stopping = True
+        self._waiter.wake()
+
+    def close(self) -> None:
+        """Let go of the sources and the descriptors; the pools are the caller's to close."""
+        self._finish()
+        self._intake.close()
+        self._waiter.close()
+
+    def statistics(self) -> Statistics:
+        """Return how far the run is; from any thread."""
+        seconds = self._took
+        if self._begun is not None and not self._finished:
+            seconds = time.perf_counter() - self._begun
+        names = [node for step in self.plan.steps for node in step.nodes if step.kind not in {"gather", "group"}]
+        return Statistics(
+            nodes=self.tally.to_counts(names),
+            pulled=self._intake.count_rows(),
+            length=self._length,
+            delivered=self._delivered,
+            live=self._ledger.live,
+            highest=self._ledger.highest,
+            seconds=seconds,
+            finished=self._finished,
+        )

@@ -1,0 +1,62 @@
+"""Where the items of a run come from: the iterables given by the caller, and the graph's sources."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from papympi.engine.feed import Feed, unequal_lengths
+from papympi.errors import InputError
+from papympi.model.graph import Graph
+from papympi.plan.plan import Plan, Step
+
+PEEKABLE = (list, tuple, range, dict, set, frozenset, deque)
+"""Iterables that never block: they need no thread of their own."""
+
+
+def make_feeds(
+    plan: Plan, graph: Graph, given: Mapping[str, Iterable[Any]]
+) -> tuple[dict[Step, tuple[Feed, bool]], int | None]:
+    """Return for each source step its feed and whether it may block, and how many rows there are if that is known."""
+    feeds: dict[Step, tuple[Feed, bool]] = {}
+    lengths: list[int | None] = []
+    for step in plan.steps:
+        if step.kind != "source":
+            continue
+        names = [stream.node for stream in step.outputs]
+        sized: dict[str, int] = {}
+        makers: list[Callable[[], Iterable[Any]]] = []
+        blocks = False
+        for name in names:
+            if name in given:
+                values = _check_input(name, given[name])
+                makers.append(lambda values=values: values)  # type: ignore[misc]  # a default argument binds it
+                blocks |= not isinstance(values, PEEKABLE)
+                if hasattr(values, "__len__"):
+                    sized[name] = len(values)
+            else:
+                makers.append(graph[name].function)
+                blocks = True
+        _compare_lengths(sized)
+        lengths.append(min(sized.values(), default=None) if len(sized) == len(names) else None)
+        feeds[step] = (Feed(names, makers), blocks)
+    known = [length for length in lengths if length is not None]
+    return feeds, max(known) if known and len(known) == len(lengths) else None
+
+
+def _check_input(name: str, values: Any) -> Any:
+    if isinstance(values, str | bytes):
+        raise InputError(f"input {name!r} is a {type(values).__name__}, not an iterable of items: put it into a list")
+    if not hasattr(values, "__iter__") and not hasattr(values, "__getitem__"):
+        raise InputError(f"input {name!r} is {values!r}, which cannot be iterated over: put it into a list")
+    return values
+
+
+def _compare_lengths(sized: Mapping[str, int]) -> None:
+    shortest = min(sized.values(), default=0)
+    longer = [name for name, length in sized.items() if length > shortest]
+    if longer:
+        ended = [name for name, length in sized.items() if length == shortest]
+        lengths = ", ".join(f"{name} {length}" for name, length in sized.items())
+        raise InputError(f"{unequal_lengths(ended, longer, shortest)} ({lengths})")

@@ -1,0 +1,62 @@
+"""`papympi.map`: the pipeline of one node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from papympi.contracts import Pool
+from papympi.model.graph import Graph
+from papympi.plan.plan import Stride
+from papympi.runner.run import Errors, Run, run
+
+
+def map(  # noqa: A001 - the field's name for it; `papympi.map` hides nothing
+    function: Callable[..., Any],
+    *iterables: Iterable[Any],
+    pool: str | Pool = "processes",
+    stride: Stride = 1,
+    ordered: bool = True,
+    errors: Errors = "raise",
+    admission: int | None = None,
+) -> Run:
+    """Return the results of `function` for the items of the iterables: a lazy, bounded, parallel `map`.
+
+    Args:
+        function: any callable: a lambda, a partial, a method; called with one item of each iterable.
+        *iterables: may be endless; several must have the same length.
+        pool: the name of a pool, `"processes:4"`, or a pool or executor.
+        stride: largest number of items in a batch, or "auto".
+        ordered: yield results in input order; else as they come.
+        errors: "raise", "keep" or "drop", as of `run`.
+        admission: how many items may be under way at once.
+
+    Raises:
+        TypeError: no iterable was given.
+        InputError: the iterables have unequal lengths.
+    """
+    if not iterables:
+        raise TypeError("papympi.map needs at least one iterable")
+    graph = Graph("map")
+    names = [f"iterable_{number}" for number in range(len(iterables))]
+    name = getattr(function, "__name__", "function")
+    node = name if name.isidentifier() and name not in names else "function"
+    graph.add(_Spread(function), name=node, inputs={"items": names}, pool="map", stride=stride)
+    return run(
+        dict(zip(names, iterables, strict=True)),
+        graph=graph,
+        pools={"map": pool},
+        ordered=ordered,
+        errors=errors,
+        admission=admission,
+    )
+
+
+class _Spread:
+    """Calls a function with its items by position, whatever its parameters are called."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    def __call__(self, *items: Any) -> Any:
+        return self.function(*items)

@@ -1,0 +1,251 @@
+"""What users call: `run`, which puts a graph to work, and the `Run` that yields its results."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from papympi.contracts import Pool, Statistics
+from papympi.errors import OptionError, StateError
+from papympi.model.graph import Graph
+from papympi.model.item import Failure, Result
+from papympi.model.registry import graph as global_graph
+from papympi.plan.compile import PlanSettings, compile_plan
+from papympi.plan.plan import Plan, Stride
+from papympi.runner.feeds import make_feeds
+from papympi.runner.launch import launched_ranks
+from papympi.runner.options import Options, read_options
+from papympi.runner.plugins import plugin_manager
+from papympi.runner.pooling import Given, open_pools
+from papympi.runner.session import Session
+
+if TYPE_CHECKING:
+    from pluggy import PluginManager
+
+Errors = Literal["raise", "keep", "drop"]
+
+
+class Run:
+    """One execution of a graph: an iterator over the values of its one target, and a context manager.
+
+    Nothing is computed before the first item is asked for. Iterate it, or `results()`, or `tee()`: one of them. Leaving
+    the context, exhausting it, or forgetting it ends its workers.
+
+    Attributes:
+        plan: what is run.
+    """
+
+    def __init__(self, session: Session, errors: Errors) -> None:
+        self.plan = session.plan
+        self._session = session
+        self._errors = errors
+        self._stream: Iterator[Any] | None = None
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        if self._stream is None:
+            self._check_single()
+            self._stream = _values(self._session, self._errors)
+        return next(self._stream)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self._session.cancel()
+
+    def results(self) -> Iterator[Result | Failure]:
+        """Return an iterator over the `Result`s of every target, and the `Failure`s with `errors="keep"`.
+
+        Raises:
+            StateError: the run is being iterated already.
+        """
+        self._session.check_new()
+        return _Results(self, _results(self._session, self._errors))
+
+    def tee(self) -> dict[str, Iterator[Any]]:
+        """Return an iterator over the values of each target, by name, to be read in any order.
+
+        What one reader has not taken while another went on is kept in memory: it never deadlocks, and is not bounded.
+        """
+        entries = self.results()
+        kept: dict[str, deque[Any]] = {target.node: deque() for target in self.plan.targets}
+
+        def read(name: str) -> Iterator[Any]:
+            while True:
+                while not kept[name]:
+                    entry = next(entries, None)
+                    if entry is None:
+                        return
+                    if isinstance(entry, Result):
+                        kept[entry.node].append(entry.value)
+                    else:
+                        kept[entry.target].append(entry)
+                yield kept[name].popleft()
+
+        return {name: read(name) for name in kept}
+
+    @property
+    def failures(self) -> list[Failure]:
+        """Every failure so far, wherever in the graph, in the order in which they came home."""
+        engine = self._session.engine
+        return list(engine.tally.failures) if engine is not None else []
+
+    def statistics(self) -> Statistics:
+        """Return how far the run is; may be called from any thread."""
+        engine = self._session.engine
+        return engine.statistics() if engine is not None else Statistics({})
+
+    def stop(self) -> None:
+        """Start nothing more: what is at workers is finished and handed over, then the iteration ends.
+
+        May be called from another thread or a signal handler.
+        """
+        self._session.stop()
+
+    def cancel(self) -> None:
+        """End the run and its workers at once, whatever they are doing."""
+        self._session.cancel()
+
+    def close(self) -> None:
+        """End the run and its workers; what they are at is given up unless the run is finished."""
+        self._session.close()
+
+    def _check_single(self) -> None:
+        if len(self.plan.targets) != 1:
+            names = ", ".join(repr(target.node) for target in self.plan.targets)
+            raise StateError(
+                f"the run has {len(self.plan.targets)} targets ({names}), so iterating it has no one value: "
+                "iterate run.results(), or name one with targets="
+            )
+
+
+class _Results:
+    """The results of a run; keeps the run, so that its workers last as long as somebody reads."""
+
+    def __init__(self, owner: Run, entries: Iterator[Result | Failure]) -> None:
+        self._owner = owner
+        self._entries = entries
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Result | Failure:
+        return next(self._entries)
+
+
+def _values(session: Session, errors: Errors) -> Iterator[Any]:
+    session.begin()
+    for found in session.handovers():
+        values = found.present()
+        if session.engine is not None and session.engine.tally.failures:
+            yield from _sift(values, errors)
+        else:
+            yield from values
+
+
+def _results(session: Session, errors: Errors) -> Iterator[Result | Failure]:
+    session.begin()
+    for found in session.handovers():
+        for key, value in found.keyed():
+            if type(value) is Failure:
+                yield from _sift([replace(value, target=found.node, place=key)], errors)
+            else:
+                yield Result(found.node, key, value)
+
+
+def _sift(values: Iterable[Any], errors: Errors) -> Iterator[Any]:
+    """Yield values; what becomes of failures is as `run(errors=...)` says."""
+    for value in values:
+        if type(value) is not Failure or errors == "keep":
+            yield value
+        elif errors == "raise":
+            raise value.to_error()
+
+
+def run(
+    inputs: Mapping[str, Iterable[Any]] | None = None,
+    *,
+    graph: Graph | None = None,
+    targets: Sequence[str | Callable[..., Any]] | None = None,
+    pools: Mapping[str, Given] | None = None,
+    errors: Errors = "raise",
+    ordered: bool = True,
+    admission: int | None = None,
+    strides: Mapping[str, Stride] | None = None,
+    fusion: bool | None = None,
+    by_value: Collection[str] = ("__main__",),
+    path: Collection[str] = (),
+    options: Options | None = None,
+) -> Run:
+    """Run a graph lazily: nothing is computed before the first result is asked for.
+
+    Args:
+        inputs: for each input of the graph its iterable, by name; may be endless.
+        graph: default: the global graph.
+        targets: nodes whose results are wanted; default: the sinks.
+        pools: for names of pools what they are: `"processes:4"`, a table of options, a pool, or any
+            `concurrent.futures.Executor`.
+        errors: "raise": stop at the first failure; "keep": yield `Failure`s in their places; "drop": leave them out.
+        ordered: yield results in input order; else as they come.
+        admission: how many items may be in the graph at once; default: enough to keep the workers busy.
+        strides: for nodes how many items make a batch, instead of what they declare.
+        fusion: adjacent nodes are evaluated in one call where they can be.
+        by_value: modules whose functions travel by value, because workers must not import them.
+        path: folders that workers add to `sys.path`.
+        options: what stands for all runs; default: read from the file and the environment.
+
+    Raises:
+        GraphError: the graph cannot run; says where and what to do.
+        InputError: an input is missing, unknown, or of another length than what it is joined with.
+        OptionError: an option has an impossible value.
+        PoolError: there is no such pool.
+    """
+    options = read_options() if options is None else options
+    graph = global_graph if graph is None else graph
+    if errors not in {"raise", "keep", "drop"}:
+        raise OptionError(f"errors={errors!r}: it is 'raise', 'keep' or 'drop'")
+    if admission is not None and admission < 1:
+        raise OptionError(f"admission={admission!r}: at least one item has to be let in")
+    manager = plugin_manager(options.block)
+    given = dict(inputs or {})
+    settings = PlanSettings(
+        default_pool=options.pool or ("mpi" if launched_ranks() > 1 else "processes"),
+        strides={**options.strides, **(strides or {})},
+        fusion=options.fusion if fusion is None else fusion,
+        by_value=tuple(by_value),
+        path=tuple(path),
+    )
+    names = None if targets is None else [graph.name_of(target) for target in targets]
+    plan = compile_plan(graph, names, given, settings)
+    feeds, length = make_feeds(plan, graph, given)
+    session = Session(
+        plan,
+        _pool_maker(plan, manager, options, pools or {}),
+        feeds=feeds,
+        length=length,
+        ordered=ordered,
+        admission=admission if admission is not None else options.admission,
+        fails_fast=errors == "raise",
+    )
+    return Run(session, errors)
+
+
+def _pool_maker(
+    plan: Plan, manager: PluginManager, options: Options, given: Mapping[str, Given]
+) -> Callable[[], dict[str, Pool]]:
+    """Return what makes the pools of a plan; that they can be made is checked at once."""
+
+    def make() -> dict[str, Pool]:
+        return open_pools(plan.pools, manager, tables=options.pools, given=given, overrides=options.overrides)
+
+    first = make()
+    ready = [first]
+    return lambda: ready.pop() if ready else make()

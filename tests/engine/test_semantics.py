@@ -1,0 +1,376 @@
+"""Whatever the strides, pools, fusion, admission and order of completion: the results are the naive evaluator's."""
+
+from __future__ import annotations
+
+import pickle
+import random
+import time
+import warnings
+import zlib
+from collections import deque
+from functools import partial
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.errors import UnsatisfiedAssumption
+
+from papympi import DROP, Failure, Graph, GraphError, run
+from papympi.contracts import Capabilities
+from papympi.errors import WorkerLost
+from papympi.model.graph import GraphWarning
+from papympi.transport.task import Lost, Outcome, Task
+from papympi.workers.columns import load_column
+from papympi.workers.evaluate import Evaluator
+
+
+def digest(*values):
+    """A value that depends on everything given, the same in every process."""
+    return zlib.crc32(repr(values).encode())
+
+
+def call_map(name, drop, fail, *values):
+    """The function of a map: drops one in `drop` and fails one in `fail` items."""
+    if fail and digest(name, "fail", values) % fail == 0:
+        raise ValueError(name)
+    if drop and digest(name, "drop", values) % drop == 0:
+        return DROP
+    return digest(name, values)
+
+
+def call_scatter(name, fan, fail, *values):
+    """The function of a scatter: up to `fan` children; one in `fail` parents fails midway."""
+    count = digest(name, "fan", values) % (fan + 1)
+    for child in range(count):
+        if fail and digest(name, "fail", values) % fail == 0 and child == count // 2:
+            raise ValueError(name)
+        yield digest(name, values, child)
+
+
+def call_fold(name, fail, total, *values):
+    if fail and digest(name, "fail", values) % fail == 0:
+        raise ValueError(name)
+    return (*total, digest(name, values))
+
+
+def combine(left, right):
+    return left + right
+
+
+class Naive:
+    """The semantics in the plainest form: every node over all items at once, in dictionaries by key."""
+
+    def __init__(self, specs, culprits=()):
+        self.values, self.spaces, self.counts, self.culprits, self.failures = {}, {}, {}, culprits, set()
+        for spec in specs:
+            getattr(self, "do_" + spec["kind"])(spec)
+
+    def rows(self, spec):
+        """Yield (key, values of the inputs) wherever all are there; the deepest input says where."""
+        deepest = max(spec["inputs"], key=lambda name: len(self.spaces[name]))
+        for key in self.values[deepest]:
+            row = [self.values[name].get(key[: len(self.spaces[name])]) for name in spec["inputs"]]
+            if None not in row:
+                yield key, row
+
+    def call(self, spec, function, key, values):
+        """Return what a call gives: a failure that it was given, its own, or its value."""
+        failed = [value for value in values if isinstance(value, tuple) and value[:1] == ("failed",)]
+        if failed:
+            return failed[0]
+        try:
+            if (spec["name"], key) not in self.culprits:
+                return function(spec["name"], *spec["settings"], *values)
+        except ValueError:
+            pass
+        self.failures.add((spec["name"], key))
+        return ("failed", spec["name"], key)
+
+    def do_source(self, spec):
+        self.spaces[spec["name"]] = (spec["row"],)
+        self.counts[spec["row"],] = {(): spec["size"]}
+        self.values[spec["name"]] = {(i,): digest(spec["name"], i) for i in range(spec["size"])}
+
+    def do_map(self, spec):
+        found = {key: self.call(spec, call_map, key, row) for key, row in self.rows(spec)}
+        self.values[spec["name"]] = {key: value for key, value in found.items() if value is not DROP}
+        self.spaces[spec["name"]] = max((self.spaces[name] for name in spec["inputs"]), key=len)
+
+    def do_scatter(self, spec):
+        above = max((self.spaces[name] for name in spec["inputs"]), key=len)
+        space = self.spaces[spec["name"]] = (*above, spec["name"])
+        counts, values = self.counts.setdefault(space, {}), self.values.setdefault(spec["name"], {})
+        for key, row in self.rows(spec):
+            children = self.call(spec, lambda *args: [], key, row)
+            children = [children] if children else []
+            if not children:
+                generator = call_scatter(spec["name"], *spec["settings"], *row)
+                while True:
+                    child = self.call(spec, lambda *args, generator=generator: next(generator, None), key, [])
+                    if child is None:
+                        break
+                    children.append(child)
+            counts[key] = len(children)
+            values.update({(*key, i): child for i, child in enumerate(children)})
+
+    def siblings(self, spec):
+        """Yield (parent's key, the values of its children in order)."""
+        (name,) = spec["inputs"]
+        space, values = self.spaces[name], self.values[name]
+        for parent, count in sorted(self.counts[space].items()):
+            keys = [(*parent, i) for i in range(count) if (*parent, i) in values]
+            yield parent, [(key, values[key]) for key in keys]
+
+    def do_gather(self, spec):
+        self.spaces[spec["name"]] = self.spaces[spec["inputs"][0]][:-1]
+        self.values[spec["name"]] = found = {}
+        for parent, members in self.siblings(spec):
+            failed = [value for _, value in members if isinstance(value, tuple) and value[:1] == ("failed",)]
+            found[parent] = failed[0] if failed else digest(spec["name"], [value for _, value in members])
+
+    def do_group(self, spec):
+        space = self.spaces[spec["name"]] = (*self.spaces[spec["inputs"][0]][:-1], spec["name"])
+        self.values[spec["name"]] = found = {}
+        counts = self.counts.setdefault(space, {})
+        for parent, members in self.siblings(spec):
+            groups = [members[i : i + spec["size"]] for i in range(0, len(members), spec["size"])]
+            counts[parent] = len(groups)
+            for i, group in enumerate(groups):
+                failed = [value for _, value in group if isinstance(value, tuple) and value[:1] == ("failed",)]
+                found[*parent, i] = failed[0] if failed else digest(spec["name"], [value for _, value in group])
+
+    def do_fold(self, spec):
+        self.spaces[spec["name"]] = self.spaces[spec["inputs"][0]][:-1]
+        self.values[spec["name"]] = found = {}
+        for parent, members in self.siblings(spec):
+            total = ()
+            for key, value in members:
+                total = self.call(spec, lambda *args: call_fold(*args[:2], total, args[2]), key, [value])  # noqa: B023
+                if total[:1] == ("failed",):
+                    break
+            found[parent] = total
+
+
+def count_lines():
+    """How long the naive evaluator is."""
+    import inspect
+
+    return len(inspect.getsource(Naive).splitlines())
+
+
+@st.composite
+def graphs(draw, most=7):
+    """Specs of a legal random graph, and its targets."""
+    integer = lambda low, high: draw(st.integers(low, high))  # noqa: E731
+    chance = draw(st.sampled_from([0, 0, 3, 9]))
+    size = integer(0, 12)
+    specs = [{"name": f"source{i}", "kind": "source", "row": "row", "size": size} for i in range(integer(1, 2))]
+    spaces = {spec["name"]: ("row",) for spec in specs}
+    for number in range(integer(1, most)):
+        name = f"node{number}"
+        base = draw(st.sampled_from(list(spaces)[-3:]))
+        kind = draw(st.sampled_from(["map", "map", "map", "scatter", "gather", "group", "fold", "combine"]))
+        if not spaces[base] or (kind == "scatter" and len(spaces[base]) >= 4):
+            kind = "map"
+        inputs = [base]
+        if kind in {"map", "scatter"} and integer(0, 1):
+            chain = [spaces[base][:depth] for depth in range(len(spaces[base]) + 1)]
+            inputs += draw(st.lists(st.sampled_from([n for n, s in spaces.items() if s in chain]), max_size=2))
+        spec = {"name": name, "kind": kind, "inputs": list(dict.fromkeys(inputs))}
+        fail = chance if integer(0, 1) else 0
+        if kind == "map":
+            spec["settings"] = (draw(st.sampled_from([0, 0, 2, 3])), fail)
+        elif kind == "scatter":
+            spec["settings"] = (draw(st.sampled_from([0, 1, 3, 6, 30])), fail)
+        elif kind in {"fold", "combine"}:
+            spec |= {"kind": "fold", "settings": (fail if kind == "fold" else 0,), "combine": kind == "combine"}
+        elif kind == "group":
+            spec["size"] = draw(st.sampled_from([1, 2, 3, 7]))
+        deepest = max((spaces[other] for other in spec["inputs"]), key=len)
+        grown = {"scatter": (*deepest, name), "group": (*deepest[:-1], name), "map": deepest}
+        spaces[name] = grown.get(spec["kind"], deepest[:-1])
+        spec["pool"] = draw(st.sampled_from(["one", "two"]))
+        spec["stride"] = draw(st.sampled_from([1, 1, 2, 3, 5, 16, "auto"]))
+        specs.append(spec)
+    used = {name for spec in specs for name in spec.get("inputs", ())}
+    names = [spec["name"] for spec in specs if spec["kind"] != "source" or spec["name"] in used]
+    return specs, draw(st.lists(st.sampled_from(names), min_size=1, max_size=3, unique=True))
+
+
+def build(specs):
+    """Return the graph of some specs."""
+    graph = Graph("random")
+    for spec in specs:
+        name, options = spec["name"], {key: spec[key] for key in ("pool", "stride") if key in spec}
+        options |= {"name": name, "inputs": {"values": spec["inputs"]} if "inputs" in spec else None}
+        if spec["kind"] == "source":
+            continue
+        if spec["kind"] == "map":
+            function = partial(call_map, name, *spec["settings"])
+        elif spec["kind"] == "scatter":
+            function = partial(call_scatter, name, *spec["settings"])
+        elif spec["kind"] == "fold":
+            function = partial(call_fold, name, *spec["settings"])
+            options |= {"fold": tuple, "combine": combine if spec["combine"] else None}
+        else:
+            function = partial(digest, name)
+            options["gather"] = True if spec["kind"] == "gather" else spec["size"]
+        graph.add(function, **options)
+    return graph
+
+
+class SimulatedPool:
+    """A pool whose workers finish in random order, and now and then die.
+
+    Values are pickled on the way out and home, as if the workers were elsewhere. Of the items that a worker died at,
+    those that are in nodes of `blamable` are noted in `culprits` as (node, key).
+    """
+
+    def __init__(self, name, workers, seed, places=2, deaths=0.0, blamable=()):
+        self.name = name
+        self.capabilities = Capabilities()
+        self.workers = [f"{name}[{number}]" for number in range(workers)]
+        self.concurrency, self.places = 1, places
+        self.random = random.Random(seed)
+        self.deaths, self.blamable, self.culprits = deaths, blamable, set()
+        self.tasks = [deque() for _ in self.workers]
+        self.lost_in_a_row = 0
+
+    def open(self, program):
+        self.program = program
+        self.evaluators = [Evaluator(program, label) for label in self.workers]
+
+    def submit(self, worker, task):
+        assert len(self.tasks[worker]) < self.places, "a worker was given more than it has places for"
+        self.tasks[worker].append(Task.from_wire(pickle.loads(pickle.dumps(task.to_wire()))))
+
+    def collect(self):
+        busy = [number for number, tasks in enumerate(self.tasks) if tasks]
+        if not busy or self.random.random() < 0.1:
+            return []
+        worker = self.random.choice(busy)
+        if self.random.random() < self.deaths and self.lost_in_a_row < 3:
+            return [self.die(worker)]
+        self.lost_in_a_row = 0
+        outcome = self.evaluators[worker].run(self.tasks[worker].popleft())
+        return [Outcome.from_wire(pickle.loads(pickle.dumps(outcome.to_wire())))]
+
+    def die(self, worker):
+        """Lose a worker, at an item or between two."""
+        task, error = self.tasks[worker][0], WorkerLost(self.workers[worker], "simulated")
+        self.tasks[worker].clear()
+        self.evaluators[worker] = Evaluator(self.program, self.workers[worker])
+        node = self.random.choice(self.program.stages[task.stage].calls).node
+        position = self.random.randrange(task.count or 1)
+        if node not in self.blamable or not self.is_called(task, position) or self.random.random() < 0.3:
+            self.lost_in_a_row += 1
+            return Lost(worker, error)
+        keys = [(*parent, first + i) for parent, first, count in task.keys for i in range(count)] or [()]
+        self.culprits.add((node, keys[position]))
+        return Lost(worker, error, task.id, node, position)
+
+    @staticmethod
+    def is_called(task, position):
+        """Return whether a worker would call a function for a position: nothing that it takes has failed."""
+        columns = [load_column(slices, lambda payload: payload.values()) for slices in task.columns]
+        return position < task.count and not any(type(column[position]) is Failure for column in columns)
+
+    def fileno(self):
+        return None
+
+    def close(self):
+        for evaluator in self.evaluators:
+            evaluator.close()
+
+    kill = close
+
+
+def collect(running, pause):
+    """Return what a run yields, by target, in its order."""
+    found = {target.node: [] for target in running.plan.targets}
+    entries = running.results()
+    for number, entry in enumerate(entries):
+        if pause and number % 7 == 3:
+            time.sleep(0.012)
+        if isinstance(entry, Failure):
+            found[entry.target].append((entry.place, ("failed", entry.node, entry.key)))
+        else:
+            found[entry.node].append((entry.key, entry.value))
+    return found
+
+
+def expected(naive, targets):
+    return {target: sorted(naive.values[target].items()) for target in targets}
+
+
+def needed(specs, targets):
+    """Return the names of the targets and of everything that they depend on."""
+    found = set(targets)
+    for spec in reversed(specs):
+        found |= set(spec.get("inputs", ())) if spec["name"] in found else set()
+    return found
+
+
+def gated_bound(specs, targets, admission):
+    """Return how many items may be in the graph at once: admission and a chunk for each task that bears items."""
+    groups = sum(spec["kind"] == "group" or spec.get("combine", False) * 2 for spec in specs)
+    births = sum(spec["kind"] in {"source", "scatter"} for spec in specs)
+    return (admission + births * max(1, admission // 2)) * (1 + groups)
+
+
+def start(specs, targets, pools, **options):
+    """Return a run of the graph of some specs."""
+    used = {name for spec in specs for name in spec.get("inputs", ())} | set(targets)
+    sources = {
+        s["name"]: [digest(s["name"], i) for i in range(s["size"])]
+        for s in specs
+        if s["name"] in used and s["kind"] == "source"
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", GraphWarning)
+        try:
+            return run(sources, graph=build(specs), targets=targets, pools=pools, errors="keep", **options)
+        except GraphError:
+            raise UnsatisfiedAssumption from None
+
+
+MANY = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+ADMISSIONS = st.sampled_from([1, 1, 2, 5, 20, None])
+
+
+@MANY
+@given(
+    graphs(), ADMISSIONS, st.integers(1, 4), st.integers(0, 10**6), st.booleans(), st.sampled_from([False] * 9 + [True])
+)
+def test_ordered_results_equal_the_naive_evaluators(case, admission, workers, seed, fusion, pause):
+    specs, targets = case
+    pools = {name: SimulatedPool(name, workers, seed) for name in ("one", "two")}
+    running = start(specs, targets, pools, admission=admission, fusion=fusion)
+    naive = Naive(specs)
+    assert collect(running, pause) == expected(naive, targets)
+    statistics = running.statistics()
+    assert statistics.live == 0, "something was never forgotten"
+    failures = [(failure.node, failure.key) for failure in running.failures]
+    assert sorted(failures) == sorted(entry for entry in naive.failures if entry[0] in needed(specs, targets))
+    if admission is not None:
+        assert statistics.highest <= gated_bound(specs, targets, admission)
+
+
+@MANY
+@given(graphs(), ADMISSIONS, st.integers(1, 4), st.integers(0, 10**6), st.booleans())
+def test_unordered_results_are_the_same_set(case, admission, workers, seed, fusion):
+    specs, targets = case
+    pools = {name: SimulatedPool(name, workers, seed) for name in ("one", "two")}
+    found = collect(start(specs, targets, pools, admission=admission, fusion=fusion, ordered=False), pause=False)
+    assert {target: sorted(entries) for target, entries in found.items()} == expected(Naive(specs), targets)
+
+
+@MANY
+@given(graphs(), ADMISSIONS, st.integers(1, 4), st.integers(0, 10**6), st.booleans(), st.integers(1, 3))
+def test_lost_workers_cost_only_the_item_they_were_at(case, admission, workers, seed, fusion, places):
+    specs, targets = case
+    blamable = [
+        spec["name"] for spec in specs if spec["kind"] == "map" or (spec["kind"] == "fold" and not spec["combine"])
+    ]
+    pools = {name: SimulatedPool(name, workers, seed, places, 0.1, blamable) for name in ("one", "two")}
+    found = collect(start(specs, targets, pools, admission=admission, fusion=fusion), pause=False)
+    assert found == expected(Naive(specs, pools["one"].culprits | pools["two"].culprits), targets)
