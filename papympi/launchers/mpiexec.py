@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
+
+from papympi.errors import OptionError
 
 Vendor = Literal["MPICH", "Open MPI", "Intel MPI", "unknown"]
 
@@ -123,3 +125,21 @@ def promised_rank(environ: Mapping[str, str]) -> int:
         if environ.get(name, "").isdecimal():
             return int(environ[name])
     return 0
+
+
+def parse_ranks(name: str, text: Any) -> list[int]:
+    """Return the ranks that `text` lists, e.g. "1-24" or "1-3,7".
+
+    Raises:
+        OptionError: another form, or rank 0.
+    """
+    ranks: list[int] = []
+    for part in str(text).split(","):
+        found = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
+        if found is None:
+            raise OptionError(f'pool {name!r}: ranks={text!r} is not of the form "1-24" or "1-3,7"')
+        first, last = int(found[1]), int(found[2] or found[1])
+        if not 1 <= first <= last:
+            raise OptionError(f"pool {name!r}: ranks={text!r}: ranges go upwards from 1; rank 0 is the runner")
+        ranks += range(first, last + 1)
+    return sorted(set(ranks))

@@ -7,7 +7,6 @@ them through a socket. In a world of one rank it evaluates in this process.
 from __future__ import annotations
 
 import os
-import re
 import select
 import socket
 import weakref
@@ -159,7 +158,7 @@ class MpiPool:
         self.places = _check_count(name, "places", places)
         self.workers: Sequence[str] = ()
         self._limit = None if workers is None else _check_count(name, "workers", workers)
-        self._ranks = None if ranks is None else parse_ranks(name, ranks)
+        self._ranks = None if ranks is None else mpiexec.parse_ranks(name, ranks)
         self._link: _Link | None = None
         if ranks is not None:
             _reserved[self] = frozenset(self._ranks or ())
@@ -255,24 +254,6 @@ class MpiPool:
 
 _reserved: Final[weakref.WeakKeyDictionary[MpiPool, frozenset[int]]] = weakref.WeakKeyDictionary()
 """Pools that have asked for certain ranks and are not closed: others leave these to them."""
-
-
-def parse_ranks(name: str, text: Any) -> list[int]:
-    """Return the ranks that `text` lists, e.g. "1-24" or "1-3,7".
-
-    Raises:
-        OptionError: another form, or rank 0.
-    """
-    ranks: list[int] = []
-    for part in str(text).split(","):
-        found = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
-        if found is None:
-            raise OptionError(f'pool {name!r}: ranks={text!r} is not of the form "1-24" or "1-3,7"')
-        first, last = int(found[1]), int(found[2] or found[1])
-        if not 1 <= first <= last:
-            raise OptionError(f"pool {name!r}: ranks={text!r}: ranges go upwards from 1; rank 0 is the runner")
-        ranks += range(first, last + 1)
-    return sorted(set(ranks))
 
 
 def _check_count(name: str, option: str, value: Any) -> int:

@@ -213,7 +213,7 @@ def _name_library() -> str:
     from mpi4py import MPI
 
     lines = MPI.Get_library_version().replace("\0", "").strip().splitlines()
-    return " ".join(lines[0].split()).rstrip(",") if lines else "MPI"
+    return " ".join(lines[0].split(",")[0].split()) if lines else "MPI"
 
 
 def _drop_names() -> None:
