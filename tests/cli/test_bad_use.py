@@ -45,10 +45,8 @@ def refuse(done, *parts):
     ids=str,
 )
 def test_it_is_refused(papympi, squares, arguments, parts):
-    assert (
-        refuse(papympi(*arguments, *(INLINE if "--input" in arguments and "--pool" not in arguments else ())), *parts)
-        == []
-    )
+    inline = INLINE if "--input" in arguments and "--pool" not in arguments else ()
+    assert refuse(papympi(*arguments, *inline), *parts) == []
 
 
 def test_unknown_pool_of_a_node(papympi, project):

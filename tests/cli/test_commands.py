@@ -4,6 +4,7 @@ import os
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 DOT = """#!/bin/sh
 [ "$1" = -Tsvg ] && { grep -q square && echo '<svg/>'; }
@@ -26,7 +27,7 @@ def test_help_lists_the_commands_and_the_exit_codes(papympi):
 
 
 def test_the_command_is_installed():
-    command = os.path.join(os.path.dirname(sys.executable), "papympi")
+    command = Path(sys.executable).with_name("papympi")
     assert subprocess.run([command, "--version"], capture_output=True, check=True).stdout
 
 

@@ -53,7 +53,7 @@ def test_once_finishes_what_is_in_flight(start, slow, project, nothing_left, poo
     wait_for((project / "began-2").exists)
     others = family(process)
     interrupt(process)
-    out, err = process.communicate(timeout=40)
+    _, err = process.communicate(timeout=40)
     assert process.returncode == 130, err
     assert "stopped; so far:" in err
     assert "results in" in err
@@ -73,7 +73,7 @@ def test_twice_ends_at_once(start, slow, project, nothing_left, pool):
     interrupt(process)
     assert "stopping" in process.stderr.readline() + process.stderr.readline()
     interrupt(process)
-    out, err = process.communicate(timeout=40)
+    _, err = process.communicate(timeout=40)
     assert process.returncode == 130, err
     assert "Traceback" not in err
     assert not psutil.wait_procs(others, timeout=10)[1]
@@ -83,7 +83,7 @@ def test_sigterm_is_a_first_ctrl_c_with_its_own_code(start, slow, project, nothi
     process = start("run", slow(0.2), "--input", "x=0..", "--pool", "*=processes:2")
     wait_for((project / "began-2").exists)
     process.terminate()
-    out, err = process.communicate(timeout=40)
+    _, err = process.communicate(timeout=40)
     assert process.returncode == 143, err
     assert "stopped; so far:" in err
 
