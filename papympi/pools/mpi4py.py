@@ -43,13 +43,14 @@ class RanksExecutor(Executor):
         self._ranks = ranks
         self._comm: Intracomm | None = None
         self._context: MPICommExecutor | None = None
-        self._executor: Executor | None = None
+        self._executor: Any = None
 
     def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Let a rank call `function`."""
         if self._executor is None:
             self._executor = self._start()
-        return self._executor.submit(function, *args, **kwargs)
+        future: Future[T] = self._executor.submit(function, *args, **kwargs)
+        return future
 
     def shutdown(self, *args: Any, **kwargs: Any) -> None:
         """Wait for the tasks and give the ranks back."""
@@ -61,7 +62,7 @@ class RanksExecutor(Executor):
         self._comm.Free()
         self._roster.forget(self._ranks)
 
-    def _start(self) -> Executor:
+    def _start(self) -> Any:
         """Make the ranks serve the executor."""
         from mpi4py.futures import MPICommExecutor
 
@@ -70,8 +71,7 @@ class RanksExecutor(Executor):
             self._roster.send(rank, (EXECUTE, self._ranks))
         self._comm = self._roster.world.split(self._ranks)
         self._context = MPICommExecutor(self._comm, root=0)
-        executor: Any = self._context.__enter__()  # on the root it is one
-        return executor
+        return self._context.__enter__()
 
 
 def make(name: str, workers: int | None = None, ranks: str | None = None) -> Pool:

@@ -42,6 +42,7 @@ def rank_main(main: Callable[[], int]) -> int:
     """
     from papympi.workers import rank, roster
 
+    folder = os.environ.pop(_FAREWELL, "")
     try:
         world = rank.attach(launched_ranks())
     except LaunchError:
@@ -53,15 +54,15 @@ def rank_main(main: Callable[[], int]) -> int:
         world.leave()
         return code
     signal.signal(signal.SIGUSR1, _interrupt)
-    _say("ready", "")
+    _say(folder, "ready", "")
     ranks = roster.join(world)
     code = world.protect(main)
     if ranks.closing or not ranks.dismiss(_PATIENCE_S):
-        _say("code", str(code))
+        _say(folder, "code", str(code))
         world.abort(code)  # a rank is still at a batch that nobody wants any more
     world.leave()
-    told = _say("code", str(code))
-    return 0 if told else code  # some launchers take a non-zero code for a crash and complain
+    _say(folder, "code", str(code))
+    return 0 if folder else code  # launchers take a non-zero code for a crash, and complain
 
 
 def run_under_mpiexec(ranks: int, arguments: Sequence[str]) -> int:
@@ -154,13 +155,11 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     signal.raise_signal(signal.SIGINT)
 
 
-def _say(word: str, text: str) -> bool:
-    """Leave a word for the process that has started mpiexec; return whether there is one."""
-    folder = os.environ.get(_FAREWELL)
+def _say(folder: str, word: str, text: str) -> None:
+    """Leave a word for the process that has started mpiexec, if papympi has."""
     if not folder:
-        return False
+        return
     draft = Path(folder) / f"{word}.draft"
-    with contextlib.suppress(OSError):  # it is gone, and so will be the ranks
+    with contextlib.suppress(OSError):  # the folder is gone, and so will be the ranks
         draft.write_text(text, encoding="utf-8")
         draft.replace(Path(folder) / word)
-    return True
