@@ -5,14 +5,17 @@ This is the only place in papympi where every exception is caught, in `attempt`.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from papympi.errors import StateError
 from papympi.model.item import Failure
 from papympi.plan.program import Call, Program
 from papympi.transport.task import FULL, Kind, Outcome, Output, Task
 from papympi.workers.calls import Arguments, Bench, Calls, CellLike, to_positional
+from papympi.workers.cell import INDEX
 from papympi.workers.columns import Column, cut_output, mark_column, positions_of
 from papympi.workers.fold import fold
 from papympi.workers.scatter import Suspended
@@ -26,6 +29,14 @@ def attempt(function: Callable[..., Any], *args: Any) -> tuple[Any, BaseExceptio
         return None, error
 
 
+def attempt_interruptibly(function: Callable[..., Any], *args: Any) -> tuple[Any, BaseException | None]:
+    """Do the same, but let Ctrl-C through to whoever runs the main thread."""
+    result, error = attempt(function, *args)
+    if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+        raise error
+    return result, error
+
+
 class Evaluator:
     """Evaluates the tasks of one worker, one at a time.
 
@@ -35,6 +46,7 @@ class Evaluator:
         cell: where to say which item is next.
         generators: where suspended generators are kept; workers that share memory may share it.
         encodes: outcomes leave this process, so that what cannot be pickled is a failure.
+        interruptible: Ctrl-C is for the caller and not for the item.
     """
 
     def __init__(
@@ -45,10 +57,12 @@ class Evaluator:
         generators: dict[int, Suspended] | None = None,
         *,
         encodes: bool = True,
+        interruptible: bool = False,
     ) -> None:
         self._program = program
-        self._bench = Bench(attempt, label, cell, sends=encodes)
+        self._bench = Bench(attempt_interruptibly if interruptible else attempt, label, cell, sends=encodes)
         self._generators: dict[int, Suspended] = {} if generators is None else generators
+        self._owns_generators = generators is None
         self._functions: dict[tuple[int, int], Callable[..., Any]] = {}
 
     def run(self, task: Task) -> Outcome:
@@ -77,9 +91,10 @@ class Evaluator:
         return outcome
 
     def close(self) -> None:
-        """Close suspended generators and take the resources down."""
-        for number in list(self._generators):
-            self._discard(number)
+        """Close the suspended generators that are its own and take the resources down."""
+        if self._owns_generators:
+            for number in list(self._generators):
+                self._discard(number)
         self._bench.resources.close()
 
     def _discard(self, number: int) -> None:
@@ -93,7 +108,10 @@ class Evaluator:
         if task.kind is Kind.START:
             suspended = Suspended(calls, self._function(task.stage, 0))
         else:
-            suspended = self._generators.pop(task.generator)
+            found = self._generators.pop(task.generator, None)
+            if found is None:
+                raise StateError(f"node {calls.stage.calls[0].node!r}: its generator was interrupted and cannot go on")
+            suspended = found
             suspended.resume(calls)
         children = suspended.advance(outcome, task.chunk)
         if not outcome.finished:
@@ -137,9 +155,9 @@ class Evaluator:
 
     def _mark(self, calls: Calls, call: Call, values: list[Any], present: int, called: Sequence[int]) -> Column:
         """Return the column of some values; failures that a function returned become its own."""
-        born = set(map(id, calls.failures))
         column = mark_column(values, present)
         if column.failed:
+            born = set(map(id, calls.failures))
             for position in called:
                 if type(values[position]) is Failure and id(values[position]) not in born:
                     values[position] = calls.adopt(call, position, values[position])
@@ -155,16 +173,17 @@ class Evaluator:
         function = self._function(calls.task.stage, number)
         if call.vectorized:
             return self._compute_vector(calls, number, function, arguments.vectors(positions, resources), positions)
+        cell, single = self._bench.cell, len(call.arguments) == 1 and not resources
         results: list[Any] = []
         while len(results) < len(positions):
             rest = positions[len(results) :]
-            if self._bench.cell is not None:
-                rows = zip(rest, arguments.rows(rest, resources), strict=True)
-                _, error = attempt(_note_and_apply, function, number, self._bench.cell.at, rows, results.append)
-            elif len(call.arguments) == 1 and not resources:
-                _, error = attempt(_apply, function, arguments.vectors(rest, resources)[0], results.append)
+            rows = arguments.vectors(rest, resources)[0] if single else arguments.rows(rest, resources)
+            if cell is None:
+                _, error = self._bench.attempt(_apply if single else _apply_rows, function, rows, results.append)
             else:
-                _, error = attempt(_apply_rows, function, arguments.rows(rest, resources), results.append)
+                cell.at(number, rest[0])
+                apply = _note_and_apply if single else _note_and_apply_rows
+                _, error = self._bench.attempt(apply, function, rows, results.append, cell.slots, rest)
             if error is not None:
                 position = positions[len(results)]
                 results.append(calls.fail_call(call, position, error, arguments.given(position)))
@@ -179,7 +198,7 @@ class Evaluator:
         call = calls.stage.calls[number]
         if self._bench.cell is not None:
             self._bench.cell.at(number, positions[0])
-        results, error = attempt(_apply_vector, function, vectors)
+        results, error = self._bench.attempt(_apply_vector, function, vectors)
         if error is None and len(results) != len(positions):
             error = ValueError(
                 f"node {call.node!r} is vectorized: it must return as many results as it gets items, "
@@ -193,7 +212,12 @@ class Evaluator:
     def _to_output(self, calls: Calls, number: int, column: Column) -> Output:
         """Return a column as an output; what cannot be pickled fails alone."""
         output = cut_output(column, calls.task.grain)
-        if not self._bench.sends or not any(attempt(payload.encode)[1] for payload in output.payloads):
+        if not self._bench.sends:
+            return output
+        for payload in output.payloads:
+            if self._bench.attempt(payload.encode)[1] is not None:
+                break
+        else:
             return output
         call = calls.stage.calls[max(number - calls.stage.inputs, 0)]
         for position in positions_of(column.present, len(column.values)):
@@ -212,14 +236,26 @@ def _apply_rows(function: Callable[..., Any], rows: Iterable[tuple[Any, ...]], p
 
 
 def _note_and_apply(
-    function: Callable[..., Any],
-    number: int,
-    note: Callable[[int, int], None],
-    rows: Iterable[tuple[int, tuple[Any, ...]]],
+    function: Callable[[Any], Any],
+    values: Iterable[Any],
     put: Callable[[Any], None],
+    slots: memoryview[int],
+    positions: Sequence[int],
 ) -> None:
-    for position, row in rows:
-        note(number, position)
+    for position, value in zip(positions, values, strict=True):
+        slots[INDEX] = position
+        put(function(value))
+
+
+def _note_and_apply_rows(
+    function: Callable[..., Any],
+    rows: Iterable[tuple[Any, ...]],
+    put: Callable[[Any], None],
+    slots: memoryview[int],
+    positions: Sequence[int],
+) -> None:
+    for position, row in zip(positions, rows, strict=True):
+        slots[INDEX] = position
         put(function(*row))
 
 

@@ -1,0 +1,101 @@
+"""The pool of threads of the runner: for input and output, and for code that releases the interpreter lock."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from functools import partial
+from queue import SimpleQueue
+from typing import Any, Final, Literal
+
+from papympi.contracts import Backend, Capabilities
+from papympi.errors import OptionError
+from papympi.pools.executor import ExecutorPool
+from papympi.workers.evaluate import attempt
+
+CAPABILITIES: Final = Capabilities(shares_memory=True, streams=True, roams=True)
+
+
+class Threads(Executor):
+    """Threads that can be abandoned.
+
+    Those of `concurrent.futures.ThreadPoolExecutor` are joined when the interpreter exits: one that hangs in the user's
+    code would keep it from exiting.
+    """
+
+    def __init__(self, name: str, workers: int) -> None:
+        self._jobs: SimpleQueue[tuple[Future[Any], Callable[..., Any], tuple[Any, ...]] | None] = SimpleQueue()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"{name}[{number}]", daemon=True) for number in range(workers)
+        ]
+        self._state: Literal["new", "running", "ended"] = "new"
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **options: Any) -> Future[Any]:
+        """Queue a call; the first one starts the threads."""
+        if self._state == "ended":
+            raise RuntimeError("the threads have been told to end")
+        if self._state == "new":
+            self._state = "running"
+            for thread in self._threads:
+                thread.start()
+        future: Future[Any] = Future()
+        self._jobs.put((future, partial(function, **options) if options else function, args))
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - inherited
+        """End the threads after what is queued, or at once without it, and wait for them if told to."""
+        while cancel_futures and not self._jobs.empty():
+            job = self._jobs.get()
+            if job is not None:
+                job[0].cancel()
+        if self._state == "running":
+            for _ in self._threads:
+                self._jobs.put(None)
+            for thread in self._threads if wait else ():
+                thread.join()
+        self._state = "ended"
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            future, function, args = job
+            if future.set_running_or_notify_cancel():
+                result, error = attempt(function, *args)
+                if error is None:
+                    future.set_result(result)
+                else:
+                    future.set_exception(error)
+                del result, error
+            del job, future, function, args  # what they hold must not live until the next job
+
+
+class ThreadsPool(ExecutorPool):
+    """Threads of the runner.
+
+    Args:
+        name: the pool's name.
+        workers: how many; by default as many as this process may use CPUs, and four more.
+    """
+
+    def __init__(self, name: str, workers: int | None = None) -> None:
+        if workers is None:
+            workers = (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1) + 4
+        count: Any = workers  # options of files are not typed
+        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+            raise OptionError(f"pool {name!r}: workers must be an integer of at least 1, not {count!r}")
+        self._threads = Threads(name, workers)
+        super().__init__(name, self._threads, workers, CAPABILITIES)
+        self.workers = [f"{name} ({workers} threads)"]
+
+    def kill(self) -> None:
+        """Abandon the threads: each ends after the batch that it is at, or with the interpreter."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._let_go()
+
+
+BACKEND: Final = Backend(
+    make=ThreadsPool,
+    summary="threads of the runner, for input and output (option: workers)",
+    capabilities=CAPABILITIES,
+)

@@ -1,0 +1,25 @@
+"""The contract of a pool, over every pool there is: add yours to `POOLS`."""
+
+import concurrent.futures
+
+import pytest
+
+from papympi.pools.executor import ExecutorPool
+from papympi.pools.inline import InlinePool
+from papympi.pools.processes import ProcessesPool
+from papympi.pools.threads import ThreadsPool
+from papympi.testing import PoolContract
+
+POOLS = {
+    "inline": lambda: InlinePool("inline"),
+    "threads": lambda: ThreadsPool("threads", workers=2),
+    "processes": lambda: ProcessesPool("processes", workers=2),
+    "a ThreadPoolExecutor": lambda: ExecutorPool("executor", concurrent.futures.ThreadPoolExecutor(2), 2),
+    "a ProcessPoolExecutor": lambda: ExecutorPool("executor", concurrent.futures.ProcessPoolExecutor(2), 2),
+}
+
+
+class TestPools(PoolContract):
+    @pytest.fixture(params=POOLS)
+    def pool_factory(self, request):
+        return POOLS[request.param]
