@@ -103,9 +103,9 @@ def papympi_run_started(plan: Plan) -> None:
 
 @hookspec
 def papympi_event(statistics: Statistics) -> None:
-    """Take note of how far the run is. Be quick: the run waits for the return.
+    """Take note of how far the run is.
 
-    Called now and then while the run goes on, a few times a second, never for each item.
+    Called a few times a second while the run goes on, from a thread of its own, never for each item.
 
     Args:
         statistics: the state of the run at this moment.

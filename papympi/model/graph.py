@@ -121,6 +121,15 @@ class Graph:
         self._nodes.update((node.name, node) for node in nodes)
         self._resources.update((resource.name, resource) for resource in resources)
 
+    def with_functions(self, functions: Mapping[str, Callable[..., Any]]) -> Graph:
+        """Return a copy in which some nodes, by name, call other functions; edges and options stay what they are."""
+        copy = Graph(self.name)
+        copy._resources.update(self._resources)
+        copy._nodes.update(self._nodes)
+        for name, function in functions.items():
+            copy._nodes[name] = dataclasses.replace(self[name], function=function)
+        return copy
+
     def check(self, pools: Collection[str] | None = None) -> None:
         """Look for everything that keeps the graph from running.
 
@@ -193,9 +202,7 @@ class Graph:
         if len(names) == 1:
             return names[0]
         if names:
-            raise GraphError(
-                f"{label}: given is a function of the nodes {', '.join(names)}; give the name instead"
-            )
+            raise GraphError(f"{label}: given is a function of the nodes {', '.join(names)}; give the name instead")
         raise GraphError(f"{label}: given is {function!r}, which is no node of graph {self.name!r}; add it first")
 
     def _refuse_taken(self, made: Sequence[Node | Resource]) -> None:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from papympi.engine.feed import Feed, unequal_lengths
 from papympi.errors import InputError
-from papympi.model.graph import Graph
+from papympi.plan.origin import open_source
 from papympi.plan.plan import Plan, Step
 
 PEEKABLE = (list, tuple, range, dict, set, frozenset, deque)
 """Iterables that never block: they need no thread of their own."""
 
 
-def make_feeds(
-    plan: Plan, graph: Graph, given: Mapping[str, Iterable[Any]]
-) -> tuple[dict[Step, tuple[Feed, bool]], int | None]:
+def make_feeds(plan: Plan, given: Mapping[str, Iterable[Any]]) -> tuple[dict[Step, tuple[Feed, bool]], int | None]:
     """Return for each source step its feed and whether it may block, and how many rows there are if that is known."""
     feeds: dict[Step, tuple[Feed, bool]] = {}
     lengths: list[int | None] = []
@@ -36,7 +35,8 @@ def make_feeds(
                 if hasattr(values, "__len__"):
                     sized[name] = len(values)
             else:
-                makers.append(graph[name].function)
+                call = plan.origins[name]
+                makers.append(partial(open_source, call) if call.arguments else call.function)
                 blocks = True
         _compare_lengths(sized)
         lengths.append(min(sized.values(), default=None) if len(sized) == len(names) else None)

@@ -15,6 +15,7 @@ from papympi.model.registry import graph as global_graph
 from papympi.plan.compile import PlanSettings, compile_plan
 from papympi.plan.plan import Plan, Stride
 from papympi.runner.feeds import make_feeds
+from papympi.runner.hooks import Watchers, compile_nodes
 from papympi.runner.launch import launched_ranks
 from papympi.runner.options import Options, read_options
 from papympi.runner.plugins import plugin_manager
@@ -224,11 +225,14 @@ def run(
         path=tuple(path),
     )
     names = None if targets is None else [graph.name_of(target) for target in targets]
+    graph = compile_nodes(manager, graph)
     plan = compile_plan(graph, names, given, settings)
-    feeds, length = make_feeds(plan, graph, given)
+    manager.hook.papympi_rewrite(plan=plan)
+    feeds, length = make_feeds(plan, given)
     session = Session(
         plan,
         _pool_maker(plan, manager, options, pools or {}),
+        Watchers(manager, plan),
         feeds=feeds,
         length=length,
         ordered=ordered,

@@ -15,6 +15,7 @@ from papympi.engine.loop import Engine
 from papympi.engine.ordering import Handover
 from papympi.errors import StateError
 from papympi.plan.plan import Plan
+from papympi.runner.hooks import Watchers
 
 _OPEN: weakref.WeakSet[Session] = weakref.WeakSet()
 
@@ -28,11 +29,14 @@ class Session:
         state: "new", "running" or "closed".
     """
 
-    def __init__(self, plan: Plan, make_pools: Callable[[], dict[str, Pool]], **settings: Any) -> None:
+    def __init__(
+        self, plan: Plan, make_pools: Callable[[], dict[str, Pool]], watchers: Watchers, **settings: Any
+    ) -> None:
         self.plan = plan
         self.engine: Engine | None = None
         self.state: Literal["new", "running", "closed"] = "new"
         self._make_pools = make_pools
+        self._watchers = watchers
         self._settings = settings
         self._turnstile: Turnstile | None = None
         self._pools: dict[str, Pool] = {}
@@ -62,6 +66,7 @@ class Session:
                 pool.open(self.plan.program)
             self.engine = Engine(self.plan, self._pools, **self._settings)
             self._turnstile = Turnstile(self.engine)
+            self._watchers.start(self.engine.statistics)
             if self._stopping:
                 self.engine.stop()
             undo.pop_all()
@@ -73,6 +78,7 @@ class Session:
         with ExitStack() as ending:
             ending.callback(self.cancel)
             while self.state == "running" and (found := self._turnstile.next()) is not None:
+                self._watchers.check()
                 yield found
             ending.pop_all()
         self.close()
@@ -99,6 +105,8 @@ class Session:
             return
         _OPEN.discard(self)
         with ExitStack() as stack:
+            if self.engine is not None:
+                stack.callback(self._watchers.finish, self.engine.statistics(), self.engine.tally.failures)
             for pool in self._pools.values():
                 stack.callback(end, pool)
             if self._turnstile is not None and self.engine is not None:

@@ -246,3 +246,10 @@ def papympi_commands():
     assert papympi(site, "greet").stdout == "hello\n"
     assert "greet" in papympi(site, "--help").stdout
     assert papympi(site, "-p", "no:probe", "greet", code=2).stdout == ""
+
+
+def test_a_watcher_that_raises_ends_the_run_and_is_named(site):
+    install(site, "@hookimpl\ndef papympi_event(statistics):\n    return 1 / 0\n")
+    (site / "slow.py").write_text("import time\n" + PIPELINE.replace("return 2", "time.sleep(0.1); return 2"))
+    done = papympi(site, "run", "slow.py", "--input", "number=3..1000000", "--no-progress", code=2)
+    assert "plugin 'probe': papympi_event raised ZeroDivisionError" in done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
@@ -85,7 +86,7 @@ def test_the_last_word(make):
         given = {"a": executor, "c": "foreign:4", "d": {"backend": "foreign", "workers": 6}}
         pools = make("a", "b", "c", "d", tables=tables, given=given)
     assert [pools[name].concurrency for name in "cd"] == [4, 6]
-    assert not pools["a"].capabilities.shares_memory
+    assert pools["a"].concurrency == os.cpu_count()
     overrides = {"*": PoolSpec("*", "inline"), "d": PoolSpec("d", "b", {"workers": 2})}
     pools = make("a", "b", "c", "d", "e", tables=tables, given=given, overrides=overrides)
     inline = type(make("inline")["inline"])
