@@ -162,7 +162,7 @@ def test_inputs_may_be_functions(graph):
     made = graph.add(lambda x: x, name="a", inputs={"x": image})
     assert made.inputs == {"x": ("other",)}
     graph.add(image)
-    with pytest.raises(GraphError, match="gives a function of the nodes other, image; give the name instead"):
+    with pytest.raises(GraphError, match="given is a function of the nodes other, image; give the name instead"):
         graph.add(lambda x: x, name="b", inputs={"x": image})
     with pytest.raises(GraphError, match="which is no node of graph 'nodes'; add it first"):
         graph.add(lambda x: x, name="b", inputs={"x": len})
