@@ -83,9 +83,12 @@ class Writer:
         """
         queue = self._queue
         while queue:
-            parts = [queue[i] for i in range(min(len(queue), _PARTS_AT_ONCE))]
             try:
-                sent = self.sock.sendmsg(parts, (), socket.MSG_DONTWAIT)
+                if len(queue) == 1:
+                    sent = self.sock.send(queue[0], socket.MSG_DONTWAIT)
+                else:
+                    parts = [queue[i] for i in range(min(len(queue), _PARTS_AT_ONCE))]
+                    sent = self.sock.sendmsg(parts, (), socket.MSG_DONTWAIT)
             except BlockingIOError:
                 return False
             _drop_sent(queue, sent)

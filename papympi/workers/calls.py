@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -11,7 +10,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
-from papympi.errors import RemoteError
 from papympi.model.item import DROP, Failure, Key
 from papympi.plan.program import Call, Stage
 from papympi.transport.blame import describe
@@ -24,7 +22,13 @@ _HERE = str(Path(__file__).parent)
 
 
 class CellLike(Protocol):
-    """Where a worker says what it is at, so that its death names a culprit."""
+    """Where a worker says what it is at, so that its death names a culprit.
+
+    Attributes:
+        slots: what `at` writes to; storing a position in `slots[INDEX]` is what it does at less cost.
+    """
+
+    slots: memoryview[int]
 
     def begin(self, task: int) -> None:
         """Say that a task begins."""
@@ -74,7 +78,6 @@ class Calls:
         self.failures: list[Failure] = []
         self.calls = [0] * len(stage.calls)
         self.key_of: Callable[[int], Key] = partial(key_at, task.keys)
-        self._nodes = {call.node for call in stage.calls}
 
     def load(self) -> list[Column]:
         """Return the task's columns; what could not come becomes a failure of the first call that needs it."""
@@ -88,10 +91,13 @@ class Calls:
     def culprits_of(self, call: Call) -> dict[tuple[int, int], Failure]:
         """Return the failures that take the place of this call at some positions."""
         culprits = self.task.culprits
+        if not culprits:
+            return culprits
+        nodes = {call.node for call in self.stage.calls}
         return {
             place: failure
             for place, failure in culprits.items()
-            if failure.node == call.node or failure.node not in self._nodes
+            if failure.node == call.node or failure.node not in nodes
         }
 
     def take_resources(self, call: Call) -> tuple[dict[int, Any], BaseException | None]:
@@ -108,8 +114,7 @@ class Calls:
         """Return the failure that an exception makes of an item."""
         text = "".join(traceback.format_exception(type(error), error, _skip_own_frames(error)))
         inputs = ", ".join(describe(value) for value in given)[:1000]
-        error = self._make_portable(error) if self.bench.sends else _strip(error)
-        return Failure(call.node, key, error, text, inputs, self.bench.label)
+        return Failure(call.node, key, _strip(error), text, inputs, self.bench.label)
 
     def settle(self, call: Call, failure: Failure) -> Any:
         """Count a failure; return what takes the item's place: the failure, `DROP`, or what heals it."""
@@ -198,16 +203,6 @@ class Calls:
                 view.values.append([member for member in members if type(member) is not Failure])
         return view
 
-    def _make_portable(self, error: BaseException) -> BaseException:
-        """Return the exception if a pickle of it comes back as the same, else what stands for it."""
-        attempt = self.bench.attempt
-        copy, trouble = attempt(_carry, error)
-        if trouble is None and type(copy) is type(error):
-            return error
-        kind = type(error)
-        text, trouble = attempt(str, error)
-        return RemoteError(f"{kind.__module__}.{kind.__qualname__}", text if trouble is None else "")
-
 
 class Arguments:
     """The columns that a call takes, in the order of its arguments; `None` stands for a resource.
@@ -243,6 +238,8 @@ class Arguments:
     def vectors(self, positions: Sequence[int], resources: dict[int, Any]) -> list[Any]:
         """Return the values at some positions, a fresh list an argument; a resource is passed as it is."""
         whole = len(positions) == self._count
+        if whole and not resources:
+            return [column.values for column in self._columns if column is not None]
         return [
             resources[number]
             if column is None
@@ -270,10 +267,6 @@ def to_positional(call: Call) -> Callable[..., Any]:
         return function(*values[: -len(names)], **dict(zip(names, values[-len(names) :], strict=True)))
 
     return positional
-
-
-def _carry(error: BaseException) -> Any:
-    return pickle.loads(pickle.dumps(error, 5))
 
 
 def _skip_own_frames(error: BaseException) -> TracebackType | None:

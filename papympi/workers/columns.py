@@ -93,8 +93,10 @@ def key_at(keys: list[KeyRun], position: int) -> Key:
 def cut_output(column: Column, grain: int) -> Output:
     """Return the column as an output in payloads of at most `grain` positions."""
     values, count = column.values, len(column.values)
-    grain = grain or count or 1
-    payloads = [Payload(values if count <= grain else values[i : i + grain]) for i in range(0, count, grain)]
+    if 0 < count <= grain or not grain:
+        payloads = [Payload(values)] if count else []
+    else:
+        payloads = [Payload(values[i : i + grain]) for i in range(0, count, grain)]
     return Output(payloads, column.present, column.failed)
 
 
