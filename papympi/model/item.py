@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from papympi.errors import NodeError
+from papympi.model.portable import make_portable
 
 Key = tuple[int, ...]
 
@@ -50,6 +51,11 @@ class Failure:
     attempts: int = 1
     target: str = ""
     place: Key = ()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        error = make_portable(self.error)
+        told = (self.traceback, self.input, self.worker, self.attempts, self.target, self.place)
+        return Failure, (self.node, self.key, error, *told)
 
     def to_error(self) -> NodeError:
         """Return the `NodeError` that `errors="raise"` raises, chained to the original exception."""

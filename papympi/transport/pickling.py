@@ -116,7 +116,11 @@ class Reducer:
         reduce = self._kinds.get(type(value))
         if reduce is not None:
             return reduce(value)
-        return self._reduce_class(value) if isinstance(value, type) else NotImplemented
+        if isinstance(value, type):
+            return self._reduce_class(value)
+        if (type(value).__module__, type(value).__qualname__) == ("numpy", "ndarray"):
+            return value.__reduce_ex__(5)  # dill would copy the array into the pickle
+        return NotImplemented
 
     def space_of(self, function: FunctionType) -> Space:
         """Return where a function finds its globals."""
