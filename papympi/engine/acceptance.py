@@ -113,6 +113,7 @@ class Acceptor:
         if generator.finished:
             self._dispatcher.gated.generators.discard(generator)
             flight.worker.generators.discard(generator)
+            flight.worker.pool.holds -= 1
         spans = [(segment, start, start + size) for segment, start, size, _ in touched]
         for _, _, size, _ in touched:
             self._ledger.bear(size)

@@ -45,13 +45,21 @@ class Worker:
 
 @dataclass(eq=False, slots=True)
 class PoolState:
-    """A pool, its steps deepest first, and its workers by how many tasks they have."""
+    """A pool as the engine sees it.
+
+    Attributes:
+        steps: its steps, deepest first.
+        loads: its workers by how many tasks they have.
+        orphans: generators that no worker holds any more.
+        holds: how many generators stand on its workers.
+    """
 
     pool: Pool
     steps: list[Step]
     workers: list[Worker] = field(default_factory=list)
     loads: list[dict[Worker, None]] = field(default_factory=list)
     orphans: list[Generator] = field(default_factory=list)
+    holds: int = 0
 
     def move(self, worker: Worker, before: int) -> None:
         """Enter that a worker has another number of tasks than before."""
@@ -153,26 +161,24 @@ class Dispatcher:
         moved = False
         load = 0
         while load < state.pool.places:
-            second = load >= state.pool.concurrency
-            fed = self._feed_any(state, list(state.loads[load]), second=second)
+            fed = bool(state.loads[load]) and self._feed(state, load)
             moved |= fed
             load = 0 if fed and load else load + 1
         return moved
 
-    def _feed_any(self, state: PoolState, workers: list[Worker], *, second: bool) -> bool:
-        fed = False
-        stale = True
-        common: list[Choice] = []
-        for worker in workers:
-            if stale:
-                common = list(self._common_choices(state))
-                stale = False
-            if not common and not worker.generators:
-                continue
-            choice = self._choose(worker, common, second=second)
-            if choice is not None:
-                self._launch(worker, choice)
-                fed = stale = True
+    def _feed(self, state: PoolState, load: int) -> bool:
+        """Give each worker of a pool that has `load` tasks one more, if there is one; return whether one got it."""
+        common = list(self._common_choices(state))
+        if not common and not state.holds:
+            return False
+        fed, second = False, load >= state.pool.concurrency
+        for worker in list(state.loads[load]):
+            if common or worker.generators:
+                choice = self._choose(worker, common, second=second)
+                if choice is not None:
+                    self._launch(worker, choice)
+                    fed = True
+                    common = list(self._common_choices(state))
         return fed
 
     def force(self, first: Generator | Step) -> None:
@@ -292,6 +298,7 @@ class Dispatcher:
         generator.holder = worker
         generator.begun = (generator.run, generator.parent)
         worker.generators.add(generator)
+        worker.pool.holds += 1
         whole = 0 if worker.pool.pool.capabilities.streams else max(self._admission.bound, chunk)
         return start_task(number, generator, chunk, whole, grain), generator
 

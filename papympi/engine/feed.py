@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from papympi.model.item import Failure
 from papympi.workers.evaluate import attempt
 
 _END = object()
+PATIENCE_S = 0.01
+"""A chunk that has taken so long, in seconds, is given back as it is, so that a slow source holds nobody up."""
 
 
 @dataclass(slots=True)
@@ -41,16 +44,18 @@ class Feed:
     Attributes:
         names: the inputs' or source nodes' names.
         makers: each returns the iterable; called on the first pull.
+        blocks: the iterables may take their time, so that a chunk is given back before it is full.
     """
 
     names: Sequence[str]
     makers: Sequence[Callable[[], Iterable[Any]]]
+    blocks: bool = True
     _iterators: list[Iterator[Any]] = field(default_factory=list)
     _rows: int = 0
     _at: int = 0
 
     def pull(self, count: int) -> Pulled:
-        """Return the next chunk of up to `count` rows; fewer only at the end."""
+        """Return the next chunk of up to `count` rows: fewer at the end, or where the iterables take their time."""
         columns: list[list[Any]] = [[] for _ in self.names]
         pulled, error = attempt(self._pull_single if len(self.names) == 1 else self._pull_rows, columns, count)
         if error is None:
@@ -67,13 +72,22 @@ class Feed:
 
     def _pull_single(self, columns: list[list[Any]], count: int) -> Pulled:
         self._open()
-        columns[0].extend(islice(self._iterators[0], count))
-        self._rows += len(columns[0])
-        return Pulled(columns, ended=len(columns[0]) < count)
+        (values,) = columns
+        iterator, until = self._iterators[0], time.monotonic() + PATIENCE_S
+        step = 1 if self.blocks else count
+        while len(values) < count:
+            before = len(values)
+            values.extend(islice(iterator, step))
+            if len(values) < before + step:
+                return Pulled(columns, ended=True)
+            if time.monotonic() > until:
+                break
+        return Pulled(columns)
 
     def _pull_rows(self, columns: list[list[Any]], count: int) -> Pulled:
         self._open()
-        for _ in range(count):
+        until = time.monotonic() + PATIENCE_S
+        while len(columns[0]) < count and (not self.blocks or not columns[0] or time.monotonic() < until):
             row = []
             for number, iterator in enumerate(self._iterators):
                 self._at = number

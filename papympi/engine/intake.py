@@ -27,15 +27,13 @@ class Intake:
         self._acceptor = acceptor
         self._router = router
 
-    def open(
-        self, plan: Plan, unit: Segment, feeds: Mapping[Step, tuple[Feed, bool]], wake: Callable[[], None]
-    ) -> None:
-        """Make the sources of a plan; `feeds` says for each where its rows come from and whether that may block."""
+    def open(self, plan: Plan, unit: Segment, feeds: Mapping[Step, Feed], wake: Callable[[], None]) -> None:
+        """Make the sources of a plan; `feeds` says for each where its rows come from."""
         for step in plan.steps:
             if step.kind == "source":
-                feed, blocks = feeds[step]
+                feed = feeds[step]
                 segment = self._router.gathers.open_segment(step, unit, 0, 1, FULL)
-                self._gated.sources.append(Source(step, segment, feed, Reader(feed, wake) if blocks else None))
+                self._gated.sources.append(Source(step, segment, feed, Reader(feed, wake) if feed.blocks else None))
 
     def close(self) -> None:
         """Let go of the iterators."""

@@ -38,7 +38,7 @@ class StreamTable:
     Attributes:
         same: consumers in its own space: (step, number of the input, the input skips failures).
         deeper: consumers below: (step, the spaces on the way down to it, its own included).
-        out: exit of those that nobody in the space consumes, or `None`.
+        out: exit of those that nobody in the space consumes and that are no target, or `None`.
         delivery: exit of a target, or `None`.
     """
 
@@ -53,8 +53,8 @@ class StreamTable:
             if step.space is not stream.space:
                 chain = step.space.chain()
                 self.deeper.append((step, chain[: chain.index(stream.space)][::-1]))
-        self.out = None if self.same else ("out", stream)
         self.delivery = ("deliver", stream) if stream.target else None
+        self.out = None if self.same or stream.target else ("out", stream)
 
 
 class Layout:

@@ -48,7 +48,7 @@ class Engine:
     Args:
         plan: what to run.
         pools: by name, each open.
-        feeds: for each source step its feed, and whether it may block.
+        feeds: for each source step where its rows come from.
         ordered: hand results over in input order.
         admission: how many items may be in the graph at once; `None`: enough to keep the pools busy.
         fails_fast: raise at the first failure that a target depends on.
@@ -59,7 +59,7 @@ class Engine:
         self,
         plan: Plan,
         pools: Mapping[str, Pool],
-        feeds: Mapping[Step, tuple[Feed, bool]],
+        feeds: Mapping[Step, Feed],
         *,
         ordered: bool = True,
         admission: int | None = None,

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from papympi.engine.layout import Layout
 from papympi.engine.pieces import Piece, clip
-from papympi.engine.segment import Segment
+from papympi.engine.segment import Segment, masks_joined
 from papympi.model.item import Key
 from papympi.plan.plan import Space, Step, Stream
 from papympi.transport.task import FULL
@@ -74,6 +74,17 @@ def hand_over(stream: Stream, segment: Segment, piece: Piece) -> Iterator[Handov
         if part[4]:
             yield Handover(stream.node, prefix, start - first, values[at : at + end - start], part[4])
         start = end
+
+
+def _values_of(pieces: list[Piece]) -> list[Any]:
+    """Return the values of pieces end to end, with `None` for what is not there."""
+    if len(pieces) == 1:
+        start, stop, payload, offset, _ = pieces[0]
+        return cast("list[Any]", payload.values()[offset : offset + stop - start])
+    values: list[Any] = []
+    for start, stop, payload, offset, _ in pieces:
+        values += [None] * (stop - start) if payload is None else payload.values()[offset : offset + stop - start]
+    return values
 
 
 class Cursor:
@@ -181,11 +192,15 @@ class Cursor:
             self.awaited = (segment, at)
             yield None
             return at
-        stop = min(stop, piece[1])
-        piece = port.take(at, stop)[0]
-        if piece[2] is not None:
-            yield from hand_over(stream, segment, piece)
-            self._leave(segment, ("deliver", stream), at, stop)
+        pieces = port.take(at, min(stop, port.reach(piece[0])))
+        stop = pieces[-1][1]
+        mask = masks_joined(pieces, at)
+        if mask and segment.parent is not None:
+            prefix, first = segment.parent.key(segment.low + index), at - segment.first_child(index)
+            yield Handover(stream.node, prefix, first, _values_of(pieces), mask)
+        for piece in pieces:
+            if piece[2] is not None:
+                self._leave(segment, ("deliver", stream), piece[0], piece[1])
         return stop
 
     def _short_groups(self, segment: Segment, index: int) -> Iterator[Handover | None]:

@@ -54,6 +54,7 @@ class Recovery:
         for generator in worker.generators:
             generator.holder = None
             worker.pool.orphans.append(generator)
+        worker.pool.holds -= len(worker.generators)
         worker.generators.clear()
 
     def _take_back(self, flight: Flight, lost: Lost | None) -> None:

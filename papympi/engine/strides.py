@@ -60,12 +60,12 @@ class Strides:
         return min(strides, default=0)
 
     def wanted_chunks(self) -> dict[Step, int]:
-        """Return how many births each source and scatter would like at a time."""
+        """Return how many births each source and scatter would like at a time: a source as many as it may have."""
         self.changed = False
         wanted = {}
         for step in self._gated:
             strides = [self._strides[user] for out in step.outputs for user, _ in out.consumers if user.pool]
-            wanted[step] = max([*strides, 1 if step.kind == "source" else self._chunks[step]])
+            wanted[step] = self._largest if step.kind == "source" else max([*strides, self._chunks[step]])
         return wanted
 
     def demand(self, places: dict[str, int]) -> int:

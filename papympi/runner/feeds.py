@@ -16,9 +16,9 @@ PEEKABLE = (list, tuple, range, dict, set, frozenset, deque)
 """Iterables that never block: they need no thread of their own."""
 
 
-def make_feeds(plan: Plan, given: Mapping[str, Iterable[Any]]) -> tuple[dict[Step, tuple[Feed, bool]], int | None]:
-    """Return for each source step its feed and whether it may block, and how many rows there are if that is known."""
-    feeds: dict[Step, tuple[Feed, bool]] = {}
+def make_feeds(plan: Plan, given: Mapping[str, Iterable[Any]]) -> tuple[dict[Step, Feed], int | None]:
+    """Return for each source step its feed, and how many rows there are if that is known."""
+    feeds: dict[Step, Feed] = {}
     lengths: list[int | None] = []
     for step in plan.steps:
         if step.kind != "source":
@@ -40,7 +40,7 @@ def make_feeds(plan: Plan, given: Mapping[str, Iterable[Any]]) -> tuple[dict[Ste
                 blocks = True
         _compare_lengths(sized)
         lengths.append(min(sized.values(), default=None) if len(sized) == len(names) else None)
-        feeds[step] = (Feed(names, makers), blocks)
+        feeds[step] = Feed(names, makers, blocks)
     known = [length for length in lengths if length is not None]
     return feeds, max(known) if known and len(known) == len(lengths) else None
 
