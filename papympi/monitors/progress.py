@@ -13,8 +13,8 @@ from papympi.contracts import Statistics
 from papympi.monitors import report
 
 if TYPE_CHECKING:
+    from rich.console import Group
     from rich.live import Live
-    from rich.table import Table
 
 FIRST_S = 1.0
 """A run that is over within so many seconds shows nothing."""
@@ -121,17 +121,19 @@ class Progress:
         live.update(_make_table(self._statistics(), self._row_nodes), refresh=True)
 
 
-def _make_table(statistics: Statistics, row_nodes: Sequence[str]) -> Table:
-    """Return the live table: one row a node, the whole run in its caption."""
+def _make_table(statistics: Statistics, row_nodes: Sequence[str]) -> Group:
+    """Return the live table: one row a node, the whole run below it."""
+    from rich.console import Group
     from rich.table import Table
+    from rich.text import Text
 
-    share = report.measure_share(statistics, row_nodes)
-    table = Table(box=None, pad_edge=False, caption=report.format_overall(statistics, share), caption_justify="left")
+    table = Table(box=None, pad_edge=False)
     table.add_column("node")
     for title in ("done", "failed", "rate"):
         table.add_column(title, justify="right")
     for name, count in statistics.nodes.items():
-        failed = f"[red]{report.format_count(count.failed)}[/red]" if count.failed else ""
+        failed = Text(report.format_count(count.failed), style="red") if count.failed else Text()
         rate = report.format_rate(count.done, statistics.seconds)
-        table.add_row(name, report.format_count(count.done), failed, rate)
-    return table
+        table.add_row(Text(name), Text(report.format_count(count.done)), failed, Text(rate))
+    share = report.measure_share(statistics, row_nodes)
+    return Group(table, Text(report.format_overall(statistics, share)))

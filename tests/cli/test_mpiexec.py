@@ -1,0 +1,125 @@
+"""`papympi` under mpiexec and with `--ranks`: the same output, the same exit codes, and each word once."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from papympi.launchers.search import find_launcher
+
+NO_MPI = {"PATH": "/nowhere", "MPI4PY_LIBMPI": "/nowhere/lib/libmpi.so"}
+COUNTED = """
+import os, pathlib
+from papympi import node
+
+pathlib.Path(f"loaded-{os.getpid()}").touch()
+
+@node(pool="mpi", stride=3)
+def cube(number):
+    if number == 50:
+        raise ValueError("fifty")
+    return number ** 3
+"""
+SLOW = """
+import pathlib, time
+from papympi import node
+
+@node(pool="mpi", stride=1)
+def slow(x):
+    pathlib.Path(f"began-{x}").touch()
+    time.sleep(0.3)
+    return x
+"""
+
+
+@pytest.fixture
+def counted(project):
+    (project / "counted.py").write_text(COUNTED)
+    return project
+
+
+@pytest.fixture
+def mpiexec(project):
+    """Return what runs `papympi` under mpiexec."""
+
+    def call(ranks, *arguments):
+        return subprocess.run(
+            [find_launcher().path, "-n", str(ranks), sys.executable, "-m", "papympi", *arguments],
+            capture_output=True, text=True, timeout=50, check=False,
+        )  # fmt: skip
+
+    return call
+
+
+def wait_for(condition):
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+CUBES = "".join(f"{number**3}\n" for number in range(40))
+
+
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_under_mpiexec(mpiexec, counted, ranks, nothing_left):
+    done = mpiexec(ranks, "run", "counted.py", "--input", "number=0..40")
+    assert (done.returncode, done.stdout) == (0, CUBES), done.stderr
+    assert done.stderr.count("40 results in") == 1
+    assert len(list(counted.glob("loaded-*"))) == 1
+
+
+def test_ranks_starts_mpiexec(papympi, counted, nothing_left):
+    done = papympi("run", "--ranks", "3", "counted.py", "--input", "number=0..40")
+    assert (done.returncode, done.stdout) == (0, CUBES), done.stderr
+    done = papympi("run", "counted.py", "--input", "number=49..52", "--ranks=2")
+    assert done.returncode == 1
+    assert "ValueError in cube: fifty" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "line"),
+    [
+        (["run", "counted.py", "--input", "number=50"], 1, "ValueError in cube: fifty"),
+        (["run", "conted.py"], 2, "papympi: error: no such file: 'conted.py'"),
+        (["run", "counted.py", "--ranks", "2"], 2, "papympi: error: --ranks 2 starts a launcher of its own"),
+        (["run", "--nonsense"], 2, "papympi: error: No such option"),
+    ],
+)
+def test_exit_codes_and_messages_come_once(mpiexec, counted, arguments, code, line):
+    done = mpiexec(2, *arguments)
+    assert done.returncode == code
+    assert done.stderr.count(line) == 1
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_with_ranks(start, project, times, nothing_left):
+    (project / "slow.py").write_text(SLOW)
+    process = start("run", "slow.py", "--input", "x=0..", "--ranks", "3", "--output", "a.jsonl")
+    wait_for((project / "began-3").exists)
+    others = psutil.Process(process.pid).children(recursive=True)
+    assert len(others) >= 3
+    os.killpg(process.pid, signal.SIGINT)
+    if times == 2:
+        time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=40)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert times == 2 or "stopped; so far:" in err
+    assert times == 2 or len(Path("a.jsonl").read_text().splitlines()) == len(list(project.glob("began-*")))
+    assert not psutil.wait_procs(others, timeout=10)[1]
+
+
+@pytest.mark.parametrize("option", [[], ["--ranks", "2"]])
+def test_missing_mpi_says_how_to_get_it(papympi, counted, option):
+    done = papympi("run", "counted.py", "--input", "number=1", *option, env={**os.environ, **NO_MPI})
+    assert done.returncode == 2
+    [line] = done.stderr.splitlines()
+    assert line.startswith("papympi: error: ")
+    assert "pip install 'papympi[mpi]'" in line
