@@ -14,7 +14,7 @@ from papympi.plan.program import Program
 from papympi.transport.frames import Reader, Writer
 from papympi.transport.task import Kind, Lost, Outcome, Task
 from papympi.workers.cell import Cell, Progress, create_cell_file
-from papympi.workers.nursery import Nursery
+from papympi.workers.nursery import Nursery, open_pidfd
 
 _PATIENCE_S: Final = 30.0
 """How long a child may take to end once it was killed."""
@@ -79,7 +79,7 @@ class Guard:
             self._cell = Cell(cell)
             stack.callback(self._cell.close)
             self.pid = self._nursery.spawn(theirs, cell)
-            self._pidfd = os.pidfd_open(self.pid) if hasattr(os, "pidfd_open") else -1
+            self._pidfd = open_pidfd(self.pid)
             if self._pidfd >= 0:
                 stack.callback(os.close, self._pidfd)
             self._resources = stack.pop_all()
@@ -137,9 +137,8 @@ class Guard:
             PoolError: the fork server is gone.
         """
         went = self._wait_dead(_DYING_S)
-        if not went:
-            self.kill()
-            self._wait_dead(_PATIENCE_S)
+        self.kill()  # what it left in its group, if it went by itself
+        self._wait_dead(_PATIENCE_S)
         outcomes = self._drain()
         progress = self._cell.read()
         self.close()

@@ -34,7 +34,7 @@ class Nursery:
         """Start the server; it is not waited for."""
         control, theirs = socket.socketpair()
         control.settimeout(_PATIENCE_S)
-        alive = os.pidfd_open(os.getpid()) if hasattr(os, "pidfd_open") else -1
+        alive = open_pidfd(os.getpid())
         descriptors = [descriptor for descriptor in (theirs.fileno(), alive) if descriptor >= 0]
         numbers = map(str, (theirs.fileno(), os.getpid(), alive))
         environment = {name: value for name, value in os.environ.items() if not name.startswith(_LAUNCHER)}
@@ -84,7 +84,8 @@ class Nursery:
         with contextlib.suppress(OSError):
             control.sendall(server.REQUEST.pack(server.END, int(grace * 1000)))
             control.settimeout(grace + _PATIENCE_S)
-            control.recv(1)  # the connection closes when the server ends
+            while control.recv(64):  # the connection closes when the server ends; a reply may be left over
+                pass
         control.close()
         try:
             process.wait(1)
@@ -107,3 +108,11 @@ class Nursery:
             raise PoolError(f"pool {self._owner!r}: its fork server has ended; standard error may say why")
         first, second = server.REPLY.unpack(reply)
         return first, second
+
+
+def open_pidfd(pid: int) -> int:
+    """Return a descriptor that is readable once a process has ended; -1 where the system has no such thing."""
+    try:
+        return os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        return -1

@@ -33,7 +33,7 @@ from papympi.workers.evaluate import Evaluator
 SPAWN: Final = 1
 """Fork a child, which gets the socket and the cell that come with the request. Reply: its process id; or -1, errno."""
 REAP: Final = 2
-"""Forget the child with this process id, which is dead, and its group. Reply: process id, wait status."""
+"""Forget the child with this process id, which is dead. Reply: process id, wait status."""
 END: Final = 3
 """Give the children so many milliseconds to leave, kill what is left, and end. Reply: none, the connection closes."""
 REQUEST: Final = struct.Struct("=Bq")
@@ -162,8 +162,7 @@ class Server:
             os._exit(1)
 
     def _reap(self, pid: int) -> None:
-        """Kill what a dead child has left in its group, let its process id go, and tell how it ended."""
-        _kill_group(pid)
+        """Let the process id of a dead child go, and tell how it ended; the same for what dead children left behind."""
         self._children.discard(pid)
         try:
             _, status = os.waitpid(pid, 0)

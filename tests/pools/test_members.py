@@ -5,7 +5,6 @@ import select
 import signal
 import time
 
-import psutil
 import pytest
 
 from papympi.contracts import Capabilities
@@ -13,8 +12,12 @@ from papympi.errors import OptionError, PoolError, WorkerLost
 from papympi.plan.program import Argument, Call, Program, Stage
 from papympi.pools.members import MembersPool
 from papympi.pools.processes import ProcessesPool
+from papympi.pools.threads import ThreadsPool
+from papympi.testing import PoolContract
 from papympi.transport.payload import Payload
 from papympi.transport.task import Kind, Lost, Outcome, Task
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
 
 
 def who(_):
@@ -76,12 +79,10 @@ class Here:
         self.said.append("kill")
 
 
-@pytest.fixture(autouse=True)
-def nothing_left():
-    descriptors = psutil.Process().num_fds()
-    yield
-    assert psutil.Process().children(recursive=True) == []
-    assert psutil.Process().num_fds() == descriptors
+class TestContract(PoolContract):
+    @pytest.fixture
+    def pool_factory(self):
+        return lambda: MembersPool("all", [ProcessesPool("p", 1), ThreadsPool("t", workers=2)])
 
 
 def test_workers_are_numbered_through():
