@@ -236,14 +236,12 @@ class Arguments:
         return [column.values[position] for column in self._columns if column is not None]
 
     def vectors(self, positions: Sequence[int], resources: dict[int, Any]) -> list[Any]:
-        """Return the values at some positions, a fresh list an argument; a resource is passed as it is."""
+        """Return the values at some positions, a list an argument that is not to be changed; resources as they are."""
         whole = len(positions) == self._count
-        if whole and not resources:
-            return [column.values for column in self._columns if column is not None]
         return [
             resources[number]
             if column is None
-            else (column.values[:] if whole else [column.values[position] for position in positions])
+            else (column.values if whole else [column.values[position] for position in positions])
             for number, column in enumerate(self._columns)
         ]
 

@@ -172,7 +172,9 @@ class Evaluator:
             return [calls.fail_call(call, position, error) for position in positions]
         function = self._function(calls.task.stage, number)
         if call.vectorized:
-            return self._compute_vector(calls, number, function, arguments.vectors(positions, resources), positions)
+            vectors = arguments.vectors(positions, resources)
+            own = [vector if i in resources else vector[:] for i, vector in enumerate(vectors)]
+            return self._compute_vector(calls, number, function, own, positions)
         cell, single = self._bench.cell, len(call.arguments) == 1 and not resources
         results: list[Any] = []
         while len(results) < len(positions):
@@ -184,9 +186,10 @@ class Evaluator:
                 cell.at(number, rest[0])
                 apply = _note_and_apply if single else _note_and_apply_rows
                 _, error = self._bench.attempt(apply, function, rows, results.append, cell.slots, rest)
-            if error is not None:
-                position = positions[len(results)]
-                results.append(calls.fail_call(call, position, error, arguments.given(position)))
+            if error is None:
+                break
+            position = positions[len(results)]
+            results.append(calls.fail_call(call, position, error, arguments.given(position)))
         return results
 
     def _compute_vector(

@@ -1,3 +1,5 @@
+"""A fresh interpreter to send programs to, and modules that it cannot import."""
+
 import importlib.util
 import pickle
 import subprocess
