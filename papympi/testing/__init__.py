@@ -12,7 +12,7 @@ Needs pytest; nothing else in papympi imports it.
 
 from __future__ import annotations
 
-from papympi.testing.driver import Driver, build_fold, build_map, build_scatter, values_of
+from papympi.testing.driver import Driver, build_fold, build_map, build_scatter, make_pool, values_of
 from papympi.testing.pools import PoolContract
 
-__all__ = ["Driver", "PoolContract", "build_fold", "build_map", "build_scatter", "values_of"]
+__all__ = ["Driver", "PoolContract", "build_fold", "build_map", "build_scatter", "make_pool", "values_of"]

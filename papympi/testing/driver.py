@@ -5,11 +5,13 @@ from __future__ import annotations
 import select
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from typing import Any, Final
 
-from papympi.contracts import Pool
+from papympi.contracts import Backend, Pool
 from papympi.model.item import DROP
 from papympi.plan.program import Argument, Call, Program, Stage
+from papympi.pools.executor import ExecutorPool
 from papympi.transport.payload import Payload
 from papympi.transport.task import KeyRun, Kind, Lost, Outcome, Task
 
@@ -65,6 +67,14 @@ class Driver:
             descriptor = self.pool.fileno()
             if not is_there():
                 select.select([] if descriptor is None else [descriptor], [], [], 0.001 if descriptor is None else 1.0)
+
+
+def make_pool(backend: Backend, name: str, **options: Any) -> Pool:
+    """Return a pool that a backend makes, as a run would have it: an executor becomes a pool."""
+    made = backend.make(name, **options)
+    if not isinstance(made, Executor):
+        return made
+    return ExecutorPool(name, made, options.get("workers", 1), backend.capabilities)
 
 
 def values_of(outcome: Outcome, output: int = 0) -> list[Any]:

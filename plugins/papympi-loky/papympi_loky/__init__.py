@@ -1,0 +1,34 @@
+"""Pools of loky's processes: the plugin that shows what a backend is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from typing import Final
+
+from papympi.contracts import Backend, Capabilities
+from papympi.hookspecs import hookimpl
+
+CAPABILITIES: Final = Capabilities(streams=False)
+"""A loky process is like any other that somebody else owns: it cannot hold a generator between two batches."""
+
+
+def make_executor(name: str, workers: int | None = None, timeout: float | None = None) -> Executor:  # noqa: ARG001 - said to all
+    """Return a fresh executor.
+
+    Args:
+        name: the pool's name.
+        workers: how many processes; by default as many as there are CPUs.
+        timeout: seconds after which a process without work ends; by default it stays.
+    """
+    import loky
+
+    executor: Executor = loky.ProcessPoolExecutor(max_workers=workers, timeout=timeout)
+    return executor
+
+
+@hookimpl
+def papympi_backends() -> Mapping[str, Backend]:
+    """Return the one backend."""
+    summary = "loky's processes (options: workers, timeout)"
+    return {"loky": Backend(make_executor, summary, CAPABILITIES)}
