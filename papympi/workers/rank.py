@@ -32,6 +32,7 @@ OPENED, OUTCOME, CLOSED, BYE = range(4)
 
 _FORWARDING_S: Final = 0.2
 """How long mpiexec gets to forward a last word before the job is aborted."""
+_BLOCKS: Final = ("/dev/shm/mpich_shm_", "/dev/shm/sm_segment.", "/dev/shm/vader_segment.")  # noqa: S108 - names to look for
 _FLUSH_S: Final = 2e-3
 """How long a rank stays with its outcomes, so that big ones get on their way, before it begins the next task."""
 
@@ -133,6 +134,7 @@ class World:
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()
         time.sleep(_FORWARDING_S)
+        drop_blocks(os.getpid())
         self.comm.Abort(code or 1)
         raise AssertionError("unreachable")
 
@@ -180,13 +182,16 @@ def attach(promised: int) -> World:
             f"MPI cannot be loaded ({error}); get it with `pip install 'papympi[mpi]'`, or load the site's MPI module"
         ) from error
     if promised != MPI.COMM_WORLD.size:
+        drop_blocks(os.getpid())  # a lone rank of Open MPI leaves its own behind
         raise LaunchError(
             f"the launcher promised {promised} ranks, but {_name_library()} sees {MPI.COMM_WORLD.size}: launcher and "
             "MPI library do not belong together; start with the mpiexec of that library, or under srun choose "
             "`--mpi=` to fit (`srun --mpi=list`); `papympi doctor` says which ones there are"
         )
     world = World(MPI.COMM_WORLD.Dup())
-    _drop_names()
+    if MPI.get_vendor()[0] == "MPICH":  # it leaves its block behind after every abort or kill
+        MPI.COMM_WORLD.Barrier()  # all ranks have mapped it; those of Open MPI map theirs when they need them
+        drop_blocks(os.getpid())
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(line_buffering=True)
     return world
@@ -216,15 +221,17 @@ def _name_library() -> str:
     return " ".join(lines[0].split(",")[0].split()) if lines else "MPI"
 
 
-def _drop_names() -> None:
-    """Take away the names of MPICH's shared blocks, now that all ranks have mapped them.
+def find_blocks(pid: int) -> set[Path]:
+    """Return the files of the shared blocks that an MPI library has mapped into a process."""
+    try:
+        lines = Path(f"/proc/{pid}/maps").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:  # another system, or the process is gone
+        return set()
+    return {Path(line.split(None, 5)[-1]) for line in lines if any(name in line for name in _BLOCKS)}
 
-    MPICH leaves one behind after every abort or kill. Without a name it goes when the last rank does.
-    """
-    from mpi4py import MPI
 
-    MPI.COMM_WORLD.Barrier()
-    with contextlib.suppress(OSError), Path("/proc/self/maps").open(encoding="utf-8", errors="replace") as maps:
-        paths = {line.split(None, 5)[-1].strip() for line in maps if "/mpich_shm_" in line}
-        for path in paths:
-            Path(path).unlink(missing_ok=True)
+def drop_blocks(pid: int) -> None:
+    """Take away the names of such blocks: they go when the last rank does, however it ends."""
+    for path in find_blocks(pid):
+        with contextlib.suppress(OSError):
+            path.unlink()

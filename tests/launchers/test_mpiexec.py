@@ -1,0 +1,110 @@
+"""Command lines, environments and what launchers say of themselves: text in, text out."""
+
+import pytest
+
+from papympi.errors import LaunchError, OptionError
+from papympi.launchers.mpiexec import (
+    Launcher,
+    command,
+    environment,
+    has_job,
+    parse_ranks,
+    promised_rank,
+    promised_ranks,
+    read_version,
+)
+from papympi.launchers.search import find_launcher
+
+HYDRA = "HYDRA build details:\n    Version:                                 5.0.2\n    Release Date: Fri Sep 25\n"
+INTEL = "Intel(R) MPI Library for Linux* OS, Version 2021.16 Build 20250513\nCopyright 2003-2025, Intel Corporation.\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "vendor", "version"),
+    [
+        (HYDRA, "MPICH", "5.0.2"),
+        ("mpiexec (Open MPI) 5.0.11\n\nReport bugs to ...", "Open MPI", "5.0.11"),
+        ("mpiexec (OpenRTE) 4.1.4\n", "Open MPI", "4.1.4"),
+        (INTEL, "Intel MPI", "2021.16"),
+        ("something else", "unknown", ""),
+    ],
+)
+def test_a_launcher_is_known_by_what_it_says(text, vendor, version):
+    assert read_version("/bin/mpiexec", text) == Launcher("/bin/mpiexec", vendor, version)
+
+
+def test_open_mpi_is_told_about_root_and_crowds():
+    launcher = Launcher("mpiexec", "Open MPI")
+    argv = command(launcher, 9, ["python", "x.py"], local=True, root=True)
+    assert argv[1:] == ["--allow-run-as-root", "--oversubscribe", "--bind-to", "none", "-n", "9", "python", "x.py"]
+    assert command(launcher, 9, ["python"]) == ["mpiexec", "-n", "9", "python"]
+
+
+def test_mpich_stays_on_this_host():
+    argv = command(Launcher("mpiexec", "MPICH"), 2, ["python"], local=True, root=True)
+    assert argv == ["mpiexec", "-launcher", "fork", "-iface", "lo", "-n", "2", "python"]
+
+
+def test_an_unknown_launcher_gets_what_all_understand():
+    assert command(Launcher("x", "unknown"), 2, ["python"], local=True, root=True) == ["x", "-n", "2", "python"]
+
+
+def test_a_launcher_does_not_see_the_job_that_it_is_started_in():
+    given = {"PMI_RANK": "3", "OMPI_COMM_WORLD_SIZE": "4", "PMIX_RANK": "3", "SLURM_JOB_ID": "7", "HOME": "/h"}
+    assert environment(given) == {"SLURM_JOB_ID": "7", "HOME": "/h"}
+    local = environment({**given, "OMPI_MCA_btl": "self,sm", "FI_TCP_IFACE": "eth0"}, local=True)
+    assert local.keys() & given.keys() == {"HOME"}
+    assert local["OMPI_MCA_btl"] == "self,sm"
+    assert (local["FI_TCP_IFACE"], local["UCX_NET_DEVICES"]) == ("eth0", "lo")
+
+
+@pytest.mark.parametrize(
+    ("environ", "ranks", "rank"),
+    [
+        ({}, 0, 0),
+        ({"PMI_SIZE": "4", "PMI_RANK": "2"}, 4, 2),
+        ({"OMPI_COMM_WORLD_SIZE": "8", "OMPI_COMM_WORLD_RANK": "5", "PMIX_RANK": "5"}, 8, 5),
+        ({"SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "6", "SLURM_PROCID": "1", "SLURM_NTASKS": "9"}, 6, 1),
+        ({"SLURM_NTASKS": "9", "SLURM_PROCID": "0", "SLURM_JOB_ID": "1"}, 0, 0),  # a batch script
+        ({"SLURM_STEP_ID": "4294967290", "SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0"}, 0, 0),  # a shell
+        ({"PMI_SIZE": "4", "SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "1"}, 4, 1),
+    ],
+)
+def test_what_a_launcher_promises(environ, ranks, rank):
+    assert (promised_ranks(environ), promised_rank(environ)) == (ranks, rank)
+
+
+def test_a_resource_manager_gives_hosts():
+    assert has_job({"SLURM_JOB_ID": "1"})
+    assert not has_job({"HOME": "/"})
+
+
+def test_ranks_are_listed():
+    assert parse_ranks("p", "1-3, 7,2") == [1, 2, 3, 7]
+    assert parse_ranks("p", 4) == [4]
+
+
+@pytest.mark.parametrize("text", ["", "a", "3-1", "0-2", "-1", "1..3", "1-"])
+def test_ranks_that_cannot_be(text):
+    with pytest.raises(OptionError, match="pool 'p': ranks="):
+        parse_ranks("p", text)
+
+
+def test_the_launcher_beside_the_interpreter_is_found(mpich):
+    assert find_launcher() == Launcher(str(mpich.bin / "mpiexec"), "MPICH", find_launcher().version)
+
+
+def test_no_launcher_says_how_to_get_one(monkeypatch, tmp_path):
+    monkeypatch.setattr("sys.prefix", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(LaunchError, match=r"pip install 'papympi\[mpi\]'"):
+        find_launcher()
+
+
+def test_a_library_that_was_chosen_decides_on_the_launcher(monkeypatch, tmp_path):
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin" / "mpiexec"
+    program.write_text("#!/bin/sh\necho 'mpiexec (OpenRTE) 4.1.4'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("MPI4PY_LIBMPI", str(tmp_path / "lib" / "libmpi.so"))
+    assert find_launcher() == Launcher(str(program), "Open MPI", "4.1.4")

@@ -1,0 +1,345 @@
+"""Jobs of ranks with both MPIs: how they begin, how they end, and that nothing is left whatever happens."""
+
+import os
+import signal
+import textwrap
+import time
+
+import psutil
+import pytest
+
+from papympi.runner.launch import launched_ranks
+
+pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("nothing_left")]
+
+PRELUDE = """
+    import os, signal, sys, time
+    from papympi.runner.launch import rank_main
+    from papympi.pools.mpi import MpiPool
+    from papympi.testing import Driver, build_map, values_of
+    from papympi.transport.task import Kind
+
+    def add_one(x):
+        return x + 1
+
+    def open_pool(function=add_one, **options):
+        pool = MpiPool("mpi", **options)
+        pool.open(build_map(function))
+        return Driver(pool)
+"""
+POSTLUDE = """
+    if __name__ == "__main__":
+        sys.exit(rank_main(main))
+"""
+
+
+@pytest.fixture
+def script(tmp_path):
+    """Writes a program whose rank 0 runs `main`."""
+
+    def write(text):
+        path = tmp_path / "script.py"
+        path.write_text("".join(map(textwrap.dedent, (PRELUDE, text, POSTLUDE))))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def pipeline(tmp_path):
+    """A pipeline that says which items it is at, and takes its time for each."""
+    path = tmp_path / "slow.py"
+    path.write_text(
+        textwrap.dedent("""
+            import os, time
+            from papympi import node
+
+            @node(pool="mpi", stride=1)
+            def slow(x):
+                open(f"begun-{x}", "w").write(str(os.getpid()))
+                time.sleep(0.2)
+                return x
+
+            @node(pool="mpi", stride=1)
+            def fatal(x):
+                open(f"begun-{x}", "w").write(str(os.getpid()))
+                if x == 5:
+                    os._exit(0)
+                return x
+        """)
+    )
+    return path
+
+
+def wait_for(path, process=None, seconds=20):
+    """Wait for a file that a rank writes."""
+    deadline = time.monotonic() + seconds
+    while not (path.exists() and path.read_text()):
+        assert time.monotonic() < deadline
+        assert process is None or process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    return path.read_text()
+
+
+def wait_gone(processes, seconds=5):
+    """Wait until processes are gone."""
+    _, alive = psutil.wait_procs(processes, seconds)
+    assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
+
+
+def family(process):
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def test_without_a_launcher_there_are_no_ranks():
+    assert launched_ranks() == 0
+
+
+def test_rank_0_runs_and_the_others_serve(mpi, script):
+    path = script("""
+        def main():
+            print("main", flush=True)
+            driver = open_pool()
+            print(len(driver.pool.workers), values_of(driver.call([1, 2, 3])))
+            driver.pool.close()
+            again = open_pool(lambda x: -x, workers=2)  # another program on the same ranks
+            print(len(again.pool.workers), values_of(again.call([1])))
+            again.pool.close()
+            return 0
+    """)
+    done = mpi.run(4, "python", path)
+    assert (done.returncode, done.stdout.splitlines()) == (0, ["main", "3 [2, 3, 4]", "2 [-1]"]), done.stderr
+
+
+def test_the_exit_code_is_that_of_rank_0(mpi, script):
+    assert mpi.run(3, "python", script("def main(): return 3")).returncode == 3
+    assert mpi.run(2, "python", script("def main(): sys.exit('no')")).returncode == 1
+
+
+def test_one_rank_evaluates_by_itself(mpi, script):
+    path = script("""
+        def main():
+            driver = open_pool()
+            print(driver.pool.workers[0].split(" on ")[0], values_of(driver.call([1, 2])))
+            driver.pool.close()
+            return 0
+    """)
+    done = mpi.run(1, "python", path)
+    assert (done.returncode, done.stdout) == (0, "mpi[0] rank 0 [2, 3]\n"), done.stderr
+
+
+def test_more_ranks_than_cores(mpi, script):
+    path = script("""
+        def main():
+            driver = open_pool()
+            places = [worker for worker in range(15) for _ in range(2)] * 3
+            for start in range(0, len(places), 30):
+                numbers = [driver.submit(Kind.CALL, [w], worker=w) for w in places[start:start + 30]]
+                assert [values_of(driver.wait(n)) for n in numbers] == [[w + 1] for w in places[:30]]
+            driver.pool.close()
+            return 0
+    """)
+    done = mpi.run(16, "python", path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_pools_split_the_ranks(mpich, script):
+    path = script("""
+        from papympi.errors import PoolError
+
+        def attempt(**options):
+            try:
+                return [label.split(" on ")[0] for label in open_pool(**options).pool.workers]
+            except PoolError as error:
+                return str(error)
+
+        def main():
+            wanted = MpiPool("b", ranks="4-5")
+            print(attempt())
+            wanted.open(build_map(add_one))
+            print([label.split(" on ")[0] for label in wanted.workers])
+            print(attempt(ranks="5"))
+            print(attempt(ranks="6"))
+            print(attempt())
+            return 0
+    """)
+    done = mpich.run(6, "python", path)
+    free, wanted, overlap, absent, nothing = done.stdout.splitlines()
+    assert free == str([f"mpi[{i}] rank {i + 1}" for i in range(3)])
+    assert wanted == "['b[0] rank 4', 'b[1] rank 5']"
+    assert "rank 5 belongs to pool 'b'" in overlap
+    assert "there is no rank 6; the ranks of this run are 0 to 5" in absent
+    assert "other pools have all the ranks" in nothing
+    assert done.returncode == 0  # with pools that nobody has closed
+
+
+def test_large_messages_are_cut_in_pieces(mpi, script):
+    path = script("""
+        import numpy
+
+        def size(data):
+            return len(data), bytes(data[-3:])
+
+        def main():
+            driver = open_pool(size)
+            data = numpy.zeros((1 << 31) + 5, "u1")
+            data[-3:] = list(b"end")
+            print(values_of(driver.call([data])))
+            driver.pool.close()
+            return 0
+    """)
+    done = mpi.run(2, "python", path, timeout=100)
+    assert (done.returncode, done.stdout) == (0, f"[({(1 << 31) + 5}, b'end')]\n"), done.stderr
+
+
+def test_an_exception_in_rank_0_ends_all(mpi, script):
+    path = script("""
+        def main():
+            open_pool(time.sleep).submit(Kind.CALL, [1000])
+            raise RuntimeError("boom in main")
+    """)
+    done = mpi.run(3, "python", path)
+    assert done.returncode != 0
+    assert "rank 0 on " in done.stderr
+    assert "RuntimeError: boom in main" in done.stderr
+
+
+def test_an_exception_in_another_rank_ends_all(mpi, script):
+    path = script("""
+        def explode(*_):
+            raise RuntimeError("boom on three")
+
+        def plant(x):  # goes off outside of any call
+            signal.signal(signal.SIGALRM, explode)
+            signal.setitimer(signal.ITIMER_REAL, 0.3)
+
+        def main():
+            driver = open_pool(plant)
+            driver.call([1], worker=2)
+            time.sleep(1000)
+    """)
+    begun = time.monotonic()
+    done = mpi.run(5, "python", path)
+    assert done.returncode != 0
+    assert "rank 3 on " in done.stderr
+    assert "RuntimeError: boom on three" in done.stderr
+    assert time.monotonic() - begun < 20
+
+
+@pytest.mark.parametrize("end", ["os.kill(os.getpid(), 9)", "os.kill(os.getpid(), 11)", "os._exit(3)"])
+def test_a_rank_that_dies_takes_the_job_along(mpi, script, end):
+    path = script(f"""
+        def die(x):
+            {end}
+
+        def main():
+            open_pool(die).call([1])
+            return 0
+    """)
+    assert mpi.run(3, "python", path).returncode != 0
+
+
+def test_a_stopped_runner_goes_on(mpich, script, tmp_path):
+    path = script("""
+        def main():
+            driver = open_pool()
+            open("pid", "w").write(str(os.getpid()))
+            for i in range(100):
+                assert values_of(driver.call([i])) == [i + 1]
+                time.sleep(0.01)
+            driver.pool.close()
+            return 0
+    """)
+    process = mpich.start(3, "python", path, cwd=tmp_path)
+    pid = int(wait_for(tmp_path / "pid", process))
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(0.5)
+    assert process.poll() is None
+    os.kill(pid, signal.SIGCONT)
+    assert process.communicate(timeout=30) == ("", "")
+    assert process.returncode == 0
+
+
+def test_a_batch_that_nobody_wants_does_not_hold_the_end(mpi, script):
+    path = script("""
+        def main():
+            driver = open_pool(time.sleep)
+            driver.submit(Kind.CALL, [1000])
+            driver.pool.collect()
+            driver.pool.kill()
+            return 4
+    """)
+    begun = time.monotonic()
+    assert mpi.run(3, "python", path).returncode == 4
+    assert time.monotonic() - begun < 20
+
+
+def test_the_wrong_launcher_is_told_of(mpich, openmpi, script):
+    path = script("def main(): print('ran')")
+    done = mpich.run(3, openmpi.bin / "python", "-m", "papympi", "plan", path)
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert done.stderr.count("the launcher promised 3 ranks, but Open MPI") == 1
+    assert "belong together" in done.stderr
+
+
+def test_a_program_that_knows_no_ranks_says_how_to_start_it(mpich, script, tmp_path):
+    script("def main(): pass")
+    plain = tmp_path / "plain.py"
+    plain.write_text("import script\nscript.open_pool()\n")
+    done = mpich.run(2, "python", plain)
+    assert "mpiexec -n 2 papympi run FILE" in done.stderr
+    assert done.returncode != 0
+
+
+def test_ranks_are_started(mpi, pipeline):
+    arguments = ["-m", "papympi", "run", "--ranks", 4, pipeline, "--input", "x=0..3", "--target", "slow"]
+    done = mpi.run(0, "python", *arguments, cwd=pipeline.parent)
+    assert (done.returncode, done.stdout.split()) == (0, ["0", "1", "2"]), done.stderr
+    assert "3 results" in done.stderr
+
+
+def test_a_rank_that_leaves_quietly_is_an_error(mpi, pipeline):
+    arguments = ["-m", "papympi", "run", "--ranks", 3, pipeline, "--input", "x=0..9", "--target", "fatal"]
+    done = mpi.run(0, "python", *arguments, cwd=pipeline.parent)
+    assert done.returncode == 2, done.stderr
+    assert "a rank ended too early and took the others with it" in done.stderr
+
+
+def test_ctrl_c_once_finishes_what_is_in_flight(mpi, pipeline):
+    process = start_run(mpi, pipeline)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert "stopped; so far:" in err
+    assert 1 <= len(out.split()) < 100
+
+
+def test_ctrl_c_twice_ends_at_once(mpi, pipeline):
+    process = start_run(mpi, pipeline)
+    ranks = family(process)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=10)
+    assert process.returncode == 130
+    wait_gone(ranks)
+
+
+def test_killed_it_takes_its_ranks_along(mpi, pipeline):
+    process = start_run(mpi, pipeline)
+    ranks = family(process)
+    assert len(ranks) >= 4
+    process.kill()
+    process.communicate()
+    wait_gone(ranks)
+    assert list(pipeline.parent.glob("papympi-*")) == []
+
+
+def start_run(mpi, pipeline):
+    """Start a run on three ranks, and wait until it is at work."""
+    arguments = ["-m", "papympi", "run", "--ranks", 3, pipeline, "--input", "x=0..1000", "--target", "slow"]
+    process = mpi.start(
+        0, "python", *arguments, cwd=pipeline.parent, env={**os.environ, "TMPDIR": str(pipeline.parent)}
+    )
+    wait_for(pipeline.parent / "begun-2", process)
+    return process
