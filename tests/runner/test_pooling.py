@@ -119,7 +119,7 @@ def test_a_member_of_itself_is_an_error_with_its_path(make):
 
 
 def test_unknown_pools_and_backends_name_the_closest(make):
-    with pytest.raises(PoolError, match=r"there is no pool 'tread'; did you mean 'threads'.*foreign, inline, mine"):
+    with pytest.raises(PoolError, match=r"there is no pool 'tread'; did you mean 'threads'.*foreign, inline,.*mine"):
         make("tread", tables={"mine": PoolSpec("mine", "threads")})
     with pytest.raises(PoolError, match=r"pool 'mpi': there is no backend 'proceses'; did you mean 'processes'"):
         make("mpi", tables={"mpi": PoolSpec("mpi", "proceses")})
