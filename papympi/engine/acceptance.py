@@ -86,8 +86,9 @@ class Acceptor:
 
     def _count(self, flight: Flight, outcome: Outcome) -> None:
         nodes, tally = [call.node for call in self._calls[flight.step.number]], self.tally
-        for node, calls in zip(nodes, outcome.calls, strict=True):
+        for node, calls, drops in zip(nodes, outcome.calls, outcome.drops, strict=True):
             tally.done[node] += calls
+            tally.dropped[node] += drops
         tally.seconds[nodes[-1]] += outcome.seconds
         if outcome.failures:
             tally.fail(outcome.failures)

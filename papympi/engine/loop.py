@@ -30,6 +30,7 @@ from papympi.engine.intake import Intake
 from papympi.engine.joining import Router
 from papympi.engine.layout import Layout
 from papympi.engine.ordering import Arrivals, Cursor, Handover
+from papympi.engine.pieces import count_present
 from papympi.engine.recovery import Recovery
 from papympi.engine.retiring import Retirement
 from papympi.engine.segment import Ledger, Segment
@@ -127,7 +128,7 @@ class Engine:
             if found is self:
                 break
             if isinstance(found, Handover):
-                self._delivered += len(found.values)
+                self._delivered += count_present(found.mask, len(found.values))
                 return found
             if moved:
                 continue

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from papympi.contracts import Pool, Statistics
+from papympi.contracts import Statistics
 from papympi.errors import OptionError, StateError
 from papympi.model.graph import Graph
 from papympi.model.item import Failure, Result
 from papympi.model.registry import graph as global_graph
 from papympi.plan.compile import PlanSettings, compile_plan
-from papympi.plan.plan import Plan, Stride
+from papympi.plan.plan import Stride
 from papympi.runner.feeds import make_feeds
 from papympi.runner.hooks import Watchers, compile_nodes
 from papympi.runner.launch import launched_ranks
@@ -21,9 +21,6 @@ from papympi.runner.options import Options, read_options
 from papympi.runner.plugins import plugin_manager
 from papympi.runner.pooling import Given, open_pools
 from papympi.runner.session import Session
-
-if TYPE_CHECKING:
-    from pluggy import PluginManager
 
 Errors = Literal["raise", "keep", "drop"]
 
@@ -180,6 +177,7 @@ def run(
     errors: Errors = "raise",
     ordered: bool = True,
     admission: int | None = None,
+    progress: bool = False,
     strides: Mapping[str, Stride] | None = None,
     fusion: bool | None = None,
     by_value: Collection[str] = ("__main__",),
@@ -197,6 +195,7 @@ def run(
         errors: "raise": stop at the first failure; "keep": yield `Failure`s in their places; "drop": leave them out.
         ordered: yield results in input order; else as they come.
         admission: how many items may be in the graph at once; default: enough to keep the workers busy.
+        progress: show how far the run is, on standard error.
         strides: for nodes how many items make a batch, instead of what they declare.
         fusion: adjacent nodes are evaluated in one call where they can be.
         by_value: modules whose functions travel by value, because workers must not import them.
@@ -231,8 +230,9 @@ def run(
     feeds, length = make_feeds(plan, given)
     session = Session(
         plan,
-        _pool_maker(plan, manager, options, pools or {}),
+        open_pools(plan.pools, manager, tables=options.pools, given=pools, overrides=options.overrides),
         Watchers(manager, plan),
+        progress=progress,
         feeds=feeds,
         length=length,
         ordered=ordered,
@@ -240,16 +240,3 @@ def run(
         fails_fast=errors == "raise",
     )
     return Run(session, errors)
-
-
-def _pool_maker(
-    plan: Plan, manager: PluginManager, options: Options, given: Mapping[str, Given]
-) -> Callable[[], dict[str, Pool]]:
-    """Return what makes the pools of a plan; that they can be made is checked at once."""
-
-    def make() -> dict[str, Pool]:
-        return open_pools(plan.pools, manager, tables=options.pools, given=given, overrides=options.overrides)
-
-    first = make()
-    ready = [first]
-    return lambda: ready.pop() if ready else make()

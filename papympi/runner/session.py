@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from papympi.engine.caretaker import Turnstile
 from papympi.engine.loop import Engine
 from papympi.engine.ordering import Handover
 from papympi.errors import StateError
+from papympi.monitors.progress import Progress
 from papympi.plan.plan import Plan
 from papympi.runner.hooks import Watchers
 
@@ -30,18 +31,20 @@ class Session:
     """
 
     def __init__(
-        self, plan: Plan, make_pools: Callable[[], dict[str, Pool]], watchers: Watchers, **settings: Any
+        self, plan: Plan, pools: Mapping[str, Pool], watchers: Watchers, *, progress: bool = False, **settings: Any
     ) -> None:
         self.plan = plan
         self.engine: Engine | None = None
         self.state: Literal["new", "running", "closed"] = "new"
-        self._make_pools = make_pools
+        self._made = dict(pools)
         self._watchers = watchers
         self._settings = settings
         self._turnstile: Turnstile | None = None
         self._pools: dict[str, Pool] = {}
         self._stopping = False
         self._guard = threading.Lock()
+        self._shows = progress
+        self._display = ExitStack()
 
     def check_new(self) -> None:
         """Raise a `StateError` if the session has begun."""
@@ -61,12 +64,14 @@ class Session:
             undo.callback(self.cancel)
             self.state = "running"
             _OPEN.add(self)
-            for name, pool in self._make_pools().items():
+            for name, pool in self._made.items():
                 self._pools[name] = pool
                 pool.open(self.plan.program)
             self.engine = Engine(self.plan, self._pools, **self._settings)
             self._turnstile = Turnstile(self.engine)
             self._watchers.start(self.engine.statistics)
+            if self._shows:
+                self._display.enter_context(Progress(self.engine.statistics))
             if self._stopping:
                 self.engine.stop()
             undo.pop_all()
@@ -112,6 +117,7 @@ class Session:
             if self._turnstile is not None and self.engine is not None:
                 stack.callback(self.engine.close)
                 stack.callback(self._turnstile.close)
+            stack.callback(self._display.close)
 
 
 @atexit.register

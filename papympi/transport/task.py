@@ -122,6 +122,7 @@ class Outcome:
         state: FOLD: the accumulator of the parent that is still open, if one is.
         seconds: wall time that the worker spent on it, in seconds.
         calls: for each call of the stage, for how many items its function was called (children made, for a scatter).
+        drops: for each call of the stage, how many items it dropped.
     """
 
     task: int
@@ -132,11 +133,15 @@ class Outcome:
     state: Payload | None = None
     seconds: float = 0.0
     calls: list[int] = field(default_factory=list)
+    drops: list[int] = field(default_factory=list)
 
     def to_wire(self) -> tuple[Any, ...]:
         """Return the outcome as a tuple of plain values and payloads."""
         outputs = [(output.payloads, output.mask, output.failed) for output in self.outputs]
-        return (self.task, outputs, self.failures, self.counts, self.finished, self.state, self.seconds, self.calls)
+        return (
+            self.task, outputs, self.failures, self.counts, self.finished, self.state, self.seconds, self.calls,
+            self.drops,
+        )  # fmt: skip
 
     @classmethod
     def from_wire(cls, wire: tuple[Any, ...]) -> Outcome:

@@ -68,6 +68,7 @@ class Calls:
         stage: its stage.
         failures: those born in it.
         calls: for each call of the stage, for how many items its function was called.
+        drops: for each call of the stage, how many items it dropped.
         key_of: returns the key of a position.
     """
 
@@ -77,6 +78,7 @@ class Calls:
         self.stage = stage
         self.failures: list[Failure] = []
         self.calls = [0] * len(stage.calls)
+        self.drops = [0] * len(stage.calls)
         self.key_of: Callable[[int], Key] = partial(key_at, task.keys)
 
     def load(self) -> list[Column]:

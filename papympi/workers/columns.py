@@ -25,12 +25,14 @@ class Column:
         present: bit i set: position i is there.
         failed: bit i set: the value at position i is a `Failure`.
         gathered: the values are lists, and `Failure`s may be among their members.
+        dropped: how many of the values were `DROP`.
     """
 
     values: list[Any]
     present: int = FULL
     failed: int = 0
     gathered: bool = False
+    dropped: int = 0
 
 
 def load_column(slices: list[Slice], load: Load) -> list[Any]:
@@ -60,6 +62,7 @@ def mark_column(values: list[Any], present: int) -> Column:
             elif type(value) is Failure:
                 column.failed |= 1 << position
         if dropped:
+            column.dropped = dropped.bit_count()
             column.present &= ((1 << len(values)) - 1) & ~dropped
     return column
 

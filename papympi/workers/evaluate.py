@@ -75,7 +75,7 @@ class Evaluator:
             cell.begin(task.id)
         stage = self._program.stages[task.stage]
         calls = Calls(self._bench, task, stage)
-        outcome = Outcome(task.id, failures=calls.failures, calls=calls.calls)
+        outcome = Outcome(task.id, failures=calls.failures, calls=calls.calls, drops=calls.drops)
         if task.kind is Kind.CALL:
             columns = self._call(calls)
             outcome.outputs = [self._to_output(calls, number, columns[number]) for number in stage.outputs]
@@ -116,7 +116,9 @@ class Evaluator:
         children = suspended.advance(outcome, task.chunk)
         if not outcome.finished:
             self._generators[task.generator] = suspended
-        return mark_column(children, FULL)
+        column = mark_column(children, FULL)
+        calls.drops[0] += column.dropped
+        return column
 
     def _function(self, stage: int, call: int) -> Callable[..., Any]:
         function = self._functions.get((stage, call))
@@ -136,7 +138,7 @@ class Evaluator:
         """Return the column that one call makes."""
         count, culprits = calls.task.count, calls.culprits_of(call)
         if arguments.present == FULL and not arguments.failed and not culprits:
-            return self._mark(calls, call, self._compute(calls, number, arguments, range(count)), FULL, range(count))
+            return self._mark(calls, number, self._compute(calls, number, arguments, range(count)), FULL, range(count))
         present, failed = arguments.present, arguments.failed
         values: list[Any] = [None] * count
         for position in positions_of(failed, count):
@@ -151,16 +153,17 @@ class Evaluator:
         healthy = list(positions_of(present & ~failed, count))
         for position, value in zip(healthy, self._compute(calls, number, arguments, healthy), strict=True):
             values[position] = value
-        return self._mark(calls, call, values, present, healthy)
+        return self._mark(calls, number, values, present, healthy)
 
-    def _mark(self, calls: Calls, call: Call, values: list[Any], present: int, called: Sequence[int]) -> Column:
+    def _mark(self, calls: Calls, number: int, values: list[Any], present: int, called: Sequence[int]) -> Column:
         """Return the column of some values; failures that a function returned become its own."""
         column = mark_column(values, present)
+        calls.drops[number] += column.dropped
         if column.failed:
             born = set(map(id, calls.failures))
             for position in called:
                 if type(values[position]) is Failure and id(values[position]) not in born:
-                    values[position] = calls.adopt(call, position, values[position])
+                    values[position] = calls.adopt(calls.stage.calls[number], position, values[position])
         return column
 
     def _compute(self, calls: Calls, number: int, arguments: Arguments, positions: Sequence[int]) -> list[Any]:
