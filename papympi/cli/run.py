@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ import click
 from papympi.cli.exits import FAILED, FINE
 from papympi.cli.interrupts import Interrupts
 from papympi.cli.options import block_plugins, invocation, plan_options, read_plan_options, target_argument
-from papympi.cli.show import Show, Style, put_line, ready_stdout
+from papympi.cli.show import Show, Style, ready_stdout
+from papympi.errors import PapympiError
 from papympi.model.item import Failure
 from papympi.monitors import report
 from papympi.monitors.progress import Progress
@@ -111,11 +112,8 @@ def execute(request: Request) -> int:
             writers = collect_offers(manager, "papympi_writers")
             writer = stack.enter_context(open_output(Path(request.output), writers))
         session = stack.enter_context(open_run(request, loaded, options, inputs))
-        interrupts = stack.enter_context(Interrupts(session.stop, session.cancel))
-        put = stack.enter_context(watched(session, progress=options.progress))
-        count = consume(session, Show(style_of(request.output, len(session.plan.targets)), put, writer))
-    conclude(session, count, request.output, interrupted=bool(interrupts.code))
-    return interrupts.code or (FAILED if session.failures else FINE)
+        show = Show(style_of(request.output, len(session.plan.targets)), writer)
+        return follow(session, show, request.output, progress=options.progress)
 
 
 def open_run(request: Request, loaded: Loaded, options: Options, inputs: dict[str, Any]) -> Run:
@@ -141,14 +139,31 @@ def style_of(output: str, targets: int) -> Style:
     return "values" if targets == 1 else "rows"
 
 
+def follow(session: Run, show: Show, output: str, *, progress: bool | None) -> int:
+    """Take every result, say how it went, and return the exit code; failures are kept by the run."""
+    try:
+        with Interrupts(session.stop, session.cancel) as interrupts, watched(session, show, progress=progress):
+            for result in session.results():
+                if not isinstance(result, Failure):
+                    show.take(result)
+    except PapympiError:
+        if show.count or session.failures:
+            conclude(session, show.count, output, "ended early; so far:")
+        raise
+    conclude(session, show.count, output, "stopped; so far:" if interrupts.code else "")
+    return interrupts.code or (FAILED if session.failures else FINE)
+
+
 @contextlib.contextmanager
-def watched(session: Run, *, progress: bool | None) -> Iterator[Callable[[str], None]]:
-    """Show how far the run is while the block lasts; yields what writes a line to standard output meanwhile."""
+def watched(session: Run, show: Show, *, progress: bool | None) -> Iterator[None]:
+    """Show how far the run is while the block lasts; lines for the same terminal go above it."""
     if progress is False:
-        yield put_line
+        yield
         return
     with Progress(session.statistics, row_nodes=find_row_nodes(session.plan)) as display:
-        yield display.put if sys.stdout.isatty() and sys.stderr.isatty() else put_line
+        if sys.stdout.isatty() and sys.stderr.isatty():
+            show.put = display.put
+        yield
 
 
 def find_row_nodes(plan: Plan) -> list[str]:
@@ -157,22 +172,12 @@ def find_row_nodes(plan: Plan) -> list[str]:
     return [node for step in steps for node in step.nodes]
 
 
-def consume(session: Run, show: Show) -> int:
-    """Take every result and return how many there were; failures are kept by the run."""
-    count = 0
-    for result in session.results():
-        if not isinstance(result, Failure):
-            show.take(result)
-            count += 1
-    return count
-
-
-def conclude(session: Run, count: int, output: str, *, interrupted: bool) -> None:
+def conclude(session: Run, count: int, output: str, head: str) -> None:
     """Write the failures to their file, and the summary to standard error."""
     failures = sorted(session.failures, key=lambda failure: (failure.key, failure.node))
     lines = [report.summarize(replace(session.statistics(), delivered=count), failures)]
-    if interrupted:
-        lines.insert(0, "stopped; so far:")
+    if head:
+        lines.insert(0, head)
     if output not in ("", "-"):
         lines.append(f"\nresults: {output}")
     if failures:

@@ -12,7 +12,8 @@ from papympi.contracts import Writer
 from papympi.errors import PapympiError
 from papympi.model.item import Result
 from papympi.monitors.report import format_table
-from papympi.runner.outputs import to_line, to_plain, to_record
+from papympi.runner.outputs import to_line
+from papympi.runner.plain import to_plain, to_record
 
 Style = Literal["values", "rows", "tables"]
 """values: each value as a line of JSON; rows: JSON lines with node and key; tables: only what is a table."""
@@ -24,15 +25,19 @@ class Show:
     A list of records (dicts, dataclass objects, named tuples) that is the one value of a whole stream is shown as a
     table, unless standard output is for JSON lines.
 
+    Attributes:
+        count: how many results it has taken.
+        put: writes one line to standard output.
+
     Args:
         style: what to write to standard output.
-        put: writes one line.
         writer: of the output file, if there is one.
     """
 
-    def __init__(self, style: Style, put: Callable[[str], None], writer: Writer | None = None) -> None:
+    def __init__(self, style: Style, writer: Writer | None = None) -> None:
+        self.count = 0
+        self.put: Callable[[str], None] = put_line
         self._style = style
-        self._put = put
         self._writer = writer
 
     def take(self, result: Result) -> None:
@@ -41,17 +46,18 @@ class Show:
         Raises:
             PapympiError: the file cannot be written any more.
         """
+        self.count += 1
         if self._writer is not None:
             try:
                 self._writer.write(result)
             except OSError as error:
                 raise PapympiError(f"the output cannot be written: {error.strerror or error}") from error
         if self._style == "rows":
-            self._put(to_line(result))
+            self.put(to_line(result))
         elif not result.key and (table := to_table(result.value)):
-            self._put(table)
+            self.put(table)
         elif self._style == "values":
-            self._put(to_json(result.value))
+            self.put(to_json(result.value))
 
 
 def to_table(value: Any) -> str:

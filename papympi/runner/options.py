@@ -27,7 +27,7 @@ class Options:
         strides: by node name.
         admission: how many top-level items may be in the graph at once; `None`: as many as keep the workers busy.
         fusion: adjacent nodes become one stage where they can.
-        progress: show how far the run is; `None`: on a terminal only.
+        progress: the command line shows how far the run is; `None`: it does.
         block: names of plugins that are not loaded.
         file: the file that was read, if there is one.
     """

@@ -195,6 +195,17 @@ def test_progress_is_lines_when_there_is_no_terminal(papympi, project):
     assert "| slow " not in papympi(*run, "--no-progress").stderr
 
 
+def test_what_was_done_before_an_error_is_told(papympi, project):
+    (project / "add.py").write_text("from papympi import node\n\n@node(stride=1)\ndef add(a, b):\n    return a / b\n")
+    (project / "b.txt").write_text("0\n" * 5)
+    done = papympi("run", "add.py", "--input", "a=1..", "--input", "b=@b.txt", "--output", "a.csv", *INLINE)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("papympi: error: inputs that are joined")
+    assert "ended early; so far:" in done.stderr
+    assert "5 times TypeError in add" in done.stderr
+    assert len(rows((project / "failures.jsonl").read_text())) == 5
+
+
 def test_options_of_the_project(papympi, squares, project):
     (project / "papympi.toml").write_text('pool = "elsewhere"\n[pools.elsewhere]\nbackend = "threads"\nworkers = 2\n')
     assert papympi("run", squares, "--input", "number=5").stdout == "25\n"
