@@ -26,6 +26,11 @@ class Refuses(Exception):
         raise OSError("never")
 
 
+class Shifty(Exception):
+    def __reduce__(self):
+        return ValueError, ("another",)
+
+
 def test_what_can_travel_is_left_alone():
     error = Plain("x")
     assert make_portable(error) is error
@@ -35,7 +40,7 @@ def test_what_cannot_is_replaced():
     class Local(Exception):
         pass
 
-    for error in (Local("x"), TakesTwo(1, 2), NoText(1, 2), Refuses("x"), Plain(i for i in "x")):
+    for error in (Local("x"), TakesTwo(1, 2), NoText(1, 2), Refuses("x"), Shifty("x"), Plain(i for i in "x")):
         portable = make_portable(error)
         assert isinstance(portable, RemoteError)
         assert portable.kind.endswith(type(error).__qualname__)

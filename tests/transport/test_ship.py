@@ -457,6 +457,31 @@ def test_long_chains_of_functions(ship_from):
     assert call(0, 1) == ("f599", -1)
 
 
+def test_what_a_value_is_made_with_is_there_before_it(ship_from):
+    _, call = ship_from(
+        """
+        FACTOR = 3
+
+        class Unit:
+            def __init__(self, size):
+                self.size = size
+
+            def __reduce__(self):
+                return rebuild, (self.size,)
+
+        def rebuild(size):
+            return Unit(size * FACTOR)
+
+        UNIT = Unit(2)
+
+        def node(x):
+            return UNIT.size
+        """,
+        "node",
+    )
+    assert call(0, 1) == 6
+
+
 def test_functions_of_main_work_without_a_guard(tmp_path):
     root = Path(__file__).parents[2]
     worker = re.search('_WORKER = """(.*?)"""', (Path(__file__).parent / "conftest.py").read_text(), re.DOTALL)[1]

@@ -304,6 +304,12 @@ class TestScatter:
         assert sizes == [3, 0, 7, 0, 1, 7, 2, 0]
         assert sum(outcome.calls[0] for outcome in outcomes) == 20
 
+    def test_dropped_parents_need_no_room(self):
+        worker = evaluator(call(count_up, 0), kind="scatter")
+        failure = Failure("a", (9,), KeyError())
+        outcome = worker.run(start([failure, None, None], chunk=1, mask=0b001))
+        assert (told(outcome)[0], outcome.counts, outcome.finished) == ([("a", (9,))], [1, 0, 0], True)
+
     def test_on_error(self):
         failure = Failure("a", (9,), KeyError())
         drops = evaluator(call(count_up, 0, on_error="drop"), kind="scatter")
@@ -436,6 +442,12 @@ class TestFold:
         found = self.run_in_parts(worker, values[:5], [2, 5], size, culprits={1: lost})
         assert found[0][0] == ("collect", (5, 1))
         assert found[1] == [("collect", (5, 1)), ("collect", (5, 3))]
+
+    def test_what_follows_a_failure_is_not_called(self):
+        called = []
+        worker = evaluator(call(lambda total, x: called.append(x), 0, node="note"), kind="fold", factory=list)
+        worker.run(fold([1, Failure("a", (9,), KeyError()), 3, 4], ends=[3]))
+        assert called == [1, 4]
 
     def test_empty_parents_and_open_ones(self):
         worker = evaluator(call(collect, 0), kind="fold", factory=list)
