@@ -22,7 +22,7 @@ from papympi.workers.roster import joined
 
 _PATIENCE_S: Final = 60.0
 _DESCRIBE: Final = "import json; from papympi.workers.rank import describe; print(json.dumps(describe()))"
-_TRY: Final = "from mpi4py import MPI; print('size', MPI.COMM_WORLD.size, flush=True)"
+_TRY: Final = "from papympi.workers.rank import count_ranks; print('size', count_ranks(), flush=True)"
 _GET_MPI: Final = "pip install 'papympi[mpi]', or load the site's MPI module (module load mpi)"
 
 

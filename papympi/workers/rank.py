@@ -114,7 +114,8 @@ class World:
             if message[0] == END:
                 self.wire.drain()
                 return 0
-            self.wire.drain(_FLUSH_S)
+            if self.wire.busy:
+                self.wire.drain(_FLUSH_S)
 
     def split(self, ranks: Sequence[int]) -> Intracomm:
         """Return a communicator of rank 0 and `ranks`; all of them must call it."""
@@ -181,10 +182,10 @@ def attach(promised: int) -> World:
         raise LaunchError(
             f"MPI cannot be loaded ({error}); get it with `pip install 'papympi[mpi]'`, or load the site's MPI module"
         ) from error
-    if promised != MPI.COMM_WORLD.size:
-        drop_blocks(os.getpid())  # a lone rank of Open MPI leaves its own behind
+    size = count_ranks()
+    if promised != size:
         raise LaunchError(
-            f"the launcher promised {promised} ranks, but {_name_library()} sees {MPI.COMM_WORLD.size}: launcher and "
+            f"the launcher promised {promised} ranks, but {_name_library()} sees {size}: launcher and "
             "MPI library do not belong together; start with the mpiexec of that library, or under srun choose "
             "`--mpi=` to fit (`srun --mpi=list`); `papympi doctor` says which ones there are"
         )
@@ -195,6 +196,16 @@ def attach(promised: int) -> World:
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(line_buffering=True)
     return world
+
+
+def count_ranks() -> int:
+    """Return how many ranks MPI sees; it is initialised if it was not."""
+    from mpi4py import MPI
+
+    size: int = MPI.COMM_WORLD.size
+    if size == 1:
+        drop_blocks(os.getpid())  # a lone rank of Open MPI leaves its own behind
+    return size
 
 
 def describe() -> dict[str, str]:

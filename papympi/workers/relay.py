@@ -6,9 +6,12 @@ gone, all ranks end.
 
 from __future__ import annotations
 
+import os
 import select
+import shutil
 import socket
 import sys
+from pathlib import Path
 from pickle import PickleBuffer
 from typing import Any, Final
 
@@ -47,29 +50,24 @@ class Relay:
         world.ignore_signals()
         self._world = world
         self._wire = world.wire
+        self._path = path
         self._sock = socket.socket(socket.AF_UNIX)
-        self._sock.connect(path)
-        self._sock.settimeout(0)
         self._reader = Reader(self._sock)
         self._writer = Writer(self._sock)
         self._ending = False
 
     def run(self) -> int:
-        """Forward until the user's process says that it is the end, or is gone."""
-        self._writer.put((0, [encode(self._world.hosts)[0]]))
-        nap = Nap()
+        """Forward until the user's process says that it is the end, or is gone; return the exit code."""
         try:
-            while not self._ending:
-                if self._forward():
-                    nap.reset()
-                    continue
-                if self._wire.busy:
-                    nap.reset()
-                pause = nap.next()
-                if pause:
-                    select.select([self._sock], [], [], pause)
-                else:
-                    nap.take()
+            self._sock.connect(self._path)
+        except OSError:  # it was killed before it could listen, and has left its folder behind
+            shutil.rmtree(Path(self._path).parent, ignore_errors=True)
+            self._dismiss(_HASTY_S)
+            return 1
+        self._sock.settimeout(0)
+        self._writer.put((0, encode(self._world.hosts)))
+        try:
+            self._loop()
         except (EOFError, OSError):
             self._dismiss(_HASTY_S)
             return 1
@@ -78,6 +76,21 @@ class Relay:
         while not self._writer.flush():
             select.select([], [self._sock], [])
         return 0
+
+    def _loop(self) -> None:
+        """Forward until the end is said; between two looks that find nothing, nap on the socket."""
+        nap = Nap()
+        while not self._ending:
+            if self._forward():
+                nap.reset()
+                continue
+            if self._wire.busy:
+                nap.reset()
+            pause = nap.next()
+            if pause:
+                select.select([self._sock], [], [], pause)
+            else:
+                os.sched_yield()
 
     def _forward(self) -> bool:
         """Forward what has come to either end; return whether anything had."""

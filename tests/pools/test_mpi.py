@@ -1,12 +1,238 @@
-"""The pool of MPI ranks: the contract, in the world and at home."""
+"""The pools of MPI ranks: the contract, in a world of ranks and at home, and how local ranks end."""
 
+import os
+import signal
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import psutil
 import pytest
 
+from papympi.errors import LaunchError, OptionError, PoolError
+from papympi.pools import mpi4py
 from papympi.pools.mpi import BACKEND, MpiPool
-from papympi.testing import PoolContract
+from papympi.testing import Driver, PoolContract, build_map, values_of
+from papympi.transport.task import Kind
+
+WORLD = """
+    import sys
+
+    import pytest
+
+    from papympi.runner.launch import rank_main
+
+    sys.exit(rank_main(lambda: int(pytest.main(sys.argv[1:]))))
+"""
 
 
-class TestContract(PoolContract):
+class TestMpi(PoolContract):
+    """At home local ranks are started; in a world of ranks these are used."""
+
     @pytest.fixture
     def pool_factory(self):
         return lambda: MpiPool("mpi", workers=2)
+
+
+class TestMpi4py(PoolContract):
+    @pytest.fixture
+    def pool_factory(self):
+        if "papympi.workers.roster" not in sys.modules or mpi4py.joined() is None:
+            pytest.skip("there are no ranks; `test_the_contract_holds_in_a_world_of_ranks` runs this again, in one")
+        return lambda: mpi4py.make("mpi4py", workers=2)
+
+
+@pytest.mark.timeout(150)
+@pytest.mark.usefixtures("nothing_left")
+@pytest.mark.parametrize("suite", ["TestMpi", "TestMpi4py"])
+def test_the_contract_holds_in_a_world_of_ranks(mpi, suite, tmp_path):
+    script = tmp_path / "world.py"
+    script.write_text(textwrap.dedent(WORLD))
+    options = ["-q", "-p", "no:cacheprovider", "--import-mode=importlib", f"{__file__}::{suite}"]
+    done = mpi.run(3, "python", script, *options, timeout=120, cwd=Path(__file__).parents[2])
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " passed" in done.stdout
+    assert "there are no ranks" not in done.stdout
+
+
+@pytest.fixture
+def local(nothing_left):
+    """Opens pools of local ranks."""
+    pools = []
+
+    def open_pool(function, workers=2):
+        pool = MpiPool("mpi", workers=workers)
+        pool.open(build_map(function, by_value=[__name__]))
+        pools.append(pool)
+        return Driver(pool)
+
+    yield open_pool
+    for pool in pools:
+        pool.kill()
+
+
+def get_pid(_):
+    return os.getpid()
+
+
+def die(signal_number):
+    os.kill(os.getpid(), signal_number)
+
+
+def leave(code):
+    os._exit(code)
+
+
+def say(text):
+    print(text)
+    print(text.upper(), file=sys.stderr)
+
+
+def test_it_says_what_it_is():
+    assert BACKEND.capabilities.streams
+    assert not BACKEND.capabilities.survives_crash
+    assert isinstance(BACKEND.make("mpi", workers=3, ranks="1-2", places=1), MpiPool)
+
+
+@pytest.mark.parametrize("options", [{"workers": 0}, {"workers": "x"}, {"places": 0}, {"ranks": "0-1"}])
+def test_options_that_cannot_be(options):
+    with pytest.raises(OptionError, match="pool 'mpi'"):
+        MpiPool("mpi", **options)
+
+
+def test_the_program_itself_never_loads_mpi(local):
+    driver = local(get_pid, workers=3)
+    pids = {values_of(driver.call([0], worker=worker))[0] for worker in range(3)}
+    assert len(pids) == 3
+    assert os.getpid() not in pids
+    assert "mpi4py.MPI" not in sys.modules
+    driver.pool.close()
+    assert not any(map(psutil.pid_exists, pids))
+
+
+def test_what_ranks_print_is_seen(local, capsys):
+    driver = local(say)
+    driver.call(["hello from a rank"])
+    driver.pool.close()
+    out, err = capsys.readouterr()
+    assert "hello from a rank" in out
+    assert "HELLO FROM A RANK" in err
+
+
+@pytest.mark.parametrize(("function", "argument"), [(die, 9), (die, 11), (leave, 3), (leave, 0)])
+def test_a_rank_that_dies_breaks_the_pool(local, function, argument):
+    driver = local(function)
+    with pytest.raises(PoolError, match=r"(?s)'mpi': a rank ended and took the others with it.*--pool mpi=processes"):
+        driver.call([argument])
+
+
+def test_killed_at_work_it_is_gone_at_once(local):
+    driver = local(time.sleep)
+    driver.submit(Kind.CALL, [1000])
+    ranks = psutil.Process().children(recursive=True)
+    assert len(ranks) >= 4
+    begun = time.monotonic()
+    driver.pool.kill()
+    assert time.monotonic() - begun < 5
+    assert not any(rank.is_running() and rank.status() != psutil.STATUS_ZOMBIE for rank in ranks)
+
+
+@pytest.mark.usefixtures("nothing_left")
+@pytest.mark.parametrize("begun", ["starting", "idle", "working"])
+def test_ranks_end_with_a_program_that_is_killed(mpi, begun, tmp_path):
+    path = tmp_path / "program.py"
+    path.write_text(
+        textwrap.dedent(f"""
+            import time
+            from pathlib import Path
+            from papympi.pools.mpi import MpiPool
+            from papympi.testing import Driver, build_map
+            from papympi.transport.task import Kind
+
+            def work(x):
+                Path("working").touch()
+                time.sleep(1000)
+
+            Path("starting").touch()
+            driver = Driver(MpiPool("mpi", workers=2))
+            driver.pool.open(build_map(work))
+            Path("idle").touch()
+            if {begun!r} == "working":
+                driver.submit(Kind.CALL, [0])
+            time.sleep(1000)
+        """)
+    )
+    process = mpi.start(0, "python", path, cwd=tmp_path, env={**os.environ, "TMPDIR": str(tmp_path)})
+    deadline = time.monotonic() + 20
+    family = psutil.Process(process.pid)
+    while not (tmp_path / begun).exists() or len(family.children()) < 1:
+        assert time.monotonic() < deadline, process.communicate()
+        time.sleep(0.005)
+    ranks = family.children(recursive=True)
+    process.kill()
+    process.communicate()
+    _, alive = psutil.wait_procs(ranks, 10)
+    assert [rank for rank in alive if rank.status() != psutil.STATUS_ZOMBIE] == []
+    while (left := list(tmp_path.glob("papympi-*"))) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert left == []
+
+
+def test_a_stopped_program_goes_on(mpich, tmp_path):
+    path = tmp_path / "program.py"
+    path.write_text(
+        textwrap.dedent("""
+            import time
+            from papympi import map
+            print(*map(lambda x: time.sleep(0.01) or x, range(100), pool="mpi"))
+        """)
+    )
+    process = mpich.start(0, "python", path)
+    time.sleep(1.0)
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGCONT)
+    out, err = process.communicate(timeout=40)
+    assert (process.returncode, out.split()) == (0, list(map(str, range(100)))), err
+
+
+@pytest.fixture
+def fake_mpiexec(tmp_path, monkeypatch):
+    """Puts a program in the place of mpiexec."""
+
+    def write(text):
+        monkeypatch.setattr("sys.prefix", str(tmp_path))
+        (tmp_path / "bin").mkdir()
+        path = tmp_path / "bin" / "mpiexec"
+        path.write_text(f'#!/bin/sh\nif [ "$1" = --version ]; then echo HYDRA; exit; fi\n{text}\n')
+        path.chmod(0o755)
+
+    return write
+
+
+@pytest.mark.usefixtures("nothing_left")
+def test_a_start_that_fails_shows_what_was_said(fake_mpiexec):
+    fake_mpiexec("echo 'no slots today' >&2; exit 7")
+    with pytest.raises(LaunchError, match=r"(?s)local ranks could not be started.*exit code 7.*no slots today"):
+        MpiPool("mpi", workers=1).open(build_map(get_pid))
+
+
+@pytest.mark.usefixtures("nothing_left")
+def test_ranks_that_do_not_meet_are_told_of(fake_mpiexec):
+    fake_mpiexec('while [ "$1" != -n ]; do shift; done; shift 2; exec "$@"')  # one process, and no world
+    with pytest.raises(LaunchError, match=r"promised 3 ranks, but .* sees 1"):
+        MpiPool("mpi", workers=2).open(build_map(get_pid))
+
+
+@pytest.mark.usefixtures("nothing_left")
+def test_no_mpiexec_says_how_to_get_one(monkeypatch, tmp_path):
+    monkeypatch.setattr("sys.prefix", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(LaunchError, match=r"pip install 'papympi\[mpi\]'"):
+        MpiPool("mpi").open(build_map(get_pid))
+
+
+def test_the_executor_of_mpi4py_says_how_to_get_ranks():
+    with pytest.raises(LaunchError, match="papympi run --ranks 3 FILE"):
+        mpi4py.make("mpi4py", workers=2)

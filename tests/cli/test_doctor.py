@@ -1,0 +1,87 @@
+"""`papympi doctor`: alone, under mpiexec, and where MPI is missing or does not fit."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from papympi.runner.survey import list_ranks
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
+DOCTOR = ("-m", "papympi", "doctor")
+VENDORS = {"mpich": "MPICH", "openmpi": "Open MPI"}
+
+
+def rows(text):
+    """The lines under each title."""
+    found, section = {}, []
+    for line in text.splitlines():
+        if line.startswith(" "):
+            section.append(line.strip())
+        else:
+            section = found[line] = []
+    return found
+
+
+def test_alone_it_tries_whether_launcher_and_library_fit(mpi):
+    done = mpi.run(0, "python", *DOCTOR)
+    assert done.returncode == 0, done.stderr
+    found = rows(done.stdout)
+    library, launcher, together = found["MPI"][1:]
+    assert VENDORS[mpi.name] in library
+    assert f"{VENDORS[mpi.name]} " in launcher
+    assert str(mpi.bin / "mpiexec") in launcher
+    assert "yes: two ranks met" in together
+    assert {row.split()[0] for row in found["Pools"]} >= {"inline", "threads", "processes", "mpi", "mpi4py"}
+    assert [row for row in found["Plugins"] if row.startswith("mpi ")]
+    assert "Nothing is missing." in found
+
+
+def test_under_mpiexec_rank_0_tells_of_all_ranks(mpi):
+    done = mpi.run(4, "python", *DOCTOR)
+    assert done.returncode == 0, done.stderr
+    found = rows(done.stdout)
+    assert done.stdout.count("This host") == 1
+    assert [row.split(None, 1)[1] for row in found["Ranks"]] == ["4: 0-3"]
+    assert "yes: 4 ranks" in found["MPI"][-1]
+
+
+def test_ranks_are_grouped_by_host():
+    hosts = [("a", 1), ("a", 2), ("b", 3), ("a", 4), ("b", 5), ("b", 6)]
+    assert list_ranks(hosts) == [("a", "3: 0-1, 3"), ("b", "3: 2, 4-5")]
+
+
+@pytest.fixture
+def bare(tmp_path):
+    """Runs this Python where neither library nor launcher can be found."""
+
+    def run(**environment):
+        kept = {name: value for name, value in os.environ.items() if name not in {"PATH", "VIRTUAL_ENV"}}
+        code = (
+            f"import sys; sys.prefix = {str(tmp_path)!r}; from papympi.cli.main import main; sys.exit(main(['doctor']))"
+        )
+        kept |= {"PATH": str(tmp_path), "MPI4PY_LIBMPI": "/nowhere/libmpi.so", **environment}
+        return subprocess.run([sys.executable, "-c", code], env=kept, capture_output=True, text=True, check=False)
+
+    return run
+
+
+def test_without_mpi_it_says_how_to_get_it(bare):
+    done = bare()
+    assert done.returncode == 0, done.stderr
+    found = rows(done.stdout)
+    assert "library   none" in found["MPI"]
+    assert "launcher  none" in found["MPI"]
+    assert len(re.findall(r"pip install 'papympi\[mpi\]'", done.stdout)) >= 2
+
+
+def test_a_launcher_that_does_not_fit_is_found_out(mpich, openmpi, tmp_path):
+    environment = {**os.environ, "PATH": f"{mpich.bin}{os.pathsep}{os.environ['PATH']}"}
+    code = f"import sys; sys.prefix = {str(tmp_path)!r}; from papympi.cli.main import main; sys.exit(main(['doctor']))"
+    done = openmpi.run(0, "python", "-c", code, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "together  no" in rows(done.stdout)["MPI"]
+    assert "the launcher of MPICH starts ranks that Open MPI does not take for its own" in done.stdout

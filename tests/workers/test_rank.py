@@ -1,0 +1,109 @@
+"""Messages between ranks, and the rank's own end: order, sizes, pieces, what it answers."""
+
+import os
+import textwrap
+
+import pytest
+
+from papympi.testing import build_map, values_of
+from papympi.testing.nodes import add_one
+from papympi.transport.payload import Payload
+from papympi.transport.ship import pack_program
+from papympi.transport.task import Kind, Outcome, Task
+from papympi.workers.rank import BYE, CLOSE, CLOSED, END, OPEN, OPENED, OUTCOME, TASK, Worker, find_blocks
+from papympi.workers.wire import Nap, decode, encode
+
+PING = """
+    import pickle, random, sys
+    from mpi4py import MPI
+    from papympi.workers import wire
+
+    wire._PIECE = 300_000  # many pieces for little memory
+    comm = MPI.COMM_WORLD.Dup()
+    line = wire.Wire(comm)
+    rng = random.Random(7)
+    sizes = [0, 1, 4095, 4096, 16383, 16384, 65535, 65536, 300_000, 600_001, 2_000_000]
+
+    def make(number):
+        return number, [pickle.PickleBuffer(bytes([number % 251]) * rng.choice(sizes)) for _ in range(number % 5)]
+
+    if comm.rank == 0:
+        for number in range(200):
+            for rank in range(1, comm.size):
+                line.send(rank, wire.encode(make(number)))
+        waiting = {rank: 0 for rank in range(1, comm.size)}
+        while any(count < 200 for count in waiting.values()):
+            line.progress()
+            for rank, parts in line.receive():
+                number, buffers = wire.decode(parts)
+                assert number == waiting[rank], (rank, number, waiting)
+                assert all(bytes(b) == bytes([number % 251]) * len(memoryview(b)) for b in buffers)
+                waiting[rank] += 1
+        print("all came in order")
+    else:
+        count = 0
+        while count < 200:
+            line.progress()
+            for rank, parts in line.receive():
+                line.send(0, parts)
+                count += 1
+    line.drain()
+    assert not line.busy
+    comm.Free()
+"""
+
+
+@pytest.mark.timeout(120)
+def test_messages_of_all_sizes_come_whole_and_in_order(mpi, tmp_path):
+    script = tmp_path / "ping.py"
+    script.write_text(textwrap.dedent(PING))
+    done = mpi.run(4, "python", script, timeout=100)
+    assert (done.returncode, done.stdout) == (0, "all came in order\n"), done.stderr
+
+
+def test_big_buffers_are_not_copied():
+    data = bytearray(1 << 20)
+    payload = Payload([data], coded=(b"body", (memoryview(data),)), count=1)
+    parts = encode((1, payload))
+    assert [len(part) for part in parts[1:]] == [1 << 20]
+    data[0] = 7
+    assert parts[1][0] == 7
+    assert decode(parts)[1].encode()[1][0][0] == 7
+
+
+def test_naps_grow_and_begin_anew():
+    nap = Nap()
+    assert nap.next() == 0
+    lengths = []
+    while len(lengths) < 12:
+        length = nap.next()
+        if length:
+            lengths.append(length)
+    assert lengths == sorted(lengths)
+    assert lengths[-1] == 2e-3
+    nap.reset()
+    assert nap.next() == 0
+
+
+def test_a_worker_answers():
+    worker = Worker()
+    assert worker.handle((OPEN, "me", pack_program(build_map(add_one)))) == (OPENED, None)
+    task = Task(4, Kind.CALL, 0, 2, columns=[[(Payload([1, 2]), 0, 2)]], keys=[((), 0, 2)])
+    kind, wire = worker.handle((TASK, task.to_wire()))
+    assert kind == OUTCOME
+    outcome = Outcome.from_wire(wire)
+    assert (outcome.task, values_of(outcome)) == (4, [2, 3])
+    assert worker.handle((TASK, Task(5, Kind.DISCARD, 0, generator=3).to_wire())) is None
+    assert worker.handle((CLOSE,)) == (CLOSED,)
+    assert worker.handle((END,)) == (BYE,)
+
+
+def test_a_program_that_cannot_be_loaded_is_told_of():
+    kind, trouble = Worker().handle((OPEN, "me", b"no program"))
+    assert kind == OPENED
+    assert "Traceback" in trouble
+
+
+def test_a_process_without_mpi_has_no_blocks():
+    assert find_blocks(os.getpid()) == set()
+    assert find_blocks(0) == set()
