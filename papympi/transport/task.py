@@ -56,10 +56,12 @@ class Task:
         generator: which generator (START, ADVANCE, DISCARD).
         chunk: how many children may be made now (START, ADVANCE).
         skip: children of the first parent that were delivered before a worker was lost (START).
-        whole: the worker cannot hold a generator: run it to its end, at most this many children; 0: suspend it.
+        whole: the worker cannot hold a generator: run it to its end, at most this many children of each parent; 0:
+            suspend it.
         ends: FOLD: relative positions (exclusive) at which a parent's items end.
         state: FOLD: the accumulator so far, `None` to begin with the factory's.
-        culprits: positions that a lost worker was at, with the failure that takes the item's place.
+        culprits: positions that a lost worker was at, with the failure that takes the item's place and is counted among
+            those born in this task. In a stage of several calls it is the failure of the call that it names.
             For START it is (parent, child) -> the failure of that `next()`; else (position, 0).
     """
 
