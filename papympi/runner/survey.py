@@ -22,7 +22,8 @@ from papympi.workers.roster import joined
 
 _PATIENCE_S: Final = 60.0
 _DESCRIBE: Final = "import json; from papympi.workers.rank import describe; print(json.dumps(describe()))"
-_TRY: Final = "from papympi.workers.rank import count_ranks; print('size', count_ranks(), flush=True)"
+_TRY: Final = "import sys; from papympi.workers.rank import count_ranks; sys.stdout.write(f'<{count_ranks()}>')"
+"""Written at once, because what ranks print may be mixed."""
 _GET_MPI: Final = "pip install 'papympi[mpi]', or load the site's MPI module (module load mpi)"
 
 
@@ -145,9 +146,9 @@ def _try_out(found: Survey, launcher: mpiexec.Launcher, library: str) -> str:
     argv = mpiexec.command(launcher, 2, [sys.executable, "-c", _TRY], local=True, root=os.geteuid() == 0)
     begun = time.perf_counter()
     done = _run(argv, mpiexec.environment(os.environ, local=True))
-    if done.returncode == 0 and done.stdout.split() == ["size", "2"] * 2:
+    if done.returncode == 0 and done.stdout.count("<2>") == 2:
         return f"yes: two ranks met after {time.perf_counter() - begun:.1f} s"
-    if "size 1" in done.stdout:
+    if "<1>" in done.stdout:
         trouble = f"the launcher of {launcher.vendor} starts ranks that {library} does not take for its own"
     else:
         trouble = f"{launcher.path} cannot start two ranks (exit code {done.returncode}): {done.stderr.strip()[-500:]}"
