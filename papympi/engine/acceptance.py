@@ -147,8 +147,8 @@ class Acceptor:
         self._retirement.free(segment)
 
     def accept_rows(self, source: Source, pulled: Pulled) -> None:
-        """Enter a chunk of rows of a source."""
-        self._ledger.reserved -= source.asked
+        """Enter rows of a source."""
+        self._ledger.reserved -= source.asked if pulled.whole else len(pulled.columns[0])
         if pulled.failure is not None:
             self.tally.fail([pulled.failure])
         failed_at = len(pulled.columns[0]) - 1 if pulled.failure is not None else -1

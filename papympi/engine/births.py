@@ -47,7 +47,7 @@ class Source:
         segment, size = self.segment, len(pulled.columns[0])
         start = segment.emitted
         segment.emitted += size
-        self.asked = 0
+        self.asked = 0 if pulled.whole else self.asked - size
         self.ended = pulled.ended
         segment.unequal = pulled.unequal
         if pulled.ended and pulled.unequal is None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -16,22 +16,22 @@ from papympi.model.item import Failure
 from papympi.workers.evaluate import attempt
 
 _END = object()
-PATIENCE_S = 0.01
-"""A chunk that has taken so long, in seconds, is given back as it is, so that a slow source holds nobody up."""
 
 
 @dataclass(slots=True)
 class Pulled:
-    """A chunk of rows.
+    """Some rows.
 
     Attributes:
         columns: for each member of the source its values, all of one length.
+        whole: nothing more comes of the chunk that was asked for.
         ended: there are no more rows.
         unequal: the members ended at different places: the error that says where.
         failure: a member raised; its failure is the last value of every column.
     """
 
     columns: list[list[Any]]
+    whole: bool = True
     ended: bool = False
     unequal: InputError | None = None
     failure: Failure | None = None
@@ -43,73 +43,84 @@ class Feed:
 
     Attributes:
         names: the inputs' or source nodes' names.
-        makers: each returns the iterable; called on the first pull.
-        blocks: the iterables may take their time, so that a chunk is given back before it is full.
+        makers: each returns the iterable; called when the first row is wanted.
+        blocks: the iterables may take their time.
+        between: called whenever a row has been taken and before the next one is asked for.
+        ended: there are no more rows.
+        unequal: why they ended, where the members have unequal lengths.
+        failure: why they ended, where a member raised.
     """
 
     names: Sequence[str]
     makers: Sequence[Callable[[], Iterable[Any]]]
     blocks: bool = True
+    between: Callable[[], None] | None = None
+    ended: bool = False
+    unequal: InputError | None = None
+    failure: Failure | None = None
     _iterators: list[Iterator[Any]] = field(default_factory=list)
-    _rows: int = 0
+    _rows: Iterator[Any] | None = None
     _at: int = 0
 
-    def pull(self, count: int) -> Pulled:
-        """Return the next chunk of up to `count` rows: fewer at the end, or where the iterables take their time."""
-        columns: list[list[Any]] = [[] for _ in self.names]
-        pulled, error = attempt(self._pull_single if len(self.names) == 1 else self._pull_rows, columns, count)
-        if error is None:
-            rows: Pulled = pulled
-            return rows
+    def read(self, put: Callable[[Iterable[Any]], None], count: int) -> None:
+        """Give up to `count` rows to `put`, one by one as they come; a row of several members is a tuple."""
+        if self._rows is None:
+            self._rows = self._read_single() if len(self.names) == 1 else self._read_several()
+        _, error = attempt(put, islice(self._rows, count))
         if isinstance(error, KeyboardInterrupt):
             raise error
-        return self._failed(columns, error)
+        if error is not None:
+            text = "".join(traceback.format_exception(error))
+            self.failure = Failure(self.names[self._at], (), error, text, worker="the runner")
+            self.ended = True
+
+    def pull(self, rows: Sequence[Any], *, whole: bool = True) -> Pulled:
+        """Return rows that were read by columns; if they are the rest of a chunk, with what ended them."""
+        columns = [list(rows)] if len(self.names) == 1 else [list(column) for column in zip(*rows, strict=True)]
+        columns = columns or [[] for _ in self.names]
+        if not whole or not self.ended:
+            return Pulled(columns, whole)
+        if self.failure is not None:
+            for column in columns:
+                column.append(self.failure)
+        return Pulled(columns, ended=True, unequal=self.unequal, failure=self.failure)
 
     def _open(self) -> None:
-        for maker in self.makers[len(self._iterators) :]:
-            self._at = len(self._iterators)
+        for number, maker in enumerate(self.makers):
+            self._at = number
             self._iterators.append(iter(maker()))
 
-    def _pull_single(self, columns: list[list[Any]], count: int) -> Pulled:
+    def _read_single(self) -> Iterator[Any]:
         self._open()
-        (values,) = columns
-        iterator, until = self._iterators[0], time.monotonic() + PATIENCE_S
-        step = 1 if self.blocks else count
-        while len(values) < count:
-            before = len(values)
-            values.extend(islice(iterator, step))
-            if len(values) < before + step:
-                return Pulled(columns, ended=True)
-            if time.monotonic() > until:
-                break
-        return Pulled(columns)
+        if self.between is None:
+            yield from self._iterators[0]
+        else:
+            for value in self._iterators[0]:
+                yield value
+                self.between()
+        self.ended = True
 
-    def _pull_rows(self, columns: list[list[Any]], count: int) -> Pulled:
+    def _read_several(self) -> Iterator[tuple[Any, ...]]:
         self._open()
-        until = time.monotonic() + PATIENCE_S
-        while len(columns[0]) < count and (not self.blocks or not columns[0] or time.monotonic() < until):
+        rows = 0
+        while True:
             row = []
             for number, iterator in enumerate(self._iterators):
                 self._at = number
                 row.append(next(iterator, _END))
             if any(value is _END for value in row):
-                return Pulled(columns, ended=True, unequal=self._compare(row))
-            for column, value in zip(columns, row, strict=True):
-                column.append(value)
-            self._rows += 1
-        return Pulled(columns)
+                break
+            yield tuple(row)
+            rows += 1
+            if self.between is not None:
+                self.between()
+        self.unequal = self._compare(row, rows)
+        self.ended = True
 
-    def _compare(self, row: list[Any]) -> InputError | None:
+    def _compare(self, row: list[Any], rows: int) -> InputError | None:
         ended = [name for name, value in zip(self.names, row, strict=True) if value is _END]
         longer = [name for name, value in zip(self.names, row, strict=True) if value is not _END]
-        return unequal_lengths(ended, longer, self._rows) if longer else None
-
-    def _failed(self, columns: list[list[Any]], error: BaseException) -> Pulled:
-        text = "".join(traceback.format_exception(error))
-        failure = Failure(self.names[self._at], (), error, text, worker="the runner")
-        for column in columns:
-            column.append(failure)
-        return Pulled(columns, ended=True, failure=failure)
+        return unequal_lengths(ended, longer, rows) if longer else None
 
     def close(self) -> None:
         """Close iterators that can be closed, so that files and generators let go."""
@@ -129,25 +140,39 @@ def unequal_lengths(ended: Sequence[str], longer: Sequence[str], rows: int) -> I
 
 
 class Reader:
-    """A thread that pulls a feed, so that one that blocks does not stop the run."""
+    """A thread that reads a feed, so that one that blocks does not stop the run. What it has read can be taken at once.
+
+    The thread extends a queue that the engine takes from; before it asks for the next row, which may be long in coming,
+    it wakes the engine if that has found the queue empty.
+    """
 
     def __init__(self, feed: Feed, wake: Callable[[], None]) -> None:
         self._feed = feed
         self._wake = wake
         self._wanted: SimpleQueue[int] = SimpleQueue()
-        self._pulled: SimpleQueue[Pulled] = SimpleQueue()
+        self._rows: deque[Any] = deque()
+        self._whole = True
+        self._hungry = False
         self._thread: threading.Thread | None = None
+        feed.between = self._feed_hungry
 
     def ask(self, count: int) -> None:
         """Ask for a chunk; there is one under way at a time."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._read, name=f"papympi-{self._feed.names[0]}", daemon=True)
             self._thread.start()
+        self._whole = False
         self._wanted.put(count)
 
     def take(self) -> Pulled | None:
-        """Return the chunk that was asked for, if it has come."""
-        return None if self._pulled.empty() else self._pulled.get()
+        """Return what has come of the chunk that was asked for since it was last taken; `None`: nothing has."""
+        self._hungry = True
+        whole = self._whole  # looked at before the queue: nothing is put there once it is set
+        rows = [self._rows.popleft() for _ in range(len(self._rows))]
+        if not rows and not whole:
+            return None
+        self._hungry = False
+        return self._feed.pull(rows, whole=whole)
 
     def close(self) -> None:
         """Let the thread end once it is back from the iterator."""
@@ -155,8 +180,14 @@ class Reader:
         if self._thread is None:
             self._feed.close()
 
+    def _feed_hungry(self) -> None:
+        if self._hungry:
+            self._hungry = False
+            self._wake()
+
     def _read(self) -> None:
         while count := self._wanted.get():
-            self._pulled.put(self._feed.pull(count))
+            self._feed.read(self._rows.extend, count)
+            self._whole = True
             self._wake()
         self._feed.close()

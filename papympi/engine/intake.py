@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from papympi.engine.acceptance import Acceptor
 from papympi.engine.admission import Admission, Order
@@ -85,7 +86,9 @@ class Intake:
         if source.reader is not None:
             source.reader.ask(source.asked)
         else:
-            self._acceptor.accept_rows(source, source.feed.pull(source.asked))
+            rows: list[Any] = []
+            source.feed.read(rows.extend, source.asked)
+            self._acceptor.accept_rows(source, source.feed.pull(rows))
             self._router.settle()
 
     def force(self) -> bool:
