@@ -8,12 +8,13 @@ from typing import cast
 
 from papympi.contracts import NodeCount
 from papympi.engine.births import Source, distribute, spans_of
-from papympi.engine.dispatch import Dispatcher, Flight
+from papympi.engine.dispatch import Dispatcher
 from papympi.engine.feed import Pulled
 from papympi.engine.gathering import Folding
 from papympi.engine.joining import Router
 from papympi.engine.pieces import clip_mask
 from papympi.engine.retiring import Retirement
+from papympi.engine.roster import Flight
 from papympi.engine.segment import Ledger
 from papympi.engine.strides import Strides
 from papympi.model.item import Failure

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from heapq import heappop
 from itertools import count
-from typing import NamedTuple, cast
+from typing import cast
 
 from papympi.contracts import Pool
 from papympi.engine.admission import Admission, Order
@@ -14,7 +13,7 @@ from papympi.engine.batching import Batch, ReadyQueue
 from papympi.engine.births import Gated, Generator
 from papympi.engine.gathering import Folding
 from papympi.engine.joining import Router
-from papympi.engine.segment import Segment
+from papympi.engine.roster import Choice, Flight, PoolState, Worker, make_pool_state
 from papympi.engine.strides import Strides
 from papympi.engine.tasks import advance_task, call_task, fold_task, start_task
 from papympi.plan.plan import Plan, Step
@@ -22,77 +21,6 @@ from papympi.transport.task import Task
 
 TAKES_OLDEST = 8
 """Every so many dispatches a worker takes what has the smallest order key; without it two starvations exist."""
-
-
-@dataclass(eq=False, slots=True)
-class Worker:
-    """One worker of a pool, as the engine sees it.
-
-    Attributes:
-        pool: its pool.
-        number: its number in the pool.
-        flights: its tasks, the one at work first.
-        generators: those that stand on it.
-        dispatched: how many tasks it got.
-    """
-
-    pool: PoolState
-    number: int
-    flights: dict[int, Flight] = field(default_factory=dict)
-    generators: set[Generator] = field(default_factory=set)
-    dispatched: int = 0
-
-
-@dataclass(eq=False, slots=True)
-class PoolState:
-    """A pool as the engine sees it.
-
-    Attributes:
-        steps: its steps, deepest first.
-        loads: its workers by how many tasks they have.
-        orphans: generators that no worker holds any more.
-        holds: how many generators stand on its workers.
-    """
-
-    pool: Pool
-    steps: list[Step]
-    workers: list[Worker] = field(default_factory=list)
-    loads: list[dict[Worker, None]] = field(default_factory=list)
-    orphans: list[Generator] = field(default_factory=list)
-    holds: int = 0
-
-    def move(self, worker: Worker, before: int) -> None:
-        """Enter that a worker has another number of tasks than before."""
-        del self.loads[before][worker]
-        self.loads[len(worker.flights)][worker] = None
-
-
-@dataclass(slots=True)
-class Flight:
-    """A task on its way or at work, and what is needed to do it again.
-
-    Attributes:
-        worker: who has it.
-        step: its step.
-        batch: CALL: its runs.
-        generator: START, ADVANCE: the generator.
-        fold: FOLD: (segment, position behind its last item, number of parents finished by then).
-    """
-
-    worker: Worker
-    step: Step
-    batch: Batch | None = None
-    generator: Generator | None = None
-    fold: tuple[Segment, int, int] | None = None
-
-
-class Choice(NamedTuple):
-    """Something that a worker could do now: full batches first, then the deepest step."""
-
-    partial: int
-    height: int
-    step: Step
-    generator: Generator | None
 
 
 class Dispatcher:
@@ -114,15 +42,7 @@ class Dispatcher:
         self.gated = gated
         self.queues = {step: ReadyQueue() for step in plan.steps if step.kind in {"map", "scatter"}}
         self.flights: dict[int, Flight] = {}
-        self.pools = {name: self._state(name, pool, plan) for name, pool in pools.items()}
-
-    @staticmethod
-    def _state(name: str, pool: Pool, plan: Plan) -> PoolState:
-        steps = sorted((step for step in plan.steps if step.pool == name), key=lambda step: -step.level)
-        state = PoolState(pool, steps, loads=[{} for _ in range(pool.places + 1)])
-        state.workers = [Worker(state, number) for number in range(len(pool.workers))]
-        state.loads[0] = dict.fromkeys(state.workers)
-        return state
+        self.pools = {name: make_pool_state(name, pool, plan) for name, pool in pools.items()}
 
     def heads(self) -> Iterator[Order]:
         """Yield the order keys of the scatters that could start."""

@@ -6,9 +6,10 @@ from typing import cast
 
 from papympi.engine.batching import Batch, Run, split
 from papympi.engine.births import Generator
-from papympi.engine.dispatch import Dispatcher, Flight
+from papympi.engine.dispatch import Dispatcher
 from papympi.engine.gathering import Folding
 from papympi.engine.joining import Router
+from papympi.engine.roster import Flight
 from papympi.engine.segment import Ledger
 from papympi.errors import PoolError
 from papympi.model.item import Failure, Key

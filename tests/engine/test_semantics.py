@@ -144,23 +144,19 @@ class Naive:
         for parent, members in self.siblings(spec):
             total = ()
             for key, value in members:
-                total = self.call(spec, lambda *args: call_fold(*args[:2], total, args[2]), key, [value])  # noqa: B023
+                total = self.call(spec, lambda *args, total=total: call_fold(*args[:2], total, args[2]), key, [value])
                 if total[:1] == ("failed",):
                     break
             found[parent] = total
 
 
-def count_lines():
-    """How long the naive evaluator is."""
-    import inspect
-
-    return len(inspect.getsource(Naive).splitlines())
-
-
 @st.composite
 def graphs(draw, most=7):
     """Specs of a legal random graph, and its targets."""
-    integer = lambda low, high: draw(st.integers(low, high))  # noqa: E731
+
+    def integer(low, high):
+        return draw(st.integers(low, high))
+
     chance = draw(st.sampled_from([0, 0, 3, 9]))
     size = integer(0, 12)
     specs = [{"name": f"source{i}", "kind": "source", "row": "row", "size": size} for i in range(integer(1, 2))]
