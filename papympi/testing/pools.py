@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import sys
 import tempfile
 import threading
@@ -277,8 +278,13 @@ def _census() -> dict[str, set[str]]:
         "threads": {f"{thread.name} {thread.ident}" for thread in threading.enumerate()},
         "descriptors": set(),
         "files": {path.name for path in Path(tempfile.gettempdir()).glob("*papympi*")},
-        "blocks": {path.name for path in Path("/dev/shm").glob("*")},  # noqa: S108 - looks, writes nothing
+        "blocks": {str(path) for path in Path("/dev/shm").glob("*")},  # noqa: S108 - looks, writes nothing
     }
+    ours = {os.getpid(), *(child.pid for child in psutil.Process().children(recursive=True))}
+    for pid in set(psutil.pids()) - ours if found["blocks"] else ():
+        with contextlib.suppress(OSError):  # what others have mapped is theirs
+            maps = Path(f"/proc/{pid}/maps").read_text(encoding="utf-8", errors="replace")
+            found["blocks"] -= {block for block in found["blocks"] if block in maps}
     for entry in Path("/proc/self/fd").iterdir() if Path("/proc/self/fd").exists() else ():
         with contextlib.suppress(FileNotFoundError):  # the descriptor of the listing itself
             found["descriptors"].add(f"{entry.name} {entry.readlink()}")
