@@ -204,7 +204,8 @@ class LocalJob:
             while self._process.poll() is None:
                 for key, _ in self._selector.select(min(0.1, self._time_left(deadline))):
                     if key.data is listener:
-                        return listener.accept()[0]
+                        connection: socket.socket = listener.accept()[0]
+                        return connection
                     self._read_output(key.data)
         finally:
             self._selector.unregister(listener)

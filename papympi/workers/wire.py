@@ -125,7 +125,7 @@ class Wire:
         if len(parts) == 1 and len(parts[0]) < _ALONE:
             self._post(rank, parts[0], HEAD)
             return
-        head = [struct.pack(f"<Q{len(parts)}Q", len(parts) << 8, *map(len, parts))]
+        head: list[Buffer] = [struct.pack(f"<Q{len(parts)}Q", len(parts) << 8, *map(len, parts))]
         head += [part for part in parts if len(part) < _ALONE]
         self._post(rank, b"".join(_pad(part) for part in head), HEAD)
         for part in parts:
@@ -210,7 +210,8 @@ class Wire:
                 parts.append(view[place : place + size])
                 place += _padded(size)
                 continue
-            room = memoryview(self._allocate(size))
+            block: Any = self._allocate(size)  # not zeroed first
+            room = memoryview(block)
             parts.append(room)
             for start in range(0, size, _PIECE):
                 piece = room[start : start + _PIECE]
