@@ -8,6 +8,7 @@ import time
 import warnings
 import zlib
 from collections import deque
+from contextlib import suppress
 from functools import partial
 
 from hypothesis import HealthCheck, given, settings
@@ -56,6 +57,10 @@ def combine(left, right):
     return left + right
 
 
+def is_failed(value):
+    return isinstance(value, tuple) and value[:1] == ("failed",)
+
+
 class Naive:
     """The semantics in the plainest form: every node over all items at once, in dictionaries by key."""
 
@@ -69,30 +74,24 @@ class Naive:
         deepest = max(spec["inputs"], key=lambda name: len(self.spaces[name]))
         for key in self.values[deepest]:
             row = [self.values[name].get(key[: len(self.spaces[name])]) for name in spec["inputs"]]
-            if None not in row:
-                yield key, row
+            yield from [(key, row)] * (None not in row)
 
     def call(self, spec, function, key, values):
         """Return what a call gives: a failure that it was given, its own, or its value."""
-        failed = [value for value in values if isinstance(value, tuple) and value[:1] == ("failed",)]
-        if failed:
-            return failed[0]
-        try:
-            if (spec["name"], key) not in self.culprits:
-                return function(spec["name"], *spec["settings"], *values)
-        except ValueError:
-            pass
+        failed = next(filter(is_failed, values), None)
+        with suppress(ValueError):
+            if failed or (spec["name"], key) not in self.culprits:
+                return failed or function(spec["name"], *spec["settings"], *values)
         self.failures.add((spec["name"], key))
         return ("failed", spec["name"], key)
 
     def do_source(self, spec):
-        self.spaces[spec["name"]] = (spec["row"],)
-        self.counts[spec["row"],] = {(): spec["size"]}
+        self.spaces[spec["name"]], self.counts[spec["row"],] = (spec["row"],), {(): spec["size"]}
         self.values[spec["name"]] = {(i,): digest(spec["name"], i) for i in range(spec["size"])}
 
     def do_map(self, spec):
-        found = {key: self.call(spec, call_map, key, row) for key, row in self.rows(spec)}
-        self.values[spec["name"]] = {key: value for key, value in found.items() if value is not DROP}
+        found = ((key, self.call(spec, call_map, key, row)) for key, row in self.rows(spec))
+        self.values[spec["name"]] = {key: value for key, value in found if value is not DROP}
         self.spaces[spec["name"]] = max((self.spaces[name] for name in spec["inputs"]), key=len)
 
     def do_scatter(self, spec):
@@ -100,43 +99,36 @@ class Naive:
         space = self.spaces[spec["name"]] = (*above, spec["name"])
         counts, values = self.counts.setdefault(space, {}), self.values.setdefault(spec["name"], {})
         for key, row in self.rows(spec):
-            children = self.call(spec, lambda *args: [], key, row)
-            children = [children] if children else []
-            if not children:
-                generator = call_scatter(spec["name"], *spec["settings"], *row)
-                while True:
-                    child = self.call(spec, lambda *args, generator=generator: next(generator, None), key, [])
-                    if child is None:
-                        break
-                    children.append(child)
+            failed = next(filter(is_failed, row), None)
+            generator = call_scatter(spec["name"], *spec["settings"], *row)
+            step = partial(self.call, spec, lambda *_, generator=generator: next(generator, None), key, [])
+            children = [failed] if failed else list(iter(step, None))
             counts[key] = len(children)
             values.update({(*key, i): child for i, child in enumerate(children)})
 
     def siblings(self, spec):
         """Yield (parent's key, the values of its children in order)."""
-        (name,) = spec["inputs"]
-        space, values = self.spaces[name], self.values[name]
-        for parent, count in sorted(self.counts[space].items()):
-            keys = [(*parent, i) for i in range(count) if (*parent, i) in values]
-            yield parent, [(key, values[key]) for key in keys]
+        values = self.values[spec["inputs"][0]]
+        for parent, count in sorted(self.counts[self.spaces[spec["inputs"][0]]].items()):
+            yield parent, [(key, values[key]) for i in range(count) if (key := (*parent, i)) in values]
+
+    def join(self, spec, members):
+        """Return what a gathering node makes of a list of (key, value): the first failure in it passes."""
+        values = [value for _, value in members]
+        return next(filter(is_failed, values), None) or digest(spec["name"], values)
 
     def do_gather(self, spec):
         self.spaces[spec["name"]] = self.spaces[spec["inputs"][0]][:-1]
-        self.values[spec["name"]] = found = {}
-        for parent, members in self.siblings(spec):
-            failed = [value for _, value in members if isinstance(value, tuple) and value[:1] == ("failed",)]
-            found[parent] = failed[0] if failed else digest(spec["name"], [value for _, value in members])
+        self.values[spec["name"]] = {parent: self.join(spec, members) for parent, members in self.siblings(spec)}
 
     def do_group(self, spec):
         space = self.spaces[spec["name"]] = (*self.spaces[spec["inputs"][0]][:-1], spec["name"])
         self.values[spec["name"]] = found = {}
-        counts = self.counts.setdefault(space, {})
+        counts, size = self.counts.setdefault(space, {}), spec["size"]
         for parent, members in self.siblings(spec):
-            groups = [members[i : i + spec["size"]] for i in range(0, len(members), spec["size"])]
+            groups = [members[i : i + size] for i in range(0, len(members), size)]
             counts[parent] = len(groups)
-            for i, group in enumerate(groups):
-                failed = [value for _, value in group if isinstance(value, tuple) and value[:1] == ("failed",)]
-                found[*parent, i] = failed[0] if failed else digest(spec["name"], [value for _, value in group])
+            found.update({(*parent, i): self.join(spec, group) for i, group in enumerate(groups)})
 
     def do_fold(self, spec):
         self.spaces[spec["name"]] = self.spaces[spec["inputs"][0]][:-1]
@@ -145,48 +137,50 @@ class Naive:
             total = ()
             for key, value in members:
                 total = self.call(spec, lambda *args, total=total: call_fold(*args[:2], total, args[2]), key, [value])
-                if total[:1] == ("failed",):
+                if is_failed(total):
                     break
             found[parent] = total
 
 
+KINDS = st.sampled_from(["map", "map", "map", "scatter", "gather", "group", "fold", "combine"])
+
+
+@st.composite
+def nodes(draw, name, spaces, chance):
+    """One spec of a node over what is there, which is entered in `spaces`."""
+    base, kind = draw(st.sampled_from(list(spaces)[-3:])), draw(KINDS)
+    if not spaces[base] or (kind == "scatter" and len(spaces[base]) >= 4):
+        kind = "map"
+    inputs = [base]
+    if kind in {"map", "scatter"} and draw(st.booleans()):
+        chain = [spaces[base][:depth] for depth in range(len(spaces[base]) + 1)]
+        inputs += draw(st.lists(st.sampled_from([n for n, s in spaces.items() if s in chain]), max_size=2))
+    fail = chance if draw(st.booleans()) else 0
+    options = {
+        "map": {"settings": (draw(st.sampled_from([0, 0, 2, 3])), fail)},
+        "scatter": {"settings": (draw(st.sampled_from([0, 1, 3, 6, 30])), fail)},
+        "gather": {},
+        "group": {"size": draw(st.sampled_from([1, 2, 3, 7]))},
+        "fold": {"settings": (fail,), "combine": False},
+        "combine": {"settings": (0,), "combine": True},
+    }[kind]
+    deepest = max((spaces[other] for other in inputs), key=len)
+    grown = {"scatter": (*deepest, name), "group": (*deepest[:-1], name), "map": deepest}
+    spaces[name] = grown.get(kind, deepest[:-1])
+    options["pool"] = draw(st.sampled_from(["one", "two"]))
+    options["stride"] = draw(st.sampled_from([1, 1, 2, 3, 5, 16, "auto"]))
+    kind = "fold" if kind == "combine" else kind
+    return {"name": name, "kind": kind, "inputs": list(dict.fromkeys(inputs)), **options}
+
+
 @st.composite
 def graphs(draw, most=7):
-    """Specs of a legal random graph, and its targets."""
-
-    def integer(low, high):
-        return draw(st.integers(low, high))
-
-    chance = draw(st.sampled_from([0, 0, 3, 9]))
-    size = integer(0, 12)
-    specs = [{"name": f"source{i}", "kind": "source", "row": "row", "size": size} for i in range(integer(1, 2))]
+    """Specs of a random graph, and its targets."""
+    chance, size = draw(st.sampled_from([0, 0, 3, 9])), draw(st.integers(0, 12))
+    sources = range(draw(st.integers(1, 2)))
+    specs = [{"name": f"source{i}", "kind": "source", "row": "row", "size": size} for i in sources]
     spaces = {spec["name"]: ("row",) for spec in specs}
-    for number in range(integer(1, most)):
-        name = f"node{number}"
-        base = draw(st.sampled_from(list(spaces)[-3:]))
-        kind = draw(st.sampled_from(["map", "map", "map", "scatter", "gather", "group", "fold", "combine"]))
-        if not spaces[base] or (kind == "scatter" and len(spaces[base]) >= 4):
-            kind = "map"
-        inputs = [base]
-        if kind in {"map", "scatter"} and integer(0, 1):
-            chain = [spaces[base][:depth] for depth in range(len(spaces[base]) + 1)]
-            inputs += draw(st.lists(st.sampled_from([n for n, s in spaces.items() if s in chain]), max_size=2))
-        spec = {"name": name, "kind": kind, "inputs": list(dict.fromkeys(inputs))}
-        fail = chance if integer(0, 1) else 0
-        if kind == "map":
-            spec["settings"] = (draw(st.sampled_from([0, 0, 2, 3])), fail)
-        elif kind == "scatter":
-            spec["settings"] = (draw(st.sampled_from([0, 1, 3, 6, 30])), fail)
-        elif kind in {"fold", "combine"}:
-            spec |= {"kind": "fold", "settings": (fail if kind == "fold" else 0,), "combine": kind == "combine"}
-        elif kind == "group":
-            spec["size"] = draw(st.sampled_from([1, 2, 3, 7]))
-        deepest = max((spaces[other] for other in spec["inputs"]), key=len)
-        grown = {"scatter": (*deepest, name), "group": (*deepest[:-1], name), "map": deepest}
-        spaces[name] = grown.get(spec["kind"], deepest[:-1])
-        spec["pool"] = draw(st.sampled_from(["one", "two"]))
-        spec["stride"] = draw(st.sampled_from([1, 1, 2, 3, 5, 16, "auto"]))
-        specs.append(spec)
+    specs += [draw(nodes(f"node{i}", spaces, chance)) for i in range(draw(st.integers(1, most)))]
     used = {name for spec in specs for name in spec.get("inputs", ())}
     names = [spec["name"] for spec in specs if spec["kind"] != "source" or spec["name"] in used]
     return specs, draw(st.lists(st.sampled_from(names), min_size=1, max_size=3, unique=True))

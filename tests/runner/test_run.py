@@ -1,4 +1,4 @@
-"""What a user gets from `run` and `map`, on every pool: right results in order, lazily, and errors that say what to do."""
+"""What a user gets from `run` and `map`, on every pool: right results, lazily, and errors that say what to do."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_two_children_each_gathered_by_two(pool):
 def test_groups_are_consecutive_siblings_whatever_the_stride(pool):
     for stride in (1, 2, 3, 5):
         graph = Graph("groups")
-        graph.add(lambda word: " ".join(word), name="line", pool="pool", gather=2, stride=stride)
+        graph.add(" ".join, name="line", inputs={"words": "word"}, pool="pool", gather=2, stride=stride)
         words = ["hello", "world", "hi", "folks", "bye"]
         assert values(graph, {"word": words}, pool) == ["hello world", "hi folks", "bye"]
 
