@@ -260,7 +260,9 @@ class SimulatedPool:
 
     @staticmethod
     def is_called(task, position):
-        """Return whether a worker would call a function for a position: nothing that it takes has failed."""
+        """Return whether a worker would call a function for a position: nothing there has failed."""
+        if (position, 0) in task.culprits:
+            return False
         columns = [load_column(slices, lambda payload: payload.values()) for slices in task.columns]
         return position < task.count and not any(type(column[position]) is Failure for column in columns)
 
