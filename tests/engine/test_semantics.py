@@ -366,3 +366,22 @@ def test_lost_workers_cost_only_the_item_they_were_at(case, admission, workers, 
     pools = {name: SimulatedPool(name, workers, seed, places, 0.1, blamable) for name in ("one", "two")}
     found = collect(start(specs, targets, pools, admission=admission, fusion=fusion), pause=False)
     assert found == expected(Naive(specs, pools["one"].culprits | pools["two"].culprits), targets)
+
+
+REAL = st.sampled_from(["inline", "threads:2", "processes:2"])
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(graphs(), ADMISSIONS, REAL, REAL, st.booleans())
+def test_real_pools_give_the_same(case, admission, one, two, fusion):
+    specs, targets = case
+    running = start(specs, targets, {"one": one, "two": two}, admission=admission, fusion=fusion)
+    assert collect(running, pause=False) == expected(Naive(specs), targets)
+
+
+@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+@given(graphs(), ADMISSIONS)
+def test_ranks_give_the_same(case, admission):
+    specs, targets = case
+    running = start(specs, targets, {"one": "mpi:2", "two": "threads:2"}, admission=admission)
+    assert collect(running, pause=False) == expected(Naive(specs), targets)
