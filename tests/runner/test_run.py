@@ -119,6 +119,14 @@ def test_dropped_items_vanish_from_joins_and_gathers(pool):
     assert values(graph, {"x": range(10)}, pool) == [(x, x) for x in (0, 3, 6, 9)]
 
 
+def test_branches_that_drop_different_items_meet_where_both_have_one(pool):
+    graph = Graph("drops")
+    graph.add(lambda x: DROP if x % 2 else x, name="even", pool="pool", stride=3)
+    graph.add(lambda x: DROP if x % 3 else x, name="third", pool="threads", stride=4)
+    graph.add(lambda even, third: (even, third), name="join", pool="pool", stride=5)
+    assert values(graph, {"x": range(20)}, pool) == [(x, x) for x in range(0, 20, 6)]
+
+
 def test_vectorized_functions_get_lists(pool):
     graph = Graph("vector")
     graph.add(lambda x: [max(len(x) * 0, v + 1) for v in x], name="more", vectorized=True, stride=8, pool="pool")
