@@ -22,6 +22,12 @@ from papympi.workers.cell import Cell, create_cell_file
 from papympi.workers.nursery import Nursery
 
 
+def find_children(recursive=False):
+    """Return the children of this process, without those that the standard library keeps for later."""
+    children = psutil.Process().children(recursive=recursive)
+    return [child for child in children if "multiprocessing" not in " ".join(child.cmdline())]
+
+
 @pytest.fixture
 def nursery():
     """A running fork server; nothing may be left of it."""
@@ -30,7 +36,7 @@ def nursery():
     server.start()
     yield server
     server.end(0)
-    assert psutil.Process().children() == []
+    assert find_children() == []
     assert psutil.Process().num_fds() == descriptors
 
 
@@ -107,7 +113,7 @@ def test_child_loads_the_program_and_works(child):
     child.ask(call(1, [7]))
     ((x, pid, parent, _),) = values_of(child.read())
     assert (x, pid) == (7, child.pid)
-    assert parent == psutil.Process().children()[0].pid
+    assert parent == find_children()[0].pid
     assert child.cell.read().task is None
 
 
@@ -184,7 +190,7 @@ def test_zombies_that_a_child_leaves_behind_are_reaped(nursery):
             os._exit(0)
         os.wait()
 
-    (server,) = psutil.Process().children()
+    (server,) = find_children()
     first, second = Child(nursery), Child(nursery)
     for child in (first, second):
         child.ask(("label", build(leave)))
@@ -200,7 +206,7 @@ def test_zombies_that_a_child_leaves_behind_are_reaped(nursery):
 
 
 def test_server_without_children_ends_when_the_connection_is_closed(nursery):
-    (server,) = psutil.Process().children()
+    (server,) = find_children()
     nursery._control.shutdown(socket.SHUT_RDWR)
     wait_for(lambda: not is_running(server.pid))
     with pytest.raises(PoolError, match="'here'"):
