@@ -42,6 +42,10 @@ class Router:
         """Put a piece on the agenda; bit i of `failed` says that its position i holds a `Failure`."""
         self._agenda.append((stream, segment, piece, failed))
 
+    def has_more(self) -> bool:
+        """Return whether something is on the agenda."""
+        return bool(self._agenda)
+
     def settle(self) -> None:
         """Take every piece on the agenda where it is wanted, and those that come of it."""
         agenda = self._agenda

@@ -169,8 +169,11 @@ class Engine:
             self._resize()
         moved = self._collect()
         self._router.settle()
-        while not self._stopping and (self._intake.pull() | self._dispatcher.dispatch()):
-            moved = True
+        while not self._stopping:
+            moved |= self._intake.pull()
+            moved |= self._dispatcher.dispatch()
+            if not self._router.has_more():  # what went out has left nothing behind that could make more ready
+                break
             self._router.settle()
         return moved
 
