@@ -76,7 +76,7 @@ def run_one(workload: str, count: int, pool: str) -> None:
     running = run({"value": values}, graph=graph, pools={"pool": pool})
     for number, result in enumerate(running, 1):
         checksum += result
-        if not family:
+        if number == 1:
             family = psutil.Process().children(recursive=True)
             largest = find_largest(family)  # the workers of a run that is over are gone
         if number == count:
