@@ -145,9 +145,12 @@ class _Job:
     """
 
     def __init__(self, argv: Sequence[str], environment: dict[str, str], farewell: _Farewell, last: int) -> None:
+        from papympi.workers.job import kill_tree
+
         self.killed = 0
         self._farewell = farewell
         self._asked = False
+        self._kill = kill_tree  # a signal handler must not be the first to import it
         try:
             self._process = subprocess.Popen(
                 argv,
@@ -164,14 +167,12 @@ class _Job:
 
     def interrupt(self, number: int, _frame: FrameType | None) -> None:
         """Ask rank 0 to stop; the second time, or before it can be asked, kill all ranks."""
-        from papympi.workers.job import kill_tree
-
         if number == signal.SIGINT and not self._asked and self._farewell.read():
             self._asked = True
             self._process.send_signal(signal.SIGUSR1)
             return
         self.killed = number
-        kill_tree(self._process.pid)
+        self._kill(self._process.pid)
 
 
 def _die_with_parent(number: int) -> None:
