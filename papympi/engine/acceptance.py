@@ -113,7 +113,7 @@ class Acceptor:
         touched = list(generator.accept(outcome))
         self._strides.learn_chunk(step, sum(entry[2] for entry in touched), outcome.seconds)
         if generator.finished:
-            self._dispatcher.gated.generators.discard(generator)
+            self._dispatcher.gated.remove(generator)
             flight.worker.generators.discard(generator)
             flight.worker.pool.holds -= 1
         spans = [(segment, start, start + size) for segment, start, size, _ in touched]

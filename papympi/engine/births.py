@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
 
 from papympi.engine.admission import Order
@@ -16,6 +16,9 @@ from papympi.model.item import Failure
 from papympi.plan.plan import Step
 from papympi.transport.payload import Payload
 from papympi.transport.task import FULL, Outcome, Output
+
+FEW = 16
+"""So many finished generators are not worth a clean-up."""
 
 
 @dataclass(eq=False, slots=True)
@@ -164,6 +167,13 @@ class Gated:
         """Enter a generator that was begun."""
         self.generators.add(generator)
         heappush(self._heap, (generator.order(), next(self._tie), generator))
+
+    def remove(self, generator: Generator) -> None:
+        """Forget a generator that is finished."""
+        self.generators.discard(generator)
+        if len(self._heap) > 2 * len(self.generators) + FEW:  # those further down hold their parents' values
+            self._heap = [entry for entry in self._heap if not entry[2].finished]
+            heapify(self._heap)
 
     def smallest(self, heads: Callable[[], Iterator[Order]]) -> Order | None:
         """Return the smallest order key; `heads` gives those of the scatters that could start."""
