@@ -74,6 +74,9 @@ class Pool(Protocol):
     def fileno(self) -> int | None:
         """Return a descriptor that is readable when `collect` has something to do; `None`: poll me."""
 
+    def deadline(self) -> float | None:
+        """Return when `collect` has to look after a time-out, by `time.monotonic`; `None`: there is none."""
+
     def close(self) -> None:
         """End the workers once they have finished what they are at, and wait until they are gone."""
 

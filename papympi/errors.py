@@ -81,6 +81,26 @@ class WorkerLost(PapympiError):
         return f"worker {self.worker} was lost: {self.reason}"
 
 
+class ItemTimeout(PapympiError, TimeoutError):
+    """An item that took longer than its node's `timeout`.
+
+    Attributes:
+        seconds: the time-out.
+        worker: the worker that could not be interrupted; "" if it could.
+        how: what became of that worker.
+    """
+
+    def __init__(self, seconds: float, worker: str = "", how: str = "") -> None:
+        super().__init__(seconds, worker, how)
+        self.seconds = seconds
+        self.worker = worker
+        self.how = how
+
+    def __str__(self) -> str:
+        end = f"; worker {self.worker} could not be interrupted and was {self.how}" if self.worker else ""
+        return f"it took longer than {self.seconds:g} s{end}"
+
+
 class RemoteError(PapympiError):
     """Stands in for an exception that could not travel home from its worker.
 

@@ -49,6 +49,10 @@ class Call:
         vectorized: the function takes lists of up to the batch's items and returns as many results.
         on_error: what becomes of an item that fails here, and of `Failure`s that arrive here.
         skip_failed: gathered lists skip `Failure`s instead of becoming the first of them.
+        timeout: how long an item may take, in seconds; `None`: as long as it likes.
+        retries: how often an item that failed is tried again.
+        retry_on: the exceptions after which it is.
+        backoff: how long after its first failure an item is tried again, in seconds; doubled each time.
     """
 
     node: str
@@ -57,6 +61,14 @@ class Call:
     vectorized: bool = False
     on_error: OnError = "fail"
     skip_failed: bool = False
+    timeout: float | None = None
+    retries: int = 0
+    retry_on: tuple[type[BaseException], ...] = (Exception,)
+    backoff: float = 0.1
+
+    def may_retry(self, error: BaseException, attempts: int) -> bool:
+        """Say whether an item is tried again that has failed with an error after so many attempts before."""
+        return attempts < self.retries and isinstance(error, self.retry_on)
 
 
 @dataclass(frozen=True, slots=True)

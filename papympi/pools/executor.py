@@ -138,6 +138,10 @@ class ExecutorPool:
         """Return a descriptor that is readable when a batch is done."""
         return None if self._bell is None else self._bell.fileno()
 
+    def deadline(self) -> float | None:
+        """Return `None`: time-outs are looked after where the functions are called."""
+        return None
+
     def close(self) -> None:
         """Wait for what the executor is at, then shut it down."""
         for future in list(self._futures):

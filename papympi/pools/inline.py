@@ -65,6 +65,10 @@ class InlinePool:
         """Return a descriptor that is readable while a task is queued."""
         return None if self._bell is None else self._bell.fileno()
 
+    def deadline(self) -> float | None:
+        """Return `None`: time-outs are looked after where the functions are called."""
+        return None
+
     def close(self) -> None:
         """Take resources down and forget what is queued."""
         self._queue.clear()

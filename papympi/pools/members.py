@@ -75,6 +75,11 @@ class MembersPool:
         """Return a descriptor that tells of all members; `None` if one of them has none."""
         return None if self._selector is None else self._selector.fileno()
 
+    def deadline(self) -> float | None:
+        """Return the first deadline of the members."""
+        found = [deadline for member in self._members if (deadline := member.deadline()) is not None]
+        return min(found, default=None)
+
     def close(self) -> None:
         """Close all members, whatever happens to one of them."""
         self._forget_members()

@@ -198,6 +198,10 @@ class MpiPool:
         """Return the descriptor of local ranks; those of the world have none."""
         return None if self._link is None else self._link.fileno()
 
+    def deadline(self) -> float | None:
+        """Return `None`: time-outs are looked after where the functions are called."""
+        return None
+
     def close(self) -> None:
         """Let the ranks finish what they are at; those of the world wait for the next pool, local ones end."""
         link = self._let_go()

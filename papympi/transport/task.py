@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
-from papympi.errors import WorkerLost
+from papympi.errors import ItemTimeout, WorkerLost
 from papympi.model.item import Failure
 from papympi.transport.payload import Payload
 
@@ -63,6 +63,7 @@ class Task:
         culprits: positions that a lost worker was at, with the failure that takes the item's place and is counted among
             those born in this task. In a stage of several calls it is the failure of the call that it names.
             For START it is (parent, child) -> the failure of that `next()`; else (position, 0).
+        attempts: positions that were tried before, and how often; START: those of the first parent are at 0.
     """
 
     id: int
@@ -80,12 +81,14 @@ class Task:
     ends: list[int] = field(default_factory=list)
     state: Payload | None = None
     culprits: dict[tuple[int, int], Failure] = field(default_factory=dict)
+    attempts: dict[int, int] = field(default_factory=dict)
 
     def to_wire(self) -> tuple[Any, ...]:
         """Return the task as a tuple of plain values and payloads."""
         return (
             self.id, int(self.kind), self.stage, self.count, self.mask, self.columns, self.keys, self.grain,
             self.generator, self.chunk, self.skip, self.whole, self.ends, self.state, self.culprits,
+            self.attempts,
         )  # fmt: skip
 
     @classmethod
@@ -125,6 +128,8 @@ class Outcome:
         seconds: wall time that the worker spent on it, in seconds.
         calls: for each call of the stage, for how many items its function was called (children made, for a scatter).
         drops: for each call of the stage, how many items it dropped.
+        again: positions that failed and may be tried again: they have no value yet and their failure is not counted.
+            START, ADVANCE: not empty: the parent at work has to be begun again, the generator is gone.
     """
 
     task: int
@@ -136,13 +141,14 @@ class Outcome:
     seconds: float = 0.0
     calls: list[int] = field(default_factory=list)
     drops: list[int] = field(default_factory=list)
+    again: list[int] = field(default_factory=list)
 
     def to_wire(self) -> tuple[Any, ...]:
         """Return the outcome as a tuple of plain values and payloads."""
         outputs = [(output.payloads, output.mask, output.failed) for output in self.outputs]
         return (
             self.task, outputs, self.failures, self.counts, self.finished, self.state, self.seconds, self.calls,
-            self.drops,
+            self.drops, self.again,
         )  # fmt: skip
 
     @classmethod
@@ -154,19 +160,21 @@ class Outcome:
 
 @dataclass(slots=True)
 class Lost:
-    """A worker that died; the pool has put a fresh one in its place, under the same number.
+    """A worker that died or was given up; the pool has put a fresh one in its place, under the same number.
 
     Attributes:
         worker: its number in the pool.
         error: what ended it.
-        task: the task it was at, if its progress cell named one.
+        task: the task it was at, if that is known.
         node: name of the node whose function it was in ("" if unknown).
         position: the position in that task it was at (START, ADVANCE: the parent's, counted from the generator's
-            start).
+            start). With a task and no position, some item of the task is at fault, and the engine finds out which.
+        single: nothing but `task` is lost; what else the worker has goes on.
     """
 
     worker: int
-    error: WorkerLost
+    error: WorkerLost | ItemTimeout
     task: int | None = None
     node: str = ""
     position: int | None = None
+    single: bool = False

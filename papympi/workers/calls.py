@@ -4,40 +4,26 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import repeat
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
+from papympi.errors import ItemTimeout
 from papympi.model.item import DROP, Failure, Key
 from papympi.plan.program import Call, Stage
 from papympi.transport.blame import describe
 from papympi.transport.payload import Payload, Unsendable
 from papympi.transport.task import FULL, Task
+from papympi.workers.alarm import Abandoned, Overdue
+from papympi.workers.cell import COUNT, MemoryCell
 from papympi.workers.columns import Column, has_failures, is_gathered, key_at, load_column, positions_of
+from papympi.workers.limits import format_memory
 from papympi.workers.resources import Attempt, Resources
 
 _HERE = str(Path(__file__).parent)
-
-
-class CellLike(Protocol):
-    """Where a worker says what it is at, so that its death names a culprit.
-
-    Attributes:
-        slots: what `at` writes to; storing a position in `slots[INDEX]` is what it does at less cost.
-    """
-
-    slots: memoryview[int]
-
-    def begin(self, task: int) -> None:
-        """Say that a task begins."""
-
-    def at(self, node: int, index: int) -> None:
-        """Say which call of the stage is next, and for which position."""
-
-    def done(self) -> None:
-        """Say that nothing is running."""
 
 
 class Bench:
@@ -46,16 +32,18 @@ class Bench:
     Attributes:
         attempt: calls a function and returns (result, error).
         label: what failures call the worker.
-        cell: where to say what it is at.
+        cell: where to say what it is at, so that its death names a culprit.
         sends: results leave this process: what cannot be pickled fails.
+        memory: how many bytes it may allocate; 0: as many as there are.
         resources: the worker's resources.
     """
 
-    def __init__(self, attempt: Attempt, label: str, cell: CellLike | None, *, sends: bool) -> None:
+    def __init__(self, attempt: Attempt, label: str, cell: MemoryCell, *, sends: bool, memory: int = 0) -> None:
         self.attempt = attempt
         self.label = label
         self.cell = cell
         self.sends = sends
+        self.memory = memory
         self.resources = Resources(attempt)
 
 
@@ -69,6 +57,8 @@ class Calls:
         failures: those born in it.
         calls: for each call of the stage, for how many items its function was called.
         drops: for each call of the stage, how many items it dropped.
+        again: positions whose item failed and is tried again later.
+        attempts: how often positions were tried before.
         key_of: returns the key of a position.
     """
 
@@ -79,6 +69,8 @@ class Calls:
         self.failures: list[Failure] = []
         self.calls = [0] * len(stage.calls)
         self.drops = [0] * len(stage.calls)
+        self.again: list[int] = []
+        self.attempts = task.attempts
         self.key_of: Callable[[int], Key] = partial(key_at, task.keys)
 
     def load(self) -> list[Column]:
@@ -112,11 +104,26 @@ class Calls:
                     return {}, error
         return made, None
 
-    def fail(self, call: Call, key: Key, error: BaseException, given: Sequence[Any] = ()) -> Failure:
+    def fail(self, call: Call, key: Key, error: BaseException, given: Sequence[Any] = (), attempts: int = 1) -> Failure:
         """Return the failure that an exception makes of an item."""
+        error = self._translate(call, error)
         text = "".join(traceback.format_exception(type(error), error, _skip_own_frames(error)))
-        inputs = ", ".join(describe(value) for value in given)[:1000]
-        return Failure(call.node, key, _strip(error), text, inputs, self.bench.label)
+        if isinstance(error, MemoryError) and self.bench.memory:
+            text += f"The worker may allocate {format_memory(self.bench.memory)}, as its pool's option memory says.\n"
+        return Failure(call.node, key, _strip(error), text, _describe(given), self.bench.label, attempts)
+
+    def _translate(self, call: Call, error: BaseException) -> BaseException:
+        """Return the error as users know it; a worker that was given up ends here."""
+        if isinstance(error, Abandoned):
+            raise error
+        if not isinstance(error, Overdue):
+            return error
+        seconds = (call.timeout or 0.0) * self.bench.cell.slots[COUNT]
+        return ItemTimeout(seconds).with_traceback(error.__traceback__)
+
+    def complete(self, failure: Failure, given: Sequence[Any]) -> Failure:
+        """Return the failure that a lost worker has made, with what the function was given."""
+        return failure if failure.input else replace(failure, input=_describe(given))
 
     def settle(self, call: Call, failure: Failure) -> Any:
         """Count a failure; return what takes the item's place: the failure, `DROP`, or what heals it."""
@@ -138,8 +145,12 @@ class Calls:
         return value
 
     def fail_call(self, call: Call, position: int, error: BaseException, given: Sequence[Any] = ()) -> Any:
-        """Return what takes the place of the item whose call raised `error`."""
-        return self.settle(call, self.fail(call, self.key_of(position), error, given))
+        """Return what takes the place of the item whose call raised `error`; nothing does yet if it is tried again."""
+        error, attempts = self._translate(call, error), self.attempts.get(position, 0)
+        if call.may_retry(error, attempts):
+            self.again.append(position)
+            return None
+        return self.settle(call, self.fail(call, self.key_of(position), error, given, attempts + 1))
 
     def adopt(self, call: Call, position: int, failure: Failure) -> Failure:
         """Return a failure that the function itself returned as one of this call."""
@@ -267,6 +278,11 @@ def to_positional(call: Call) -> Callable[..., Any]:
         return function(*values[: -len(names)], **dict(zip(names, values[-len(names) :], strict=True)))
 
     return positional
+
+
+def _describe(given: Sequence[Any]) -> str:
+    """Return what a function was given, in few words."""
+    return ", ".join(describe(value) for value in given)[:1000]
 
 
 def _skip_own_frames(error: BaseException) -> TracebackType | None:

@@ -13,6 +13,8 @@ TASK: Final = 0
 NODE: Final = 1
 INDEX: Final = 2
 START: Final = 3
+BEGUN: Final = 4
+COUNT: Final = 5
 NOTHING: Final = -1
 
 _SIZE: Final = 64
@@ -26,12 +28,16 @@ class Progress(NamedTuple):
         node: number of the call in the task's stage; `None`: it had not begun one.
         position: position in the task; `None`: it had not begun one.
         start_ns: when the task began, by `time.monotonic_ns`.
+        begun_ns: when the item began, if its node has a time-out; `None`: no such item is running.
+        items: how many the function was given at once.
     """
 
     task: int | None
     node: int | None
     position: int | None
     start_ns: int
+    begun_ns: int | None
+    items: int
 
 
 def create_cell_file() -> int:
@@ -45,45 +51,58 @@ def create_cell_file() -> int:
     return descriptor
 
 
-class Cell:
-    """One child's progress cell, mapped by the child, which writes it, and by its parent, which reads it.
+class MemoryCell:
+    """What a worker says it is at, for whoever shares its memory.
 
-    A `memoryview` cast to integers is the cheapest way to write: a loop may store into `slots[INDEX]` itself.
+    A `memoryview` cast to integers is the cheapest way to write: a loop may store into `slots[INDEX]` itself. `BEGUN`
+    is set while an item runs whose node has a time-out, and taken back when its function returns.
 
     Attributes:
-        slots: the integers, at `TASK`, `NODE`, `INDEX` and `START`.
+        slots: the integers, at `TASK`, `NODE`, `INDEX`, `START`, `BEGUN` and `COUNT`.
     """
 
-    __slots__ = ("_map", "slots")
+    __slots__ = ("slots",)
 
-    def __init__(self, descriptor: int) -> None:
-        """Map the memory behind `descriptor`, which may be closed afterwards."""
-        self._map = mmap.mmap(descriptor, _SIZE)
-        self.slots = memoryview(self._map).cast("q")
+    def __init__(self, memory: bytearray | mmap.mmap | None = None) -> None:
+        self.slots = memoryview(bytearray(b"\xff" * _SIZE) if memory is None else memory).cast("q")
 
     def begin(self, task: int) -> None:
         """Note that a task begins."""
         slots = self.slots
-        slots[1] = slots[2] = NOTHING
-        slots[3] = time.monotonic_ns()
-        slots[0] = task
+        slots[NODE] = slots[INDEX] = slots[BEGUN] = NOTHING
+        slots[COUNT] = 1
+        slots[START] = time.monotonic_ns()
+        slots[TASK] = task
 
-    def at(self, node: int, index: int) -> None:
-        """Note which call of the stage is next, and for which position."""
+    def at(self, node: int, index: int, count: int = 1) -> None:
+        """Note which call of the stage is next, for which position, and how many items it is given."""
         slots = self.slots
-        slots[1] = node
-        slots[2] = index
+        slots[NODE] = node
+        slots[INDEX] = index
+        slots[COUNT] = count
 
     def done(self) -> None:
         """Note that nothing is running."""
-        self.slots[0] = NOTHING
+        self.slots[TASK] = NOTHING
 
     def read(self) -> Progress:
-        """Return what the child is at."""
-        task, node, index, start = self.slots[:4]
+        """Return what the worker is at."""
+        task, *rest, count = self.slots[: COUNT + 1]
+        node, index, start, begun = (None if value == NOTHING else value for value in rest)
         if task == NOTHING:
-            return Progress(None, None, None, start)
-        return Progress(task, None if node == NOTHING else node, None if index == NOTHING else index, start)
+            return Progress(None, None, None, start or 0, None, 1)
+        return Progress(task, node, index, start or 0, begun, count)
+
+
+class Cell(MemoryCell):
+    """One child's progress cell, mapped by the child, which writes it, and by its parent, which reads it."""
+
+    __slots__ = ("_map",)
+
+    def __init__(self, descriptor: int) -> None:
+        """Map the memory behind `descriptor`, which may be closed afterwards."""
+        self._map = mmap.mmap(descriptor, _SIZE)
+        super().__init__(self._map)
 
     def close(self) -> None:
         """Give the memory back."""

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from papympi.errors import StateError
 from papympi.model.item import Failure
 from papympi.plan.program import Call, Program
 from papympi.transport.task import FULL, Kind, Outcome, Output, Task
-from papympi.workers.calls import Arguments, Bench, Calls, CellLike, to_positional
-from papympi.workers.cell import INDEX
+from papympi.workers.alarm import NS, Alarm
+from papympi.workers.apply import apply_rows, apply_single, apply_timed, apply_vector
+from papympi.workers.calls import Arguments, Bench, Calls, to_positional
+from papympi.workers.cell import MemoryCell
 from papympi.workers.columns import Column, cut_output, mark_column, positions_of
 from papympi.workers.fold import fold
 from papympi.workers.scatter import Suspended
@@ -47,20 +50,23 @@ class Evaluator:
         generators: where suspended generators are kept; workers that share memory may share it.
         encodes: outcomes leave this process, so that what cannot be pickled is a failure.
         interruptible: Ctrl-C is for the caller and not for the item.
+        memory: how many bytes the worker may allocate, for messages; 0: as many as there are.
     """
 
     def __init__(
         self,
         program: Program,
         label: str,
-        cell: CellLike | None = None,
+        cell: MemoryCell | None = None,
         generators: dict[int, Suspended] | None = None,
         *,
         encodes: bool = True,
         interruptible: bool = False,
+        memory: int = 0,
     ) -> None:
         self._program = program
-        self._bench = Bench(attempt_interruptibly if interruptible else attempt, label, cell, sends=encodes)
+        trying = attempt_interruptibly if interruptible else attempt
+        self._bench = Bench(trying, label, cell or MemoryCell(), sends=encodes, memory=memory)
         self._generators: dict[int, Suspended] = {} if generators is None else generators
         self._owns_generators = generators is None
         self._functions: dict[tuple[int, int], Callable[..., Any]] = {}
@@ -71,11 +77,12 @@ class Evaluator:
             self._discard(task.generator)
             return Outcome(task.id)
         begin, cell = time.perf_counter(), self._bench.cell
-        if cell is not None:
-            cell.begin(task.id)
+        cell.begin(task.id)
         stage = self._program.stages[task.stage]
         calls = Calls(self._bench, task, stage)
-        outcome = Outcome(task.id, failures=calls.failures, calls=calls.calls, drops=calls.drops)
+        outcome = Outcome(
+            task.id, failures=calls.failures, calls=calls.calls, drops=calls.drops, again=calls.again
+        )  # fmt: skip
         if task.kind is Kind.CALL:
             columns = self._call(calls)
             outcome.outputs = [self._to_output(calls, number, columns[number]) for number in stage.outputs]
@@ -85,8 +92,7 @@ class Evaluator:
         else:
             column = self._advance(calls, outcome)
             outcome.outputs = [self._to_output(calls, stage.inputs, column)]
-        if cell is not None:
-            cell.done()
+        cell.done()
         outcome.seconds = time.perf_counter() - begin
         return outcome
 
@@ -114,7 +120,7 @@ class Evaluator:
             suspended = found
             suspended.resume(calls)
         children = suspended.advance(outcome, task.chunk)
-        if not outcome.finished:
+        if not outcome.finished and not calls.again:
             self._generators[task.generator] = suspended
         column = mark_column(children, FULL)
         calls.drops[0] += column.dropped
@@ -148,7 +154,7 @@ class Evaluator:
                 values[position] = None
         for (position, _), failure in culprits.items():
             if present & ~failed & 1 << position:
-                values[position] = calls.settle(call, failure)
+                values[position] = calls.settle(call, calls.complete(failure, arguments.given(position)))
                 failed |= 1 << position
         healthy = list(positions_of(present & ~failed, count))
         for position, value in zip(healthy, self._compute(calls, number, arguments, healthy), strict=True):
@@ -169,25 +175,33 @@ class Evaluator:
     def _compute(self, calls: Calls, number: int, arguments: Arguments, positions: Sequence[int]) -> list[Any]:
         """Return what the function makes of the items at some positions, failures settled."""
         call = calls.stage.calls[number]
-        calls.calls[number] += len(positions)
         resources, error = calls.take_resources(call)
         if error is not None:
-            return [calls.fail_call(call, position, error) for position in positions]
-        function = self._function(calls.task.stage, number)
-        if call.vectorized:
-            vectors = arguments.vectors(positions, resources)
-            own = [vector if i in resources else vector[:] for i, vector in enumerate(vectors)]
-            return self._compute_vector(calls, number, function, own, positions)
-        cell, single = self._bench.cell, len(call.arguments) == 1 and not resources
+            results = [calls.fail_call(call, position, error) for position in positions]
+        else:
+            alarm = Alarm(self._bench.cell.slots, call.timeout) if call.timeout else nullcontext()
+            with alarm:
+                compute = self._compute_vector if call.vectorized else self._compute_each
+                results = compute(calls, number, arguments, resources, positions)
+        calls.calls[number] += len(positions) - len(calls.again)
+        return results
+
+    def _compute_each(
+        self, calls: Calls, number: int, arguments: Arguments, resources: dict[int, Any], positions: Sequence[int]
+    ) -> list[Any]:
+        """Return what a function makes of the items at some positions; an exception fails the one that it is for."""
+        call, cell, function = calls.stage.calls[number], self._bench.cell, self._function(calls.task.stage, number)
+        single = len(call.arguments) == 1 and not resources and not call.timeout
         results: list[Any] = []
         while len(results) < len(positions):
             rest = positions[len(results) :]
             rows = arguments.vectors(rest, resources)[0] if single else arguments.rows(rest, resources)
-            if cell is None:
-                _, error = self._bench.attempt(_apply if single else _apply_rows, function, rows, results.append)
+            cell.at(number, rest[0])
+            if call.timeout:
+                limit = round(call.timeout * NS)
+                _, error = self._bench.attempt(apply_timed, function, rows, results.append, cell.slots, rest, limit)
             else:
-                cell.at(number, rest[0])
-                apply = _note_and_apply if single else _note_and_apply_rows
+                apply = apply_single if single else apply_rows
                 _, error = self._bench.attempt(apply, function, rows, results.append, cell.slots, rest)
             if error is None:
                 break
@@ -196,24 +210,34 @@ class Evaluator:
         return results
 
     def _compute_vector(
-        self, calls: Calls, number: int, function: Callable[..., Any], vectors: list[Any], positions: Sequence[int]
+        self, calls: Calls, number: int, arguments: Arguments, resources: dict[int, Any], positions: Sequence[int]
     ) -> list[Any]:
-        """Return what a vectorized function makes of the items at some positions; an exception fails them all."""
-        if not positions:
+        """Return what a vectorized function makes of the items at some positions; an exception fails the one it is for.
+
+        Which one that is, the function does not say: it is called again with each half, until one item is alone.
+        """
+        count = len(positions)
+        if not count:
             return []
-        call = calls.stage.calls[number]
-        if self._bench.cell is not None:
-            self._bench.cell.at(number, positions[0])
-        results, error = self._bench.attempt(_apply_vector, function, vectors)
-        if error is None and len(results) != len(positions):
+        call, cell = calls.stage.calls[number], self._bench.cell
+        vectors = arguments.vectors(positions, resources)
+        own = [vector if i in resources else vector[:] for i, vector in enumerate(vectors)]
+        cell.at(number, positions[0], count)
+        limit = round((call.timeout or 0.0) * count * NS)
+        function = self._function(calls.task.stage, number)
+        results, error = self._bench.attempt(apply_vector, function, own, cell.slots, limit)
+        if error is None and len(results) != count:
             error = ValueError(
                 f"node {call.node!r} is vectorized: it must return as many results as it gets items, "
-                f"but for {len(positions)} it returned {len(results)}"
+                f"but for {count} it returned {len(results)}"
             )
-        if error is None:
+        elif error is None:
             values: list[Any] = results
             return values
-        return [calls.fail_call(call, position, error, vectors) for position in positions]
+        elif count > 1:
+            halves = positions[: count // 2], positions[count // 2 :]
+            return [v for half in halves for v in self._compute_vector(calls, number, arguments, resources, half)]
+        return [calls.fail_call(call, position, error, arguments.given(position)) for position in positions]
 
     def _to_output(self, calls: Calls, number: int, column: Column) -> Output:
         """Return a column as an output; what cannot be pickled fails alone."""
@@ -229,41 +253,3 @@ class Evaluator:
         for position in positions_of(column.present, len(column.values)):
             column.values[position] = calls.check_sendable(call, position, column.values[position])
         return cut_output(mark_column(column.values, column.present), calls.task.grain)
-
-
-def _apply(function: Callable[[Any], Any], values: Iterable[Any], put: Callable[[Any], None]) -> None:
-    for value in values:
-        put(function(value))
-
-
-def _apply_rows(function: Callable[..., Any], rows: Iterable[tuple[Any, ...]], put: Callable[[Any], None]) -> None:
-    for row in rows:
-        put(function(*row))
-
-
-def _note_and_apply(
-    function: Callable[[Any], Any],
-    values: Iterable[Any],
-    put: Callable[[Any], None],
-    slots: memoryview[int],
-    positions: Sequence[int],
-) -> None:
-    for position, value in zip(positions, values, strict=True):
-        slots[INDEX] = position
-        put(function(value))
-
-
-def _note_and_apply_rows(
-    function: Callable[..., Any],
-    rows: Iterable[tuple[Any, ...]],
-    put: Callable[[Any], None],
-    slots: memoryview[int],
-    positions: Sequence[int],
-) -> None:
-    for position, row in zip(positions, rows, strict=True):
-        slots[INDEX] = position
-        put(function(*row))
-
-
-def _apply_vector(function: Callable[..., Any], vectors: list[Any]) -> list[Any]:
-    return list(function(*vectors))

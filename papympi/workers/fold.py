@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from typing import Any, Final
 
 from papympi.model.item import Failure
 from papympi.transport.payload import Payload
 from papympi.transport.task import FULL, Outcome
+from papympi.workers.alarm import NS, Alarm
+from papympi.workers.apply import call_timed
 from papympi.workers.calls import Calls
+from papympi.workers.cell import INDEX
 from papympi.workers.columns import Column, mark_column, positions_of
 
 _FRESH: Final = object()
@@ -67,7 +71,7 @@ class _Fold:
         self._fold_healthy(list(positions_of(present, end)))
         if first >= 0 and type(self._accumulator) is not Failure:
             if first in self._culprits:
-                self._become(self._culprits[first])
+                self._become(self._calls.complete(self._culprits[first], self._arguments.given(first)))
             else:
                 self._accumulator = self._arguments.first_failure(first)
 
@@ -114,8 +118,11 @@ class _Fold:
         box = [self._accumulator, positions[0]]
         if error is None and type(self._accumulator) is not Failure:
             rows = zip(positions, self._arguments.rows(positions, resources), strict=True)
-            cell = calls.bench.cell
-            _, error = calls.bench.attempt(_run, self._function, box, rows, None if cell is None else cell.at)
+            calls.bench.cell.at(0, positions[0])
+            alarm = Alarm(calls.bench.cell.slots, call.timeout) if call.timeout else nullcontext()
+            limit = round((call.timeout or 0.0) * NS)
+            with alarm:
+                _, error = calls.bench.attempt(_run, self._function, box, rows, calls.bench.cell.slots, limit)
             self._accumulator = box[0]
         position = box[1] if error is not None else positions[-1]
         calls.calls[0] += positions.index(position) + 1
@@ -127,11 +134,13 @@ def _run(
     function: Callable[..., Any],
     box: list[Any],
     rows: Iterable[tuple[int, tuple[Any, ...]]],
-    note: Callable[[int, int], None] | None,
+    slots: memoryview[int],
+    limit_ns: int,
 ) -> None:
-    """Fold rows into `box[0]`, with the position at work in `box[1]`."""
+    """Fold rows into `box[0]`, with the position at work in `box[1]`; each has so many nanoseconds, 0: any number."""
     for position, row in rows:
-        box[1] = position
-        if note is not None:
-            note(0, position)
-        box[0] = function(box[0], *row)
+        box[1] = slots[INDEX] = position
+        if limit_ns:
+            box[0] = call_timed(function, (box[0], *row), slots, limit_ns)
+        else:
+            box[0] = function(box[0], *row)

@@ -7,19 +7,26 @@ import os
 import select
 import signal
 import socket
+import time
 from typing import Final
 
-from papympi.errors import PoolError, ShippingError, WorkerLost
+from papympi.errors import ItemTimeout, PoolError, ShippingError, WorkerLost
 from papympi.plan.program import Program
 from papympi.transport.frames import Reader, Writer
 from papympi.transport.task import Kind, Lost, Outcome, Task
+from papympi.workers.alarm import NS
 from papympi.workers.cell import Cell, Progress, create_cell_file
+from papympi.workers.limits import format_memory
 from papympi.workers.nursery import Nursery, open_pidfd
 
 _PATIENCE_S: Final = 30.0
 """How long a child may take to end once it was killed."""
 _DYING_S: Final = 0.5
 """How long a child that has closed its connection may take to end."""
+_MERCY_S: Final = 0.5
+"""How long after its time-out an item that cannot be interrupted is waited for before its child is killed."""
+_OUT_OF_MEMORY: Final = ("SIGKILL", "SIGABRT", "SIGSEGV", "SIGBUS")
+"""What ends a child whose C code gets no memory."""
 _FEW: Final = 3
 """How often in a row a child may die before it has loaded its program."""
 
@@ -36,6 +43,7 @@ class Guard:
         nursery: the fork server that the child comes from.
         program: what the child is told first.
         packed: the same as bytes.
+        memory: how many bytes it may allocate; 0: as many as there are.
 
     Attributes:
         label: the child's name with process id and host.
@@ -44,7 +52,9 @@ class Guard:
             close the socket while a process that it forked still holds it.
     """
 
-    def __init__(self, number: int, name: str, nursery: Nursery, program: Program, packed: bytes) -> None:
+    def __init__(
+        self, number: int, name: str, nursery: Nursery, program: Program, packed: bytes, memory: int = 0
+    ) -> None:
         self.number = number
         self.name = name
         self.label = name
@@ -53,6 +63,10 @@ class Guard:
         self._nursery = nursery
         self._program = program
         self._packed = packed
+        self._memory = memory
+        timeouts = [call.timeout for stage in program.stages.values() for call in stage.calls if call.timeout]
+        self._shortest = min(timeouts, default=0.0)
+        self._overdue: Progress | None = None
         self._tasks: dict[int, int] = {}
         self._ready = False
         self._stillbirths = 0
@@ -70,6 +84,7 @@ class Guard:
         self._check_births()
         self._ready = False
         self._last_words = ""
+        self._overdue = None
         with contextlib.ExitStack() as stack, contextlib.ExitStack() as given:
             ours, theirs = socket.socketpair()
             given.enter_context(theirs)
@@ -89,7 +104,7 @@ class Guard:
         self._socket = ours
         self._reader = Reader(ours)
         self._writer = Writer(ours)
-        self._writer.put((self.label, self._packed))
+        self._writer.put((self.label, self._packed, self._memory))
         return self.flush()
 
     def send(self, task: Task) -> bool:
@@ -144,7 +159,7 @@ class Guard:
         self.close()
         pid, self.pid = self.pid, 0
         code = self._nursery.reap(pid)
-        reason = _tell_end(code) if went else "it closed its connection and did not end"
+        reason = self._tell_end(code) if went else "it closed its connection and did not end"
         if self._last_words:
             reason += f"\n{self._last_words.rstrip()}"
         lost = self._report(reason, progress)
@@ -170,6 +185,28 @@ class Guard:
         """Return what the child is at."""
         return self._cell.read()
 
+    def deadline(self) -> float | None:
+        """Return when the child has to be looked at again, by `time.monotonic`; `None`: it is at nothing."""
+        if not self._tasks or not self._shortest:
+            return None
+        timeout, begun = self._timeout_of(self._cell.read())
+        return (begun / NS + timeout if timeout else time.monotonic() + self._shortest) + _MERCY_S
+
+    def kill_overdue(self) -> None:
+        """Kill the child if the item that it is at has had its time; `descriptors` will tell of its end."""
+        progress = self._cell.read()
+        timeout, begun = self._timeout_of(progress)
+        if timeout and time.monotonic() >= begun / NS + timeout + _MERCY_S:
+            self._overdue = progress
+            self.kill()
+
+    def _timeout_of(self, progress: Progress) -> tuple[float, int]:
+        """Return the time-out of what the child is at, in seconds, and when it began; 0 if it has none."""
+        stage = self._tasks.get(-1 if progress.task is None else progress.task)
+        if stage is None or progress.node is None or progress.begun_ns is None:
+            return 0.0, 0
+        return (self._program.stages[stage].calls[progress.node].timeout or 0.0) * progress.items, progress.begun_ns
+
     def _check_births(self) -> None:
         """Raise if the last child could not load the program, or if too many have died of something before."""
         if self._stillbirths and self._last_words:
@@ -193,12 +230,31 @@ class Guard:
         """Return what is known of the child's end; a task that had been answered is not what it died of."""
         self._end = reason
         lost = Lost(self.number, WorkerLost(self.label, reason))
+        if self._overdue is not None:
+            timeout, _ = self._timeout_of(self._overdue)
+            lost.error = ItemTimeout(timeout, self.label, "replaced")
+            if progress != self._overdue:  # it had just come to an end
+                return lost
         if progress.task is not None and progress.task in self._tasks:
             lost.task = progress.task
-            lost.position = progress.position
+            lost.position = progress.position if progress.items == 1 else None
             if progress.node is not None:
                 lost.node = self._program.stages[self._tasks[progress.task]].calls[progress.node].node
         return lost
+
+    def _tell_end(self, code: int) -> str:
+        """Return what ended the child, by its exit code."""
+        if code >= 0:
+            return f"exit code {code}"
+        try:
+            name = signal.Signals(-code).name
+        except ValueError:
+            name = f"signal {-code}"
+        if self._memory and name in _OUT_OF_MEMORY:
+            return f"{name}; its memory limit is {format_memory(self._memory)}"
+        if name == "SIGKILL":
+            return f"{name}; if nobody has killed it, the system did since memory was short"
+        return name
 
 
 def _is_readable(descriptor: int, seconds: float) -> bool:
@@ -206,13 +262,3 @@ def _is_readable(descriptor: int, seconds: float) -> bool:
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     return bool(poll.poll(seconds * 1000))
-
-
-def _tell_end(code: int) -> str:
-    """Return what ended a process, by its exit code."""
-    if code >= 0:
-        return f"exit code {code}"
-    try:
-        return signal.Signals(-code).name
-    except ValueError:
-        return f"signal {-code}"

@@ -11,6 +11,8 @@ from typing import Any, Final
 from papympi.errors import PoolError, StateError
 from papympi.model.item import DROP
 from papympi.transport.task import KeyRun, Outcome
+from papympi.workers.alarm import NS, Alarm
+from papympi.workers.apply import call_timed
 from papympi.workers.calls import Calls
 from papympi.workers.columns import key_at
 
@@ -36,18 +38,20 @@ class Suspended:
         self._skip = task.skip
         self._parent = 0
         self._child = 0  # of the parent at work, those skipped included
+        self._attempts = calls.attempts
         self._children: Iterator[Any] | None = None
 
     def resume(self, calls: Calls) -> None:
         """Go on in another task, maybe of another worker."""
         self._calls = calls
         calls.key_of = self._key_of_parent
+        calls.attempts = self._attempts
 
     def advance(self, outcome: Outcome, chunk: int) -> list[Any]:
         """Return at most `chunk` more children; all there are if the task said to run to the end."""
         children: list[Any] = []
         runs: list[KeyRun] = []
-        while self._parent < self._count:
+        while self._parent < self._count and not self._calls.again:
             room = self._whole + 1 - self._child if self._whole else chunk - len(children)
             if room <= 0 and self._arguments.present >> self._parent & 1:
                 break
@@ -56,7 +60,7 @@ class Suspended:
             made = len(children) - before
             if made:
                 runs.append((self._key_of_parent(self._parent), child, made))
-            if finished:
+            if finished and not self._calls.again:
                 outcome.counts.append(made)
                 self._parent, self._child, self._skip, self._children = self._parent + 1, 0, 0, None
         outcome.finished = self._parent == self._count
@@ -84,14 +88,13 @@ class Suspended:
     def _extend(self, children: list[Any], room: int) -> bool:
         parent, bench = self._parent, self._calls.bench
         culprit = min((child for at, child in self._culprits if at == parent), default=sys.maxsize)
-        if bench.cell is not None:
-            bench.cell.at(0, parent)
+        bench.cell.at(0, parent)
         if self._children is None and culprit > 0:
             _, error = bench.attempt(self._begin)
             if error is not None:
                 return self._fail(children, error)
         limit, before = min(room, culprit - self._child), len(children)
-        _, error = bench.attempt(_take, self._children, limit, children.append)
+        error = self._take(limit, children)
         self._child += len(children) - before
         if error is not None:
             return self._fail(children, error)
@@ -99,11 +102,22 @@ class Suspended:
             return True
         return self._stop(children, culprit)
 
+    def _take(self, limit: int, children: list[Any]) -> BaseException | None:
+        """Add at most `limit` children of the parent at work; return what the generator raised."""
+        iterator, bench, timeout = self._children or iter(()), self._calls.bench, self._call.timeout
+        if not timeout:
+            return bench.attempt(_take, iterator, limit, children.append)[1]
+        with Alarm(bench.cell.slots, timeout):
+            bound = round(timeout * NS)
+            return bench.attempt(_take_timed, iterator, limit, children.append, bench.cell.slots, bound)[1]
+
     def _stop(self, children: list[Any], culprit: int) -> bool:
         """End the parent at work if it must not go on, although there may be more; return whether it ended."""
         if self._child == culprit:
             self.close()
-            return self._end(children, self._calls.settle(self._call, self._culprits[self._parent, culprit]))
+            failure = self._culprits[self._parent, culprit]
+            failure = self._calls.complete(failure, self._arguments.given(self._parent))
+            return self._end(children, self._calls.settle(self._call, failure))
         if self._whole and self._child > self._whole:
             self.close()
             children.pop()
@@ -135,7 +149,8 @@ class Suspended:
     def _fail(self, children: list[Any], error: BaseException) -> bool:
         """End the parent at work with a failure as its last child."""
         given = self._arguments.given(self._parent)
-        return self._end(children, self._calls.fail_call(self._call, self._parent, error, given))
+        last = self._calls.fail_call(self._call, self._parent, error, given)
+        return True if self._calls.again else self._end(children, last)
 
     def _end(self, children: list[Any], last: Any) -> bool:
         if last is not DROP:
@@ -143,6 +158,16 @@ class Suspended:
         return True
 
 
-def _take(iterator: Iterator[Any] | None, count: int, put: Callable[[Any], None]) -> None:
-    for child in islice(iterator or (), count):
+def _take(iterator: Iterator[Any], count: int, put: Callable[[Any], None]) -> None:
+    for child in islice(iterator, count):
+        put(child)
+
+
+def _take_timed(
+    iterator: Iterator[Any], count: int, put: Callable[[Any], None], slots: memoryview[int], limit_ns: int
+) -> None:
+    for _ in range(count):
+        child = call_timed(next, (iterator, _END), slots, limit_ns)
+        if child is _END:
+            return
         put(child)

@@ -29,6 +29,7 @@ from papympi.transport.ship import unpack_program
 from papympi.transport.task import Kind, Task
 from papympi.workers.cell import Cell
 from papympi.workers.evaluate import Evaluator
+from papympi.workers.limits import limit_memory
 
 SPAWN: Final = 1
 """Fork a child, which gets the socket and the cell that come with the request. Reply: its process id; or -1, errno."""
@@ -224,8 +225,10 @@ def work(birth: Birth) -> None:
         hello = next(messages, None)
         if hello is None:
             return
-        label, program = hello
-        evaluator = Evaluator(unpack_program(program), label, cell)
+        label, program, memory = hello
+        if memory:
+            limit_memory(memory)
+        evaluator = Evaluator(unpack_program(program), label, cell, memory=memory)
         frames.send(birth.connection, None)
         try:
             for message in messages:

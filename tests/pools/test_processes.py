@@ -162,7 +162,7 @@ def test_crash_in_a_map_names_the_culprit_and_costs_only_its_worker(open_pool, h
     outcomes = {arrival.task: values_of(arrival) for arrival in news if isinstance(arrival, Outcome)}
     assert outcomes == {1: ["a", "b"], 3: ["x"]}
     assert (lost.worker, lost.task, lost.node, lost.position) == (0, 2, "die", 2)
-    assert lost.error.reason == reason
+    assert lost.error.reason.startswith(reason)
     assert lost.error.worker.startswith("processes[0] pid ")
     pool.submit(0, call(4, ["f"]))
     pool.submit(1, call(5, ["g"]))
@@ -183,7 +183,7 @@ def test_crash_in_a_generator_names_the_parent(open_pool, how, reason):
     pool.submit(0, Task(2, Kind.ADVANCE, 0, generator=1, chunk=7))
     (lost,) = wait(pool)
     assert (lost.worker, lost.task, lost.node, lost.position) == (0, 2, "children", 2)
-    assert lost.error.reason == reason
+    assert lost.error.reason.startswith(reason)
 
 
 def test_culprit_is_the_node_of_a_stage(open_pool):

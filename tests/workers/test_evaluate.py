@@ -9,7 +9,7 @@ from papympi.model.item import DROP, Failure
 from papympi.plan.program import Argument, Call, Program, ResourceSpec, Stage
 from papympi.transport.payload import Payload
 from papympi.transport.task import FULL, Kind, Task
-from papympi.workers.cell import INDEX
+from papympi.workers.cell import COUNT, INDEX
 from papympi.workers.evaluate import Evaluator
 
 
@@ -537,14 +537,19 @@ class TestResources:
 
 
 class Slots:
-    """Takes the place of the shared memory: writes down what is stored."""
+    """Takes the place of the shared memory: writes down the positions that are stored."""
 
     def __init__(self, log):
         self.log = log
+        self.kept = {}
 
     def __setitem__(self, slot, value):
-        assert slot == INDEX
-        self.log.append(value)
+        self.kept[slot] = value
+        if slot == INDEX:
+            self.log.append(value)
+
+    def __getitem__(self, slot):
+        return self.kept[slot]
 
 
 class Cell:
@@ -557,7 +562,8 @@ class Cell:
     def begin(self, task):
         self.log.append(("begin", task))
 
-    def at(self, node, index):
+    def at(self, node, index, count=1):
+        self.slots[COUNT] = count
         self.log.append((node, index))
 
     def done(self):
@@ -577,7 +583,7 @@ class TestCell:
         assert cell.log == [("begin", 1), (0, 0), (0, 1), "done"]
         cell = Cell()
         evaluator(call(collect, 0), kind="fold", factory=list, cell=cell).run(fold([1, 2], ends=[]))
-        assert cell.log == [("begin", 1), (0, 0), (0, 1), "done"]
+        assert cell.log == [("begin", 1), (0, 0), 0, 1, "done"]
 
     def test_vectors(self):
         cell = Cell()

@@ -101,7 +101,8 @@ def test_progress_shows_what_a_child_is_at(make_guard):
     outcomes, lost = guard.bury()
     assert outcomes == []
     assert (lost.worker, lost.task, lost.node, lost.position) == (5, 9, "f", 2)
-    assert (lost.error.worker, lost.error.reason) == (guard.label, "SIGKILL")
+    assert lost.error.worker == guard.label
+    assert lost.error.reason.startswith("SIGKILL")
 
 
 def test_outcomes_that_were_sent_survive_their_worker(make_guard):

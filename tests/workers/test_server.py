@@ -108,7 +108,8 @@ def is_running(pid):
 
 
 def test_child_loads_the_program_and_works(child):
-    child.ask(("label", build(lambda x: (x, os.getpid(), os.getppid(), sys.modules["__main__"].__dict__.get("main")))))
+    look = build(lambda x: (x, os.getpid(), os.getppid(), sys.modules["__main__"].__dict__.get("main")))
+    child.ask(("label", look, 0))
     assert child.read() is None
     child.ask(call(1, [7]))
     ((x, pid, parent, _),) = values_of(child.read())
@@ -120,7 +121,7 @@ def test_child_loads_the_program_and_works(child):
 def test_exit_code_and_signal_are_told_and_the_pid_stays_until_then(nursery):
     for end, code in ((lambda _: os._exit(5), 5), (lambda _: os.kill(os.getpid(), signal.SIGUSR1), -signal.SIGUSR1)):
         child = Child(nursery)
-        child.ask(("label", build(end)))
+        child.ask(("label", build(end), 0))
         child.ask(call(1, [0]))
         wait_for(lambda pid=child.pid: not is_running(pid))
         assert psutil.Process(child.pid).status() == psutil.STATUS_ZOMBIE
@@ -132,7 +133,7 @@ def test_exit_code_and_signal_are_told_and_the_pid_stays_until_then(nursery):
 
 def test_child_ends_by_itself_when_its_connection_is_closed(nursery):
     child = Child(nursery)
-    child.ask(("label", build(abs)))
+    child.ask(("label", build(abs), 0))
     assert child.read() is None
     child.close()
     wait_for(lambda: not is_running(child.pid))
@@ -153,7 +154,7 @@ def test_exit_handlers_run_when_a_child_ends_in_peace(nursery, tmp_path):
         atexit.register((tmp_path / name).touch)
 
     child = Child(nursery)
-    child.ask(("label", build(register)))
+    child.ask(("label", build(register), 0))
     assert child.read() is None
     child.ask(call(1, ["left"]))
     child.read()
@@ -163,7 +164,7 @@ def test_exit_handlers_run_when_a_child_ends_in_peace(nursery, tmp_path):
 
 
 def test_last_words_come_home(child, nursery):
-    child.ask(("label", b"no program"))
+    child.ask(("label", b"no program", 0))
     words = child.read()
     assert words.startswith("Traceback")
     wait_for(lambda: not is_running(child.pid))
@@ -173,7 +174,7 @@ def test_last_words_come_home(child, nursery):
 def test_end_kills_children_that_do_not_leave(nursery):
     children = [Child(nursery) for _ in range(3)]
     for child in children:
-        child.ask(("label", build(time.sleep)))
+        child.ask(("label", build(time.sleep), 0))
         child.ask(call(1, [100]))
         assert child.read() is None
     nursery.end(0.1)
@@ -193,7 +194,7 @@ def test_zombies_that_a_child_leaves_behind_are_reaped(nursery):
     (server,) = find_children()
     first, second = Child(nursery), Child(nursery)
     for child in (first, second):
-        child.ask(("label", build(leave)))
+        child.ask(("label", build(leave), 0))
         assert child.read() is None
         child.ask(call(1, [0]))
         child.read()
@@ -221,7 +222,7 @@ def test_launcher_variables_do_not_reach_the_children(monkeypatch):
     nursery = Nursery("here")
     nursery.start()
     child = Child(nursery)
-    child.ask(("label", build(os.getenv)))
+    child.ask(("label", build(os.getenv), 0))
     assert child.read() is None
     child.ask(call(1, [*names, "KEPT"]))
     assert values_of(child.read()) == [None] * len(names) + ["1"]
