@@ -103,12 +103,13 @@ class Backend:
 
 @dataclass(frozen=True, slots=True)
 class NodeCount:
-    """How far one node is: items done, of them failed, of them dropped, and seconds spent by workers."""
+    """How far one node is: items done, of them failed and dropped, seconds spent by workers, and how often retried."""
 
     done: int = 0
     failed: int = 0
     dropped: int = 0
     seconds: float = 0.0
+    retried: int = 0
 
 
 @dataclass(frozen=True, slots=True)

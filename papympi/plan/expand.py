@@ -64,11 +64,15 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """With what the tasks of one node are done: its pool, its stride, and whether it may share a stage."""
+    """With what the tasks of one node are done: its pool, its stride, and whether it may share a stage.
+
+    What is retried may not: nothing else must be called again for it.
+    """
 
     pool: str
     stride: Stride
     fuse: bool
+    retried: bool = False
 
 
 @dataclass(eq=False, slots=True)
@@ -208,12 +212,12 @@ class _Expander:
         stream = self._group(stream, "items", BRANCHES, space, skips=self.drops)
         taken = [_Taken(each.place, stream) if each.stream is not None else each for each in taken]
         on_error: OnError = self.node.options.on_error if callable(self.node.options.on_error) else "fail"
-        leaf = self._make_call(GroupFold(function, factory), taken, on_error, skips=self.drops)
+        leaf = self._make_call(GroupFold(function, factory), taken, on_error, skips=self.drops, grouped=BRANCHES)
         stream = self._task("map", taken, self._inner("leaf", space), space, leaf, BRANCHES)
         space = self.layout.open("group", self.place.entry.parent, self.node.name, space)
         stream = self._group(stream, "partials", BRANCHES, space, skips=False)
         taken = [_Taken(0, stream)]
-        merge = self._make_call(GroupMerge(combine), taken, on_error)
+        merge = self._make_call(GroupMerge(combine), taken, on_error, grouped=BRANCHES)
         stream = self._task("map", taken, self._inner("merge", space), space, merge, BRANCHES * BRANCHES)
         taken = [_Taken(0, stream)]
         trunk = self._make_call(Merge(combine), taken, on_error)
@@ -247,7 +251,7 @@ class _Expander:
                 factory=factory,
                 pool=self.means.pool,
                 stride=stride if stride == "auto" else max(1, stride // grouped),
-                fuse=self.means.fuse and kind == "map",
+                fuse=self.means.fuse and not self.means.retried and kind == "map",
             )
         )
         return output
@@ -257,9 +261,16 @@ class _Expander:
         return Stream(f"{self.node.name}[{label}]", space, inner=True)
 
     def _make_call(
-        self, function: Callable[..., Any], taken: list[_Taken], on_error: OnError = "fail", *, skips: bool = False
+        self,
+        function: Callable[..., Any],
+        taken: list[_Taken],
+        on_error: OnError = "fail",
+        *,
+        skips: bool = False,
+        grouped: int = 1,
     ) -> Call:
-        """Return the call of a part; its columns are the distinct streams in order."""
+        """Return the call of a part, which has time for `grouped` items; its columns are the distinct streams."""
+        options, own = self.node.options, function is not make_row
         streams = _distinct(taken)
         positional = [each for each in taken if isinstance(each.place, int)]
         named = [each for each in taken if isinstance(each.place, str)]
@@ -267,9 +278,13 @@ class _Expander:
             node=self.node.name,
             function=function,
             arguments=tuple(_make_argument(each, streams) for each in [*positional, *named]),
-            vectorized=self.node.options.vectorized and function is not make_row,
+            vectorized=options.vectorized and own,
             on_error=on_error,
             skip_failed=skips,
+            timeout=options.timeout * grouped if options.timeout and own else None,
+            retries=options.retries if own else 0,
+            retry_on=options.retry_on if isinstance(options.retry_on, tuple) else (options.retry_on,),
+            backoff=options.backoff,
         )
 
 

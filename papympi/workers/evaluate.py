@@ -155,6 +155,7 @@ class Evaluator:
         for (position, _), failure in culprits.items():
             if present & ~failed & 1 << position:
                 values[position] = calls.settle(call, calls.complete(failure, arguments.given(position)))
+                calls.calls[number] += 1
                 failed |= 1 << position
         healthy = list(positions_of(present & ~failed, count))
         for position, value in zip(healthy, self._compute(calls, number, arguments, healthy), strict=True):
