@@ -94,11 +94,13 @@ class Backend:
             Returns a `Pool`, or a `concurrent.futures.Executor`, which becomes a pool through `ExecutorPool`.
         summary: one line for `papympi plugins` and `papympi doctor`.
         capabilities: what pools made of it can do; of an executor, what the adapter is told.
+        end: ends an executor at once, whatever its workers are at; `None`: there is no way but `shutdown`.
     """
 
     make: Callable[..., Pool | Executor]
     summary: str
     capabilities: Capabilities = Capabilities(streams=False)
+    end: Callable[[Any], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,12 @@ from papympi.model.graph import Graph, GraphWarning
 from papympi.model.options import is_stride
 from papympi.plan.boundaries import find_boundaries
 from papympi.plan.check import check_pools
-from papympi.plan.expand import Expansion, Means, Part, expand, find_resource
+from papympi.plan.expand import Expansion, Means, Part, expand
 from papympi.plan.fuse import Group, fuse
 from papympi.plan.layout import lay_out
 from papympi.plan.plan import Plan, Step, Stream, Stride
 from papympi.plan.program import Argument, Call, Program, Stage, StageKind
+from papympi.plan.taking import find_resource
 from papympi.plan.wiring import Wiring, merge_problems, wire
 
 

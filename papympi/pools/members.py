@@ -128,6 +128,8 @@ class MembersPool:
 
     def _renumber(self, member: Pool, lost: Lost) -> list[Lost]:
         """Return the report of a member's lost worker for each worker that it was here."""
+        if lost.single:
+            return [lost]
         return [replace(lost, worker=i) for i, seat in enumerate(self._seats) if seat == (member, lost.worker)]
 
 

@@ -17,7 +17,8 @@ from papympi.plan.program import Call, Program
 from papympi.transport.task import FULL, Kind, Outcome, Output, Task
 from papympi.workers.alarm import NS, Alarm
 from papympi.workers.apply import apply_rows, apply_single, apply_timed, apply_vector
-from papympi.workers.calls import Arguments, Bench, Calls, to_positional
+from papympi.workers.arguments import Arguments, to_positional
+from papympi.workers.calls import Bench, Calls
 from papympi.workers.cell import MemoryCell
 from papympi.workers.columns import Column, cut_output, mark_column, positions_of
 from papympi.workers.fold import fold
