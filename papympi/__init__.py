@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from papympi.errors import (
     GraphError,
     InputError,
+    ItemTimeout,
     LaunchError,
     NodeError,
     OptionError,
@@ -53,6 +54,7 @@ __all__ = [
     "Graph",
     "GraphError",
     "InputError",
+    "ItemTimeout",
     "LaunchError",
     "NodeError",
     "OptionError",
