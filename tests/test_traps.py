@@ -69,9 +69,8 @@ class TestHangs:
             raise OSError("disk gone")
 
         running = run({"x": inputs()}, graph=chain(helper), pools=pools)
-        assert [next(running) for _ in range(3)] == [1, 2, 3]
         with pytest.raises(NodeError, match="disk gone"):
-            next(running)
+            list(running)
 
     def test_system_exit_in_a_function(self, pools):
         found = list(run({"x": [0, 1]}, graph=chain(lambda v: sys.exit(v) if v else v), pools=pools, errors="keep"))
