@@ -51,6 +51,8 @@ class Turnstile:
                 if self._error is not None:
                     raise self._error
                 found = None if self._closed else self._engine.next()
+                if self._closed:
+                    found = None  # what there was, nobody wants any more
         finally:
             self._visitor = 0
             self._inside = False
