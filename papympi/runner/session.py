@@ -104,6 +104,7 @@ class Session:
                     self._watchers.check()
                     yield found
             except Exception as error:
+                self._check_going()
                 culprit = find_culprit(error, self._pools)
                 if culprit is None:
                     raise
