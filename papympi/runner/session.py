@@ -221,8 +221,9 @@ def _take(tickets: list[str]) -> bool:
 @atexit.register
 def _cancel_open() -> None:
     """End what the program has left open."""
-    for session in list(_OPEN):
-        session.cancel()
+    with ExitStack() as stack:
+        for session in list(_OPEN):
+            stack.callback(session.cancel)
 
 
 def _disown_open() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -229,6 +230,8 @@ def papympi(folder, *arguments):
 @pytest.mark.parametrize("hook", HOOKS)
 def test_a_hook_that_raises_is_named_with_its_plugin(project, hook, nothing_left):
     install(project, f"@hookimpl\ndef {hook}({HOOKS[hook]}):\n    raise OSError('unplugged')\n")
+    if hook == "papympi_node_options":  # asked for when there is one that papympi does not know
+        (project / "pipeline.py").write_text(PIPELINE.replace("@node", "@node(gpus=1)"))
     (project / "numbers.json").write_text("[1, 2]")
     given = "number=@numbers.json" if hook == "papympi_readers" else "number=0..60"
     words = ["run", "pipeline.py", "--input", given, "--output", "out.csv"]
@@ -256,17 +259,15 @@ FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full h
 
 
 @FULL
-@pytest.mark.parametrize("rows", [3, 5000])
-@pytest.mark.parametrize("suffix", ["jsonl", "csv", "pkl"])
+@pytest.mark.parametrize(("suffix", "rows"), [("jsonl", 3), ("csv", 5000), ("pkl", 5000)])
 def test_a_full_disk_is_told_with_the_name_of_the_file(project, suffix, rows, nothing_left):
     install(project, "")
     (project / "pipeline.py").write_text(PIPELINE.replace("    time.sleep(0.01)\n", ""))
     (project / f"out.{suffix}").symlink_to("/dev/full")
     done = papympi(project, "run", "pipeline.py", "--input", f"number=0..{rows}", "--output", f"out.{suffix}")
     assert done.returncode == 2, done.stderr
-    assert done.stderr.splitlines()[-1].startswith("papympi: error: "), done.stderr
-    assert "No space left on device" in done.stderr.splitlines()[-1]
-    assert f"out.{suffix}" in done.stderr.splitlines()[-1]
+    last = done.stderr.splitlines()[-1]
+    assert re.fullmatch(f"papympi: error: cannot write '(/dev/full|out.{suffix})': No space left on device", last)
     assert "Traceback" not in done.stderr
 
 
