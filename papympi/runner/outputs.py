@@ -141,7 +141,7 @@ class _Named:
     """A writer that says the name of its file in what it raises.
 
     Attributes:
-        broken: it has raised.
+        broken: it has raised something else than an error of its own about one result.
     """
 
     def __init__(self, writer: Writer, path: Path) -> None:
@@ -153,6 +153,8 @@ class _Named:
         """Write one result."""
         try:
             self._writer.write(result)
+        except PapympiError:
+            raise
         except Exception as error:
             self.broken = True
             raise _explain(self._path, error) from error
@@ -161,13 +163,15 @@ class _Named:
         """Write what is left."""
         try:
             self._writer.close()
+        except PapympiError:
+            raise
         except Exception as error:
             raise _explain(self._path, error) from error
 
 
 def _explain(path: Path, error: Exception) -> PapympiError:
     """Return the error that says which file cannot be written, and why."""
-    told = error.strerror if isinstance(error, OSError) else str(error) if isinstance(error, PapympiError) else ""
+    told = error.strerror if isinstance(error, OSError) else ""
     return PapympiError(f"cannot write {str(path)!r}: {told or f'{type(error).__name__}: {error}'}")
 
 

@@ -76,6 +76,7 @@ def test_pauses_lose_nothing_of_many_inputs(pool, nothing_left):
     assert count == running.summary.statistics.delivered
 
 
+@pytest.mark.parametrize("pool", ["inline", "processes"])
 @pytest.mark.parametrize("how", ["resume", "stop", "cancel", "close"])
 def test_next_waits_for_the_end_of_a_pause(pool, how, nothing_left):
     running = start(lambda v: v, pool, iter(range(10)))
@@ -371,6 +372,7 @@ def test_stop_ends_a_run_whose_source_never_says_anything_more(nothing_left):
     silence.set()
 
 
+@pytest.mark.parametrize("pool", ["inline", "processes"])
 def test_the_summary_counts_in_every_mode(pool):
     for errors, results in (("keep", 18), ("drop", 18)):
         running = start(lambda v: 10 // (v % 10), pool, range(20), errors=errors)
