@@ -17,7 +17,6 @@ from papympi.cli.options import block_plugins, invocation, plan_options, read_pl
 from papympi.cli.show import Show, Style, ready_stdout
 from papympi.errors import PapympiError
 from papympi.model.item import Failure
-from papympi.monitors import report
 from papympi.monitors.progress import Progress
 from papympi.plan.plan import Plan
 from papympi.runner.inputs import FORMS, parse_inputs
@@ -175,7 +174,8 @@ def find_row_nodes(plan: Plan) -> list[str]:
 def conclude(session: Run, count: int, output: str, head: str) -> None:
     """Write the failures to their file, and the summary to standard error."""
     failures = sorted(session.failures, key=lambda failure: (failure.key, failure.node))
-    lines = [report.summarize(replace(session.statistics(), delivered=count), failures)]
+    summary = session.summary
+    lines = [str(replace(summary, statistics=replace(summary.statistics, delivered=count)))]
     if head:
         lines.insert(0, head)
     if output not in ("", "-"):

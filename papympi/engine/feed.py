@@ -13,7 +13,7 @@ from typing import Any
 
 from papympi.errors import InputError
 from papympi.model.item import Failure
-from papympi.workers.evaluate import attempt
+from papympi.workers.evaluate import attempt_interruptibly
 
 _END = object()
 
@@ -66,9 +66,7 @@ class Feed:
         """Give up to `count` rows to `put`, one by one as they come; a row of several members is a tuple."""
         if self._rows is None:
             self._rows = self._read_single() if len(self.names) == 1 else self._read_several()
-        _, error = attempt(put, islice(self._rows, count))
-        if isinstance(error, KeyboardInterrupt):
-            raise error
+        _, error = attempt_interruptibly(put, islice(self._rows, count))
         if error is not None:
             text = "".join(traceback.format_exception(error))
             self.failure = Failure(self.names[self._at], (), error, text, worker="the runner")

@@ -8,7 +8,8 @@ from typing import Any
 from papympi.contracts import Pool
 from papympi.model.graph import Graph
 from papympi.plan.plan import Stride
-from papympi.runner.run import Errors, Run, run
+from papympi.runner.reading import Errors
+from papympi.runner.run import Run, run
 
 
 def map(  # noqa: A001 - the field's name for it; `papympi.map` hides nothing
