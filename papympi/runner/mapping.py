@@ -19,6 +19,7 @@ def map(  # noqa: A001 - the field's name for it; `papympi.map` hides nothing
     ordered: bool = True,
     errors: Errors = "raise",
     admission: int | None = None,
+    seed: int | None = None,
 ) -> Run:
     """Return the results of `function` for the items of the iterables: a lazy, bounded, parallel `map`.
 
@@ -30,6 +31,7 @@ def map(  # noqa: A001 - the field's name for it; `papympi.map` hides nothing
         ordered: yield results in input order; else as they come.
         errors: "raise", "keep" or "drop", as of `run`.
         admission: how many items may be under way at once.
+        seed: what the items' seeds are derived from, as of `run`.
 
     Raises:
         TypeError: no iterable was given.
@@ -49,6 +51,7 @@ def map(  # noqa: A001 - the field's name for it; `papympi.map` hides nothing
         ordered=ordered,
         errors=errors,
         admission=admission,
+        seed=seed,
     )
 
 

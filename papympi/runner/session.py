@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +17,10 @@ from papympi.engine.ordering import Handover
 from papympi.errors import StateError
 from papympi.monitors.progress import Progress
 from papympi.plan.plan import Plan
+from papympi.runner.echo import Echo
 from papympi.runner.hooks import Watchers
+from papympi.workers import outlet
+from papympi.workers.capture import be_runner
 
 _OPEN: weakref.WeakSet[Session] = weakref.WeakSet()
 
@@ -45,6 +49,7 @@ class Session:
         self._guard = threading.Lock()
         self._shows = progress
         self._display = ExitStack()
+        self._echo = Echo()
 
     def check_new(self) -> None:
         """Raise a `StateError` if the session has begun."""
@@ -63,15 +68,18 @@ class Session:
         with ExitStack() as undo:
             undo.callback(self.cancel)
             self.state = "running"
+            be_runner()
             _OPEN.add(self)
             for name, pool in self._made.items():
                 self._pools[name] = pool
                 pool.open(self.plan.program)
-            self.engine = Engine(self.plan, self._pools, **self._settings)
+            self.engine = Engine(self.plan, self._pools, tell=self._echo, **self._settings)
             self._turnstile = Turnstile(self.engine)
             self._watchers.start(self.engine.statistics)
             if self._shows:
-                self._display.enter_context(Progress(self.engine.statistics))
+                display = self._display.enter_context(Progress(self.engine.statistics))
+                if sys.stderr is not None and sys.stderr.isatty():
+                    self._display.enter_context(outlet.shown_by(display.put))
             if self._stopping:
                 self.engine.stop()
             undo.pop_all()
@@ -118,6 +126,7 @@ class Session:
                 stack.callback(self.engine.close)
                 stack.callback(self._turnstile.close)
             stack.callback(self._display.close)
+            stack.callback(self._echo.close)
 
 
 @atexit.register
