@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
@@ -51,11 +52,12 @@ class Logs:
 
     def add(self, later: Logs) -> None:
         """Add what the same worker has sent later; what is too much to wait is dropped."""
-        room = max(_MOST_WAITING - len(self.records), 0)
-        self.records += later.records[:room]
         self.drop(later.dropped)
-        for record in later.records[room:]:
-            self.drop({record.node: 1})
+        for record in later.records:
+            if len(self.records) < (2 * _MOST_WAITING if record.level >= logging.WARNING else _MOST_WAITING):
+                self.records.append(record)
+            else:
+                self.drop({record.node: 1})
 
     def drop(self, dropped: Mapping[str, int]) -> None:
         """Count lines that were dropped."""

@@ -199,7 +199,8 @@ class Evaluator:
         call = calls.stage.calls[number]
         resources, error = calls.take_resources(call)
         if error is not None:
-            results = [calls.fail_call(call, position, error) for position in positions]
+            trace = error.__traceback__  # a failure takes it off the error
+            results = [calls.fail_call(call, position, error.with_traceback(trace)) for position in positions]
         else:
             alarm = Alarm(self._bench.cell.slots, call.timeout) if call.timeout else nullcontext()
             with alarm:

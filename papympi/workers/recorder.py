@@ -131,12 +131,13 @@ class Recorder:
 
     def _put(self, record: Record) -> bool:
         """Keep or send a record, if it may come through; return whether it does."""
-        place = record.node, record.level >= logging.WARNING
+        urgent = record.level >= logging.WARNING
+        place = record.node, urgent
         allowance = self._allowances.get(place)
         if allowance is None:
             allowance = self._allowances[place] = Allowance(BURST, RATE)
-        waits = len(self._logs.records)
-        if waits >= _MOST or not allowance.take(len(record.text), time.monotonic()):
+        crowded = len(self._logs.records) >= (2 * _MOST if urgent else _MOST)  # a flood must not hide warnings
+        if crowded or not allowance.take(len(record.text), time.monotonic()):
             self._drop(record.node, 1)
             return False
         self._logs.records.append(record)
