@@ -96,21 +96,24 @@ class Backend:
             Returns a `Pool`, or a `concurrent.futures.Executor`, which becomes a pool through `ExecutorPool`.
         summary: one line for `papympi plugins` and `papympi doctor`.
         capabilities: what pools made of it can do; of an executor, what the adapter is told.
+        end: ends an executor at once, whatever its workers are at; `None`: there is no way but `shutdown`.
     """
 
     make: Callable[..., Pool | Executor]
     summary: str
     capabilities: Capabilities = Capabilities(streams=False)
+    end: Callable[[Any], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class NodeCount:
-    """How far one node is: items done, of them failed, of them dropped, and seconds spent by workers."""
+    """How far one node is: items done, of them failed and dropped, seconds spent by workers, and how often retried."""
 
     done: int = 0
     failed: int = 0
     dropped: int = 0
     seconds: float = 0.0
+    retried: int = 0
 
 
 @dataclass(frozen=True, slots=True)

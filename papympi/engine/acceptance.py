@@ -7,18 +7,19 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from papympi.contracts import NodeCount
-from papympi.engine.births import Source, distribute, spans_of
+from papympi.engine.batching import Batch
+from papympi.engine.births import Generator, Source, distribute, spans_of
 from papympi.engine.dispatch import Dispatcher
 from papympi.engine.feed import Pulled
 from papympi.engine.gathering import Folding
 from papympi.engine.joining import Router
-from papympi.engine.pieces import clip_mask
+from papympi.engine.pieces import clip_mask, cut_around
 from papympi.engine.retiring import Retirement
 from papympi.engine.roster import Flight
-from papympi.engine.segment import Ledger
+from papympi.engine.segment import Ledger, Segment
 from papympi.engine.strides import Strides
 from papympi.model.item import Failure
-from papympi.plan.plan import Plan
+from papympi.plan.plan import Plan, Step
 from papympi.transport.task import Outcome
 
 
@@ -33,6 +34,7 @@ class Tally:
     done: Counter[str] = field(default_factory=Counter)
     failed: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
+    retried: Counter[str] = field(default_factory=Counter)
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     failures: list[Failure] = field(default_factory=list)
 
@@ -45,7 +47,9 @@ class Tally:
     def to_counts(self, nodes: list[str]) -> dict[str, NodeCount]:
         """Return the counts of some nodes."""
         return {
-            node: NodeCount(self.done[node], self.failed[node], self.dropped[node], self.seconds[node])
+            node: NodeCount(
+                self.done[node], self.failed[node], self.dropped[node], self.seconds[node], self.retried[node]
+            )
             for node in nodes
         }  # fmt: skip
 
@@ -72,7 +76,7 @@ class Acceptor:
         self._router = router
         self._retirement = retirement
         self._strides = strides
-        self.tally = Tally()
+        self.tally = Tally(retried=dispatcher.later.counts)
 
     def accept(self, outcome: Outcome) -> None:
         """Enter the outcome of a task."""
@@ -100,9 +104,37 @@ class Acceptor:
             raise AssertionError("a call without its batch came home")
         self._strides.learn(step, batch.items, outcome.seconds)
         spans = spans_of(batch.runs)
+        holes = self._postpone(step, batch, outcome.again) if outcome.again else {}
         for stream, output in zip(step.outputs, outcome.outputs, strict=True):
             for segment, piece, failed in distribute(output, spans):
-                self._router.post(stream, segment, piece, failed)
+                for part, some in cut_around(piece, failed, holes.get(segment, ())):
+                    self._router.post(stream, segment, part, some)
+
+    def _postpone(self, step: Step, batch: Batch, again: list[int]) -> dict[Segment, list[int]]:
+        """Keep what is to be tried again later; return which positions that are."""
+        call, holes = self._calls[step.number][0], defaultdict[Segment, list[int]](list)
+        for run in batch.pick(again):
+            tried = run.attempts + 1
+            self._dispatcher.later.put(step, run._replace(attempts=tried), call, tried)
+            holes[run.segment].append(run.start)
+        return holes
+
+    def _hold(self, generator: Generator, outcome: Outcome) -> None:
+        """Leave a generator with its worker, unless that has it no more."""
+        if generator.finished:
+            self._dispatcher.gated.remove(generator)
+            self._dispatcher.release(generator)
+        elif outcome.again:
+            self._postpone_generator(generator)
+        elif outcome.finished:  # it had only some of the parents
+            self._dispatcher.orphan(generator)
+
+    def _postpone_generator(self, generator: Generator) -> None:
+        """Let a generator whose parent at work has failed begin again later."""
+        call, place = self._calls[generator.step.number][0], (generator.run, generator.parent)
+        tried = generator.attempts[place] = generator.attempts.get(place, 0) + 1
+        self._dispatcher.release(generator)
+        self._dispatcher.later.put(generator.step, generator, call, tried)
 
     def _accept_children(self, flight: Flight, outcome: Outcome) -> None:
         generator, step = flight.generator, flight.step
@@ -112,10 +144,7 @@ class Acceptor:
         generator.granted = 0
         touched = list(generator.accept(outcome))
         self._strides.learn_chunk(step, sum(entry[2] for entry in touched), outcome.seconds)
-        if generator.finished:
-            self._dispatcher.gated.remove(generator)
-            flight.worker.generators.discard(generator)
-            flight.worker.pool.holds -= 1
+        self._hold(generator, outcome)
         spans = [(segment, start, start + size) for segment, start, size, _ in touched]
         for _, _, size, _ in touched:
             self._ledger.bear(size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import count
@@ -20,7 +20,8 @@ Columns = Sequence[Sequence[Piece | Shared]]
 class Run(NamedTuple):
     """Consecutive positions of one segment whose inputs are all there.
 
-    With a culprit it is one position, at which a worker died: the failure takes the item's place.
+    With a culprit it is one position, at which a worker died: the failure takes the item's place. With `attempts` it is
+    one position that was tried so often before. `alone` it is no batch with others: a worker died somewhere in it.
     """
 
     segment: Segment
@@ -29,6 +30,8 @@ class Run(NamedTuple):
     mask: int
     columns: Columns
     culprit: Failure | None = None
+    attempts: int = 0
+    alone: bool = False
 
 
 def clip_columns(columns: Columns, start: int, stop: int) -> Columns:
@@ -45,10 +48,11 @@ def _clip(part: Piece | Shared, start: int, stop: int) -> Piece | Shared:
 
 def split(run: Run, at: int) -> tuple[Run, Run]:
     """Return a run as two, cut before position `at`."""
-    segment, start, stop, mask, columns, _ = run
+    segment, start, stop, mask, columns = run[:5]
+    left, right = clip_mask(mask, 0, at - start), clip_mask(mask, at - start, stop - start)
     return (
-        Run(segment, start, at, clip_mask(mask, 0, at - start), clip_columns(columns, start, at)),
-        Run(segment, at, stop, clip_mask(mask, at - start, stop - start), clip_columns(columns, at, stop)),
+        Run(segment, start, at, left, clip_columns(columns, start, at), alone=run.alone),
+        Run(segment, at, stop, right, clip_columns(columns, at, stop), alone=run.alone),
     )
 
 
@@ -71,7 +75,7 @@ class Batch:
         if all(run.mask == FULL for run in self.runs):
             return FULL
         mask = shift = 0
-        for _, start, stop, part, _, _ in self.runs:
+        for _, start, stop, part, *_ in self.runs:
             mask |= (part if part != FULL else ones(stop - start)) << shift
             shift += stop - start
         return mask
@@ -87,7 +91,34 @@ class Batch:
 
     def keys(self) -> list[KeyRun]:
         """Return the keys of all positions, as runs."""
-        return [run for segment, start, stop, _, _, _ in self.runs for run in segment.key_runs(start, stop)]
+        return [run for segment, start, stop, *_ in self.runs for run in segment.key_runs(start, stop)]
+
+    def pick(self, positions: list[int]) -> Iterator[Run]:
+        """Yield a run of one position for each of some."""
+        at, rest = 0, sorted(positions)
+        for run in self.runs:
+            size = run.stop - run.start
+            while rest and rest[0] < at + size:
+                start = run.start + rest.pop(0) - at
+                one = split(split(run, start)[1], start + 1)[0]
+                yield one._replace(alone=False, attempts=run.attempts)
+            at += size
+
+    def only(self) -> int:
+        """Return which position has the one item that there is; -1: there are several."""
+        if self.items != 1:
+            return -1
+        mask = self.mask()
+        return 0 if mask == FULL else mask.bit_length() - 1
+
+    def attempts(self) -> dict[int, int]:
+        """Return how often positions were tried before, where they were."""
+        found, at = {}, 0
+        for run in self.runs:
+            if run.attempts:
+                found[at] = run.attempts
+            at += run.stop - run.start
+        return found
 
     def culprits(self) -> dict[tuple[int, int], Failure]:
         """Return the failures that take the place of items, by (position, 0)."""
@@ -137,7 +168,7 @@ class ReadyQueue:
         runs: list[Run] = []
         items = positions = 0
         empty = None
-        while self._heap and items < stride:
+        while self._heap and items < stride and not (runs and (runs[0].alone or self.head().alone)):
             run = heappop(self._heap)[3]
             present = count_present(run.mask, run.stop - run.start)
             self.items -= present

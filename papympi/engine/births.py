@@ -80,6 +80,8 @@ class Generator:
         run, parent, child: where it is: the run, the parent's number in it, the child's number.
         begun: the run and parent at which its worker began it.
         culprits: (run, parent, child) that a lost worker was at, with the failure that is this parent's last child.
+        attempts: (run, parent) that was tried before, and how often.
+        limit: how many parents its worker has at the most; 0: all that are not finished.
     """
 
     step: Step
@@ -94,6 +96,8 @@ class Generator:
     finished: bool = False
     begun: tuple[int, int] = (0, 0)
     culprits: dict[tuple[int, int, int], Failure] = field(default_factory=dict)
+    attempts: dict[tuple[int, int], int] = field(default_factory=dict)
+    limit: int = 0
 
     def order(self) -> Order:
         """Return the order key of the next position it bears."""
@@ -108,16 +112,37 @@ class Generator:
         runs = self.runs[self.run :]
         if self.parent:
             runs[0] = split(runs[0], runs[0].start + self.parent)[1]
-        return Batch(runs, sum(run.stop - run.start for run in runs), 0)
+        left = self.limit or sum(run.stop - run.start for run in runs)
+        some: list[Run] = []
+        for run in runs:
+            size = min(left, run.stop - run.start)
+            if size:
+                some.append(run if size == run.stop - run.start else split(run, run.start + size)[0])
+            left -= size
+        return Batch(some, sum(run.stop - run.start for run in some), 0)
+
+    def halve(self) -> int | None:
+        """Begin again with half of the parents, since one of them ends its worker; if there is one, return 0."""
+        count = self.rest().count
+        self.limit = 0 if count == 1 else count // 2
+        return 0 if count == 1 else None
 
     def culprits_from_here(self) -> dict[tuple[int, int], Failure]:
         """Return the culprits of the parents that are not finished, by (parent, child) as `rest` counts them."""
         found = {}
         for (run, parent, child), failure in self.culprits.items():
             if (run, parent) >= (self.run, self.parent):
-                before = sum(other.stop - other.start for other in self.runs[self.run : run])
-                found[before + parent - self.parent, child] = failure
+                found[self._count_to(run, parent), child] = failure
         return found
+
+    def attempts_from_here(self) -> dict[int, int]:
+        """Return how often the parents that are not finished were tried before, as `rest` counts them."""
+        tried = self.attempts.items()
+        return {self._count_to(*place): count for place, count in tried if place >= (self.run, self.parent)}
+
+    def _count_to(self, run: int, parent: int) -> int:
+        """Return how many parents lie between the one at work and another."""
+        return sum(other.stop - other.start for other in self.runs[self.run : run]) + parent - self.parent
 
     def parent_at(self, index: int) -> tuple[int, int]:
         """Return (run, parent) of the parent that its worker counts as number `index`."""
@@ -219,7 +244,7 @@ def distribute(output: Output, spans: list[tuple[Segment, int, int]]) -> Iterato
 def spans_of(runs: list[Run]) -> list[tuple[Segment, int, int]]:
     """Return the positions of runs as (segment, start, stop), neighbours merged."""
     spans: list[tuple[Segment, int, int]] = []
-    for segment, start, stop, _, _, _ in runs:
+    for segment, start, stop, *_ in runs:
         if spans and spans[-1][0] is segment and spans[-1][2] == start:
             spans[-1] = (segment, spans[-1][1], stop)
         else:

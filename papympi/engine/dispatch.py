@@ -9,10 +9,11 @@ from typing import cast
 
 from papympi.contracts import Pool
 from papympi.engine.admission import Admission, Order
-from papympi.engine.batching import Batch, ReadyQueue
+from papympi.engine.batching import Batch, ReadyQueue, Run
 from papympi.engine.births import Gated, Generator
 from papympi.engine.gathering import Folding
 from papympi.engine.joining import Router
+from papympi.engine.later import Later
 from papympi.engine.roster import Choice, Flight, PoolState, Worker, make_pool_state
 from papympi.engine.strides import Strides
 from papympi.engine.tasks import advance_task, call_task, fold_task, start_task
@@ -30,6 +31,7 @@ class Dispatcher:
         queues: for each map and scatter what is ready.
         gated: what bears positions.
         flights: all tasks that are out, by id.
+        later: what failed and is tried again.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Dispatcher:
         self.gated = gated
         self.queues = {step: ReadyQueue() for step in plan.steps if step.kind in {"map", "scatter"}}
         self.flights: dict[int, Flight] = {}
+        self.later = Later()
         self.pools = {name: make_pool_state(name, pool, plan) for name, pool in pools.items()}
 
     def heads(self) -> Iterator[Order]:
@@ -221,6 +224,26 @@ class Dispatcher:
         worker.pool.holds += 1
         whole = 0 if worker.pool.pool.capabilities.streams else max(self._admission.bound, chunk)
         return start_task(number, generator, chunk, whole, grain), generator
+
+    def revive(self, step: Step, item: Run | Generator) -> None:
+        """Make something ready that has waited to be tried again."""
+        if isinstance(item, Generator):
+            self.orphan(item)
+        else:
+            self._router.make_ready(step, item)
+
+    def release(self, generator: Generator) -> None:
+        """Take a generator off the worker that has held it and has it no more."""
+        holder = generator.holder
+        if isinstance(holder, Worker):
+            holder.generators.discard(generator)
+            holder.pool.holds -= 1
+        generator.holder = None
+
+    def orphan(self, generator: Generator) -> None:
+        """Let any worker of its pool begin a generator again."""
+        self.release(generator)
+        self.pools[generator.step.pool or ""].orphans.append(generator)
 
     def _open_generator(self, step: Step, batch: Batch) -> Generator:
         segments = [

@@ -98,9 +98,10 @@ class Folding(Progress):
         accumulator: the opaque value so far of the parent that is open; `None`: begin afresh.
         busy: a task of it is waiting or at a worker; there is one at a time.
         culprits: positions that a lost worker was at, with the failure that takes the item's place.
+        limit: how many items go into one task, since one of them ends its worker; 0: a stride.
     """
 
-    __slots__ = ("accumulator", "at", "busy", "culprits")
+    __slots__ = ("accumulator", "at", "busy", "culprits", "limit")
 
     def __init__(self) -> None:
         super().__init__()
@@ -108,6 +109,7 @@ class Folding(Progress):
         self.accumulator: Payload | None = None
         self.busy = False
         self.culprits: dict[int, Failure] = {}
+        self.limit = 0
 
 
 _OTHERS: dict[str, type[Progress]] = {"fold": Folding, "gather": Progress}

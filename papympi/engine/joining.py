@@ -92,7 +92,7 @@ class Router:
 
     def make_ready(self, step: Step, run: Run) -> None:
         """Queue a run for its step; one without items goes on at once, without a task."""
-        segment, start, stop, mask, _, _ = run
+        segment, start, stop, mask, *_ = run
         if mask:
             self._put(step, run)
         elif step.kind == "scatter":

@@ -87,9 +87,7 @@ class Engine:
         gated = Gated()
         self._dispatcher = Dispatcher(plan, self._pools, self._admission, self._router, self._strides, gated)
         self._queues = self._dispatcher.queues
-        self._acceptor = Acceptor(
-            plan, self._ledger, self._dispatcher, self._router, self._retirement, self._strides
-        )  # fmt: skip
+        self._acceptor = Acceptor(plan, self._ledger, self._dispatcher, self._router, self._retirement, self._strides)
         self._intake = Intake(self._admission, gated, self._dispatcher, self._acceptor, self._router)
         self.tally = self._acceptor.tally
         self._recovery = Recovery(plan, self._ledger, self._dispatcher, self._router)
@@ -141,7 +139,7 @@ class Engine:
             if self.is_idle() and not self._go_on():
                 break
             if not self.is_idle():
-                self._waiter.wait()
+                self._waiter.wait(self._dispatcher.later.deadline())
         self._finish()
         return None
 
@@ -161,7 +159,9 @@ class Engine:
             self._took = time.perf_counter() - (self._begun or time.perf_counter())
 
     def is_idle(self) -> bool:
-        """Return whether nothing is on its way: no task and no row."""
+        """Return whether nothing is on its way: no task, no row, and nothing that is tried again later."""
+        if self._dispatcher.later and not self._stopping:
+            return False
         return not self._dispatcher.flights and not self._intake.is_waiting()
 
     def _is_drained(self) -> bool:
@@ -172,6 +172,9 @@ class Engine:
         if self._strides.changed:
             self._resize()
         moved = self._collect()
+        for step, item in self._dispatcher.later.take():
+            moved = True
+            self._dispatcher.revive(step, item)
         self._router.settle()
         while not self._stopping:
             moved |= self._intake.pull()
@@ -210,7 +213,7 @@ class Engine:
             if not self.turn():
                 if self.is_idle():
                     return False
-                self._waiter.wait()
+                self._waiter.wait(self._dispatcher.later.deadline())
         return not self._finished
 
     def wake(self) -> None:

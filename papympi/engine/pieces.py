@@ -7,6 +7,7 @@ A piece is a tuple `(start, stop, payload, offset, mask)`: positions start..stop
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from papympi.transport.payload import Payload
@@ -51,6 +52,16 @@ def clip(piece: Piece, start: int, stop: int) -> Piece:
     if start == a and stop == b:
         return piece
     return (start, stop, payload, offset + start - a, clip_mask(mask, start - a, stop - a))
+
+
+def cut_around(piece: Piece, failed: int, holes: Sequence[int]) -> Iterator[tuple[Piece, int]]:
+    """Yield the parts of a piece, and of its mask of failures, that lie between some positions."""
+    start, stop = piece[:2]
+    at = start
+    for hole in [*(hole for hole in holes if start <= hole < stop), stop]:
+        if at < hole:
+            yield clip(piece, at, hole), clip_mask(failed, at - start, hole - start)
+        at = hole + 1
 
 
 class Gathered:

@@ -1,4 +1,7 @@
-"""What happens to the tasks of a worker that died: the item that it was at fails, everything else is done again."""
+"""What happens to the tasks of a worker that died: the item that it was at fails, everything else is done again.
+
+Where nobody knows which item that was, the batch is halved, and each half again, until the culprit is alone.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,15 @@ from papympi.engine.dispatch import Dispatcher
 from papympi.engine.gathering import Folding
 from papympi.engine.joining import Router
 from papympi.engine.roster import Flight
-from papympi.engine.segment import Ledger
+from papympi.engine.segment import Ledger, Segment
 from papympi.errors import PoolError
 from papympi.model.item import Failure, Key
 from papympi.plan.plan import Plan, Step
+from papympi.plan.program import Call
 from papympi.transport.task import Lost
 
-PATIENCE = 5
-"""So many workers in a row may die without being at an item; then the run fails."""
+PATIENCE = 16
+"""So many workers in a row may die at no item, which is more than a batch has halves; then the run fails."""
 
 
 class Recovery:
@@ -36,27 +40,34 @@ class Recovery:
             self._blameless.pop(pool, None)
 
     def recover(self, pool: str, lost: Lost) -> None:
-        """Repeat what a lost worker had; the item that it was at becomes a failure.
+        """Repeat what a lost worker had; the item that it was at becomes a failure, or is tried again.
 
         Raises:
             PoolError: worker after worker died without being at an item.
         """
-        named = lost.task is not None and lost.position is not None
-        self._blameless[pool] = 0 if named else self._blameless.get(pool, 0) + 1
+        self._check_patience(pool, lost)
+        if lost.single:
+            if lost.task in self._dispatcher.flights:
+                self._take_back(self._dispatcher.land(lost.task), lost)
+            return
+        worker = self._dispatcher.pools[pool].workers[lost.worker]
+        for number in list(worker.flights):
+            self._take_back(self._dispatcher.land(number), lost if number == lost.task else None)
+        for generator in list(worker.generators):
+            self._dispatcher.orphan(generator)
+
+    def _check_patience(self, pool: str, lost: Lost) -> None:
+        """Count the workers that died in a row at no item."""
+        if lost.single or lost.node or lost.position is not None:
+            self._blameless.pop(pool, None)
+            return
+        self._blameless[pool] = self._blameless.get(pool, 0) + 1
         if self._blameless[pool] > PATIENCE:
             raise PoolError(
                 f"pool {pool!r}: {PATIENCE} workers in a row died while they were at no item, the last one: "
-                f"{lost.error}. Look at the node's module-level code, at the memory limit and at the host"
+                f"{lost.error}. Look at the resources and the module-level code of its nodes, at the memory limit and "
+                "at the host"
             )
-        worker = self._dispatcher.pools[pool].workers[lost.worker]
-        for number in list(worker.flights):
-            flight = self._dispatcher.land(number)
-            self._take_back(flight, lost if named and number == lost.task else None)
-        for generator in worker.generators:
-            generator.holder = None
-            worker.pool.orphans.append(generator)
-        worker.pool.holds -= len(worker.generators)
-        worker.generators.clear()
 
     def _take_back(self, flight: Flight, lost: Lost | None) -> None:
         if flight.batch is not None:
@@ -64,21 +75,26 @@ class Recovery:
         elif flight.generator is not None:
             self._repeat_chunk(flight.generator, lost)
         elif flight.fold is not None:
-            segment = flight.fold[0]
-            state = cast("Folding", segment.states[flight.step])
-            state.busy = False
-            if lost is not None and lost.position is not None:
-                at = state.at + lost.position
-                state.culprits[at] = self._blame(flight.step, lost, segment.key(at))
-            self._router.gathers.advance_fold(flight.step, segment)
+            self._repeat_fold(flight.step, flight.fold[0], flight.fold[1], lost)
 
-    def _blame(self, step: Step, lost: Lost, key: Key) -> Failure:
-        """Return the failure of the item that a worker was at; it is counted when its task comes home."""
-        node = lost.node or self._calls[step.number][-1].node
-        return Failure(node, key, lost.error, worker=lost.error.worker)
+    def _call_of(self, step: Step, lost: Lost, culprit: Failure | None = None) -> Call:
+        """Return the call that a worker was in; if nobody knows, the first that has not been taken for it before."""
+        calls = self._calls[step.number]
+        named = [call for call in calls if call.node == lost.node]
+        if named:
+            return named[-1]
+        before = [number for number, call in enumerate(calls) if culprit is not None and call.node == culprit.node]
+        return calls[min(before[-1] + 1, len(calls) - 1) if before else 0]
 
     def _repeat_batch(self, step: Step, batch: Batch, lost: Lost | None) -> None:
-        at = lost.position if lost is not None and lost.position is not None else -1
+        """Make the runs of a batch ready again."""
+        at = -1
+        if lost is not None:
+            at = lost.position if lost.position is not None else batch.only()
+            if at < 0:
+                for part in _halve(batch.runs):
+                    self._router.make_ready(step, part._replace(alone=True))
+                return
         for run in batch.runs:
             size = run.stop - run.start
             if lost is not None and 0 <= at < size:
@@ -88,21 +104,71 @@ class Recovery:
             at -= size
 
     def _repeat_around(self, step: Step, run: Run, position: int, lost: Lost) -> None:
-        failure = self._blame(step, lost, run.segment.key(position))
+        """Make a run ready again but for the position that a worker died at."""
         before, rest = split(run, position)
         culprit, behind = split(rest, position + 1)
-        for part in (before, culprit._replace(culprit=failure), behind):
+        for part in (before, behind):
             if part.start < part.stop:
                 self._router.make_ready(step, part)
+        culprit = culprit._replace(alone=False, culprit=run.culprit, attempts=run.attempts)
+        call = self._call_of(step, lost, run.culprit)
+        if call.may_retry(lost.error, run.attempts):
+            self._dispatcher.later.put(step, culprit._replace(attempts=run.attempts + 1), call, run.attempts + 1)
+        else:
+            failure = _blame(call, lost, run.segment.key(position), run.attempts)
+            self._router.make_ready(step, culprit._replace(culprit=failure))
 
     def _repeat_chunk(self, generator: Generator, lost: Lost | None) -> None:
+        """Let a generator begin again; the child that a worker was at fails, if it is known."""
         self._ledger.reserved -= generator.granted
         generator.granted = 0
-        if lost is None or lost.position is None:
+        if lost is None:
+            self._dispatcher.orphan(generator)
             return
-        run, parent = generator.parent_at(lost.position)
-        child = generator.child if (run, parent) == (generator.run, generator.parent) else 0
+        at = lost.position if lost.position is not None else generator.halve()
+        if at is None:
+            self._dispatcher.orphan(generator)
+            return
+        place = generator.parent_at(at)
+        attempts, call = generator.attempts.get(place, 0), self._call_of(generator.step, lost)
+        if call.may_retry(lost.error, attempts):
+            generator.attempts[place] = attempts + 1
+            self._dispatcher.release(generator)
+            self._dispatcher.later.put(generator.step, generator, call, attempts + 1)
+            return
+        run, parent = place
+        child = generator.child if place == (generator.run, generator.parent) else 0
         segment = generator.segments[run]
         if segment.parent is not None:
             key = segment.parent.key(segment.low + parent)
-            generator.culprits[run, parent, child] = self._blame(generator.step, lost, key)
+            generator.culprits[run, parent, child] = _blame(call, lost, key, attempts)
+        self._dispatcher.orphan(generator)
+
+    def _repeat_fold(self, step: Step, segment: Segment, stop: int, lost: Lost | None) -> None:
+        """Let a fold go on where it was; the item that a worker was at fails it, if it is known."""
+        state = cast("Folding", segment.states[step])
+        state.busy = False
+        if lost is not None:
+            at = lost.position
+            if at is None and stop - state.at <= 1:
+                at = 0
+            if at is None:
+                state.limit = (stop - state.at) // 2
+            else:
+                state.limit = 0
+                key = segment.key(state.at + at)
+                state.culprits[state.at + at] = _blame(self._call_of(step, lost), lost, key, 0)
+        self._router.gathers.advance_fold(step, segment)
+
+
+def _blame(call: Call, lost: Lost, key: Key, attempts: int) -> Failure:
+    """Return the failure of the item that a worker was at; it is counted when its task comes home."""
+    return Failure(call.node, key, lost.error, worker=lost.error.worker, attempts=attempts + 1)
+
+
+def _halve(runs: list[Run]) -> list[Run]:
+    """Return the runs of a batch in more parts than before; each is to be a batch of its own."""
+    if len(runs) > 1:
+        return runs
+    run = runs[0]
+    return list(split(run, (run.start + run.stop) // 2))

@@ -20,6 +20,8 @@ def call_task(number: int, step: Step, batch: Batch, grain: int) -> Task:
     task = Task(number, Kind.CALL, step.number, batch.count, mask, batch.columns(), batch.keys(), grain)
     if any(run.culprit is not None for run in batch.runs):
         task.culprits = batch.culprits()
+    if any(run.attempts for run in batch.runs):
+        task.attempts = batch.attempts()
     return task
 
 
@@ -33,6 +35,7 @@ def start_task(number: int, generator: Generator, chunk: int, whole: int, grain:
     task.skip = generator.child
     task.whole = whole
     task.culprits = generator.culprits_from_here()
+    task.attempts = generator.attempts_from_here()
     return task
 
 
@@ -46,7 +49,7 @@ def advance_task(number: int, generator: Generator, chunk: int, grain: int) -> T
 def fold_task(number: int, step: Step, segment: Segment, stride: int) -> tuple[Task, tuple[Segment, int, int]]:
     """Return the task that folds the next items of a segment, and how far it goes: (segment, position, parents)."""
     state = cast("Folding", segment.states[step])
-    stop = min(state.reach, state.at + stride)
+    stop = min(state.reach, state.at + (min(state.limit, stride) if state.limit else stride))
     done = bisect_right(segment.ends, stop)
     pieces = state.port.peek(state.at, stop)
     task = Task(

@@ -30,7 +30,8 @@ class Waiter:
             end.settimeout(0)
         self._selector.register(self._receive, selectors.EVENT_READ)
         self._polls = False
-        for pool in pools:
+        self._pools = list(pools)
+        for pool in self._pools:
             descriptor = pool.fileno()
             if descriptor is None:
                 self._polls = True
@@ -43,10 +44,17 @@ class Waiter:
         """Note that something has come: the next naps are short again."""
         self._since = None
 
-    def wait(self) -> None:
-        """Return as soon as there may be something to collect."""
+    def wait(self, until: float | None = None) -> None:
+        """Return as soon as there may be something to collect, at the latest when the caller or a pool has a deadline.
+
+        Args:
+            until: the caller's, by `time.monotonic`.
+        """
         if not self._polls:
-            self._drain(self._selector.select(LONGEST_S))
+            deadlines = [until, *(pool.deadline() for pool in self._pools)]
+            first = min((deadline for deadline in deadlines if deadline is not None), default=None)
+            patience_s = LONGEST_S if first is None else min(max(first - time.monotonic(), 0.0), LONGEST_S)
+            self._drain(self._selector.select(patience_s))
             return
         now = time.perf_counter()
         if self._since is None:

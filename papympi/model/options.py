@@ -12,6 +12,7 @@ from papympi.model.item import Failure
 
 StrideOption = int | Literal["auto"] | None
 ErrorOption = Literal["fail", "drop"] | Callable[[Failure], Any]
+ExceptionOption = type[BaseException] | tuple[type[BaseException], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +27,10 @@ class Options:
         combine: joins two accumulators, in order.
         vectorized: the function takes lists of items.
         on_error: what becomes of failures.
+        timeout: how long one item may take, in seconds.
+        retries: how often an item that failed is tried again.
+        retry_on: the exceptions after which it is.
+        backoff: how long after its first failure it is, in seconds; doubled each time.
         fuse: it may share a stage with its neighbours.
         plugin: options that plugins declared.
     """
@@ -37,6 +42,10 @@ class Options:
     combine: Callable[[Any, Any], Any] | None = None
     vectorized: bool = False
     on_error: ErrorOption = "fail"
+    timeout: float | None = None
+    retries: int = 0
+    retry_on: ExceptionOption = Exception
+    backoff: float = 0.1
     fuse: bool = True
     plugin: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
@@ -104,14 +113,19 @@ def _check_plugin_option(name: str, value: Any, label: str) -> None:
 
 def _check_together(options: Options, label: str) -> None:
     """Refuse options that contradict one another."""
+    if options.vectorized and options.fold is not None:
+        raise OptionError(f"{label}: fold= and vectorized= exclude one another; a fold takes the items one at a time")
     if options.combine is not None and options.fold is None:
         raise OptionError(f"{label}: combine= joins the accumulators of a fold; give fold= as well, or leave it out")
     if options.fold is None:
         return
     if options.gather is not False:
         raise OptionError(f"{label}: fold= and gather= exclude one another; a fold takes the items one at a time")
-    if options.vectorized:
-        raise OptionError(f"{label}: fold= and vectorized= exclude one another; a fold takes the items one at a time")
+    if options.retries and options.combine is None:
+        raise OptionError(
+            f"{label}: a fold cannot be retried, its accumulator may be half changed; give it combine=, so that it "
+            "folds in parts that can be, or let another node do what may fail"
+        )
 
 
 def is_stride(value: Any) -> bool:
@@ -122,6 +136,17 @@ def is_stride(value: Any) -> bool:
 def _is_count(value: Any) -> bool:
     """Say whether the value is a number of things, at least one."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_time(value: Any) -> bool:
+    """Say whether the value is a number of seconds above 0."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")
+
+
+def _is_exception(value: Any) -> bool:
+    """Say whether the value is an exception class or some of them."""
+    some = value if isinstance(value, tuple) else (value,)
+    return bool(some) and all(isinstance(each, type) and issubclass(each, BaseException) for each in some)
 
 
 _VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
@@ -135,5 +160,9 @@ _VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda value: callable(value) or (isinstance(value, str) and value in {"fail", "drop"}),
         '"fail", "drop", or a function of the failure',
     ),
+    "timeout": (lambda value: value is None or _is_time(value), "a number of seconds above 0"),
+    "retries": (lambda value: value == 0 or _is_count(value), "a whole number, 0 or more"),
+    "retry_on": (_is_exception, "an exception class or a tuple of them"),
+    "backoff": (lambda value: value == 0 or _is_time(value), "a number of seconds, 0 or more"),
     "fuse": (lambda value: isinstance(value, bool), "True or False"),
 }

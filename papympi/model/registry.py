@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar, overload
 
 from papympi.model.graph import Graph, InputOption
-from papympi.model.options import ErrorOption, StrideOption
+from papympi.model.options import ErrorOption, ExceptionOption, StrideOption
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -32,6 +32,10 @@ def node(
     combine: Callable[[Any, Any], Any] | None = None,
     vectorized: bool = False,
     on_error: ErrorOption = "fail",
+    timeout: float | None = None,
+    retries: int = 0,
+    retry_on: ExceptionOption = Exception,
+    backoff: float = 0.1,
     fuse: bool = True,
     graph: Graph | None = None,
     **plugin_options: Any,
@@ -57,6 +61,10 @@ def node(function: F | None = None, /, *, graph: Graph | None = None, **options:
             `combine`: joins two accumulators in order, so that workers can fold apart.
             `vectorized`: the function takes lists of up to `stride` items and returns as many results.
             `on_error`: "fail", "drop", or a function that makes a value of a `Failure`.
+            `timeout`: how long one item may take, in seconds; of a vectorized node, that times the number of items.
+            `retries`: how often an item that failed is tried again, whatever it failed of.
+            `retry_on`: an exception class or a tuple of them: only after these.
+            `backoff`: seconds before the first retry, more or less; doubled each time, a minute at most.
             `fuse`: it may be evaluated in one call with its neighbours.
             Any other is an option that a plugin declared.
 

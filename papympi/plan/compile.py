@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 from papympi.errors import GraphError, InputError, OptionError, did_you_mean
@@ -12,11 +12,12 @@ from papympi.model.graph import Graph, GraphWarning
 from papympi.model.options import is_stride
 from papympi.plan.boundaries import find_boundaries
 from papympi.plan.check import check_pools
-from papympi.plan.expand import Expansion, Means, Part, expand, find_resource
+from papympi.plan.expand import Expansion, Means, Part, expand
 from papympi.plan.fuse import Group, fuse
 from papympi.plan.layout import lay_out
 from papympi.plan.plan import Plan, Step, Stream, Stride
 from papympi.plan.program import Argument, Call, Program, Stage, StageKind
+from papympi.plan.taking import find_resource
 from papympi.plan.wiring import Wiring, merge_problems, wire
 
 
@@ -140,7 +141,7 @@ def _choose_means(wiring: Wiring, settings: PlanSettings) -> dict[str, Means]:
         options = nodes[name].options
         pool = settings.pools.get(name) or settings.pools.get("*") or options.pool or settings.default_pool
         stride = settings.strides.get(name) or settings.strides.get("*") or options.stride or "auto"
-        means[name] = Means(pool, stride, options.fuse)
+        means[name] = Means(pool, stride, options.fuse, bool(options.retries))
     return means
 
 
@@ -211,7 +212,7 @@ def _renumber(part: Part, columns: Mapping[Stream, int]) -> Call:
         each if each.column is None else Argument(columns[part.inputs[each.column]], each.keyword)
         for each in call.arguments
     )
-    return Call(call.node, call.function, arguments, call.vectorized, call.on_error, call.skip_failed)
+    return replace(call, arguments=arguments)
 
 
 def _find_origins(wiring: Wiring, expansion: Expansion) -> dict[str, Call]:
@@ -220,6 +221,9 @@ def _find_origins(wiring: Wiring, expansion: Expansion) -> dict[str, Call]:
     for name in expansion.streams:
         node = wiring.node(name)
         if node is not None and not wiring.streams(name):
+            if node.options.timeout or node.options.retries:
+                what = "timeout" if node.options.timeout else "retries"
+                raise GraphError(f"{node.label} is a source and has {what}=; only a node with inputs can have that")
             links = wiring.links[name]
             arguments = tuple(
                 Argument(None, each.place if isinstance(each.place, str) else None, find_resource(wiring, each))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,15 +13,15 @@ from papympi.plan.adapters import (
     GroupMerge,
     Merge,
     RowFold,
-    Slot,
     UnzippedCall,
     make_nothing,
     make_row,
 )
 from papympi.plan.depth import Layout, Place
 from papympi.plan.plan import Space, StepKind, Stream, Stride
-from papympi.plan.program import Argument, Call, OnError, ResourceSpec
-from papympi.plan.wiring import Link, Wiring
+from papympi.plan.program import Call, OnError
+from papympi.plan.taking import Taken, find_distinct, find_slots, make_argument, take
+from papympi.plan.wiring import Wiring
 
 BRANCHES = 16
 """How many items, or partial results, meet in one node of the tree of a fold with `combine`."""
@@ -64,20 +64,12 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """With what the tasks of one node are done: its pool, its stride, and whether it may share a stage."""
+    """With what the tasks of one node are done; one that is retried shares no stage, lest others be repeated."""
 
     pool: str
     stride: Stride
     fuse: bool
-
-
-@dataclass(eq=False, slots=True)
-class _Taken:
-    """One value that a node's call is given: where it goes in the call, and the stream or resource it is."""
-
-    place: int | str
-    stream: Stream | None = None
-    resource: ResourceSpec | None = None
+    retried: bool = False
 
 
 @dataclass(slots=True)
@@ -100,22 +92,10 @@ def expand(wiring: Wiring, layout: Layout, means: Mapping[str, Means]) -> Expans
         if name in streams:
             continue
         expander = _Expander(wiring.graph.nodes[name], layout, layout.places[name], means[name])
-        taken = [_take(wiring, streams, link) for link in wiring.links[name]]
+        taken = [take(wiring, streams, link) for link in wiring.links[name]]
         streams[name] = expander.expand(taken)
         parts.extend(expander.parts)
     return Expansion(parts, streams)
-
-
-def find_resource(wiring: Wiring, link: Link) -> ResourceSpec | None:
-    """Return the resource that a link gives, if it gives one."""
-    if link.kind != "resource":
-        return None
-    return ResourceSpec(link.name, wiring.graph.resources[link.name].function)
-
-
-def _take(wiring: Wiring, streams: Mapping[str, Stream], link: Link) -> _Taken:
-    """Return what a link gives."""
-    return _Taken(link.place, streams.get(link.name), find_resource(wiring, link))
 
 
 class _Expander:
@@ -129,7 +109,7 @@ class _Expander:
         self.parts: list[Part] = []
         self.drops = node.options.on_error == "drop"
 
-    def expand(self, taken: list[_Taken]) -> Stream:
+    def expand(self, taken: list[Taken]) -> Stream:
         """Make all parts and return the node's own output."""
         options = self.node.options
         if options.fold is not None:
@@ -138,7 +118,7 @@ class _Expander:
             return self._gather(taken)
         return self._call(self.node.function, taken)
 
-    def _call(self, function: Callable[..., Any], taken: list[_Taken]) -> Stream:
+    def _call(self, function: Callable[..., Any], taken: list[Taken]) -> Stream:
         """Make the part that calls the node's function."""
         output = Stream(self.node.name, self.place.output)
         skips = self.drops and self.node.options.gather is not False
@@ -146,19 +126,19 @@ class _Expander:
         kind: StepKind = "scatter" if self.node.generates else "map"
         return self._task(kind, taken, output, self.place.call, call)
 
-    def _gather(self, taken: list[_Taken]) -> Stream:
+    def _gather(self, taken: list[Taken]) -> Stream:
         """Make the parts of a node that takes lists."""
         deep = [each for each in taken if each.stream is not None and each.stream.space is self.place.entry]
-        streams = _distinct(deep)
+        streams = find_distinct(deep)
         rest = [each for each in taken if each not in deep]
         stream = streams[0] if len(streams) == 1 else self._zip(streams)
         gathered = self._close(stream)
         if len(streams) == 1:
-            taken = [_Taken(each.place, gathered) if each in deep else each for each in taken]
+            taken = [Taken(each.place, gathered) if each in deep else each for each in taken]
             return self._call(self.node.function, taken)
-        slots = _find_slots(deep, streams)
+        slots = find_slots(deep, streams)
         function = UnzippedCall(self.node.function, slots, len(streams), self.node.options.vectorized)
-        return self._call(function, [_Taken(-1, gathered), *rest])
+        return self._call(function, [Taken(-1, gathered), *rest])
 
     def _close(self, stream: Stream) -> Stream:
         """Make the part that gathers or groups a stream."""
@@ -177,18 +157,18 @@ class _Expander:
     def _zip(self, streams: list[Stream]) -> Stream:
         """Make the part that makes rows of several streams of the entry space, or of lesser depth."""
         output = self._inner("rows", self.place.entry)
-        taken = [_Taken(index, stream) for index, stream in enumerate(streams)]
+        taken = [Taken(index, stream) for index, stream in enumerate(streams)]
         return self._task("map", taken, output, self.place.entry, self._make_call(make_row, taken))
 
-    def _fold(self, taken: list[_Taken], factory: Callable[[], Any]) -> Stream:
+    def _fold(self, taken: list[Taken], factory: Callable[[], Any]) -> Stream:
         """Make the parts of a fold."""
         carried = [each for each in taken if each.stream is not None]
-        streams = _distinct(carried)
+        streams = find_distinct(carried)
         function = self.node.function
         if len(carried) > 1 or (self.node.options.combine is not None and carried[0].place != 0):
             stream = self._zip(streams)
-            function = RowFold(function, _find_slots(carried, streams))
-            taken = [_Taken(0, stream), *(each for each in taken if each.stream is None)]
+            function = RowFold(function, find_slots(carried, streams))
+            taken = [Taken(0, stream), *(each for each in taken if each.stream is None)]
         if self.node.options.combine is None:
             call = self._make_call(function, taken, self.node.options.on_error, skips=self.drops)
             output = Stream(self.node.name, self.place.output)
@@ -196,37 +176,37 @@ class _Expander:
         return self._combine(taken, function, factory, self.node.options.combine)
 
     def _combine(
-        self, taken: list[_Taken], function: Callable[..., Any], factory: Callable[[], Any], combine: Callable[..., Any]
+        self, taken: list[Taken], function: Callable[..., Any], factory: Callable[[], Any], combine: Callable[..., Any]
     ) -> Stream:
         """Make the tree of a fold with `combine`. It is the same tree whatever the stride.
 
         A function of `on_error` heals the part of the tree that failed; "drop" drops the result if any part did.
         """
-        stream = _distinct(taken)[0]
+        stream = find_distinct(taken)[0]
         assert self.place.entry.parent is not None
         space = self.layout.open("group", self.place.entry.parent, self.node.name, self.place.entry)
         stream = self._group(stream, "items", BRANCHES, space, skips=self.drops)
-        taken = [_Taken(each.place, stream) if each.stream is not None else each for each in taken]
+        taken = [Taken(each.place, stream) if each.stream is not None else each for each in taken]
         on_error: OnError = self.node.options.on_error if callable(self.node.options.on_error) else "fail"
-        leaf = self._make_call(GroupFold(function, factory), taken, on_error, skips=self.drops)
+        leaf = self._make_call(GroupFold(function, factory), taken, on_error, skips=self.drops, grouped=BRANCHES)
         stream = self._task("map", taken, self._inner("leaf", space), space, leaf, BRANCHES)
         space = self.layout.open("group", self.place.entry.parent, self.node.name, space)
         stream = self._group(stream, "partials", BRANCHES, space, skips=False)
-        taken = [_Taken(0, stream)]
-        merge = self._make_call(GroupMerge(combine), taken, on_error)
+        taken = [Taken(0, stream)]
+        merge = self._make_call(GroupMerge(combine), taken, on_error, grouped=BRANCHES)
         stream = self._task("map", taken, self._inner("merge", space), space, merge, BRANCHES * BRANCHES)
-        taken = [_Taken(0, stream)]
+        taken = [Taken(0, stream)]
         trunk = self._make_call(Merge(combine), taken, on_error)
         output = self._inner("trunk", self.place.output)
         stream = self._task("fold", taken, output, space, trunk, BRANCHES * BRANCHES, factory=make_nothing)
-        taken = [_Taken(0, stream)]
+        taken = [Taken(0, stream)]
         root = self._make_call(Finish(factory), taken, self.node.options.on_error)
         return self._task("map", taken, Stream(self.node.name, self.place.output), self.place.output, root)
 
     def _task(
         self,
         kind: StepKind,
-        taken: list[_Taken],
+        taken: list[Taken],
         output: Stream,
         space: Space,
         call: Call,
@@ -240,14 +220,14 @@ class _Expander:
             Part(
                 kind=kind,
                 node=self.node.name,
-                inputs=_distinct(taken),
+                inputs=find_distinct(taken),
                 output=output,
                 space=space,
                 call=call,
                 factory=factory,
                 pool=self.means.pool,
                 stride=stride if stride == "auto" else max(1, stride // grouped),
-                fuse=self.means.fuse and kind == "map",
+                fuse=self.means.fuse and not self.means.retried and kind == "map",
             )
         )
         return output
@@ -257,34 +237,28 @@ class _Expander:
         return Stream(f"{self.node.name}[{label}]", space, inner=True)
 
     def _make_call(
-        self, function: Callable[..., Any], taken: list[_Taken], on_error: OnError = "fail", *, skips: bool = False
+        self,
+        function: Callable[..., Any],
+        taken: list[Taken],
+        on_error: OnError = "fail",
+        *,
+        skips: bool = False,
+        grouped: int = 1,
     ) -> Call:
-        """Return the call of a part; its columns are the distinct streams in order."""
-        streams = _distinct(taken)
+        """Return the call of a part, which has time for `grouped` items; its columns are the distinct streams."""
+        options, own = self.node.options, function is not make_row
+        streams = find_distinct(taken)
         positional = [each for each in taken if isinstance(each.place, int)]
         named = [each for each in taken if isinstance(each.place, str)]
         return Call(
             node=self.node.name,
             function=function,
-            arguments=tuple(_make_argument(each, streams) for each in [*positional, *named]),
-            vectorized=self.node.options.vectorized and function is not make_row,
+            arguments=tuple(make_argument(each, streams) for each in [*positional, *named]),
+            vectorized=options.vectorized and own,
             on_error=on_error,
             skip_failed=skips,
+            timeout=options.timeout * grouped if options.timeout and own else None,
+            retries=options.retries if own else 0,
+            retry_on=options.retry_on if isinstance(options.retry_on, tuple) else (options.retry_on,),
+            backoff=options.backoff,
         )
-
-
-def _make_argument(taken: _Taken, streams: list[Stream]) -> Argument:
-    """Return one argument of a call."""
-    column = None if taken.stream is None else streams.index(taken.stream)
-    return Argument(column, taken.place if isinstance(taken.place, str) else None, taken.resource)
-
-
-def _distinct(taken: Iterable[_Taken]) -> list[Stream]:
-    """Return the streams among what is taken, each once."""
-    return list(dict.fromkeys(each.stream for each in taken if each.stream is not None))
-
-
-def _find_slots(taken: list[_Taken], streams: list[Stream]) -> tuple[Slot, ...]:
-    """Return where the values of a row go: positions ascending, then keywords."""
-    slots = [(each.place, streams.index(each.stream)) for each in taken if each.stream is not None]
-    return tuple(sorted(slots, key=lambda slot: (isinstance(slot[0], str), slot[0] if isinstance(slot[0], int) else 0)))

@@ -2,61 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
-import pickle
-import socket
 import threading
-import uuid
+import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from typing import Any, Final
 
 from papympi.contracts import Capabilities
-from papympi.errors import PoolError
+from papympi.errors import ItemTimeout, PoolError, WorkerLost
 from papympi.plan.program import Program
-from papympi.transport.ship import pack_program
+from papympi.transport.doorbell import Doorbell
 from papympi.transport.task import Kind, Lost, Outcome, Task
-from papympi.workers.scatter import Suspended
-from papympi.workers.seats import Seats, leave, live, serve
+from papympi.workers.desks import LocalDesk, RemoteDesk
 
 _GRACE_S: Final = 5.0
 """How long `kill` waits for an executor that is at something."""
+_MERCY_S: Final = 2.0
+"""How long after the time-outs of a batch an executor is left to bring it home before it counts as stuck."""
+_FEW: Final = 3
+"""So often an executor may break before it has brought anything home."""
 _FOREIGN: Final = Capabilities(streams=False)
-
-
-class Doorbell:
-    """A descriptor that becomes readable when any thread rings."""
-
-    def __init__(self) -> None:
-        self._receive, self._send = socket.socketpair()
-        self._receive.settimeout(0)
-        self._send.settimeout(0)
-        self._rung = False
-
-    def fileno(self) -> int:
-        """Return the descriptor."""
-        return self._receive.fileno()
-
-    def ring(self) -> None:
-        """Make the descriptor readable."""
-        if not self._rung:
-            self._rung = True
-            with contextlib.suppress(OSError):  # closed: nobody waits any more
-                self._send.send(b"!")
-
-    def silence(self) -> None:
-        """Make the descriptor unreadable; to be called before looking at what it rang for."""
-        if self._rung:
-            self._rung = False
-            with contextlib.suppress(BlockingIOError):
-                self._receive.recv(64)
-
-    def close(self) -> None:
-        """Give the descriptor back."""
-        self._receive.close()
-        self._send.close()
 
 
 class ExecutorPool:
@@ -65,12 +32,17 @@ class ExecutorPool:
     Threads share the runner's objects and its suspended generators. Other workers get their tasks pickled, and the
     program with the first task that comes to each of them. They cannot hold a generator between two tasks.
 
+    An executor that breaks, or is stuck, is renewed if that is possible. What it had is then tried one by one, so that
+    it is known which batch did it.
+
     Args:
         name: the pool's name.
         executor: runs the batches.
         slots: how many it runs at the same time.
         capabilities: what it can do; of a `ThreadPoolExecutor` it is known.
         owned: the executor ends with the pool.
+        renew: makes another executor like it; `None`: there is only this one.
+        end: ends an executor at once, whatever it is at; `None`: there is no way.
     """
 
     def __init__(
@@ -81,6 +53,8 @@ class ExecutorPool:
         capabilities: Capabilities = _FOREIGN,
         *,
         owned: bool = True,
+        renew: Callable[[], Executor] | None = None,
+        end: Callable[[Any], None] | None = None,
     ) -> None:
         if isinstance(executor, ThreadPoolExecutor):
             capabilities = replace(capabilities, shares_memory=True, streams=True, roams=True)
@@ -91,31 +65,41 @@ class ExecutorPool:
         self.workers: Sequence[str] = [f"{name} ({slots} slots of {type(executor).__name__})"]
         self._executor = executor
         self._owned = owned
+        self._renew = renew
+        self._end = end
         self._futures: dict[Future[Any], Task] = {}
         self._done: deque[Future[Any]] = deque()
+        self._suspects: deque[Task] = deque()
+        self._held: deque[Task] = deque()
+        self._stuck = 0
+        self._breaks = 0
+        self._sign = 0.0
         self._broken: PoolError | None = None
         self._bell: Doorbell | None = None
-        self._desk: _Local | _Remote | None = None
+        self._local: LocalDesk | None = None
+        self._remote: RemoteDesk | None = None
 
     def open(self, program: Program) -> None:
         """Make the program ready for the executor's workers, which get it with their first task."""
         self._bell = Doorbell()
         if self.capabilities.shares_memory:
-            self._desk = _Local(program, self.name)
+            self._local = LocalDesk(program, self.name)
         else:
-            self._desk = _Remote(program, self.name, self.concurrency)
+            self._remote = RemoteDesk(program, self.name, self.concurrency)
 
     def submit(self, worker: int, task: Task) -> None:  # noqa: ARG002 - there is one worker
-        """Hand a task to the executor.
+        """Hand a task to the executor, or keep it while suspects are tried.
 
         Raises:
             PoolError: the executor refuses it.
         """
-        assert self._desk is not None
-        self._hand_over(task, self._desk.prepare(task))
+        if self._suspects or self._held:
+            self._held.append(task)
+        else:
+            self._hand_over(task)
 
     def collect(self) -> list[Outcome | Lost]:
-        """Return what has come home.
+        """Return what has come home, and what was lost.
 
         Raises:
             PoolError: the executor broke.
@@ -126,10 +110,14 @@ class ExecutorPool:
         self._bell.silence()
         while self._done and self._broken is None:
             future = self._done.popleft()
-            task = self._futures.pop(future)
-            outcome = self._receive(future, task)
-            if outcome is not None and task.kind is not Kind.DISCARD:
-                news.append(outcome)
+            if future not in self._futures:  # given up before it was done
+                self._stuck -= 1
+                continue
+            self._sign = time.monotonic()
+            news += self._receive(future, self._futures.pop(future))
+        if self._broken is None:
+            news += self._give_up()
+            self._try_next()
         if self._broken is not None and not news:
             raise self._broken
         return news
@@ -139,8 +127,12 @@ class ExecutorPool:
         return None if self._bell is None else self._bell.fileno()
 
     def deadline(self) -> float | None:
-        """Return `None`: time-outs are looked after where the functions are called."""
-        return None
+        """Return when an item, or a batch, has had its time."""
+        if self._local is not None:
+            return self._local.deadline()
+        budgets = [None if self._remote is None else self._remote.budget(task) for task in self._futures.values()]
+        known = [budget for budget in budgets if budget is not None]
+        return self._sign + max(known) + _MERCY_S if known and len(known) == len(budgets) else None
 
     def close(self) -> None:
         """Wait for what the executor is at, then shut it down."""
@@ -156,17 +148,29 @@ class ExecutorPool:
         """Cancel what has not begun; an executor that is still busy after some seconds is abandoned."""
         for future in list(self._futures):
             future.cancel()
-        if self._owned and self._futures:
-            ending = threading.Thread(target=self._executor.shutdown, name=f"end of {self.name}", daemon=True)
-            ending.start()
-            ending.join(_GRACE_S)
-        elif self._owned:
-            self._executor.shutdown(wait=True)
+        if self._owned:
+            self._shut_down(self._executor, _GRACE_S if self._futures or self._stuck else None)
         self._let_go()
 
-    def _hand_over(self, task: Task, job: tuple[Any, ...]) -> None:
+    def replace_thread(self, thread: int) -> None:  # noqa: ARG002 - threads that are somebody else's cannot be replaced
+        """Note that a thread hangs in an item that was given up, and put another in its place if that is possible."""
+        self._stuck += 1
+        if self._stuck >= self.concurrency:
+            self._broken = PoolError(
+                f"pool {self.name!r}: all {self.concurrency} threads of the executor hang in items that have timed out;"
+                " the backend threads has threads that are replaced, and processes has children that are killed"
+            )
+
+    def _hand_over(self, task: Task, *, again: bool = False) -> None:
+        desk = self._local or self._remote
+        assert desk is not None
+        if not self._futures:
+            self._sign = time.monotonic()
         try:
-            future = self._executor.submit(*job)
+            future = self._executor.submit(*desk.prepare(task, again=again))
+        except BrokenExecutor as error:
+            self._break(error, [task])
+            return
         except Exception as error:
             raise PoolError(f"pool {self.name!r}: the executor takes no more batches: {error}") from error
         self._futures[future] = task
@@ -178,79 +182,87 @@ class ExecutorPool:
         if self._bell is not None:
             self._bell.ring()
 
-    def _receive(self, future: Future[Any], task: Task) -> Outcome | None:
-        """Return the outcome in a future that is done; `None`: there is none, or its task is on its way again."""
-        assert self._desk is not None
-        if future.cancelled():
-            return None
+    def _receive(self, future: Future[Any], task: Task) -> list[Outcome | Lost]:
+        """Return the outcome in a future that is done, if it has one."""
+        desk = self._local or self._remote
+        if future.cancelled() or desk is None:
+            return []
         error = future.exception()
+        if isinstance(error, BrokenExecutor):
+            return self._break(error, [task])
         if error is not None:
-            kind = "broke" if isinstance(error, BrokenExecutor) else "could not evaluate a batch"
-            text = f"pool {self.name!r}: the executor {kind}: {type(error).__name__}: {error}"
+            text = f"pool {self.name!r}: the executor could not evaluate a batch: {type(error).__name__}: {error}"
+            self._broken = PoolError(text)
+            self._broken.__cause__ = error
+            return []
+        outcome = desk.unpack(future.result())
+        if outcome is None:
+            self._hand_over(task, again=True)
+            return []
+        self._breaks = 0
+        return [outcome] if task.kind is not Kind.DISCARD else []
+
+    def _give_up(self) -> list[Outcome | Lost]:
+        """Return what has had its time and is not waited for any longer."""
+        news: list[Outcome | Lost] = []
+        if self._local is not None:
+            for lost, thread in self._local.give_up():
+                future = next((future for future, task in self._futures.items() if task.id == lost.task), None)
+                if future is not None and not future.done():
+                    del self._futures[future]
+                    news.append(lost)
+                    self.replace_thread(thread)
+        elif (deadline := self.deadline()) is not None and time.monotonic() >= deadline:
+            news += self._break(ItemTimeout(deadline - self._sign - _MERCY_S, self.workers[0], "given up"), [])
+        return news
+
+    def _break(self, error: BaseException, tasks: list[Task]) -> list[Outcome | Lost]:
+        """Renew the executor; return the task that broke it if it was alone, else let each of them be tried alone."""
+        tasks += self._futures.values()
+        self._futures.clear()
+        self._breaks += 1
+        if self._renew is None or self._breaks > _FEW + len(self._suspects) + len(tasks):
+            text = f"pool {self.name!r}: the executor broke: {type(error).__name__}: {error}"
             self._broken = PoolError(f"{text}; a pool of processes survives the death of a worker")
             self._broken.__cause__ = error
-            return None
-        outcome = self._desk.unpack(future.result())
-        if outcome is None:
-            self._hand_over(task, self._desk.prepare(task, again=True))
-        return outcome
+            return []
+        self._shut_down(self._executor, 0)
+        self._executor = self._renew()
+        if self._remote is not None:
+            self._remote.forget_workers()
+        if len(tasks) > 1:
+            self._suspects += tasks
+            return []
+        lost = error if isinstance(error, ItemTimeout) else WorkerLost(self.workers[0], str(error))
+        return [Lost(0, lost, task.id, single=True) for task in tasks]
+
+    def _try_next(self) -> None:
+        """Hand over the next suspect once the last one is home; when all are, everything that was kept meanwhile."""
+        while self._suspects and not self._futures:
+            self._hand_over(self._suspects.popleft())
+        while self._held and not self._suspects and not self._futures and self._broken is None:
+            held, self._held = self._held, deque()
+            for task in held:
+                self._hand_over(task)
+
+    def _shut_down(self, executor: Executor, patience_s: float | None) -> None:
+        """End an executor; after so many seconds it is left alone."""
+        if self._end is not None:
+            self._end(executor)
+        elif patience_s is None:
+            executor.shutdown(wait=True)
+        else:
+            ending = threading.Thread(target=executor.shutdown, name=f"end of {self.name}", daemon=True)
+            ending.start()
+            ending.join(patience_s)
 
     def _let_go(self) -> None:
-        self._futures.clear()
-        self._done.clear()
+        for queue in (self._futures, self._done, self._suspects, self._held):
+            queue.clear()
         bell, self._bell = self._bell, None
         if bell is not None:
             bell.close()
-        if self._desk is not None:
-            self._desk.close()
-            self._desk = None
-
-
-class _Local:
-    """Tasks for threads of this process."""
-
-    def __init__(self, program: Program, pool: str) -> None:
-        self._generators: dict[int, Suspended] = {}
-        self._seats = Seats(program, pool, self._generators)
-
-    def prepare(self, task: Task, *, again: bool = False) -> tuple[Any, ...]:  # noqa: ARG002 - never done again
-        """Return what to submit."""
-        return self._run, task
-
-    def unpack(self, result: Any) -> Outcome | None:
-        """Return the outcome."""
-        outcome: Outcome = result
-        return outcome
-
-    def close(self) -> None:
-        """Close the generators that stand suspended."""
-        while self._generators:
-            self._generators.popitem()[1].close()
-
-    def _run(self, task: Task) -> Outcome:
-        return self._seats.evaluator.run(task)
-
-
-class _Remote:
-    """Tasks for processes that nothing is known about."""
-
-    def __init__(self, program: Program, pool: str, slots: int) -> None:
-        self._run = uuid.uuid4().hex
-        self._pool = pool
-        self._packed = pack_program(program)
-        self._attached = slots
-        live[self._run] = program
-
-    def prepare(self, task: Task, *, again: bool = False) -> tuple[Any, ...]:
-        """Return what to submit; the first tasks, and those that come again, bring the program."""
-        packed = self._packed if again or self._attached > 0 else None
-        self._attached -= 1
-        return serve, self._run, self._pool, pickle.dumps(task.to_wire(), 5), packed
-
-    def unpack(self, result: Any) -> Outcome | None:
-        """Return the outcome; `None`: the program has to come along."""
-        return None if result is None else Outcome.from_wire(pickle.loads(result))
-
-    def close(self) -> None:
-        """Let go of the program."""
-        leave(self._run)
+        for desk in (self._local, self._remote):
+            if desk is not None:
+                desk.close()
+        self._local = self._remote = None

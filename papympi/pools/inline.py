@@ -10,7 +10,7 @@ from typing import Final
 
 from papympi.contracts import Backend, Capabilities
 from papympi.plan.program import Program
-from papympi.pools.executor import Doorbell
+from papympi.transport.doorbell import Doorbell
 from papympi.transport.task import Kind, Lost, Outcome, Task
 from papympi.workers.evaluate import Evaluator
 

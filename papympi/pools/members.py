@@ -129,6 +129,8 @@ class MembersPool:
 
     def _renumber(self, member: Pool, lost: Lost) -> list[Lost]:
         """Return the report of a member's lost worker for each worker that it was here."""
+        if lost.single:
+            return [lost]
         seats = [i for i, seat in enumerate(self._seats) if seat == (member, lost.worker)]
         return [replace(lost, worker=i, logs=None if n else lost.logs) for n, i in enumerate(seats)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Any, Final, Literal
 from papympi.contracts import Backend, Capabilities
 from papympi.errors import OptionError
 from papympi.pools.executor import ExecutorPool
+from papympi.workers.alarm import Abandoned
 from papympi.workers.evaluate import attempt
 
 CAPABILITIES: Final = Capabilities(shares_memory=True, streams=True, roams=True)
@@ -27,9 +29,9 @@ class Threads(Executor):
 
     def __init__(self, name: str, workers: int) -> None:
         self._jobs: SimpleQueue[tuple[Future[Any], Callable[..., Any], tuple[Any, ...]] | None] = SimpleQueue()
-        self._threads = [
-            threading.Thread(target=self._work, name=f"{name}[{number}]", daemon=True) for number in range(workers)
-        ]
+        self._name = name
+        self._threads = [self._make(number) for number in range(workers)]
+        self._abandoned: set[int] = set()
         self._state: Literal["new", "running", "ended"] = "new"
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **options: Any) -> Future[Any]:
@@ -57,8 +59,25 @@ class Threads(Executor):
                 thread.join()
         self._state = "ended"
 
+    def replace(self, thread: int) -> None:
+        """Put another thread in the place of one that hangs; if that ever comes back, it ends."""
+        self._abandoned.add(thread)
+        fresh = self._make(len(self._threads))
+        self._threads = [each for each in self._threads if each.ident != thread] + [fresh]
+        fresh.start()
+
+    def _make(self, number: int) -> threading.Thread:
+        return threading.Thread(target=self._work, name=f"{self._name}[{number}]", daemon=True)
+
     def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
+        try:
+            with contextlib.suppress(Abandoned):  # it may come when the last batch is over
+                self._work_off()
+        finally:
+            self._abandoned.discard(threading.get_ident())
+
+    def _work_off(self) -> None:
+        while threading.get_ident() not in self._abandoned and (job := self._jobs.get()) is not None:
             future, function, args = job
             if future.set_running_or_notify_cancel():
                 result, error = attempt(function, *args)
@@ -87,6 +106,10 @@ class ThreadsPool(ExecutorPool):
         self._threads = Threads(name, workers)
         super().__init__(name, self._threads, workers, CAPABILITIES)
         self.workers = [f"{name} ({workers} threads)"]
+
+    def replace_thread(self, thread: int) -> None:
+        """Put another thread in the place of one that hangs in an item that has timed out."""
+        self._threads.replace(thread)
 
     def kill(self) -> None:
         """Abandon the threads: each ends after the batch that it is at, or with the interpreter."""

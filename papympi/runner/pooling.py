@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from papympi.contracts import Backend, Pool
@@ -149,7 +150,8 @@ class _Maker:
         if not isinstance(made, Executor):
             return made
         slots = spec.options.get("workers") or os.cpu_count() or 1
-        return ExecutorPool(name, made, slots, backend.capabilities)
+        renew = partial(_make_executor, backend, spec)
+        return ExecutorPool(name, made, slots, backend.capabilities, renew=renew, end=backend.end)
 
     def _find(self, name: str, *, member: bool) -> PoolSpec | Pool | Executor:
         """Return what stands behind a name; "*" is not for members, else a pool of members could not be for all."""
@@ -168,6 +170,13 @@ class _Maker:
         what = f"there is no pool {name!r}" if name == backend else f"pool {name!r}: there is no backend {backend!r}"
         known = set(self._backends) | (set(self._specs) if name == backend else set())
         return f"{what}{did_you_mean(backend, known)} (there are {', '.join(sorted(known))})"
+
+
+def _make_executor(backend: Backend, spec: PoolSpec) -> Executor:
+    """Return another executor like the one that the backend has made for a pool."""
+    made = backend.make(spec.name, **spec.options)
+    assert isinstance(made, Executor)
+    return made
 
 
 def _check_options(spec: PoolSpec, backend: Backend) -> None:

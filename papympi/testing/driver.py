@@ -74,7 +74,13 @@ def make_pool(backend: Backend, name: str, **options: Any) -> Pool:
     made = backend.make(name, **options)
     if not isinstance(made, Executor):
         return made
-    return ExecutorPool(name, made, options.get("workers", 1), backend.capabilities)
+
+    def renew() -> Executor:
+        fresh = backend.make(name, **options)
+        assert isinstance(fresh, Executor)
+        return fresh
+
+    return ExecutorPool(name, made, options.get("workers", 1), backend.capabilities, renew=renew, end=backend.end)
 
 
 def values_of(outcome: Outcome, output: int = 0) -> list[Any]:

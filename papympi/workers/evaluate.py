@@ -18,8 +18,9 @@ from papympi.transport.task import FULL, Kind, Outcome, Output, Task
 from papympi.workers import here
 from papympi.workers.alarm import NS, Alarm
 from papympi.workers.apply import apply_rows, apply_single, apply_timed, apply_vector
+from papympi.workers.arguments import Arguments, to_positional
 from papympi.workers.bench import Bench
-from papympi.workers.calls import Arguments, Calls, to_positional
+from papympi.workers.calls import Calls
 from papympi.workers.capture import listen
 from papympi.workers.cell import MemoryCell
 from papympi.workers.columns import Column, cut_output, mark_column, positions_of
@@ -177,6 +178,7 @@ class Evaluator:
         for (position, _), failure in culprits.items():
             if present & ~failed & 1 << position:
                 values[position] = calls.settle(call, calls.complete(failure, arguments.given(position)))
+                calls.calls[number] += 1
                 failed |= 1 << position
         healthy = list(positions_of(present & ~failed, count))
         for position, value in zip(healthy, self._compute(calls, number, arguments, healthy), strict=True):

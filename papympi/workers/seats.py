@@ -13,6 +13,7 @@ from typing import Final
 from papympi.plan.program import Program
 from papympi.transport.ship import unpack_program
 from papympi.transport.task import Outcome, Task
+from papympi.workers.cell import MemoryCell
 from papympi.workers.evaluate import Evaluator
 from papympi.workers.scatter import Suspended
 
@@ -32,10 +33,14 @@ class Seats(threading.local):
 
     Attributes:
         evaluator: the calling thread's.
+        cell: in which it says what it is at.
+        label: what failures call it.
     """
 
     def __init__(self, program: Program, pool: str, generators: dict[int, Suspended]) -> None:
-        self._seat = _Seat(Evaluator(program, _label(pool), None, generators, encodes=False))
+        self.cell = MemoryCell()
+        self.label = _label(pool)
+        self._seat = _Seat(Evaluator(program, self.label, self.cell, generators, encodes=False))
         self.evaluator = self._seat.evaluator
 
 

@@ -7,8 +7,8 @@ import random
 import time
 import warnings
 import zlib
-from collections import deque
-from contextlib import suppress
+from collections import Counter, deque
+from contextlib import contextmanager, suppress
 from functools import partial
 
 from hypothesis import HealthCheck, given, settings
@@ -29,10 +29,45 @@ def digest(*values):
     return zlib.crc32(repr(values).encode())
 
 
+class Killed(ValueError):
+    """Stands for the death of a worker in this process."""
+
+
+class Trouble:
+    """What goes wrong besides ordinary exceptions, while a test says so.
+
+    Attributes:
+        retries: by node; their items stumble at most so often before they go well.
+        kills: an item that fails takes its worker with it.
+    """
+
+    def __init__(self):
+        self.retries, self.kills, self.tries = {}, False, Counter()
+
+    @contextmanager
+    def stir(self, retries=(), *, kills=False):
+        self.retries, self.kills, self.tries = dict(retries), kills, Counter()
+        yield
+        self.__init__()
+
+    def stumble(self, name, *values):
+        """Fail if it is not the item's turn to go well."""
+        self.tries[name, values] += 1
+        if self.tries[name, values] <= digest(name, "stumble", values) % (self.retries.get(name, 0) + 1):
+            raise ConnectionError(name)
+
+    def fail(self, name):
+        raise Killed(name) if self.kills else ValueError(name)
+
+
+TROUBLE = Trouble()
+
+
 def call_map(name, drop, fail, *values):
     """The function of a map: drops one in `drop` and fails one in `fail` items."""
+    TROUBLE.stumble(name, *values)
     if fail and digest(name, "fail", values) % fail == 0:
-        raise ValueError(name)
+        TROUBLE.fail(name)
     if drop and digest(name, "drop", values) % drop == 0:
         return DROP
     return digest(name, values)
@@ -42,14 +77,16 @@ def call_scatter(name, fan, fail, *values):
     """The function of a scatter: up to `fan` children; one in `fail` parents fails midway."""
     count = digest(name, "fan", values) % (fan + 1)
     for child in range(count):
-        if fail and digest(name, "fail", values) % fail == 0 and child == count // 2:
-            raise ValueError(name)
+        if fail and digest(name, "fail", values) % fail == 0 and child == (0 if TROUBLE.kills else count // 2):
+            TROUBLE.fail(name)
+        if child == count // 2:
+            TROUBLE.stumble(name, *values)
         yield digest(name, values, child)
 
 
 def call_fold(name, fail, total, *values):
     if fail and digest(name, "fail", values) % fail == 0:
-        raise ValueError(name)
+        TROUBLE.fail(name)
     return (*total, digest(name, values))
 
 
@@ -190,7 +227,10 @@ def build(specs):
     """Return the graph of some specs."""
     graph = Graph("random")
     for spec in specs:
-        name, options = spec["name"], {key: spec[key] for key in ("pool", "stride") if key in spec}
+        name, options = (
+            spec["name"],
+            {key: spec[key] for key in ("pool", "stride", "retries", "backoff") if key in spec},
+        )
         options |= {"name": name, "inputs": {"values": spec["inputs"]} if "inputs" in spec else None}
         if spec["kind"] == "source":
             continue
@@ -247,15 +287,17 @@ class SimulatedPool:
     def die(self, worker):
         """Lose a worker, at an item or between two."""
         task, error = self.tasks[worker][0], WorkerLost(self.workers[worker], "simulated")
+        calls = {call.node: call for call in self.program.stages[task.stage].calls}
         self.tasks[worker].clear()
         self.evaluators[worker] = Evaluator(self.program, self.workers[worker])
-        node = self.random.choice(self.program.stages[task.stage].calls).node
+        node = self.random.choice(list(calls))
         position = self.random.randrange(task.count or 1)
         if node not in self.blamable or not self.is_called(task, position) or self.random.random() < 0.3:
             self.lost_in_a_row += 1
             return Lost(worker, error)
         keys = [(*parent, first + i) for parent, first, count in task.keys for i in range(count)] or [()]
-        self.culprits.add((node, keys[position]))
+        if not calls[node].may_retry(error, task.attempts.get(position, 0)):
+            self.culprits.add((node, keys[position]))
         return Lost(worker, error, task.id, node, position)
 
     @staticmethod
@@ -269,11 +311,29 @@ class SimulatedPool:
     def fileno(self):
         return None
 
+    def deadline(self):
+        return None
+
     def close(self):
         for evaluator in self.evaluators:
             evaluator.close()
 
     kill = close
+
+
+class BlindPool(SimulatedPool):
+    """A pool like a foreign executor: nobody knows at which item of a batch a worker died."""
+
+    def __init__(self, name, workers, seed):
+        super().__init__(name, workers, seed)
+        self.capabilities = Capabilities(streams=False)
+
+    def collect(self):
+        news = []
+        for outcome in super().collect():
+            killed = any(isinstance(failure.error, Killed) for failure in outcome.failures)
+            news.append(Lost(0, WorkerLost(self.name, "killed"), outcome.task, single=True) if killed else outcome)
+        return news
 
 
 def collect(running, pause):
@@ -366,6 +426,54 @@ def test_lost_workers_cost_only_the_item_they_were_at(case, admission, workers, 
     pools = {name: SimulatedPool(name, workers, seed, places, 0.1, blamable) for name in ("one", "two")}
     found = collect(start(specs, targets, pools, admission=admission, fusion=fusion), pause=False)
     assert found == expected(Naive(specs, pools["one"].culprits | pools["two"].culprits), targets)
+
+
+def with_retries(specs, seed):
+    """Return the specs, and how often each node that can be is retried; retried nodes are told so."""
+    chosen = {}
+    for spec in specs:
+        if spec["kind"] in {"map", "scatter"} and digest(seed, spec["name"]) % 2:
+            chosen[spec["name"]] = 1 + digest(seed, spec["name"], "retries") % 3
+            spec["retries"], spec["backoff"] = chosen[spec["name"]], 0
+    return chosen
+
+
+@MANY
+@given(graphs(), ADMISSIONS, st.integers(1, 4), st.integers(0, 10**6), st.booleans())
+def test_items_that_stumble_and_are_retried_come_out_as_if_nothing_had_been(case, admission, workers, seed, fusion):
+    specs, targets = case
+    naive = Naive(specs)
+    retries = with_retries(specs, seed)
+    pools = {name: SimulatedPool(name, workers, seed) for name in ("one", "two")}
+    with TROUBLE.stir(retries):
+        running = start(specs, targets, pools, admission=admission, fusion=fusion)
+        assert collect(running, pause=False) == expected(naive, targets)
+    assert running.statistics().live == 0
+    for failure in running.failures:
+        assert failure.attempts == 1 + retries.get(failure.node, 0)
+
+
+@MANY
+@given(graphs(), ADMISSIONS, st.integers(1, 4), st.integers(0, 10**6), st.booleans(), st.integers(1, 3))
+def test_items_whose_worker_is_lost_are_retried(case, admission, workers, seed, fusion, places):
+    specs, targets = case
+    with_retries(specs, seed)
+    blamable = [spec["name"] for spec in specs if spec["kind"] == "map"]
+    pools = {name: SimulatedPool(name, workers, seed, places, 0.2, blamable) for name in ("one", "two")}
+    found = collect(start(specs, targets, pools, admission=admission, fusion=fusion), pause=False)
+    assert found == expected(Naive(specs, pools["one"].culprits | pools["two"].culprits), targets)
+
+
+@MANY
+@given(graphs(), st.integers(1, 4), st.integers(0, 10**6))
+def test_the_culprit_is_found_where_no_worker_says_what_it_is_at(case, workers, seed):
+    specs, targets = case
+    pools = {name: BlindPool(name, workers, seed) for name in ("one", "two")}
+    with TROUBLE.stir(kills=True):
+        naive = Naive(specs)
+        running = start(specs, targets, pools, admission=10**6, fusion=False)
+        assert collect(running, pause=False) == expected(naive, targets)
+    assert running.statistics().live == 0
 
 
 REAL = st.sampled_from(["inline", "threads:2", "processes:2"])

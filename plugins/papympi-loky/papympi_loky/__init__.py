@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import Executor
-from typing import Final
+from typing import Any, Final
 
 from papympi.contracts import Backend, Capabilities
 from papympi.hookspecs import hookimpl
@@ -27,8 +27,13 @@ def make_executor(name: str, workers: int | None = None, timeout: float | None =
     return executor
 
 
+def end_executor(executor: Any) -> None:
+    """Kill the processes of an executor."""
+    executor.shutdown(wait=True, kill_workers=True)
+
+
 @hookimpl
 def papympi_backends() -> Mapping[str, Backend]:
     """Return the one backend."""
     summary = "loky's processes (options: workers, timeout)"
-    return {"loky": Backend(make_executor, summary, CAPABILITIES)}
+    return {"loky": Backend(make_executor, summary, CAPABILITIES, end_executor)}

@@ -1,0 +1,144 @@
+"""Where an executor's tasks are put into its words, and where the runner sees how long they take."""
+
+from __future__ import annotations
+
+import ctypes
+import pickle
+import threading
+import time
+import uuid
+from typing import Any, Final, NamedTuple
+
+from papympi.errors import ItemTimeout
+from papympi.plan.program import Program
+from papympi.transport.ship import pack_program
+from papympi.transport.task import Kind, Lost, Outcome, Task
+from papympi.workers.alarm import NS, Abandoned
+from papympi.workers.cell import MemoryCell
+from papympi.workers.scatter import Suspended
+from papympi.workers.seats import Seats, leave, live, serve
+
+MERCY_S: Final = 0.05
+"""How long after its time-out an item is left to end by itself before its thread is given up."""
+
+
+class _Shift(NamedTuple):
+    """A task at work in a thread: what the thread says that it is at, who it is, its label, and the stage."""
+
+    cell: MemoryCell
+    thread: int
+    label: str
+    stage: int
+
+
+class LocalDesk:
+    """Tasks for threads of this process, which say in a cell each what they are at."""
+
+    def __init__(self, program: Program, pool: str) -> None:
+        self._program = program
+        self._generators: dict[int, Suspended] = {}
+        self._seats = Seats(program, pool, self._generators)
+        self._shifts: dict[int, _Shift] = {}
+        timeouts = [call.timeout for stage in program.stages.values() for call in stage.calls if call.timeout]
+        self._shortest = min(timeouts, default=0.0)
+
+    def prepare(self, task: Task, *, again: bool = False) -> tuple[Any, ...]:  # noqa: ARG002 - never done again
+        """Return what to submit."""
+        return self._run, task
+
+    def unpack(self, result: Any) -> Outcome | None:
+        """Return the outcome."""
+        outcome: Outcome = result
+        return outcome
+
+    def deadline(self) -> float | None:
+        """Return when a thread has to be looked at again, by `time.monotonic`."""
+        if not self._shortest or not self._shifts:
+            return None
+        now = time.monotonic()
+        return min((self._deadline_of(shift, now) for shift in list(self._shifts.values())), default=None)
+
+    def give_up(self) -> list[tuple[Lost, int]]:
+        """Give up the threads whose item has had its time: return what is lost of each, and the thread."""
+        if not self._shortest:
+            return []
+        now, lost = time.monotonic(), []
+        for number, shift in list(self._shifts.items()):
+            if self._deadline_of(shift, now) <= now:
+                progress = shift.cell.read()
+                del self._shifts[number]
+                seconds = self._timeout_of(shift) * progress.items
+                call = self._program.stages[shift.stage].calls[progress.node or 0]
+                error = ItemTimeout(seconds, shift.label, "abandoned")
+                position = progress.position if progress.items == 1 else None
+                lost.append((Lost(0, error, number, call.node, position, single=True), shift.thread))
+                _interrupt(shift.thread)
+        return lost
+
+    def close(self) -> None:
+        """Close the generators that stand suspended."""
+        while self._generators:
+            self._generators.popitem()[1].close()
+
+    def _deadline_of(self, shift: _Shift, now: float) -> float:
+        """Return when the item that a thread is at has had its time; if it has none, when to look again."""
+        progress, timeout = shift.cell.read(), self._timeout_of(shift)
+        if not timeout or progress.begun_ns is None:
+            return now + self._shortest
+        return progress.begun_ns / NS + timeout * progress.items + MERCY_S
+
+    def _timeout_of(self, shift: _Shift) -> float:
+        node = shift.cell.read().node
+        return 0.0 if node is None else self._program.stages[shift.stage].calls[node].timeout or 0.0
+
+    def _run(self, task: Task) -> Outcome:
+        if task.kind is not Kind.DISCARD:
+            self._shifts[task.id] = _Shift(self._seats.cell, threading.get_ident(), self._seats.label, task.stage)
+        try:
+            return self._seats.evaluator.run(task)
+        finally:
+            self._shifts.pop(task.id, None)
+
+
+class RemoteDesk:
+    """Tasks for processes that nothing is known about."""
+
+    def __init__(self, program: Program, pool: str, slots: int) -> None:
+        self._run = uuid.uuid4().hex
+        self._pool = pool
+        self._program = program
+        self._packed = pack_program(program)
+        self._slots = slots
+        self._attached = slots
+        live[self._run] = program
+
+    def prepare(self, task: Task, *, again: bool = False) -> tuple[Any, ...]:
+        """Return what to submit; the first tasks, and those that come again, bring the program."""
+        packed = self._packed if again or self._attached > 0 else None
+        self._attached -= 1
+        return serve, self._run, self._pool, pickle.dumps(task.to_wire(), 5), packed
+
+    def unpack(self, result: Any) -> Outcome | None:
+        """Return the outcome; `None`: the program has to come along."""
+        return None if result is None else Outcome.from_wire(pickle.loads(result))
+
+    def forget_workers(self) -> None:
+        """Let the next tasks bring the program, since there are other workers now."""
+        self._attached = self._slots
+
+    def budget(self, task: Task) -> float | None:
+        """Return how long a task may take at most, in seconds; `None`: nobody can say."""
+        stage = self._program.stages[task.stage]
+        timeouts = [call.timeout for call in stage.calls if call.timeout]
+        if stage.kind == "scatter" or len(timeouts) < len(stage.calls):
+            return None
+        return sum(timeouts) * task.count
+
+    def close(self) -> None:
+        """Let go of the program."""
+        leave(self._run)
+
+
+def _interrupt(thread: int) -> None:
+    """Raise `Abandoned` in a thread as soon as it runs Python code, so that it does not compute for nobody."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(Abandoned))
