@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from papympi import Graph, run
-from papympi.errors import WorkerLost
+from papympi.errors import ItemTimeout, WorkerLost
 
 LINE = re.compile(r"^\[(\w+) (\([\d, ]+\)) (.+)\] (.*)$", re.MULTILINE)
 
@@ -131,6 +131,19 @@ def test_what_was_printed_before_a_crash_arrives(capsys):
     assert last == 3
     found = lines_of(capsys.readouterr().err)
     assert ("crash", "(2,)", "before 2") in found
+
+
+def chatter(x):
+    while x == 3:
+        print("again and again")
+    return x
+
+
+def test_a_time_out_amid_prints_costs_its_item_only(capsys):
+    found = go(chatter, range(8), "processes", errors="keep", stride=4, timeout=0.3)
+    assert [value for value in found if value is not found[3]] == [0, 1, 2, 4, 5, 6, 7]
+    assert isinstance(found[3].error, ItemTimeout)
+    assert lines_of(capsys.readouterr().err)[0] == ("chatter", "(3,)", "again and again")
 
 
 def wait_for_file(x):

@@ -91,9 +91,12 @@ def test_a_retry_and_what_heals_get_the_same_seed():
         return 1 / 0
 
     graph = Graph("seeds")
-    graph.node(pool="inline", retries=1, on_error=lambda failure: tries.append(papympi.random().random()) or "healed")(
-        flaky
-    )
+
+    def heal(failure):
+        tries.append(papympi.random().random())
+        return "healed"
+
+    graph.node(pool="inline", retries=1, on_error=heal)(flaky)
     assert list(run({"x": [1]}, graph=graph)) == ["healed"]
     assert len(tries) == 3
     assert len(set(tries)) == 1
