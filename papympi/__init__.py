@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from papympi.errors import (
     GraphError,
     InputError,
+    ItemTimeout,
     LaunchError,
     NodeError,
     OptionError,
@@ -56,6 +57,7 @@ __all__ = [
     "Graph",
     "GraphError",
     "InputError",
+    "ItemTimeout",
     "LaunchError",
     "NodeError",
     "OptionError",

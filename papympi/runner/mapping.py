@@ -18,6 +18,8 @@ def map(  # noqa: A001 - the field's name for it; `papympi.map` hides nothing
     stride: Stride = 1,
     ordered: bool = True,
     errors: Errors = "raise",
+    timeout: float | None = None,
+    retries: int = 0,
     admission: int | None = None,
     seed: int | None = None,
 ) -> Run:
@@ -30,6 +32,8 @@ def map(  # noqa: A001 - the field's name for it; `papympi.map` hides nothing
         stride: largest number of items in a batch, or "auto".
         ordered: yield results in input order; else as they come.
         errors: "raise", "keep" or "drop", as of `run`.
+        timeout: how long one item may take, in seconds.
+        retries: how often an item that failed is tried again.
         admission: how many items may be under way at once.
         seed: what the items' seeds are derived from, as of `run`.
 
@@ -43,7 +47,8 @@ def map(  # noqa: A001 - the field's name for it; `papympi.map` hides nothing
     names = [f"iterable_{number}" for number in range(len(iterables))]
     name = getattr(function, "__name__", "function")
     node = name if name.isidentifier() and name not in names else "function"
-    graph.add(_Spread(function), name=node, inputs={"items": names}, pool="map", stride=stride)
+    options = {"timeout": timeout, "retries": retries}
+    graph.add(_Spread(function), name=node, inputs={"items": names}, pool="map", stride=stride, **options)
     return run(
         dict(zip(names, iterables, strict=True)),
         graph=graph,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from papympi.model.item import Failure
 from papympi.workers.cell import MemoryCell
 from papympi.workers.here import Spot
 from papympi.workers.resources import Attempt, Resources
@@ -18,6 +19,7 @@ class Bench:
         sends: results leave this process: what cannot be pickled fails.
         memory: how many bytes it may allocate; 0: as many as there are.
         resources: the worker's resources.
+        known: classes of which a value was seen to come out of its pickle.
     """
 
     def __init__(
@@ -30,3 +32,18 @@ class Bench:
         self.sends = sends
         self.memory = memory
         self.resources = Resources(attempt, cell.slots, outside)
+        self.known: set[type] = {
+            int,
+            float,
+            complex,
+            bool,
+            str,
+            bytes,
+            bytearray,
+            tuple,
+            list,
+            dict,
+            set,
+            type(None),
+            Failure,
+        }

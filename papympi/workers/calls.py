@@ -10,9 +10,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from papympi.errors import ItemTimeout
+from papympi.errors import ItemTimeout, ShippingError
 from papympi.model.item import DROP, Failure, Key
 from papympi.plan.program import Call, Stage
+from papympi.transport import codec
 from papympi.transport.blame import describe
 from papympi.transport.payload import Payload, Unsendable
 from papympi.transport.task import Task
@@ -140,11 +141,27 @@ class Calls:
         self.failures.append(own)
         return own
 
+    def can_return(self, values: list[Any]) -> bool:
+        """Say whether values of all these classes come out of a pickle; of each class one is tried."""
+        strange = {type(value): value for value in values if type(value) not in self.bench.known}
+        for kind, value in strange.items():
+            if self.bench.attempt(_carry, value)[1] is not None:
+                return False
+            self.bench.known.add(kind)
+        return True
+
     def check_sendable(self, call: Call, position: int, value: Any) -> Any:
-        """Return the value, or its failure if it cannot be pickled."""
-        _, error = self.bench.attempt(Payload([value]).encode)
+        """Return the value, or its failure if it cannot be pickled, or does not come out of its pickle."""
+        if type(value) is Failure:
+            return value
+        _, error = self.bench.attempt(_carry, value)
         if error is None:
             return value
+        if not isinstance(error, ShippingError):
+            told = ShippingError(
+                f"cannot return {describe(value)}: out of its pickle comes {type(error).__name__}: {error}"
+            )
+            told.__cause__, error = error, told
         failure = self.fail(call, self.key_of(position), error)
         self.failures.append(failure)
         return failure
@@ -196,6 +213,11 @@ class Calls:
             else:
                 view.values.append([member for member in members if type(member) is not Failure])
         return view
+
+
+def _carry(value: Any) -> None:
+    """See whether a value can leave this process and be taken up in another."""
+    codec.decode(codec.encode([value]))
 
 
 def _describe(given: Sequence[Any]) -> str:

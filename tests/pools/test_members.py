@@ -113,7 +113,8 @@ def test_lost_worker_has_its_number_here():
         (outcome,) = wait(pool, 1)
         os.kill(outcome.outputs[0].payloads[0].values()[0], signal.SIGKILL)
         (lost,) = wait(pool, 1)
-        assert (lost.worker, lost.error.reason) == (2, "SIGKILL")
+        assert lost.worker == 2
+        assert lost.error.reason.startswith("SIGKILL")
         assert lost.error.worker.startswith("b[1] pid ")
         pool.submit(2, call(2, [0]))
         assert wait(pool, 1)[0].task == 2
