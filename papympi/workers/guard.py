@@ -18,6 +18,7 @@ from papympi.workers.alarm import NS
 from papympi.workers.cell import Cell, Progress, create_cell_file
 from papympi.workers.limits import format_memory
 from papympi.workers.nursery import Nursery, open_pidfd
+from papympi.workers.sealed import read_outcome
 
 _PATIENCE_S: Final = 30.0
 """How long a child may take to end once it was killed."""
@@ -135,7 +136,7 @@ class Guard:
         outcomes = []
         for message in self._reader.read():
             if type(message) is tuple:
-                outcome = Outcome.from_wire(message)
+                outcome = read_outcome(message)
                 self._tasks.pop(outcome.task, None)
                 outcomes.append(outcome)
             elif message is None:

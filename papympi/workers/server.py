@@ -26,10 +26,12 @@ from typing import Any, Final, NamedTuple
 
 from papympi.transport import frames
 from papympi.transport.ship import unpack_program
-from papympi.transport.task import Kind, Task
+from papympi.transport.task import Kind
+from papympi.workers.blocks import drop_blocks
 from papympi.workers.cell import Cell
 from papympi.workers.evaluate import Evaluator
 from papympi.workers.limits import limit_memory
+from papympi.workers.sealed import open_task, seal_outcome
 
 SPAWN: Final = 1
 """Fork a child, which gets the socket and the cell that come with the request. Reply: its process id; or -1, errno."""
@@ -37,6 +39,8 @@ REAP: Final = 2
 """Forget the child with this process id, which is dead. Reply: process id, wait status."""
 END: Final = 3
 """Give the children so many milliseconds to leave, kill what is left, and end. Reply: none, the connection closes."""
+CLEAR: Final = 4
+"""As END, and go on serving. Reply: 0, 0."""
 REQUEST: Final = struct.Struct("=Bq")
 REPLY: Final = struct.Struct("=qq")
 
@@ -44,8 +48,7 @@ BOOT: Final = (
     "import sys; control, parent, alive = map(int, sys.argv[1:4]); sys.path[:] = sys.argv[4:]; del sys.argv[1:];"
     "from papympi.workers.server import main; main(control, parent, alive)"
 )
-"""What `python -c` runs, so that the children's `__main__` is empty. Arguments: control socket, parent, its pidfd,
-and the entries of `sys.path`."""
+"""What `python -c` runs; the children's `__main__` is empty. Arguments: control socket, parent, pidfd, `sys.path`."""
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_NAME: Final = 15
@@ -89,6 +92,10 @@ class Server:
                 birth = self._spawn(*descriptors)
                 if birth is not None:
                     return birth
+            elif operation == CLEAR:
+                self._wait_children(argument / 1000)
+                self.end()
+                self._reply(0, 0)
             else:
                 self._reap(argument)
         return None
@@ -104,6 +111,7 @@ class Server:
             try:
                 os.waitpid(-1, 0)
             except ChildProcessError:
+                self._children.clear()
                 return
 
     def _receive(self) -> tuple[int, int, list[int]] | None:
@@ -230,12 +238,16 @@ def work(birth: Birth) -> None:
             limit_memory(memory)
         evaluator = Evaluator(unpack_program(program), label, cell, memory=memory)
         frames.send(birth.connection, None)
+        tidied = False
         try:
             for message in messages:
-                task = Task.from_wire(message)
+                task, is_sealed = open_task(message)
                 outcome = evaluator.run(task)
+                if not tidied and "mpi4py.MPI" in sys.modules:  # of the user's; its world of one may be killed
+                    tidied = True
+                    drop_blocks(os.getpid())
                 if task.kind is not Kind.DISCARD:
-                    frames.send(birth.connection, outcome.to_wire())
+                    frames.send(birth.connection, seal_outcome(outcome) if is_sealed else outcome.to_wire())
         finally:
             evaluator.close()
 
