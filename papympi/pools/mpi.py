@@ -21,7 +21,7 @@ from papympi.pools.links import Alone, Lent, Link, Local
 from papympi.transport.ship import pack_program
 from papympi.transport.task import Lost, Outcome, Task
 from papympi.workers.limits import parse_memory
-from papympi.workers.patience import Patience, Silence
+from papympi.workers.patience import GRACE_S, Patience, Silence
 from papympi.workers.roster import joined
 from papympi.workers.sealed import address, outline
 from papympi.workers.station import BROKEN, LOST, OPEN, OPENED, OUTCOME, TASK, Isolation
@@ -93,7 +93,7 @@ class MpiPool:
             self.kill()
             raise
         if not self._isolate:
-            self._patience = Patience(program, len(names))
+            self._patience = Patience(program, len(names), GRACE_S)
         hosts = [place.host for place in self._link.places]
         self.workers = [f"{name} on {hosts[number % len(hosts)]}" for number, name in enumerate(names)]
 

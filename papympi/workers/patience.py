@@ -61,7 +61,7 @@ class Patience:
         grace: how much longer they may take, in seconds.
     """
 
-    def __init__(self, program: Program, workers: int, grace: float = GRACE_S) -> None:
+    def __init__(self, program: Program, workers: int, grace: float) -> None:
         self._stages = program.stages
         self._grace = grace
         self._errands: list[deque[Errand]] = [deque() for _ in range(workers)]

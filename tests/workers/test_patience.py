@@ -80,7 +80,7 @@ def test_a_resource_may_take_its_time_once():
 
 
 def test_a_generator_has_time_for_each_child_and_parent():
-    patience = Patience(change_call(build_scatter(nodes.count_up), timeout=1.0), 1)
+    patience = Patience(change_call(build_scatter(nodes.count_up), timeout=1.0), 1, grace=0)
     patience.send(0, Task(1, Kind.START, 0, 3, generator=9, chunk=10, skip=2))
     assert patience._errands[0][0].budget == 15
     patience.hear(0, Outcome(1))
