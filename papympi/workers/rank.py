@@ -23,8 +23,8 @@ from papympi.workers.wire import Nap, Wire, decode, encode
 if TYPE_CHECKING:
     from mpi4py.MPI import Intracomm
 
-NO_SERVER: Final = "PAPYMPI_FORK_SERVER"
-"""Environment variable: with "0" ranks start no fork server, and cannot isolate."""
+_WITHOUT: Final = "PAPYMPI_WITHOUT_CHILDREN"
+"""Environment variable: with "1" ranks start no fork server, and cannot isolate."""
 _FORWARDING_S: Final = 0.2
 """How long mpiexec gets to forward a last word before the job is aborted."""
 _FLUSH_S: Final = 2e-3
@@ -140,7 +140,7 @@ def start_nursery() -> Nursery | None:
 
     It ends with the rank, however that ends.
     """
-    if os.environ.get(NO_SERVER) == "0":
+    if os.environ.get(_WITHOUT) == "1":
         return None
     nursery = Nursery("mpi")
     nursery.start()

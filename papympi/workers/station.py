@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import select
+import time
 import traceback
 from collections.abc import Sequence
 from pickle import PickleBuffer
@@ -36,7 +37,11 @@ _GRACE_S: Final = 4.0
 _SHORT_S: Final = 50e-6
 """The first nap while children are at work: the processor is theirs."""
 _LONG_S: Final = 2e-3
-"""The nap while every child has a task at work and one at hand: only a child has something to say then."""
+"""The longest nap, and the one while every child has a task at hand, so that only a child can have something to say."""
+_SHARE: Final = 0.25
+"""The first nap as a share of the time from one outcome to the next."""
+_LEARNS: Final = 0.2
+"""How much the last time counts in the average."""
 
 
 class Isolation(NamedTuple):
@@ -78,6 +83,8 @@ class _Staff:
         self._guards = Guards(nursery, isolation.names, isolation.memory, lasting=True)
         self._room = 2 * len(isolation.names)
         self._tasks: dict[int, int] = {}
+        self._last = time.monotonic()
+        self._pace = 0.0
         self._guards.start(isolation.outline, packed)
 
     @property
@@ -85,10 +92,14 @@ class _Staff:
         """A child is at work."""
         return bool(self._tasks)
 
-    @property
-    def is_full(self) -> bool:
-        """Every child has a task at work and one at hand."""
-        return len(self._tasks) >= self._room
+    def choose_nap(self, length: float) -> float:
+        """Return how long to wait for children that are at work, in seconds, if `length` would be due otherwise.
+
+        A task that comes while its child is at another one is in no hurry: a few looks for each outcome are enough.
+        """
+        if len(self._tasks) >= self._room:
+            return _LONG_S
+        return min(max(length, _SHORT_S, _SHARE * self._pace), _LONG_S)
 
     def take(self, child: int, number: int, kind: int, stage: int, parts: Sequence[Buffer]) -> list[Message]:
         task = receive(number, kind, stage, parts)
@@ -106,8 +117,15 @@ class _Staff:
                 answers.append((LOST, news))
             elif isinstance(news, SealedOutcome):
                 self._tasks.pop(news.task, None)
+                self._note_pace()
                 answers.append((OUTCOME, [PickleBuffer(part) for part in news.parts]))
         return answers
+
+    def _note_pace(self) -> None:
+        """Learn how long it takes from one outcome to the next."""
+        now = time.monotonic()
+        self._pace += _LEARNS * (now - self._last - self._pace)
+        self._last = now
 
     def fileno(self) -> int:
         """Return a descriptor that is readable when a child has something to say."""
@@ -162,8 +180,7 @@ class Station:
             nap.reset()
             os.sched_yield()
         elif isinstance(desk, _Staff) and desk.is_busy:
-            length = nap.next()
-            select.select([desk.fileno()], [], [], _LONG_S if desk.is_full else max(length, _SHORT_S))
+            select.select([desk.fileno()], [], [], desk.choose_nap(nap.next()))
         else:
             nap.take()
 
@@ -180,8 +197,8 @@ class Station:
             self._desk = _Own(program, label)
             return None
         if self._nursery is None or not self._nursery.is_alive():
-            why = "was told not to start one" if self._nursery is None else "has lost it"
-            return f"it has no fork server, as it {why}: say `isolate = false` or start the ranks anew"
+            why = "PAPYMPI_WITHOUT_CHILDREN forbids it" if self._nursery is None else "it has died"
+            return f"there is no fork server, as {why}: say `isolate = false`, or start the ranks anew"
         try:
             self._desk = _Staff(self._nursery, packed, isolation)
         except PoolError as error:

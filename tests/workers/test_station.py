@@ -184,7 +184,7 @@ def test_a_fork_server_that_was_killed_is_told_of(isolated):
     assert kind == BROKEN
     assert "fork server has ended" in str(error)
     ((_, trouble),) = isolated.handle(travel(opening(add_one, isolates=True)))
-    assert "has lost it" in trouble
+    assert "it has died" in trouble
 
 
 def test_it_waits_for_children_and_without_them(isolated):
