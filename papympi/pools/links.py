@@ -41,6 +41,9 @@ class Link(Protocol):
     def fileno(self) -> int | None:
         """Return a descriptor that is readable when `take` has something to do, if there is one."""
 
+    def deadline(self) -> float | None:
+        """Return when `take` has to look after the time-out of a child of this process, if it has any."""
+
     def close(self) -> None:
         """Let go of the ranks once they have finished what they are at."""
 
@@ -71,6 +74,10 @@ class Lent:
 
     def fileno(self) -> int | None:
         """Return `None`: MPI has no descriptor."""
+        return None
+
+    def deadline(self) -> float | None:
+        """Return `None`: the ranks look after their children."""
         return None
 
     def close(self) -> None:
@@ -107,6 +114,10 @@ class Local:
     def fileno(self) -> int | None:
         """Return the descriptor of the socket and what the ranks print."""
         return self._job.fileno()
+
+    def deadline(self) -> float | None:
+        """Return `None`: the ranks look after their children."""
+        return None
 
     def close(self) -> None:
         """End the ranks once they have finished."""
@@ -155,6 +166,10 @@ class Alone:
     def fileno(self) -> int | None:
         """Return the descriptor of the children, if there are any."""
         return self._station.fileno()
+
+    def deadline(self) -> float | None:
+        """Return when a child has to be looked after."""
+        return self._station.deadline()
 
     def close(self) -> None:
         """End the children once they have finished."""

@@ -74,6 +74,7 @@ class MpiPool:
         self._ranks = None if ranks is None else mpiexec.parse_ranks(name, ranks)
         self._link: Link | None = None
         self._patience: Patience | None = None
+        self._deaths: list[int] = []
         if ranks is not None:
             _reserved[self] = frozenset(self._ranks or ())
 
@@ -94,6 +95,7 @@ class MpiPool:
             raise
         if not self._isolate:
             self._patience = Patience(program, len(names), GRACE_S)
+        self._deaths = [0] * len(names)
         hosts = [place.host for place in self._link.places]
         self.workers = [f"{name} on {hosts[number % len(hosts)]}" for number, name in enumerate(names)]
 
@@ -101,7 +103,7 @@ class MpiPool:
         """Send a task to a worker; what cannot leave at once, `collect` sends."""
         assert self._link is not None
         child, number = divmod(worker, len(self._link.places))
-        self._link.send(number, (TASK, child, *address(task)))
+        self._link.send(number, (TASK, child, self._deaths[worker], address(task)))
         if self._patience is not None:
             self._patience.send(worker, task)
 
@@ -124,6 +126,7 @@ class MpiPool:
             elif message[0] == LOST:
                 lost: Lost = message[1]
                 lost.worker = lost.worker * len(self._link.places) + number
+                self._deaths[lost.worker] += 1
                 news.append(lost)
             elif message[0] == BROKEN:
                 raise message[1]
@@ -136,8 +139,10 @@ class MpiPool:
         return None if self._link is None else self._link.fileno()
 
     def deadline(self) -> float | None:
-        """Return when a rank that evaluates itself will have kept silent for too long; others look after time-outs."""
-        return None if self._patience is None else self._patience.deadline()
+        """Return when a rank that evaluates itself will have kept silent for too long; others look after children."""
+        if self._patience is not None:
+            return self._patience.deadline()
+        return None if self._link is None else self._link.deadline()
 
     def close(self) -> None:
         """Let the ranks finish what they are at; those of the world wait for the next pool, local ones end."""

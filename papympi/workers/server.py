@@ -27,7 +27,7 @@ from typing import Any, Final, NamedTuple
 from papympi.transport import frames
 from papympi.transport.ship import unpack_program
 from papympi.transport.task import Kind
-from papympi.workers.blocks import drop_blocks
+from papympi.workers.blocks import watch_import
 from papympi.workers.cell import Cell
 from papympi.workers.evaluate import Evaluator
 from papympi.workers.limits import limit_memory
@@ -236,16 +236,13 @@ def work(birth: Birth) -> None:
         label, program, memory = hello
         if memory:
             limit_memory(memory)
+        watch_import()
         evaluator = Evaluator(unpack_program(program), label, cell, memory=memory)
         frames.send(birth.connection, None)
-        tidied = False
         try:
             for message in messages:
                 task, is_sealed = open_task(message)
                 outcome = evaluator.run(task)
-                if not tidied and "mpi4py.MPI" in sys.modules:  # of the user's; its world of one may be killed
-                    tidied = True
-                    drop_blocks(os.getpid())
                 if task.kind is not Kind.DISCARD:
                     frames.send(birth.connection, seal_outcome(outcome) if is_sealed else outcome.to_wire())
         finally:

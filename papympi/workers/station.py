@@ -1,9 +1,10 @@
 """What a rank does for one pool after the other: it evaluates tasks itself, or guards children that do.
 
-Rank 0 sends OPEN (a label, a packed program, how to isolate), TASK (the number of the child, a sealed task), CLOSE
-(whether in haste: finish or kill what is at work, forget the rest), EXECUTE (serve mpi4py's executor with these ranks),
-END (as CLOSE, and leave). A rank answers OPENED (what went wrong, or nothing), OUTCOME (sealed), LOST (a child, and
-what it died of), BROKEN (the error that leaves the pool without children), CLOSED, BYE.
+Rank 0 sends OPEN (a label, a packed program, how to isolate), TASK (the number of the child, how many children of this
+number rank 0 knows to be dead, a sealed task), CLOSE (whether in haste: finish or kill what is at work, forget the
+rest), EXECUTE (serve mpi4py's executor with these ranks), END (as CLOSE, and leave). A rank answers OPENED (what
+went wrong, or nothing), OUTCOME (sealed), LOST (a child, and what it died of), BROKEN (the error that leaves the pool
+without children), CLOSED, BYE.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from typing import Any, Final, NamedTuple
 
 from papympi.errors import PoolError, ShippingError
 from papympi.plan.program import Program
-from papympi.transport.codec import Buffer
 from papympi.transport.ship import unpack_program
 from papympi.transport.task import Kind, Lost, Task
 from papympi.workers.evaluate import Evaluator, attempt
@@ -66,7 +66,8 @@ class _Own:
     def __init__(self, program: Program, label: str) -> None:
         self._evaluator = Evaluator(program, label)
 
-    def take(self, _child: int, _number: int, _kind: int, _stage: int, parts: Sequence[Buffer]) -> list[Message]:
+    def take(self, _child: int, _deaths: int, address: tuple[Any, ...]) -> list[Message]:
+        *_, parts = address
         task = Task.from_wire(decode(parts))
         outcome = self._evaluator.run(task)
         return [] if task.kind is Kind.DISCARD else [(OUTCOME, seal(outcome.to_wire()))]
@@ -83,6 +84,7 @@ class _Staff:
         self._guards = Guards(nursery, isolation.names, isolation.memory, lasting=True)
         self._room = 2 * len(isolation.names)
         self._tasks: dict[int, int] = {}
+        self._deaths = [0] * len(isolation.names)
         self._last = time.monotonic()
         self._pace = 0.0
         self._guards.start(isolation.outline, packed)
@@ -101,7 +103,10 @@ class _Staff:
             return _LONG_S
         return min(max(length, _SHORT_S, _SHARE * self._pace), _LONG_S)
 
-    def take(self, child: int, number: int, kind: int, stage: int, parts: Sequence[Buffer]) -> list[Message]:
+    def take(self, child: int, deaths: int, address: tuple[Any, ...]) -> list[Message]:
+        if deaths != self._deaths[child]:
+            return []  # it was for a child that has died meanwhile: rank 0 will send it again when it hears of that
+        number, kind, stage, parts = address
         task = receive(number, kind, stage, parts)
         if task.kind is not Kind.DISCARD:
             self._tasks[number] = child
@@ -113,6 +118,7 @@ class _Staff:
         answers: list[Message] = []
         for news in self._guards.collect():
             if isinstance(news, Lost):
+                self._deaths[news.worker] += 1
                 self._tasks = {task: child for task, child in self._tasks.items() if child != news.worker}
                 answers.append((LOST, news))
             elif isinstance(news, SealedOutcome):
@@ -132,6 +138,10 @@ class _Staff:
         descriptor = self._guards.fileno()
         assert descriptor is not None
         return descriptor
+
+    def deadline(self) -> float | None:
+        """Return when `collect` has to look after a child's time-out."""
+        return self._guards.deadline()
 
     def close(self, grace: float) -> None:
         self._guards.close(grace)
@@ -187,6 +197,10 @@ class Station:
     def fileno(self) -> int | None:
         """Return a descriptor that is readable when `collect` has something to do; `None`: it never has."""
         return self._desk.fileno() if isinstance(self._desk, _Staff) else None
+
+    def deadline(self) -> float | None:
+        """Return when `collect` has to look after a child's time-out, by `time.monotonic`."""
+        return self._desk.deadline() if isinstance(self._desk, _Staff) else None
 
     def _open(self, label: str, packed: bytes, isolation: Isolation | None) -> str | None:
         """Load a program, or start children that do; return what went wrong."""

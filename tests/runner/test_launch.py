@@ -349,7 +349,7 @@ def start_run(mpi, pipeline):
 
 
 FAULTY = """
-    import os, signal
+    import os, signal, time
     from papympi import node
 
     def see_mpi():
@@ -366,37 +366,46 @@ FAULTY = """
             os.kill(os.getpid(), signal.SIGKILL)
         if x == 23:
             os.abort()
-        return x, see_mpi() if x == 3 else 1
+        return x, see_mpi() if x == 5 else 1
+
+    @node(pool="mpi", stride=4, timeout=1)
+    def last(work):
+        if work[0] == 30:  # cannot be interrupted
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+            time.sleep(1000)
+        return work
 """
 
 
 @pytest.fixture
 def faulty(tmp_path):
-    """A pipeline in which four of 40 items end their process."""
+    """A pipeline in which five of 40 items end their process or hang."""
     path = tmp_path / "faulty.py"
     path.write_text(textwrap.dedent(FAULTY))
     return path
 
 
-def test_crashes_cost_their_items(mpi, faulty):
+def test_crashes_and_hangs_cost_their_items(mpi, faulty):
     arguments = ["-m", "papympi", "run", faulty, "--input", "x=0..40", "--pool", "*=mpi"]
     done = mpi.run(3, "python", *arguments, cwd=faulty.parent)
     assert done.returncode == 1, done.stderr
-    assert done.stdout.splitlines() == [f"[{x}, 1]" for x in range(40) if x not in {7, 11, 20, 23}]
+    assert done.stdout.splitlines() == [f"[{x}, 1]" for x in range(40) if x not in {7, 11, 20, 23, 30}]
     failures = [json.loads(line) for line in (faulty.parent / "failures.jsonl").read_text().splitlines()]
     assert [(failure["key"], failure["error"]) for failure in failures] == [
-        ([x], "WorkerLost") for x in (7, 11, 20, 23)
+        *(([x], "WorkerLost") for x in (7, 11, 20, 23)),
+        ([30], "ItemTimeout"),
     ]
     assert all(re.match(r"mpi\[\d\] rank [12] pid \d+ on ", failure["worker"]) for failure in failures)
 
 
 def test_a_world_of_one_isolates(mpi, faulty):
     done = mpi.run(
-        1, "python", "-m", "papympi", "run", faulty, "--input", "x=0..12", "--pool", "work=mpi", cwd=faulty.parent
+        1, "python", "-m", "papympi", "run", faulty, "--input", "x=4..34", "--pool", "*=mpi", cwd=faulty.parent
     )
     assert done.returncode == 1, done.stderr
-    assert len(done.stdout.splitlines()) == 10
+    assert len(done.stdout.splitlines()) == 25
     assert "WorkerLost" in done.stderr
+    assert "ItemTimeout" in done.stderr
 
 
 @pytest.mark.parametrize("isolate", [True, False])

@@ -58,10 +58,11 @@ def opening(*functions, isolates=False, children=1):
     return OPEN, "me", pack_program(program), Isolation("mpi", names, outline(program)) if isolates else None
 
 
-def call(number, *values, child=0, **fields):
+def call(number, *values, child=0, deaths=0):
     n = len(values)
     columns = [[(Payload(list(values)), 0, n)]]
-    return travel((TASK, child, *address(Task(number, Kind.CALL, 0, n, columns=columns, keys=[((), 0, n)], **fields))))
+    task = Task(number, Kind.CALL, 0, n, columns=columns, keys=[((), 0, n)])
+    return travel((TASK, child, deaths, address(task)))
 
 
 def wait_answers(station, count=1):
@@ -88,7 +89,7 @@ def test_it_evaluates_by_itself():
     assert station.fileno() is None
     (answer,) = station.handle(call(4, 1, 2))
     assert (read(answer).task, values_of(read(answer))) == (4, [2, 3])
-    assert station.handle((TASK, 0, *address(Task(5, Kind.DISCARD, 0, generator=3)))) == []
+    assert station.handle((TASK, 0, 0, address(Task(5, Kind.DISCARD, 0, generator=3)))) == []
     assert station.handle((CLOSE, False)) == [(CLOSED,)]
     assert station.handle((END, True)) == [(BYE,)]
 
@@ -124,8 +125,10 @@ def test_a_child_that_dies_is_told_of_and_replaced(isolated):
     assert (lost.worker, lost.task, lost.node, lost.position) == (1, 2, "crash", 1)
     assert lost.error.worker.startswith("mpi[1] rank 3 pid ")
     assert lost.error.reason == "exit code 3"
-    isolated.handle(call(3, 6, child=1))
-    assert values_of(read(wait_answers(isolated)[0])) == [7]
+    isolated.handle(call(3, 5, child=1))  # was on its way when the child died: rank 0 sends it again under another id
+    isolated.handle(call(4, 6, child=1, deaths=1))
+    (answer,) = wait_answers(isolated)
+    assert (read(answer).task, values_of(read(answer))) == (4, [7])
     isolated.handle((END, True))
 
 
