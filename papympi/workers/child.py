@@ -14,11 +14,13 @@ from typing import Any, NamedTuple
 from papympi.transport import frames
 from papympi.transport.records import Logs
 from papympi.transport.ship import unpack_program
-from papympi.transport.task import Kind, Task
+from papympi.transport.task import Kind
+from papympi.workers.blocks import watch_import
 from papympi.workers.cell import Cell
 from papympi.workers.evaluate import Evaluator
 from papympi.workers.limits import limit_memory
 from papympi.workers.recorder import Recorder, show
+from papympi.workers.sealed import open_task, seal_outcome
 
 
 class Birth(NamedTuple):
@@ -76,16 +78,17 @@ def work(birth: Birth) -> None:
         label, program, memory = hello
         if memory:
             limit_memory(memory)
+        watch_import()
         post = _Post(birth.connection)
         recorder = Recorder(label, post.send)
         evaluator = Evaluator(unpack_program(program), label, cell, memory=memory, recorder=recorder)
         post.send(None)
         try:
             for message in messages:
-                task = Task.from_wire(message)
+                task, is_sealed = open_task(message)
                 outcome = evaluator.run(task)
                 if task.kind is not Kind.DISCARD:
-                    post.send(outcome.to_wire())
+                    post.send(seal_outcome(outcome) if is_sealed else outcome.to_wire())
         finally:
             evaluator.close()
 

@@ -19,6 +19,7 @@ from papympi.workers.alarm import NS
 from papympi.workers.cell import Cell, Progress, create_cell_file, mark_resource
 from papympi.workers.limits import format_memory
 from papympi.workers.nursery import Nursery, open_pidfd
+from papympi.workers.sealed import read_outcome
 
 _PATIENCE_S: Final = 30.0
 """How long a child may take to end once it was killed."""
@@ -137,7 +138,7 @@ class Guard:
         outcomes = []
         for message in self._reader.read():
             if type(message) is tuple:
-                outcome = Outcome.from_wire(message)
+                outcome = read_outcome(message)
                 self._tasks.pop(outcome.task, None)
                 if self._logs is not None:
                     outcome.logs = self.take_logs(outcome.logs)

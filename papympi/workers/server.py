@@ -29,6 +29,8 @@ REAP: Final = 2
 """Forget the child with this process id, which is dead. Reply: process id, wait status."""
 END: Final = 3
 """Give the children so many milliseconds to leave, kill what is left, and end. Reply: none, the connection closes."""
+CLEAR: Final = 4
+"""As END, and go on serving. Reply: 0, 0."""
 REQUEST: Final = struct.Struct("=Bq")
 REPLY: Final = struct.Struct("=qq")
 
@@ -36,8 +38,7 @@ BOOT: Final = (
     "import sys; control, parent, alive = map(int, sys.argv[1:4]); sys.path[:] = sys.argv[4:]; del sys.argv[1:];"
     "from papympi.workers.server import main; main(control, parent, alive)"
 )
-"""What `python -c` runs, so that the children's `__main__` is empty. Arguments: control socket, parent, its pidfd,
-and the entries of `sys.path`."""
+"""What `python -c` runs; the children's `__main__` is empty. Arguments: control socket, parent, pidfd, `sys.path`."""
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_NAME: Final = 15
@@ -74,6 +75,10 @@ class Server:
                 birth = self._spawn(*descriptors)
                 if birth is not None:
                     return birth
+            elif operation == CLEAR:
+                self._wait_children(argument / 1000)
+                self.end()
+                self._reply(0, 0)
             else:
                 self._reap(argument)
         return None
@@ -89,6 +94,7 @@ class Server:
             try:
                 os.waitpid(-1, 0)
             except ChildProcessError:
+                self._children.clear()
                 return
 
     def _receive(self) -> tuple[int, int, list[int]] | None:
