@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,8 @@ from papympi.engine.feed import Feed, unequal_lengths
 from papympi.errors import InputError
 from papympi.plan.origin import open_source
 from papympi.plan.plan import Plan, Step
+from papympi.workers.blocking import to_rows
+from papympi.workers.evaluate import attempt
 
 PEEKABLE = (list, tuple, range, dict, set, frozenset, deque)
 """Iterables that never block: they need no thread of their own."""
@@ -36,6 +39,8 @@ def make_feeds(plan: Plan, given: Mapping[str, Iterable[Any]]) -> tuple[dict[Ste
                     sized[name] = len(values)
             else:
                 call = plan.origins[name]
+                if call.awaits:
+                    call = replace(call, function=to_rows(call.function, attempt))
                 makers.append(partial(open_source, call) if call.arguments else call.function)
                 blocks = True
         _compare_lengths(sized)

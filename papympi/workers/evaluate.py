@@ -18,11 +18,13 @@ from papympi.transport.task import FULL, Kind, Outcome, Output, Task
 from papympi.workers.alarm import NS, Alarm
 from papympi.workers.apply import apply_rows, apply_single, apply_timed, apply_vector
 from papympi.workers.arguments import Arguments, to_positional
+from papympi.workers.blocking import Loop, run_to_end
 from papympi.workers.calls import Bench, Calls
 from papympi.workers.cell import MemoryCell
 from papympi.workers.columns import Column, cut_output, mark_column, positions_of
 from papympi.workers.fold import fold
 from papympi.workers.scatter import Suspended
+from papympi.workers.steps import Steps, drive
 
 
 def attempt(function: Callable[..., Any], *args: Any) -> tuple[Any, BaseException | None]:
@@ -71,29 +73,22 @@ class Evaluator:
         self._generators: dict[int, Suspended] = {} if generators is None else generators
         self._owns_generators = generators is None
         self._functions: dict[tuple[int, int], Callable[..., Any]] = {}
+        self._loop = Loop(trying)
 
     def run(self, task: Task) -> Outcome:
         """Return the task's outcome; of a DISCARD it is empty and nobody wants it."""
         if task.kind is Kind.DISCARD:
             self._discard(task.generator)
             return Outcome(task.id)
-        begin, cell = time.perf_counter(), self._bench.cell
-        cell.begin(task.id)
-        stage = self._program.stages[task.stage]
-        calls = Calls(self._bench, task, stage)
-        outcome = Outcome(
-            task.id, failures=calls.failures, calls=calls.calls, drops=calls.drops, again=calls.again
-        )  # fmt: skip
+        begin = time.perf_counter()
+        calls, outcome = self._begin(task)
         if task.kind is Kind.CALL:
             columns = self._call(calls)
-            outcome.outputs = [self._to_output(calls, number, columns[number]) for number in stage.outputs]
-        elif task.kind is Kind.FOLD:
-            column = fold(calls, self._function(task.stage, 0), outcome)
-            outcome.outputs = [self._to_output(calls, stage.inputs, column)]
+            outcome.outputs = [self._to_output(calls, number, columns[number]) for number in calls.stage.outputs]
         else:
-            column = self._advance(calls, outcome)
-            outcome.outputs = [self._to_output(calls, stage.inputs, column)]
-        cell.done()
+            column = drive(self._take_steps(calls, outcome), self._bench.attempt)
+            outcome.outputs = [self._to_output(calls, calls.stage.inputs, column)]
+        self._bench.cell.done()
         outcome.seconds = time.perf_counter() - begin
         return outcome
 
@@ -103,14 +98,28 @@ class Evaluator:
             for number in list(self._generators):
                 self._discard(number)
         self._bench.resources.close()
+        self._loop.close()
+
+    def _begin(self, task: Task) -> tuple[Calls, Outcome]:
+        """Return the calls of a task and the outcome that they fill."""
+        self._bench.cell.begin(task.id)
+        calls = Calls(self._bench, task, self._program.stages[task.stage])
+        return calls, Outcome(
+            task.id, failures=calls.failures, calls=calls.calls, drops=calls.drops, again=calls.again
+        )  # fmt: skip
 
     def _discard(self, number: int) -> None:
         suspended = self._generators.pop(number, None)
         if suspended is not None:
             suspended.close()
 
-    def _advance(self, calls: Calls, outcome: Outcome) -> Column:
-        """Return the children that a generator makes now."""
+    def _take_steps(self, calls: Calls, outcome: Outcome) -> Steps[Column]:
+        """Return the parents that a fold has finished, or the children that a generator makes now."""
+        if calls.task.kind is Kind.FOLD:
+            return (yield from fold(calls, self._function(calls.task.stage, 0), outcome))
+        return (yield from self._advance(calls, outcome))
+
+    def _advance(self, calls: Calls, outcome: Outcome) -> Steps[Column]:
         task = calls.task
         if task.kind is Kind.START:
             suspended = Suspended(calls, self._function(task.stage, 0))
@@ -120,7 +129,7 @@ class Evaluator:
                 raise StateError(f"node {calls.stage.calls[0].node!r}: its generator was interrupted and cannot go on")
             suspended = found
             suspended.resume(calls)
-        children = suspended.advance(outcome, task.chunk)
+        children = yield from suspended.advance(outcome, task.chunk)
         if not outcome.finished and not calls.again:
             self._generators[task.generator] = suspended
         column = mark_column(children, FULL)
@@ -130,8 +139,13 @@ class Evaluator:
     def _function(self, stage: int, call: int) -> Callable[..., Any]:
         function = self._functions.get((stage, call))
         if function is None:
-            function = self._functions[stage, call] = to_positional(self._program.stages[stage].calls[call])
+            function = self._functions[stage, call] = self._prepare(self._program.stages[stage].calls[call])
         return function
+
+    def _prepare(self, call: Call) -> Callable[..., Any]:
+        """Return a call's function as one that is given its arguments by position and returns its result."""
+        function = to_positional(call)
+        return run_to_end(function, call, self._bench.cell.slots, self._loop) if call.awaits else function
 
     def _call(self, calls: Calls) -> list[Column]:
         """Evaluate the calls of a stage, one after the other over the whole batch; return all columns."""

@@ -1,0 +1,115 @@
+"""One call of an async function, and the end of an event loop that has made such calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Generator
+from typing import TYPE_CHECKING, Any, Final
+
+from papympi.workers.alarm import Overdue
+from papympi.workers.resources import Attempt
+from papympi.workers.steps import Tried
+
+if TYPE_CHECKING:
+    import asyncio
+
+MERCY_S: Final = 0.5
+"""How long an item that was cancelled at its time-out may take to end."""
+_GRACE_S: Final = 3.0
+"""How long what is left in a loop may take to end."""
+_LATE_S: Final = 0.05
+
+
+class Item(Coroutine[Any, Any, Tried]):
+    """The call of an async function, as a coroutine that returns (result, error) and never raises.
+
+    So whatever the function raises stays out of the event loop, which would be ended by `SystemExit`.
+
+    Args:
+        attempt: calls a function and returns (result, error).
+        function: returns something that can be awaited.
+        row: its arguments.
+    """
+
+    __slots__ = ("_attempt", "_call", "_inner", "expired")
+
+    def __init__(self, attempt: Attempt, function: Callable[..., Any], row: tuple[Any, ...]) -> None:
+        self._attempt = attempt
+        self._call = (function, row)
+        self._inner: Any = None
+        self.expired = False
+
+    def send(self, value: Any, /) -> Any:
+        """Go on until the function waits for something, and return that."""
+        if self._inner is None:
+            self._inner, error = self._attempt(_begin, *self._call)
+            if error is not None:
+                raise StopIteration((None, error))
+        return self._step(self._inner.send, value)
+
+    def throw(self, kind: Any, value: Any = None, trace: Any = None, /) -> Any:  # noqa: ARG002 - inherited
+        """Go on with an exception where the function waits; it is not begun for that."""
+        error = kind if value is None else value
+        if self._inner is None:
+            raise StopIteration((None, Overdue() if self.expired else error))
+        return self._step(self._inner.throw, error)
+
+    def close(self) -> None:
+        """Close the function where it waits."""
+        if self._inner is not None:
+            self._attempt(self._inner.close)
+
+    def __await__(self) -> Generator[Any, Any, Tried]:
+        raise TypeError("it is for tasks only")
+
+    def _step(self, advance: Callable[[Any], Any], value: Any) -> Any:
+        yielded, error = self._attempt(advance, value)
+        if error is None:
+            return yielded
+        if type(error) is StopIteration:
+            raise StopIteration((error.value, None))
+        if self.expired:
+            error = Overdue().with_traceback(error.__traceback__)
+        raise StopIteration((None, error))
+
+    def limit(
+        self, task: asyncio.Task[Tried], seconds: float, then: Callable[[asyncio.AbstractEventLoop], None] | None = None
+    ) -> asyncio.TimerHandle:
+        """Cancel the item's task if it takes too long, and call `then`; return the timer.
+
+        A loop that was late itself, since something has blocked it, gives the item another moment.
+        """
+        loop = task.get_loop()
+        due = loop.time() + seconds
+
+        def expire(*, patient: bool = True) -> None:
+            if task.done():
+                return
+            if patient and loop.time() > due + _LATE_S:
+                loop.call_later(_LATE_S, lambda: expire(patient=False))
+                return
+            self.expired = True
+            task.cancel()
+            if then is not None:
+                then(loop)
+
+        return loop.call_at(due, expire)
+
+
+def end_loop(loop: asyncio.AbstractEventLoop, attempt: Attempt) -> None:
+    """Cancel whatever is left in a loop, wait for it a while, and close the loop; to be called while it stands."""
+    import asyncio
+
+    end = loop.time() + _GRACE_S
+    while (tasks := asyncio.all_tasks(loop)) and (left := end - loop.time()) > 0:
+        for task in tasks:
+            task.cancel()
+        attempt(loop.run_until_complete, asyncio.wait(tasks, timeout=left))
+    attempt(loop.run_until_complete, asyncio.wait_for(loop.shutdown_asyncgens(), _GRACE_S))
+    loop.set_exception_handler(lambda _loop, _context: None)  # what does not end has been asked to
+    loop.close()
+
+
+def _begin(function: Callable[..., Any], row: tuple[Any, ...]) -> Any:
+    """Return what has `send` and `throw`."""
+    made = function(*row)
+    return made if hasattr(made, "send") else made.__await__()
