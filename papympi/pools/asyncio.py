@@ -83,8 +83,7 @@ class LoopThread:
     def _work(self) -> None:
         while self._state != "stopped":
             attempt(self._loop.run_forever)  # a task of the user's that ends in SystemExit stops it, too
-        attempt(self._loop.run_until_complete, self._evaluator.close_generators())
-        end_loop(self._loop, attempt)
+        end_loop(self._loop, attempt, self._evaluator.clean_up)
         self._evaluator.close()
 
     def _begin(self, task: Task) -> None:

@@ -53,13 +53,14 @@ class AwaitingEvaluator(Evaluator):
         outcome.seconds = time.perf_counter() - begin
         return outcome
 
-    async def close_generators(self) -> None:
-        """Close the generators that stand suspended."""
+    async def clean_up(self) -> None:
+        """Close the generators that stand suspended, once nothing else goes on."""
+        self._room.closed = False
         for number in list(self._generators):
             await self._forget(number)
 
     def give_up(self) -> None:
-        """Call nothing any more; from any thread."""
+        """Go on with nothing that is not cancelled; from any thread."""
         self._room.closed = True
 
     def _prepare(self, call: Call) -> Callable[..., Any]:

@@ -36,6 +36,8 @@ class Loop:
     def __init__(self, attempt: Attempt) -> None:
         self.attempt = attempt
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[Tried] | None = None
+        self._interrupted = False
 
     def call(
         self,
@@ -50,15 +52,17 @@ class Loop:
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
         loop, item = self._loop, Item(self.attempt, function, row)
-        task = loop.create_task(item, context=context)
-        timer = item.limit(task, timeout) if timeout else None
+        self._task = task = loop.create_task(item, context=context)
+        if self._interrupted:
+            task.cancel()
+        if timeout:
+            item.limit(task, timeout)
         try:
             _run(loop, task, self.attempt)
         finally:
-            if timer is not None:
-                timer.cancel()
+            item.disarm()
             if not task.done():
-                self._interrupt(loop, task)
+                self._give_up(loop, task)
         result, error = task.result()
         if error is not None:
             raise error
@@ -68,10 +72,17 @@ class Loop:
         """Cancel what calls have left behind, and close the loop."""
         loop, self._loop = self._loop, None
         if loop is not None:
-            end_loop(loop, self.attempt)
+            _call_aside(lambda: end_loop(loop, self.attempt), self.attempt)
 
-    def _interrupt(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:
-        """Cancel a call that was interrupted; if it does not end, leave it and the loop."""
+    def interrupt(self) -> None:
+        """Cancel the call that is under way and those that follow; from any thread."""
+        self._interrupted = True
+        loop, task = self._loop, self._task
+        if loop is not None and task is not None:
+            self.attempt(loop.call_soon_threadsafe, task.cancel)  # it may just have been closed
+
+    def _give_up(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[Tried]) -> None:
+        """Cancel a call that did not come to its end; if that does not end it, leave it and the loop."""
         if loop.is_running():  # in the thread that was left
             self._loop = None
             return
@@ -102,41 +113,50 @@ def run_to_end(function: Callable[..., Any], call: Call, slots: memoryview[int],
     def run(*row: Any) -> Any:
         made = function(*row)
         if hasattr(made, "__anext__"):
-            return iterate(made, loop.attempt, limit)
+            return iterate(made, Loop(loop.attempt), limit)
         return loop.call(_same, (made,), limit())
 
     return run
 
 
-def iterate(children: AsyncIterator[Any], attempt: Attempt, limit: Callable[[], float] = float) -> Iterator[Any]:
-    """Yield what an async iterator makes, each within `limit()` seconds; 0: any number."""
-    loop, context = Loop(attempt), contextvars.copy_context()
+def iterate(children: AsyncIterator[Any], loop: Loop, limit: Callable[[], float] = float) -> Iterator[Any]:
+    """Yield what an async iterator makes, each within `limit()` seconds, 0: any number; the loop is its own."""
+    context = contextvars.copy_context()
     try:
         while (child := loop.call(take_next, (children,), limit(), context)) is not END:
             yield child
     finally:
         close = getattr(children, "aclose", None)
         if close is not None:
-            attempt(loop.call, close, (), 0.0, context)
+            loop.attempt(loop.call, close, (), 0.0, context)
         loop.close()
 
 
-def to_rows(function: Callable[..., Any], attempt: Attempt) -> Callable[..., Iterator[Any]]:
-    """Return an async source as a plain one: an async generator, or what returns something to iterate over."""
+class AsyncSource:
+    """An async source as a plain one.
 
-    def rows(*row: Any, **named: Any) -> Iterator[Any]:
-        made = function(*row, **named)
-        if not hasattr(made, "__anext__"):
-            loop = Loop(attempt)
-            try:
-                made = loop.call(_same, (made,))
-            finally:
-                loop.close()
-        if hasattr(made, "__aiter__"):
-            made = iterate(aiter(made), attempt)
-        yield from made
+    Args:
+        function: an async generator function, or one that returns something to iterate over.
+        attempt: calls a function and returns (result, error).
+    """
 
-    return rows
+    def __init__(self, function: Callable[..., Any], attempt: Attempt) -> None:
+        self._function = function
+        self._loop = Loop(attempt)
+
+    def rows(self, *row: Any, **named: Any) -> Iterator[Any]:
+        """Yield what the source makes."""
+        try:
+            made = self._function(*row, **named)
+            if not hasattr(made, "__anext__"):
+                made = self._loop.call(_same, (made,))
+            yield from iterate(aiter(made), self._loop) if hasattr(made, "__aiter__") else made
+        finally:
+            self._loop.close()
+
+    def interrupt(self) -> None:
+        """Wait for nothing more; from any thread."""
+        self._loop.interrupt()
 
 
 async def take_next(children: AsyncIterator[Any]) -> Any:
@@ -148,23 +168,32 @@ def _same(made: Any) -> Any:
     return made
 
 
-def _run(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any], attempt: Attempt) -> None:
-    """Run a task to its end. A thread in which another loop runs already, as a notebook's, lets another do it."""
+def _run(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Tried], attempt: Attempt) -> None:
+    """Run a task to its end."""
+    tried = _call_aside(lambda: loop.run_until_complete(task), attempt, lambda: loop.call_soon_threadsafe(task.cancel))
+    if tried[1] is not None:
+        raise tried[1]
+
+
+def _call_aside(function: Callable[[], Any], attempt: Attempt, interrupt: Callable[[], Any] | None = None) -> Tried:
+    """Call a function that runs a loop: here, or in another thread if this one runs a loop already, as in a notebook.
+
+    Args:
+        function: what to call.
+        attempt: calls a function and returns (result, error).
+        interrupt: ends it, if this thread is interrupted while it waits for the other.
+    """
     from asyncio import _get_running_loop
 
     if _get_running_loop() is None:
-        loop.run_until_complete(task)
-        return
+        return attempt(function)
     tried: list[Tried] = []
-    thread = threading.Thread(
-        target=lambda: tried.append(attempt(loop.run_until_complete, task)), name="papympi-loop", daemon=True
-    )
+    thread = threading.Thread(target=lambda: tried.append(attempt(function)), name="papympi-loop", daemon=True)
     thread.start()
     try:
         thread.join()
     finally:
-        if not tried:
-            loop.call_soon_threadsafe(task.cancel)
+        if not tried and interrupt is not None:
+            interrupt()
             thread.join(MERCY_S)
-    if tried[0][1] is not None:
-        raise tried[0][1]
+    return tried[0]

@@ -16,7 +16,8 @@ MERCY_S: Final = 0.5
 """How long an item that was cancelled at its time-out may take to end."""
 _GRACE_S: Final = 3.0
 """How long what is left in a loop may take to end."""
-_LATE_S: Final = 0.05
+_LATE_S: Final = 0.005
+"""A loop is late if a timer goes off so much after its time."""
 
 
 class Item(Coroutine[Any, Any, Tried]):
@@ -28,19 +29,27 @@ class Item(Coroutine[Any, Any, Tried]):
         attempt: calls a function and returns (result, error).
         function: returns something that can be awaited.
         row: its arguments.
+
+    Attributes:
+        expired: it took too long.
+        timer: goes off when it does.
     """
 
-    __slots__ = ("_attempt", "_call", "_inner", "expired")
+    __slots__ = ("_arm", "_attempt", "_call", "_inner", "expired", "timer")
 
     def __init__(self, attempt: Attempt, function: Callable[..., Any], row: tuple[Any, ...]) -> None:
         self._attempt = attempt
         self._call = (function, row)
         self._inner: Any = None
+        self._arm: Callable[[], None] | None = None
         self.expired = False
+        self.timer: asyncio.TimerHandle | None = None
 
     def send(self, value: Any, /) -> Any:
         """Go on until the function waits for something, and return that."""
         if self._inner is None:
+            if self._arm is not None:
+                self._arm()
             self._inner, error = self._attempt(_begin, *self._call)
             if error is not None:
                 raise StopIteration((None, error))
@@ -73,30 +82,50 @@ class Item(Coroutine[Any, Any, Tried]):
 
     def limit(
         self, task: asyncio.Task[Tried], seconds: float, then: Callable[[asyncio.AbstractEventLoop], None] | None = None
-    ) -> asyncio.TimerHandle:
-        """Cancel the item's task if it takes too long, and call `then`; return the timer.
+    ) -> None:
+        """Have the item's task cancelled, and `then` called, if it takes longer than so many seconds once it has begun.
 
-        A loop that was late itself, since something has blocked it, gives the item another moment.
+        If the loop was late itself, since something has blocked it, the item gets that time in addition.
         """
         loop = task.get_loop()
-        due = loop.time() + seconds
 
-        def expire(*, patient: bool = True) -> None:
-            if task.done():
-                return
-            if patient and loop.time() > due + _LATE_S:
-                loop.call_later(_LATE_S, lambda: expire(patient=False))
+        def arm() -> None:
+            due = loop.time() + seconds
+            self.timer = loop.call_at(due, lambda: expire(loop.time() - due))
+
+        def expire(late_s: float) -> None:
+            if late_s > _LATE_S:
+                self.timer = loop.call_later(late_s, expire, 0.0)
                 return
             self.expired = True
             task.cancel()
             if then is not None:
                 then(loop)
 
-        return loop.call_at(due, expire)
+        self._arm = arm
+
+    def disarm(self) -> None:
+        """Let it take as long as it likes."""
+        if self.timer is not None:
+            self.timer.cancel()
 
 
-def end_loop(loop: asyncio.AbstractEventLoop, attempt: Attempt) -> None:
-    """Cancel whatever is left in a loop, wait for it a while, and close the loop; to be called while it stands."""
+def end_loop(
+    loop: asyncio.AbstractEventLoop, attempt: Attempt, clean_up: Callable[[], Coroutine[Any, Any, None]] | None = None
+) -> None:
+    """Cancel what is left in a loop that stands, clean up, and close the loop; what takes too long is left."""
+    import asyncio
+
+    _cancel_tasks(loop, attempt)
+    for last in (clean_up, loop.shutdown_asyncgens):
+        if last is not None:
+            attempt(loop.run_until_complete, asyncio.wait_for(last(), _GRACE_S))
+    _cancel_tasks(loop, attempt)
+    loop.set_exception_handler(lambda _loop, _context: None)  # what does not end has been asked to
+    loop.close()
+
+
+def _cancel_tasks(loop: asyncio.AbstractEventLoop, attempt: Attempt) -> None:
     import asyncio
 
     end = loop.time() + _GRACE_S
@@ -104,9 +133,6 @@ def end_loop(loop: asyncio.AbstractEventLoop, attempt: Attempt) -> None:
         for task in tasks:
             task.cancel()
         attempt(loop.run_until_complete, asyncio.wait(tasks, timeout=left))
-    attempt(loop.run_until_complete, asyncio.wait_for(loop.shutdown_asyncgens(), _GRACE_S))
-    loop.set_exception_handler(lambda _loop, _context: None)  # what does not end has been asked to
-    loop.close()
 
 
 def _begin(function: Callable[..., Any], row: tuple[Any, ...]) -> Any:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from papympi.workers.alarm import NS, Abandoned, Overdue
+from papympi.workers.alarm import NS, Overdue
 from papympi.workers.cell import BEGUN, COUNT, INDEX, NODE, NOTHING, START, TASK
 from papympi.workers.coroutine import MERCY_S, Item
 from papympi.workers.resources import Attempt
@@ -38,7 +38,7 @@ class Room:
         attempt: the same.
         slots: the same.
         places: one for each call.
-        closed: the loop was given up: nothing is called any more.
+        closed: the loop was given up: calls go on only to clean up.
         tasks: those of the calls, which the loop holds only weakly.
     """
 
@@ -95,7 +95,7 @@ class Crowd:
 class _Watched(Item):
     """An item that says in the cell when it keeps the loop."""
 
-    __slots__ = ("_limit_ns", "_place", "_room")
+    __slots__ = ("_limit_ns", "_place", "_room", "_told")
 
     def __init__(
         self, room: Room, place: Place, timeout: float, call: tuple[Callable[..., Any], tuple[Any, ...]]
@@ -104,15 +104,17 @@ class _Watched(Item):
         self._room = room
         self._place = place
         self._limit_ns = round(timeout * NS)
+        self._told = False  # to come to an end
 
     def send(self, value: Any, /) -> Any:
-        """Go on until the function waits for something, and return that."""
-        if self._room.closed:
-            raise StopIteration((None, Abandoned()))
+        """Go on until the function waits for something, and return that; not in a loop that is to be left."""
+        if self._room.closed and not self._told:
+            return None
         return self._watch(super().send, value)
 
     def throw(self, kind: Any, value: Any = None, trace: Any = None, /) -> Any:  # noqa: ARG002 - inherited
         """Go on with an exception where the function waits."""
+        self._told = True
         return self._watch(super().throw, kind if value is None else value)
 
     def _watch(self, advance: Callable[[Any], Any], value: Any) -> Any:
@@ -137,7 +139,7 @@ class _Visit:
         self._place = place
         self._item = item
         self._take_home: Callable[[Place, Tried], None] | None = take_home
-        self._timers: list[asyncio.TimerHandle] = []
+        self._mercy: asyncio.TimerHandle | None = None
 
     def begin(self, timeout: float, context: contextvars.Context | None) -> None:
         """Let the loop run the call."""
@@ -147,12 +149,12 @@ class _Visit:
         task = loop.create_task(self._item, context=context)
         self._room.tasks.add(task)
         if timeout:
-            self._timers.append(self._item.limit(task, timeout, self._wait_no_longer))
+            self._item.limit(task, timeout, self._wait_no_longer)
         task.add_done_callback(self._end)
 
     def _wait_no_longer(self, loop: asyncio.AbstractEventLoop) -> None:
         """Give a call that was cancelled a moment to end."""
-        self._timers.append(loop.call_later(MERCY_S, self._leave, (None, Overdue())))
+        self._mercy = loop.call_later(MERCY_S, self._leave, (None, Overdue()))
 
     def _end(self, task: asyncio.Task[Tried]) -> None:
         self._room.tasks.discard(task)
@@ -164,8 +166,9 @@ class _Visit:
         self._leave(tried)
 
     def _leave(self, tried: Tried) -> None:
-        for timer in self._timers:
-            timer.cancel()
+        self._item.disarm()
+        if self._mercy is not None:
+            self._mercy.cancel()
         take_home, self._take_home = self._take_home, None
         if take_home is not None:
             self._room.places.release()
