@@ -55,6 +55,8 @@ class LoopThread:
         self._loop = asyncio.new_event_loop()
         self._evaluator = AwaitingEvaluator(program, label, self.cell, room)
         self._batches: set[asyncio.Task[Outcome]] = set()
+        self._inbox: deque[Task] = deque()
+        self._woken = False
         self._state = "open"
         self._thread = threading.Thread(target=self._work, name=label, daemon=True)
         self._thread.start()
@@ -63,7 +65,10 @@ class LoopThread:
         """Begin a task soon."""
         if task.kind is not Kind.DISCARD:
             self.stages[task.id] = task.stage
-        self._loop.call_soon_threadsafe(self._begin, task)
+        self._inbox.append(task)
+        if not self._woken:  # once for many: it costs a system call, and the interpreter lock
+            self._woken = True
+            self._loop.call_soon_threadsafe(self._take)
 
     def close(self) -> None:
         """End once everything has come home, and wait for that."""
@@ -86,9 +91,12 @@ class LoopThread:
         end_loop(self._loop, attempt, self._evaluator.clean_up)
         self._evaluator.close()
 
+    def _take(self) -> None:
+        self._woken = False
+        while self._inbox and self._state != "stopped":
+            self._begin(self._inbox.popleft())
+
     def _begin(self, task: Task) -> None:
-        if self._state == "stopped":
-            return
         batch = self._loop.create_task(self._evaluator.evaluate(task))
         self._batches.add(batch)
         batch.add_done_callback(self._end)
