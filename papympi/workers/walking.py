@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, Final, NamedTuple
 
 from papympi.plan.program import Call
-from papympi.workers.blocking import END, take_next
 from papympi.workers.arguments import to_positional
+from papympi.workers.blocking import END, take_next
 from papympi.workers.cell import INDEX, NOTHING
 from papympi.workers.crowd import Crowd, Place, Room
 from papympi.workers.fold import fold_rows
