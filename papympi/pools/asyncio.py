@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 
 CAPABILITIES: Final = Capabilities(shares_memory=True, streams=True)
 _WORKERS: Final = 2000
-_GRACE_S: Final = 10.0
-"""How long `kill` waits for the loop; it gives what is left in it less than that."""
+_BACK_S: Final = 1.0
+"""How long `kill` waits for a function that keeps the loop."""
+_GRACE_S: Final = 15.0
+"""How long `kill` waits for the end of a loop that nothing keeps; what is cancelled gets less than that."""
 
 Send = Callable[["LoopThread", Outcome | BaseException], None]
 
@@ -58,6 +60,7 @@ class LoopThread:
         self._inbox: deque[Task] = deque()
         self._woken = False
         self._state = "open"
+        self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._work, name=label, daemon=True)
         self._thread.start()
 
@@ -76,9 +79,10 @@ class LoopThread:
         self._thread.join()
 
     def kill(self) -> None:
-        """Cancel everything; a thread that is kept by what it calls is left behind after some seconds."""
+        """Cancel everything, and wait for that; a thread that is kept by what it calls is left behind."""
         self.leave()
-        self._thread.join(_GRACE_S)
+        if self._stopped.wait(_BACK_S):
+            self._thread.join(_GRACE_S)
 
     def leave(self) -> None:
         """Cancel everything as soon as the thread is back from what it calls."""
@@ -88,6 +92,7 @@ class LoopThread:
     def _work(self) -> None:
         while self._state != "stopped":
             attempt(self._loop.run_forever)  # a task of the user's that ends in SystemExit stops it, too
+        self._stopped.set()
         end_loop(self._loop, attempt, self._evaluator.clean_up)
         self._evaluator.close()
 
@@ -187,7 +192,7 @@ class AsyncioPool:
         self._let_go()
 
     def kill(self) -> None:
-        """Cancel what the loop has, and end it; a thread that an item keeps is abandoned after some seconds."""
+        """Cancel what the loop has, and end it; a thread that an item keeps is abandoned."""
         if self._thread is not None:
             self._thread.kill()
         self._let_go()

@@ -67,6 +67,12 @@ class Item(Coroutine[Any, Any, Tried]):
         if self._inner is not None:
             self._attempt(self._inner.close)
 
+    def __getattr__(self, name: str) -> Any:
+        """Return what is asked of coroutines: whether they run (anyio looks), where they stand."""
+        if not name.startswith("cr_"):
+            raise AttributeError(name)
+        return getattr(self._inner, name)
+
     def __await__(self) -> Generator[Any, Any, Tried]:
         raise TypeError("it is for tasks only")
 

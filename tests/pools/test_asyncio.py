@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
+import inspect
+import subprocess
+import sys
+import textwrap
 import threading
 import time
 from dataclasses import dataclass
@@ -499,8 +503,60 @@ class TestTheLoop:
         graph.add(lambda x: x, name="node", pool="asyncio")
         running = run({"x": [1]}, graph=graph)
         running.plan.program.stages = Odd()
-        with pytest.raises((PoolError, LookupError)):
+        with pytest.raises(PoolError, match="a batch could not be evaluated: LookupError: odd"):
             list(running)
+
+    def test_a_thread_that_is_kept_does_not_hold_up_the_interpreter(self):
+        program = """
+            import time
+            from papympi.pools.asyncio import AsyncioPool
+            from papympi.testing import Driver, build_map
+            from papympi.transport.task import Kind
+
+            pool = AsyncioPool("asyncio")
+            pool.open(build_map(time.sleep))
+            Driver(pool).submit(Kind.CALL, [300])
+            time.sleep(0.1)
+            pool.kill()
+            print("end")
+        """
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", textwrap.dedent(program)],
+            capture_output=True, text=True, timeout=50, check=True,
+        )  # fmt: skip
+        assert (done.stdout, done.stderr) == ("end\n", "")
+
+    def test_ctrl_c_ends_what_is_awaited_inline(self):
+        program = """
+            import asyncio, os, signal, threading
+            import papympi
+
+            async def wait(x):
+                threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+                try:
+                    await asyncio.sleep(300)
+                finally:
+                    print("cleaned up")
+
+            try:
+                list(papympi.map(wait, [1, 2], pool="inline"))
+            except KeyboardInterrupt:
+                print("interrupted")
+        """
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", textwrap.dedent(program)],
+            capture_output=True, text=True, timeout=50, check=True,
+        )  # fmt: skip
+        assert (done.stdout, done.stderr) == ("cleaned up\ninterrupted\n", "")
+
+    def test_items_look_like_coroutines(self, graph):
+        @graph.node
+        async def look(x):
+            coroutine = asyncio.current_task().get_coro()
+            await asyncio.sleep(0)
+            return inspect.getcoroutinestate(coroutine), coroutine.cr_code.co_name
+
+        assert list(run({"x": [1]}, graph=graph)) == [("CORO_RUNNING", "look")]
 
     def test_in_a_notebook(self, graph):
         @graph.node
