@@ -83,6 +83,7 @@ class AwaitingEvaluator(Evaluator):
                 self._bench.cell.begin(calls.task.id)
                 self._recalled = recalled
             columns.append(self._evaluate(calls, number, call, arguments))
+            self._recalled = {}
         return columns
 
     async def _await_call(
@@ -100,7 +101,7 @@ class AwaitingEvaluator(Evaluator):
         elif error is None:
             function = to_positional(call)
             for position, row in zip(positions, arguments.rows(positions, resources), strict=True):
-                place = Place(calls.task.id, number, position, 1)
+                place = Place(calls, number, position, 1)
                 await crowd.admit(self._room, place, (function, row), call.timeout or 0.0)
             await crowd.wait()
         return crowd.tried
@@ -120,7 +121,7 @@ class AwaitingEvaluator(Evaluator):
             return
         vectors = arguments.vectors(positions, resources)
         own = tuple(vector if i in resources else vector[:] for i, vector in enumerate(vectors))
-        place = Place(calls.task.id, number, positions[0], count)
+        place = Place(calls, number, positions[0], count)
         job = (_await_list, (to_positional(call), own))
         await crowd.admit(self._room, place, job, (call.timeout or 0.0) * count)
         await crowd.wait()
@@ -130,8 +131,8 @@ class AwaitingEvaluator(Evaluator):
 
     async def _walk(self, calls: Calls, steps: Steps[T]) -> T:
         """Take every step of a fold or a scatter, awaiting what is async; return what the last one makes."""
-        call, tried = calls.stage.calls[0], None
-        walk = Walk(self._room, calls.task.id, call)
+        awaits, tried = calls.stage.calls[0].awaits, None
+        walk = Walk(self._room, calls)
         while True:
             self._bench.cell.begin(calls.task.id)
             try:
@@ -139,7 +140,7 @@ class AwaitingEvaluator(Evaluator):
             except StopIteration as end:
                 result: T = end.value
                 return result
-            if call.awaits:
+            if awaits:
                 self._bench.cell.done()
                 tried = await walk.do(*job)
             else:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from papympi.workers.alarm import NS, Overdue
+from papympi.workers.calls import Calls
 from papympi.workers.cell import BEGUN, COUNT, INDEX, NODE, NOTHING, START, TASK
 from papympi.workers.coroutine import MERCY_S, Item
 from papympi.workers.resources import Attempt
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
 
 
 class Place(NamedTuple):
-    """Which items a call is for: their task, the number of the call in its stage, the first position, how many."""
+    """Which items a call is for: the calls of their task, its number among them, the first position, how many."""
 
-    task: int
+    calls: Calls
     node: int
     position: int
     items: int
@@ -119,10 +120,10 @@ class _Watched(Item):
 
     def _watch(self, advance: Callable[[Any], Any], value: Any) -> Any:
         slots, limit_ns, begun = self._room.slots, self._limit_ns, time.monotonic_ns()
-        task, slots[NODE], slots[INDEX], slots[COUNT] = self._place
+        calls, slots[NODE], slots[INDEX], slots[COUNT] = self._place
         slots[START] = begun
         slots[BEGUN] = begun if limit_ns else NOTHING
-        slots[TASK] = task
+        slots[TASK] = calls.task.id
         try:
             return advance(value)
         finally:

@@ -6,9 +6,9 @@ import contextvars
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, Final, NamedTuple
 
-from papympi.plan.program import Call
 from papympi.workers.arguments import to_positional
 from papympi.workers.blocking import END, take_next
+from papympi.workers.calls import Calls
 from papympi.workers.cell import INDEX, NOTHING
 from papympi.workers.crowd import Crowd, Place, Room
 from papympi.workers.fold import fold_rows
@@ -30,15 +30,14 @@ class Walk:
 
     Args:
         room: where to wait.
-        task: id of the task.
-        call: the one call of the stage.
+        calls: of the task.
     """
 
-    def __init__(self, room: Room, task: int, call: Call) -> None:
+    def __init__(self, room: Room, calls: Calls) -> None:
         self._room = room
-        self._task = task
-        self._call = call
-        self._timeout = call.timeout or 0.0
+        self._calls = calls
+        self._call = calls.stage.calls[0]
+        self._timeout = self._call.timeout or 0.0
         self._position = 0
         self._jobs: dict[Callable[..., Any], Callable[..., Awaitable[Tried]]] = {
             fold_rows: self._fold_rows,
@@ -95,7 +94,7 @@ class Walk:
         context: contextvars.Context | None = None,
     ) -> Tried:
         crowd = Crowd()
-        await crowd.admit(self._room, Place(self._task, 0, self._position, 1), (function, row), timeout, context)
+        await crowd.admit(self._room, Place(self._calls, 0, self._position, 1), (function, row), timeout, context)
         await crowd.wait()
         return crowd.tried[self._position, 1]
 
