@@ -425,7 +425,7 @@ class TestTheLoop:
             called.append(x)
             await asyncio.sleep(0.01)
             if x == 3:
-                release.wait(30)
+                release.wait(300)
             await asyncio.sleep(0.01)
             return x
 
@@ -443,9 +443,28 @@ class TestTheLoop:
         assert called.count(3) == 1
         release.set()
 
+    def test_nothing_goes_on_in_a_thread_that_was_abandoned(self, graph):
+        release, finished, threads = threading.Event(), [], set()
+
+        @graph.node(timeout=0.3)
+        async def fetch(x):
+            threads.add(threading.current_thread())
+            if x == 3:
+                release.wait(300)
+            await asyncio.sleep(0.2)
+            finished.append(x)
+            return x
+
+        found = list(run({"x": range(4)}, graph=graph, errors="keep"))
+        assert told(found) == [0, 1, 2, ("fetch", "ItemTimeout")]
+        release.set()
+        for thread in threads:
+            thread.join(30)
+        assert sorted(finished) == [0, 1, 2]
+
     def test_plain_functions_have_their_time_too(self, graph):
         release = threading.Event()
-        graph.add(lambda x: release.wait(30) if x == 1 else x, name="wait", pool="asyncio", timeout=0.3, stride=4)
+        graph.add(lambda x: release.wait(300) if x == 1 else x, name="wait", pool="asyncio", timeout=0.3, stride=4)
         found = list(run({"x": range(4)}, graph=graph, errors="keep"))
         assert told(found) == [0, ("wait", "ItemTimeout"), 2, 3]
         release.set()
@@ -465,10 +484,14 @@ class TestTheLoop:
     def test_a_loop_that_was_kept_by_others_costs_nobody_his_time(self, graph):
         @graph.node(timeout=0.4)
         async def fetch(x):
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.3)
             return x
 
-        graph.add(lambda x: time.sleep(0.7) if x == 3 else x, name="block", pool="asyncio")
+        @graph.node(fuse=False)
+        async def block(x):
+            await asyncio.sleep(0.1)
+            time.sleep(0.7 if x == 3 else 0)
+
         results = run({"x": range(4)}, graph=graph).tee()
         assert list(results["fetch"]) == [0, 1, 2, 3]
 
