@@ -444,23 +444,24 @@ class TestTheLoop:
         release.set()
 
     def test_nothing_goes_on_in_a_thread_that_was_abandoned(self, graph):
-        release, finished, threads = threading.Event(), [], set()
+        release, begun, threads = threading.Event(), [], set()
 
-        @graph.node(timeout=0.3)
+        @graph.node(timeout=0.3, stride=4)
         async def fetch(x):
+            begun.append(x)
             threads.add(threading.current_thread())
-            if x == 3:
+            if x == 0:
                 release.wait(300)
-            await asyncio.sleep(0.2)
-            finished.append(x)
+            await asyncio.sleep(0)
+            begun.append(x)
             return x
 
         found = list(run({"x": range(4)}, graph=graph, errors="keep"))
-        assert told(found) == [0, 1, 2, ("fetch", "ItemTimeout")]
+        assert told(found) == [("fetch", "ItemTimeout"), 1, 2, 3]
         release.set()
         for thread in threads:
             thread.join(30)
-        assert sorted(finished) == [0, 1, 2]
+        assert sorted(begun) == [0, 1, 1, 2, 2, 3, 3]
 
     def test_plain_functions_have_their_time_too(self, graph):
         release = threading.Event()
