@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import selectors
 import socket
 import threading
 import time
@@ -18,7 +19,8 @@ from papympi.transport.task import Kind, Lost, Outcome, Task
 from papympi.workers.alarm import NS
 from papympi.workers.awaiting import AwaitingEvaluator
 from papympi.workers.cell import MemoryCell, Progress
-from papympi.workers.coroutine import MERCY_S, end_loop
+from papympi.workers.coroutine import MERCY_S, end_loop, forget_loop
+from papympi.workers.desks import interrupt_thread
 from papympi.workers.evaluate import attempt
 
 if TYPE_CHECKING:
@@ -54,14 +56,15 @@ class LoopThread:
         self.stages: dict[int, int] = {}
         self.cell = MemoryCell()
         self._send = send
-        self._loop = asyncio.new_event_loop()
+        self._selector = selectors.DefaultSelector()
+        self._loop = asyncio.SelectorEventLoop(self._selector)
         self._evaluator = AwaitingEvaluator(program, label, self.cell, room)
         self._batches: set[asyncio.Task[Outcome]] = set()
         self._inbox: deque[Task] = deque()
         self._woken = False
         self._state = "open"
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._work, name=label, daemon=True)
+        self._thread = threading.Thread(target=attempt, args=(self._work,), name=label, daemon=True)
         self._thread.start()
 
     def submit(self, task: Task) -> None:
@@ -80,25 +83,37 @@ class LoopThread:
 
     def kill(self) -> None:
         """Cancel everything, and wait for that; a thread that is kept by what it calls is left behind."""
-        self.leave()
-        if self._stopped.wait(_BACK_S):
-            self._thread.join(_GRACE_S)
-
-    def leave(self) -> None:
-        """Cancel everything as soon as the thread is back from what it calls."""
         self._evaluator.give_up()
         self._loop.call_soon_threadsafe(self._stop)
+        if self._stopped.wait(_BACK_S):
+            self._thread.join(_GRACE_S)
+        else:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Leave a thread that is kept by what it calls, and give back the descriptors of its loop."""
+        self._evaluator.give_up()
+        self._state = "abandoned"
+        self._selector.close()
+        for name in ("_ssock", "_csock"):  # by these it would be woken
+            end = getattr(self._loop, name, None)
+            if end is not None:
+                end.close()
+        interrupt_thread(self._thread.ident or 0)
 
     def _work(self) -> None:
-        while self._state != "stopped":
+        while self._state in {"open", "draining"}:
             attempt(self._loop.run_forever)  # a task of the user's that ends in SystemExit stops it, too
         self._stopped.set()
-        end_loop(self._loop, attempt, self._evaluator.clean_up)
+        if self._state == "abandoned":
+            forget_loop(self._loop, attempt)
+        else:
+            end_loop(self._loop, attempt, self._evaluator.clean_up)
         self._evaluator.close()
 
     def _take(self) -> None:
         self._woken = False
-        while self._inbox and self._state != "stopped":
+        while self._inbox and self._state in {"open", "draining"}:
             self._begin(self._inbox.popleft())
 
     def _begin(self, task: Task) -> None:
@@ -120,7 +135,8 @@ class LoopThread:
             self._stop()
 
     def _stop(self) -> None:
-        self._state = "stopped"
+        if self._state != "abandoned":
+            self._state = "stopped"
         self._loop.stop()
 
 
@@ -224,7 +240,7 @@ class AsyncioPool:
         timeout, begun = self._timeout_of(thread, progress)
         if not timeout or time.monotonic() < begun / NS + timeout + MERCY_S:
             return []
-        thread.leave()
+        thread.abandon()
         outcomes = self._take(thread)
         self._thread = None
         lost = Lost(0, ItemTimeout(timeout, self.workers[0], "abandoned and replaced"))

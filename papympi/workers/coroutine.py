@@ -131,6 +131,17 @@ def end_loop(
     loop.close()
 
 
+def forget_loop(loop: asyncio.AbstractEventLoop, attempt: Attempt) -> None:
+    """Close what is left in a loop whose selector is closed already, and the loop; nothing can be awaited any more."""
+    import asyncio
+
+    loop.set_exception_handler(lambda _loop, _context: None)
+    for task in asyncio.all_tasks(loop):
+        coroutine = task.get_coro()
+        attempt(coroutine.close)
+    attempt(asyncio.BaseEventLoop.close, loop)
+
+
 def _cancel_tasks(loop: asyncio.AbstractEventLoop, attempt: Attempt) -> None:
     import asyncio
 
