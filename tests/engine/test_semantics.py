@@ -48,8 +48,10 @@ class Trouble:
     @contextmanager
     def stir(self, retries=(), *, kills=False):
         self.retries, self.kills, self.tries = dict(retries), kills, Counter()
-        yield
-        self.__init__()
+        try:
+            yield
+        finally:  # a graph may turn out to be impossible
+            self.__init__()
 
     def stumble(self, name, *values):
         """Fail if it is not the item's turn to go well."""
