@@ -10,6 +10,7 @@ from typing import IO, Any, Protocol
 
 from papympi.model.item import Result
 from papympi.plan.program import Program
+from papympi.transport.records import Logs
 from papympi.transport.task import Lost, Outcome, Task
 
 
@@ -65,10 +66,11 @@ class Pool(Protocol):
     def submit(self, worker: int, task: Task) -> None:
         """Send a task to a worker that has a place free. Never blocks."""
 
-    def collect(self) -> list[Outcome | Lost]:
+    def collect(self) -> Sequence[Outcome | Lost | Logs]:
         """Return what has come home since the last call, and workers that were lost. Never blocks.
 
         All outcomes that a lost worker had sent come before its `Lost`. Tasks it still had are the engine's to repeat.
+        What workers print and log comes with their outcomes, or in between, as it comes.
         """
 
     def fileno(self) -> int | None:

@@ -27,6 +27,7 @@ from papympi.runner.outputs import open_output, write_failures
 from papympi.runner.plugins import collect_offers, plugin_manager
 from papympi.runner.run import Run
 from papympi.runner.run import run as start_run
+from papympi.workers import outlet
 
 FAILURES = "failures.jsonl"
 
@@ -44,6 +45,7 @@ class Request:
     output: str
     unordered: bool
     admission: int | None
+    seed: int | None
     progress: bool | None
     blocked: tuple[str, ...]
 
@@ -62,6 +64,7 @@ class Request:
 )
 @click.option("--unordered", is_flag=True, help="Take results as they come, not in the order of the inputs.")
 @click.option("--admission", type=click.IntRange(min=1), metavar="N", help="At most N items in the graph at once.")
+@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="What the items' random seeds are derived from.")
 @click.option("--ranks", type=click.IntRange(min=1), metavar="N", help="Start mpiexec with N ranks and run there.")
 @click.option("--progress/--no-progress", default=None, help="Show how far the run is.")
 @block_plugins
@@ -100,6 +103,7 @@ def execute(request: Request) -> int:
         request.strides,
         fusion=request.fusion,
         admission=request.admission,
+        seed=request.seed,
         progress=request.progress,
         block=request.blocked or None,
     )
@@ -159,9 +163,12 @@ def watched(session: Run, show: Show, *, progress: bool | None) -> Iterator[None
     if progress is False:
         yield
         return
-    with Progress(session.statistics, row_nodes=find_row_nodes(session.plan)) as display:
-        if sys.stdout.isatty() and sys.stderr.isatty():
-            show.put = display.put
+    with contextlib.ExitStack() as stack:
+        display = stack.enter_context(Progress(session.statistics, row_nodes=find_row_nodes(session.plan)))
+        if sys.stderr.isatty():
+            stack.enter_context(outlet.shown_by(display.put))
+            if sys.stdout.isatty():
+                show.put = display.put
         yield
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from papympi.contracts import Pool, Statistics
 from papympi.engine.acceptance import Acceptor
@@ -37,7 +37,8 @@ from papympi.engine.segment import Ledger, Segment
 from papympi.engine.strides import Strides
 from papympi.engine.waiting import Waiter
 from papympi.plan.plan import Plan, Step
-from papympi.transport.task import Lost
+from papympi.transport.records import Logs
+from papympi.transport.task import Lost, Outcome
 
 ROOM = 4
 """The default admission is so many times what keeps every place of every pool busy."""
@@ -54,6 +55,7 @@ class Engine:
         admission: how many items may be in the graph at once; `None`: enough to keep the pools busy.
         fails_fast: raise at the first failure that a target depends on.
         length: how many rows there are, if that is known.
+        tell: takes what node functions have printed and logged.
     """
 
     def __init__(
@@ -66,12 +68,14 @@ class Engine:
         admission: int | None = None,
         fails_fast: bool = False,
         length: int | None = None,
+        tell: Callable[[Logs], None] | None = None,
     ) -> None:
         self.plan = plan
         self._pools = dict(pools)
         self._places = {name: len(pool.workers) * pool.places for name, pool in self._pools.items()}
         self._fixed = admission
         self._length = length
+        self._tell = tell
         self._ledger = Ledger()
         self._layout = Layout(plan, ordered=ordered)
         self._strides = Strides(plan, admission if admission is not None else 1 << 30)
@@ -199,9 +203,12 @@ class Engine:
         for name, pool in self._pools.items():
             for arrival in pool.collect():
                 moved = True
+                logs = arrival if isinstance(arrival, Logs) else arrival.logs
+                if logs is not None and self._tell is not None:
+                    self._tell(logs)
                 if isinstance(arrival, Lost):
                     self._recovery.recover(name, arrival)
-                else:
+                elif isinstance(arrival, Outcome):
                     self._recovery.succeed(name)
                     self._acceptor.accept(arrival)
         moved |= self._intake.take()

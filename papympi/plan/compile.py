@@ -36,6 +36,8 @@ class PlanSettings:
         known_pools: names of the pools there are; `None`: any will do.
         by_value: modules whose functions travel by value.
         path: folders that workers add to `sys.path`.
+        seed: from which every item gets its own.
+        levels: of the runner's loggers, by name.
     """
 
     default_pool: str = "processes"
@@ -45,6 +47,8 @@ class PlanSettings:
     known_pools: Collection[str] | None = None
     by_value: tuple[str, ...] = ("__main__",)
     path: tuple[str, ...] = ()
+    seed: int = 0
+    levels: Mapping[str, int] = field(default_factory=dict)
 
 
 def compile_plan(
@@ -85,7 +89,7 @@ def compile_plan(
     groups = fusion.list_groups()
     for name in wiring.targets:
         expansion.streams[name].target = True
-    program = Program({}, settings.by_value, settings.path)
+    program = Program({}, settings.by_value, settings.path, settings.seed, dict(settings.levels))
     steps = _make_steps(groups, program)
     return Plan(
         steps=steps,

@@ -101,8 +101,12 @@ class Program:
         by_value: modules whose functions and classes travel by value, because no worker can or may import them
             (`__main__`, the pipeline file). Everything else travels by reference.
         path: folders that a worker adds to `sys.path`, so that helpers beside the pipeline file can be imported.
+        seed: of the run, from which every item gets its own.
+        levels: the levels of the runner's loggers, by name ("" for the root), which hold for the workers, too.
     """
 
     stages: dict[int, Stage] = field(default_factory=dict)
     by_value: tuple[str, ...] = ("__main__",)
     path: tuple[str, ...] = ()
+    seed: int = 0
+    levels: dict[str, int] = field(default_factory=dict)

@@ -23,6 +23,7 @@ def map(  # noqa: A001 - the field's name for it; `papympi.map` hides nothing
     timeout: float | None = None,
     retries: int = 0,
     admission: int | None = None,
+    seed: int | None = None,
 ) -> Run:
     """Return the results of `function` for the items of the iterables: a lazy, bounded, parallel `map`.
 
@@ -37,6 +38,7 @@ def map(  # noqa: A001 - the field's name for it; `papympi.map` hides nothing
         timeout: how long one item may take, in seconds.
         retries: how often an item that failed is tried again.
         admission: how many items may be under way at once.
+        seed: what the items' seeds are derived from, as of `run`.
 
     Raises:
         TypeError: no iterable was given.
@@ -58,6 +60,7 @@ def map(  # noqa: A001 - the field's name for it; `papympi.map` hides nothing
         ordered=ordered,
         errors=errors,
         admission=admission,
+        seed=seed,
     )
 
 

@@ -20,11 +20,12 @@ from papympi.plan.plan import Stride
 from papympi.runner.feeds import make_feeds
 from papympi.runner.hooks import Watchers, compile_nodes
 from papympi.runner.launch import launched_ranks
-from papympi.runner.options import Options, read_options
+from papympi.runner.options import Options, check_seed, read_options
 from papympi.runner.plugins import plugin_manager
 from papympi.runner.pooling import Given, open_pools
 from papympi.runner.reading import Errors, Refusal, explain_busy, read_results, read_values, refuse_single
 from papympi.runner.session import Session
+from papympi.workers.capture import read_levels
 
 
 class Run:
@@ -189,6 +190,7 @@ def run(
     ordered: bool = True,
     admission: int | None = None,
     progress: bool = False,
+    seed: int | None = None,
     strides: Mapping[str, Stride] | None = None,
     fusion: bool | None = None,
     by_value: Collection[str] = ("__main__",),
@@ -207,6 +209,7 @@ def run(
         ordered: yield results in input order; else as they come.
         admission: how many items may be in the graph at once; default: enough to keep the workers busy.
         progress: show how far the run is, on standard error.
+        seed: what the items' seeds (`papympi.seed`) are derived from; default: 0.
         strides: for nodes how many items make a batch, instead of what they declare.
         fusion: adjacent nodes are evaluated in one call where they can be.
         by_value: modules whose functions travel by value, because workers must not import them.
@@ -225,6 +228,8 @@ def run(
         raise OptionError(f"errors={errors!r}: it is 'raise', 'keep' or 'drop'")
     if admission is not None and admission < 1:
         raise OptionError(f"admission={admission!r}: at least one item has to be let in")
+    if seed is not None:
+        options = replace(options, seed=check_seed(seed))
     manager = plugin_manager(options.block)
     given = dict(inputs or {})
     settings = PlanSettings(
@@ -233,6 +238,8 @@ def run(
         fusion=options.fusion if fusion is None else fusion,
         by_value=tuple(by_value),
         path=tuple(path),
+        seed=options.seed,
+        levels=read_levels(),
     )
     names = None if targets is None else [graph.name_of(target) for target in targets]
     graph = compile_nodes(manager, graph)

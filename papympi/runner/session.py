@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
@@ -18,7 +19,10 @@ from papympi.errors import StateError
 from papympi.monitors.progress import Progress
 from papympi.plan.plan import Plan
 from papympi.runner.culprits import find_culprit, name_pool
+from papympi.runner.echo import Echo
 from papympi.runner.hooks import Watchers
+from papympi.workers import outlet
+from papympi.workers.capture import be_runner
 
 _OPEN: WeakSet[Session] = WeakSet()
 
@@ -56,6 +60,7 @@ class Session:
         self._begins, self._ends = ["once"], ["once"]  # to pop from a list is atomic, and needs no lock
         self._shows = progress
         self._display = ExitStack()
+        self._echo = Echo()
 
     def check_new(self) -> None:
         """Raise a `StateError` if the session has begun."""
@@ -75,17 +80,20 @@ class Session:
         with ExitStack() as undo:
             undo.callback(self._end, CUT_OFF, kill=True)
             self.state = "opening"
+            be_runner()
             _OPEN.add(self)
             for name, pool in self._made.items():
                 self._pools[name] = pool
                 with name_pool(name, pool, "open"):
                     pool.open(self.plan.program)
                 self._check_going()
-            self.engine = Engine(self.plan, self._pools, **self._settings)
+            self.engine = Engine(self.plan, self._pools, tell=self._echo, **self._settings)
             self._turnstile = Turnstile(self.engine)
             self._watchers.start(self.engine.statistics)
             if self._shows:
-                self._display.enter_context(Progress(self.engine.statistics))
+                display = self._display.enter_context(Progress(self.engine.statistics))
+                if sys.stderr is not None and sys.stderr.isatty():
+                    self._display.enter_context(outlet.shown_by(display.put))
             if self._stopping:
                 self.engine.stop()
             self.engine.hold(paused=self._paused)
@@ -197,6 +205,7 @@ class Session:
             if self.engine is not None:
                 stack.callback(self.engine.close)
             stack.callback(self._display.close)
+            stack.callback(self._echo.close)
 
 
 def _end_pool(name: str, pool: Pool, *, kill: bool) -> None:

@@ -14,8 +14,10 @@ from papympi.workers.cell import COUNT, INDEX, MemoryCell
 from papympi.workers.columns import Column, positions_of
 from papympi.workers.crowd import Crowd, Place, Room
 from papympi.workers.evaluate import Evaluator
+from papympi.workers.here import at
 from papympi.workers.steps import Steps, T, Tried
 from papympi.workers.walking import Walk
+from papympi.workers.work import Work
 
 
 class AwaitingEvaluator(Evaluator):
@@ -41,17 +43,16 @@ class AwaitingEvaluator(Evaluator):
         if task.kind is Kind.DISCARD:
             await self._forget(task.generator)
             return Outcome(task.id)
-        begin = time.perf_counter()
-        calls, outcome = self._begin(task)
-        if task.kind is Kind.CALL:
-            columns = await self._await_columns(calls)
-            outcome.outputs = [self._to_output(calls, number, columns[number]) for number in calls.stage.outputs]
-        else:
-            column = await self._walk(calls, self._take_steps(calls, outcome))
-            outcome.outputs = [self._to_output(calls, calls.stage.inputs, column)]
-        self._bench.cell.done()
-        outcome.seconds = time.perf_counter() - begin
-        return outcome
+        begin, calls = time.perf_counter(), self._begin(task)
+        outcome = calls.open_outcome()
+        with at(self._work):
+            if task.kind is Kind.CALL:
+                columns = await self._await_columns(calls, self._work)
+                outcome.outputs = [self._to_output(calls, number, columns[number]) for number in calls.stage.outputs]
+            else:
+                column = await self._walk(calls, self._take_steps(calls, outcome))
+                outcome.outputs = [self._to_output(calls, calls.stage.inputs, column)]
+        return self._end(outcome, begin)
 
     async def clean_up(self) -> None:
         """Close the generators that stand suspended, once nothing else goes on."""
@@ -74,14 +75,14 @@ class AwaitingEvaluator(Evaluator):
             raise error
         return result
 
-    async def _await_columns(self, calls: Calls) -> list[Column]:
+    async def _await_columns(self, calls: Calls, work: Work) -> list[Column]:
         columns = calls.load()
         for number, call in enumerate(calls.stage.calls):
             arguments = calls.bind(call, columns)
             if call.awaits:
                 recalled = await self._await_call(calls, number, call, arguments)
                 self._bench.cell.begin(calls.task.id)
-                self._recalled = recalled
+                self._recalled, self._work = recalled, work
             columns.append(self._evaluate(calls, number, call, arguments))
             self._recalled = {}
         return columns

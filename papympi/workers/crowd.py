@@ -11,6 +11,7 @@ from papympi.workers.alarm import NS, Overdue
 from papympi.workers.calls import Calls
 from papympi.workers.cell import BEGUN, COUNT, INDEX, NODE, NOTHING, START, TASK
 from papympi.workers.coroutine import MERCY_S, Item
+from papympi.workers.here import Spot, enter
 from papympi.workers.resources import Attempt
 from papympi.workers.steps import Tried
 
@@ -111,12 +112,20 @@ class _Watched(Item):
         """Go on until the function waits for something, and return that; not in a loop that is to be left."""
         if self._room.closed and not self._told:
             return None
+        if self._inner is None and self._place.items == 1:
+            enter(self._spot())  # in the context of the item's own task
         return self._watch(super().send, value)
 
     def throw(self, kind: Any, value: Any = None, trace: Any = None, /) -> Any:  # noqa: ARG002 - inherited
         """Go on with an exception where the function waits."""
         self._told = True
         return self._watch(super().throw, kind if value is None else value)
+
+    def _spot(self) -> Spot:
+        """Return where the item is, for what it prints and starts."""
+        calls, node, position, _ = self._place
+        outside = calls.bench.outside
+        return Spot(outside.recorder, outside.seed, calls.stage.calls[node].node, calls.key_of(position))
 
     def _watch(self, advance: Callable[[Any], Any], value: Any) -> Any:
         slots, limit_ns, begun = self._room.slots, self._limit_ns, time.monotonic_ns()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any, Final
 
 from papympi.model.item import Failure
@@ -14,6 +15,7 @@ from papympi.workers.apply import call_timed
 from papympi.workers.calls import Calls
 from papympi.workers.cell import INDEX
 from papympi.workers.columns import Column, mark_column, positions_of
+from papympi.workers.here import at
 from papympi.workers.steps import Steps
 
 _FRESH: Final = object()
@@ -101,7 +103,8 @@ class _Fold:
     def _start(self) -> None:
         """Make an accumulator if there is none."""
         if self._accumulator is _FRESH:
-            self._accumulator, error = self._calls.bench.attempt(self._calls.stage.factory)
+            with at(replace(self._calls.bench.outside, node=self._call.node, key=self._key)):
+                self._accumulator, error = self._calls.bench.attempt(self._calls.stage.factory)
             if error is not None:
                 self._become(self._calls.fail(self._call, self._key, error))
 

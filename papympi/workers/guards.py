@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from papympi.plan.program import Program
+from papympi.transport.records import Logs
 from papympi.transport.task import Lost, Outcome, Task
 from papympi.workers.guard import Guard
 from papympi.workers.nursery import Nursery
@@ -36,6 +37,7 @@ class Guards:
         self._selector: selectors.DefaultSelector | None = None
         self._waiting: set[Guard] = set()
         self._timed = False
+        self._talking: set[Guard] = set()
 
     def start(self, program: Program, packed: bytes) -> None:
         """Start a child under each name; the fork server has been started.
@@ -99,7 +101,18 @@ class Guards:
         """
         if descriptor != guard.descriptors[0]:
             raise EOFError
-        return guard.read()
+        outcomes = guard.read()
+        if guard.talks:
+            self._talking.add(guard)
+        return outcomes
+
+    def take_logs(self) -> list[Logs]:
+        """Return what children have printed and logged since; what is not taken comes with their next arrival."""
+        if not self._talking:
+            return []
+        found = [logs for guard in self._talking if (logs := guard.take_logs()) is not None]
+        self._talking.clear()
+        return found
 
     def fileno(self) -> int | None:
         """Return a descriptor that is readable when `collect` has something to do; `None` before the start."""

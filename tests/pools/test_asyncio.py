@@ -560,18 +560,33 @@ class TestTheLoop:
                 try:
                     await asyncio.sleep(300)
                 finally:
-                    print("cleaned up")
+                    ended.append("cleaned up")
 
+            ended = []
             try:
                 list(papympi.map(wait, [1, 2], pool="inline"))
             except KeyboardInterrupt:
-                print("interrupted")
+                print(*ended, "interrupted")
         """
         done = subprocess.run(
             [sys.executable, "-W", "error", "-c", textwrap.dedent(program)],
             capture_output=True, text=True, timeout=50, check=True,
         )  # fmt: skip
-        assert (done.stdout, done.stderr) == ("cleaned up\ninterrupted\n", "")
+        assert (done.stdout, done.stderr) == ("cleaned up interrupted\n", "")
+
+    def test_who_has_a_seed_of_its_own(self, graph):
+        @graph.node(stride=4)
+        async def draw(x):
+            await asyncio.sleep(0.001 * (3 - x % 3))
+            return papympi.seed().spawn_key, await asyncio.create_task(again())
+
+        async def again():
+            return papympi.seed().spawn_key
+
+        found = [list(run({"x": range(6)}, graph=graph, pools={"asyncio": pool})) for pool in ANY]
+        assert found[0] == found[1] == found[2]
+        assert all(one == other for one, other in found[0])
+        assert len(set(found[0])) == 6
 
     def test_items_look_like_coroutines(self, graph):
         @graph.node

@@ -88,6 +88,8 @@ def leave(code):
 def say(text):
     print(text)
     print(text.upper(), file=sys.stderr)
+    os.write(1, b"hello from C\n")
+    os.write(2, b"HELLO FROM C\n")
 
 
 def test_it_says_what_it_is():
@@ -114,11 +116,15 @@ def test_the_program_itself_never_loads_mpi(local):
 
 def test_what_ranks_print_is_seen(local, capsys):
     driver = local(say)
-    driver.call(["hello from a rank"])
+    logs = driver.call(["hello from a rank"]).logs
     driver.pool.close()
+    assert [(record.name, record.text) for record in logs.records] == [
+        ("stdout", "hello from a rank"),
+        ("stderr", "HELLO FROM A RANK"),
+    ]
     out, err = capsys.readouterr()
-    assert "hello from a rank" in out
-    assert "HELLO FROM A RANK" in err
+    assert "hello from C" in out
+    assert "HELLO FROM C" in err
 
 
 @pytest.mark.parametrize(("function", "argument"), [(die, 9), (die, 11), (leave, 3), (leave, 0)])
