@@ -45,6 +45,7 @@ class Feed:
         names: the inputs' or source nodes' names.
         makers: each returns the iterable; called when the first row is wanted.
         blocks: the iterables may take their time.
+        interrupts: those end an iterable that takes its time, from any thread.
         between: called whenever a row has been taken and before the next one is asked for.
         ended: there are no more rows.
         unequal: why they ended, where the members have unequal lengths.
@@ -54,6 +55,7 @@ class Feed:
     names: Sequence[str]
     makers: Sequence[Callable[[], Iterable[Any]]]
     blocks: bool = True
+    interrupts: Sequence[Callable[[], None]] = ()
     between: Callable[[], None] | None = None
     ended: bool = False
     unequal: InputError | None = None
@@ -175,6 +177,8 @@ class Reader:
     def close(self) -> None:
         """Let the thread end once it is back from the iterator."""
         self._wanted.put(0)
+        for interrupt in self._feed.interrupts:
+            interrupt()
         if self._thread is None:
             self._feed.close()
 

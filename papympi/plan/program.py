@@ -53,6 +53,7 @@ class Call:
         retries: how often an item that failed is tried again.
         retry_on: the exceptions after which it is.
         backoff: how long after its first failure an item is tried again, in seconds; doubled each time.
+        awaits: the function is async: what it returns is awaited, or is an async generator.
     """
 
     node: str
@@ -65,6 +66,7 @@ class Call:
     retries: int = 0
     retry_on: tuple[type[BaseException], ...] = (Exception,)
     backoff: float = 0.1
+    awaits: bool = False
 
     def may_retry(self, error: BaseException, attempts: int) -> bool:
         """Say whether an item is tried again that has failed with an error after so many attempts before."""

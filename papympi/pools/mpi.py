@@ -119,23 +119,27 @@ class MpiPool:
             return []
         news: list[Outcome | Lost | Logs] = []
         for number, message in self._link.take():
-            if message[0] == OUTCOME:
-                outcome = Outcome.from_wire(decode(message[1]))
-                news.append(outcome)
-                if self._patience is not None:
-                    self._patience.hear(number, outcome)
-            elif message[0] == LOST:
-                lost: Lost = message[1]
-                lost.worker = lost.worker * len(self._link.places) + number
-                self._deaths[lost.worker] += 1
-                news.append(lost)
-            elif message[0] == LOGS:
-                news.append(message[1])
-            elif message[0] == BROKEN:
-                raise message[1]
+            news += self._read(number, message)
         if self._patience is not None and not news and (silence := self._patience.find_silent()):
             raise PoolError(self._tell_silence(silence))
         return news
+
+    def _read(self, number: int, message: tuple[Any, ...]) -> Sequence[Outcome | Lost | Logs]:
+        """Return what a rank has to say."""
+        assert self._link is not None
+        if message[0] == OUTCOME:
+            outcome = Outcome.from_wire(decode(message[1]))
+            if self._patience is not None:
+                self._patience.hear(number, outcome)
+            return [outcome]
+        if message[0] == LOST:
+            lost: Lost = message[1]
+            lost.worker = lost.worker * len(self._link.places) + number
+            self._deaths[lost.worker] += 1
+            return [lost]
+        if message[0] == BROKEN:
+            raise message[1]
+        return [message[1]] if message[0] == LOGS else []
 
     def fileno(self) -> int | None:
         """Return a descriptor that tells of local ranks, or of the children of this one; others have none."""

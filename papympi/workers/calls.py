@@ -16,7 +16,7 @@ from papympi.plan.program import Call, Stage
 from papympi.transport import codec
 from papympi.transport.blame import describe
 from papympi.transport.payload import Payload, Unsendable
-from papympi.transport.task import Task
+from papympi.transport.task import Outcome, Task
 from papympi.workers.alarm import Abandoned, Overdue
 from papympi.workers.arguments import Arguments
 from papympi.workers.bench import Bench
@@ -53,6 +53,10 @@ class Calls:
         self.again: list[int] = []
         self.attempts = task.attempts
         self.key_of: Callable[[int], Key] = partial(key_at, task.keys)
+
+    def open_outcome(self) -> Outcome:
+        """Return the task's outcome, which the calls fill."""
+        return Outcome(self.task.id, failures=self.failures, calls=self.calls, drops=self.drops, again=self.again)
 
     def load(self) -> list[Column]:
         """Return the task's columns; what could not come becomes a failure of the first call that needs it."""

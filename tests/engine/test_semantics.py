@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import pickle
 import random
 import time
@@ -47,8 +48,10 @@ class Trouble:
     @contextmanager
     def stir(self, retries=(), *, kills=False):
         self.retries, self.kills, self.tries = dict(retries), kills, Counter()
-        yield
-        self.__init__()
+        try:
+            yield
+        finally:  # a graph may turn out to be impossible
+            self.__init__()
 
     def stumble(self, name, *values):
         """Fail if it is not the item's turn to go well."""
@@ -223,6 +226,21 @@ def graphs(draw, most=7):
     return specs, draw(st.lists(st.sampled_from(names), min_size=1, max_size=3, unique=True))
 
 
+def to_async(function, *, scatters):
+    """Return a function as an async one that waits now and then."""
+
+    async def awaited(*values):
+        await asyncio.sleep(0.001 * (digest(values) % 3))
+        return function(*values)
+
+    async def streamed(*values):
+        for child in function(*values):
+            await asyncio.sleep(0)
+            yield child
+
+    return streamed if scatters else awaited
+
+
 def build(specs):
     """Return the graph of some specs."""
     graph = Graph("random")
@@ -244,6 +262,8 @@ def build(specs):
         else:
             function = partial(digest, name)
             options["gather"] = True if spec["kind"] == "gather" else spec["size"]
+        if spec.get("awaits"):
+            function = to_async(function, scatters=spec["kind"] == "scatter")
         graph.add(function, **options)
     return graph
 
@@ -485,6 +505,23 @@ def test_real_pools_give_the_same(case, admission, one, two, fusion):
     specs, targets = case
     running = start(specs, targets, {"one": one, "two": two}, admission=admission, fusion=fusion)
     assert collect(running, pause=False) == expected(Naive(specs), targets)
+
+
+AWAITING = st.sampled_from(["asyncio", "asyncio:1", "asyncio:3", "inline", "threads:2"])
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+@given(graphs(), ADMISSIONS, AWAITING, AWAITING, st.integers(0, 10**6), st.booleans())
+def test_async_nodes_give_the_same(case, admission, one, two, seed, fusion):
+    specs, targets = case
+    naive = Naive(specs)
+    for spec in specs:
+        spec["awaits"] = digest(seed, spec["name"]) % 4 > 0
+    retries = with_retries(specs, seed)
+    with TROUBLE.stir(retries):
+        running = start(specs, targets, {"one": one, "two": two}, admission=admission, fusion=fusion)
+        assert collect(running, pause=False) == expected(naive, targets)
+    assert running.statistics().live == 0
 
 
 @settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
