@@ -38,6 +38,8 @@ class Capabilities:
 class Pool(Protocol):
     """A named set of workers that the engine hands batches to.
 
+    It may have `notes`, a list of sentences that the summary of the run ends with.
+
     All methods are called from the one thread that holds the engine's turn, and none but `open`, `close` and `kill`
     may block. Workers are numbered from 0; a worker that was lost is replaced under its number.
 

@@ -40,6 +40,7 @@ def evaluate(where, inputs, build, **options):
     build(graph)
     with run({"x": inputs}, graph=graph, pools={"pool": POOLS[where]}, errors="keep", **options) as running:
         values = list(running)
+    assert ("abandoned" in str(running.summary)) == any("abandoned" in str(each.error) for each in running.failures)
     failures = {(failure.node, failure.key): failure for failure in running.failures}
     assert len(failures) == len(running.failures), "a failure was counted twice"
     return values, failures

@@ -20,7 +20,7 @@ from papympi.workers.alarm import NS
 from papympi.workers.awaiting import AwaitingEvaluator
 from papympi.workers.cell import MemoryCell, Progress
 from papympi.workers.coroutine import MERCY_S, end_loop, forget_loop
-from papympi.workers.desks import interrupt_thread
+from papympi.workers.desks import interrupt_thread, tell_abandoned
 from papympi.workers.evaluate import attempt
 
 if TYPE_CHECKING:
@@ -159,6 +159,8 @@ class AsyncioPool:
         self.workers: Sequence[str] = [f"{name} event loop pid {os.getpid()} on {socket.gethostname()}"]
         self._program = Program()
         self._shortest = 0.0
+        self.notes: list[str] = []
+        self._given_up = 0
         self._bell: Doorbell | None = None
         self._thread: LoopThread | None = None
         self._arrived: deque[tuple[LoopThread, Outcome | BaseException]] = deque()
@@ -241,6 +243,8 @@ class AsyncioPool:
         if not timeout or time.monotonic() < begun / NS + timeout + MERCY_S:
             return []
         thread.abandon()
+        self._given_up += 1
+        self.notes = [tell_abandoned(self.name, self._given_up)]
         outcomes = self._take(thread)
         self._thread = None
         lost = Lost(0, ItemTimeout(timeout, self.workers[0], "abandoned and replaced"))

@@ -142,3 +142,9 @@ class RemoteDesk:
 def interrupt_thread(thread: int) -> None:
     """Raise `Abandoned` in a thread as soon as it runs Python code, so that it does not compute for nobody."""
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(Abandoned))
+
+
+def tell_abandoned(pool: str, count: int) -> str:
+    """Return the note of a pool some of whose threads have been abandoned."""
+    what = "a thread" if count == 1 else f"{count} threads"
+    return f"pool {pool!r}: {what} could not be interrupted when an item timed out, was abandoned, and may still run"

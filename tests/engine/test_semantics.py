@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import pickle
 import random
 import time
@@ -18,7 +19,7 @@ from hypothesis.errors import UnsatisfiedAssumption
 
 from papympi import DROP, Failure, Graph, GraphError, run
 from papympi.contracts import Capabilities
-from papympi.errors import WorkerLost
+from papympi.errors import ItemTimeout, WorkerLost
 from papympi.model.graph import GraphWarning
 from papympi.transport.task import Lost, Outcome, Task
 from papympi.workers.columns import load_column
@@ -39,11 +40,11 @@ class Trouble:
 
     Attributes:
         retries: by node; their items stumble at most so often before they go well.
-        kills: an item that fails takes its worker with it.
+        kills: an item that fails takes its worker with it; in another process than this one, really.
     """
 
     def __init__(self):
-        self.retries, self.kills, self.tries = {}, False, Counter()
+        self.retries, self.kills, self.tries, self.home = {}, False, Counter(), os.getpid()
 
     @contextmanager
     def stir(self, retries=(), *, kills=False):
@@ -60,6 +61,8 @@ class Trouble:
             raise ConnectionError(name)
 
     def fail(self, name):
+        if self.kills and os.getpid() != self.home:
+            os._exit(3)
         raise Killed(name) if self.kills else ValueError(name)
 
 
@@ -307,6 +310,8 @@ class SimulatedPool:
     def die(self, worker):
         """Lose a worker, at an item or between two."""
         task, error = self.tasks[worker][0], WorkerLost(self.workers[worker], "simulated")
+        if self.random.random() < 0.3:
+            error = ItemTimeout(1.0, self.workers[worker], "replaced")
         calls = {call.node: call for call in self.program.stages[task.stage].calls}
         self.tasks[worker].clear()
         self.evaluators[worker] = Evaluator(self.program, self.workers[worker])
@@ -530,3 +535,13 @@ def test_ranks_give_the_same(case, admission):
     specs, targets = case
     running = start(specs, targets, {"one": "mpi:2", "two": "threads:2"}, admission=admission)
     assert collect(running, pause=False) == expected(Naive(specs), targets)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@given(graphs(), st.sampled_from(["processes:2", "mpi:2"]))
+def test_real_crashes_cost_only_the_item_they_were_at(case, pool):
+    specs, targets = case
+    with TROUBLE.stir(kills=True):
+        running = start(specs, targets, {"one": pool, "two": "processes:1"}, admission=20)
+        assert collect(running, pause=False) == expected(Naive(specs), targets)
+    assert all(type(failure.error) is WorkerLost for failure in running.failures)
