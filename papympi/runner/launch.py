@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Final
 
 from papympi.errors import LaunchError
 from papympi.launchers import mpiexec
+from papympi.launchers.slurm_shell import DRAIN_ON
 
 _FAREWELL: Final = "PAPYMPI_FAREWELL"
 """Environment variable: a file in which rank 0 says that it is ready for Ctrl-C, and at last its exit code."""
@@ -26,6 +28,8 @@ _NAMELESS: Final = "farewell.nameless"
 """The name of that file where rank 0 is on the same host: it takes the name away, so that no kill leaves a file."""
 _PATIENCE_S: Final = 5.0
 """How long ranks that have nothing to do any more may take to say goodbye."""
+_RANK_0_FIRST_S: Final = 2.0
+"""How long the other ranks wait with their exit when rank 0 has something to say: it ends the whole step under srun."""
 _PR_SET_PDEATHSIG: Final = 1
 
 
@@ -48,17 +52,23 @@ def rank_main(main: Callable[[], int]) -> int:
     from papympi.workers import rank, roster
 
     path = os.environ.pop(_FAREWELL, "")
+    drain = read_drain_signal()
     try:
         world = rank.attach(launched_ranks())
     except LaunchError:
+        signal.signal(
+            signal.SIGTERM, signal.SIG_IGN
+        )  # srun sends it when the first task has ended, for a code of its own
         if mpiexec.promised_rank(os.environ):
-            return 2  # rank 0 tells
+            time.sleep(_RANK_0_FIRST_S)  # rank 0 tells
+            return 2
         raise
     if world.rank:
         code = world.protect(world.serve)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # likewise: rank 0 may be gone with another code than 0
         world.leave()
         return code
-    signal.signal(signal.SIGUSR1, _interrupt)
+    signal.signal(drain, _interrupt)
     with _open_farewell(path) as say:
         say(_READY)
         ranks = roster.join(world)
@@ -69,6 +79,19 @@ def rank_main(main: Callable[[], int]) -> int:
         world.leave()
         say(str(code))
     return 0 if path else code  # launchers take a non-zero code for a crash, and complain
+
+
+def read_drain_signal() -> signal.Signals:
+    """Return the signal by which a launcher tells rank 0 to finish what is in flight, and forget who has asked for it.
+
+    Raises:
+        LaunchError: there is no such signal.
+    """
+    name = os.environ.pop(DRAIN_ON, "USR1")
+    try:
+        return signal.Signals[f"SIG{name}"]
+    except KeyError:
+        raise LaunchError(f"the environment variable {DRAIN_ON}={name} names no signal, such as USR1 or USR2") from None
 
 
 def run_under_mpiexec(ranks: int, arguments: Sequence[str]) -> int:

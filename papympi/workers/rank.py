@@ -33,6 +33,7 @@ OPENED, OUTCOME, CLOSED, BYE = range(4)
 _FORWARDING_S: Final = 0.2
 """How long mpiexec gets to forward a last word before the job is aborted."""
 _BLOCKS: Final = ("/dev/shm/mpich_shm_", "/dev/shm/sm_segment.", "/dev/shm/vader_segment.")  # noqa: S108 - names to look for
+_FITTING: Final = {"MPICH": " (pmi2, as a rule)", "Open MPI": " (pmix, as a rule)"}
 _FLUSH_S: Final = 2e-3
 """How long a rank stays with its outcomes, so that big ones get on their way, before it begins the next task."""
 
@@ -89,7 +90,7 @@ class World:
 
     def ignore_signals(self) -> None:
         """Let Ctrl-C, and what stands for it, pass by: rank 0 or the user's process decides when the job ends."""
-        for number in (signal.SIGINT, signal.SIGUSR1):
+        for number in (signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, signal.SIG_IGN)
 
     def serve(self) -> int:
@@ -186,8 +187,8 @@ def attach(promised: int) -> World:
     if promised != size:
         raise LaunchError(
             f"the launcher promised {promised} ranks, but {_name_library()} sees {size}: launcher and "
-            "MPI library do not belong together; start with the mpiexec of that library, or under srun choose "
-            "`--mpi=` to fit (`srun --mpi=list`); `papympi doctor` says which ones there are"
+            "MPI library do not belong together; start with the mpiexec of that library, or under srun choose the "
+            f"`--mpi=` that fits it{_FITTING.get(MPI.get_vendor()[0], '')}; `papympi doctor` says which ones there are"
         )
     world = World(MPI.COMM_WORLD.Dup())
     if MPI.get_vendor()[0] == "MPICH":  # it leaves its block behind after every abort or kill
