@@ -12,6 +12,7 @@ from papympi.launchers.slurm_job import Job
 DRAIN_ON: Final = "PAPYMPI_DRAIN_ON"
 """Environment variable: the signal that tells rank 0 to finish what is in flight; USR1 if there is none."""
 _MARGIN_S: Final = 30
+_QUIET_S: Final = 10
 _ESCAPES: Final = {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 _UNTIL_DONE: Final = """\
@@ -21,10 +22,11 @@ tell() {{ echo "papympi submit: $*" >&2; }}
 finished() {{ {command} status "$run_dir" --count; }} # how many results there are
 
 # Some time before the limit Slurm sends SIG{signal} to this script alone. It passes it on once, and papympi drains.
-warned='' ended='' step='' passed=''
+warned='' ended='' step='' passed='' begun=0
 pass_on() {{
     [[ -n $step && -z $passed ]] || return 0
     passed=1
+    while ((SECONDS < begun + {quiet})); do sleep 1; done # ranks that are just starting would die of it
     kill -s {signal} "$step"
 }}
 trap 'warned=1; pass_on' {signal}
@@ -32,7 +34,7 @@ trap 'ended=1' TERM # cancelled, preempted or at the limit: Slurm tells the rank
 
 before=$(finished) || exit
 {step} &
-step=$!
+step=$! begun=$SECONDS
 [[ -z $warned ]] || pass_on
 wait "$step"
 code=$?
@@ -106,6 +108,7 @@ def write_run(job: Job) -> str:
         command=" ".join(map(quote, job.command)),
         signal=job.signal,
         step=write_step(job),
+        quiet=_QUIET_S,
         patience=max(job.lead_s - _MARGIN_S, job.lead_s // 2),
         requeues=job.requeues,
         job=member,
@@ -124,7 +127,7 @@ def _launcher_words(job: Job) -> list[str]:
     if job.launcher == "none":
         return []
     if job.launcher == "mpiexec":
-        return ["mpiexec", "-n", '"$SLURM_NTASKS"']
+        return [quote(check_path(job.mpiexec)), "-n", '"$SLURM_NTASKS"']
     words = ["srun", "--kill-on-bad-exit=1"]
     if job.mpi:
         words.append(quote(f"--mpi={job.mpi}"))

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from papympi.errors import LaunchError, OptionError
 from papympi.launchers import mpiexec
+from papympi.launchers.search import find_launcher
 from papympi.launchers.slurm import MARK, batch_text, choose_launcher
 from papympi.launchers.slurm_fields import seconds_of
 from papympi.launchers.slurm_job import Job, make_job
@@ -74,6 +75,8 @@ def prepare(
         job = _fill_hosts(job, notes)
     if job.launcher == "auto" and job.mpi is None:
         job = _choose_launcher(job, notes)
+    if job.launcher == "mpiexec" and not (job.modules or job.venv or job.conda):  # else it is the one that they bring
+        job = replace(job, mpiexec=find_launcher().path)
     script = Path(run_dir) / SCRIPT if run_dir else Path(f"{name}.sbatch")
     return Submission(job, _write_text(job, template), script, notes)
 
