@@ -6,11 +6,10 @@ import re
 import shlex
 from typing import Final
 
+from papympi.launchers.mpiexec import DRAIN_ON
 from papympi.launchers.slurm_fields import check_path
 from papympi.launchers.slurm_job import Job
 
-DRAIN_ON: Final = "PAPYMPI_DRAIN_ON"
-"""Environment variable: the signal that tells rank 0 to finish what is in flight; USR1 if there is none."""
 _MARGIN_S: Final = 30
 _QUIET_S: Final = 10
 _ESCAPES: Final = {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r", "\t": "\\t"}

@@ -19,7 +19,6 @@ from typing import Final
 
 from papympi.errors import LaunchError
 from papympi.launchers import mpiexec
-from papympi.launchers.slurm_shell import DRAIN_ON
 
 _FAREWELL: Final = "PAPYMPI_FAREWELL"
 """Environment variable: a file in which rank 0 says that it is ready for Ctrl-C, and at last its exit code."""
@@ -87,11 +86,13 @@ def read_drain_signal() -> signal.Signals:
     Raises:
         LaunchError: there is no such signal.
     """
-    name = os.environ.pop(DRAIN_ON, "USR1")
+    name = os.environ.pop(mpiexec.DRAIN_ON, "USR1")
     try:
         return signal.Signals[f"SIG{name}"]
     except KeyError:
-        raise LaunchError(f"the environment variable {DRAIN_ON}={name} names no signal, such as USR1 or USR2") from None
+        raise LaunchError(
+            f"the environment variable {mpiexec.DRAIN_ON}={name} names no signal, such as USR1 or USR2"
+        ) from None
 
 
 def run_under_mpiexec(ranks: int, arguments: Sequence[str]) -> int:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from papympi.errors import OptionError, did_you_mean
-from papympi.launchers.slurm_job import check_field
 from papympi.plan.plan import Stride
 from papympi.runner.pooling import PoolSpec, parse_pool, parse_table
 
@@ -136,8 +135,7 @@ def _read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     for variable, text in environment.items():
         key = variable.removeprefix(PREFIX).lower()
         if variable.startswith(PREFIX) and key.startswith(JOB_PREFIX):
-            name = key.removeprefix(JOB_PREFIX)
-            values["submit"] = {**values.get("submit", {}), name: check_field(name, text, variable)}
+            values["submit"] = {**values.get("submit", {}), **_job_entry(key.removeprefix(JOB_PREFIX), text, variable)}
         elif variable.startswith(PREFIX) and key in _PARSERS:
             values["overrides" if key == "pools" else key] = _checked(_PARSERS[key], text, variable)
         elif variable.startswith(PREFIX) and (
@@ -194,7 +192,14 @@ def _job(value: Any) -> dict[str, Any]:
     """Return what a job asks for from a table."""
     if not isinstance(value, dict):
         raise OptionError(f"{value!r} is not a table of options of a job")
-    return {name: check_field(name, entry, name) for name, entry in value.items()}
+    return {key: entry for name, given in value.items() for key, entry in _job_entry(name, given, name).items()}
+
+
+def _job_entry(name: str, value: Any, place: str) -> dict[str, Any]:
+    """Return one option of a job by its name."""
+    from papympi.launchers.slurm_job import check_field
+
+    return {name: check_field(name, value, place)}
 
 
 def _strides(value: Any) -> dict[str, Stride]:
