@@ -52,7 +52,7 @@ case $code in
     0 | 1 | 2) exit "$code" ;; # done, done but for what failed, a mistake that no repetition mends
 esac
 if [[ -n $ended ]]; then
-    tell "Slurm has ended this job with work left; sbatch it again to go on"
+    tell "Slurm has ended this job with work left; unless Slurm itself begins it again, submit it again to go on"
     exit "$code"
 fi
 after=$(finished) || exit
@@ -67,8 +67,12 @@ if ((requeued >= {requeues})); then
 fi
 tell "$after results are finished, $((after - before)) of them in this attempt (code $code); work is left: once more"
 job={job}
-scontrol requeue "$job" && exit 0 # ends this script, too
-sbatch --dependency="afterany:$job"{array} "$0" $((requeued + 1)) # where jobs may not be requeued
+refusal=$(scontrol requeue "$job" 2>&1) && exit 0 # which ends this script, too
+case $refusal in
+    *disabled* | *denied* | *ermission*) # where jobs may not be requeued, another one follows
+        sbatch --dependency="afterany:$job"{array} "$0" $((requeued + 1)) ;;
+    *) tell "not requeued: $refusal" ;; # Slurm is about to do it, or to end the job, by itself
+esac
 exit "$code"
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -121,9 +122,11 @@ def write_script(submission: Submission) -> None:
 def describe(submission: Submission, number: str) -> list[str]:
     """Return how to follow a job that was submitted, a line each."""
     job, pattern = submission.job, submission.job.log_pattern or "slurm-%j.out"
-    log = pattern.replace("%%", "\0").replace("%j", number).replace("%A", number).replace("%a", "*").replace("\0", "%")
+    for sign, value in (("%%", "\0"), ("%j", number), ("%A", number), ("%x", job.job_name), ("\0", "%")):
+        pattern = pattern.replace(sign, value)
+    log = "*".join(shlex.quote(part) if part else "" for part in pattern.split("%a"))
     limit = seconds_of(job.time or "")
-    lines = [f"hosts     {job.nodes}, with {job.tasks_per_node} ranks each", f"script    {submission.script}"]
+    lines = [f"hosts     {job.nodes}, ranks on each: {job.tasks_per_node}", f"script    {submission.script}"]
     if limit:
         lines.append(f"limit     {timedelta(seconds=limit)}{', again and again until done' * job.until_done}")
     lines += [f"follow    tail -F {log}", f"look      squeue -j {number}", f"end       scancel {number}"]
@@ -184,9 +187,10 @@ def _choose_launcher(job: Job, notes: list[str]) -> Job:
 
 def _ask(argv: list[str]) -> subprocess.CompletedProcess[str]:
     """Run a command of Slurm, which does not see the job that it may be called in."""
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith(_OF_A_JOB) or name in _OF_A_SITE
-    }
+    environment = dict(os.environ)
+    if "SLURM_JOB_ID" in environment:
+        ours = {name for name in environment if name.startswith(_OF_A_JOB)} - set(_OF_A_SITE)
+        environment = {name: value for name, value in environment.items() if name not in ours}
     try:
         return subprocess.run(
             argv,

@@ -14,6 +14,10 @@ def drain(number, frame):
 
 def run(folder, items, seconds, own_end, crash):
     """Finish items, each once; stop after `own_end` of them, or when asked to; the first attempt may crash."""
+    if os.environ["SLURM_PROCID"] != "0":
+        while count(folder) < items:
+            time.sleep(0.1)
+        return 0
     folder.mkdir(exist_ok=True)
     with (folder / "attempts").open("a") as file:
         print(os.environ["SLURM_JOB_ID"], os.environ.get("SLURM_RESTART_COUNT", "0"), file=file)

@@ -116,3 +116,23 @@ def test_a_mistake_is_not_repeated(cluster, started):
     assert cluster.wait(number) == "FAILED"
     assert "once more" not in log_of(folder)
     assert cluster.look(number, "%r") == "NonZeroExitCode"
+
+
+def test_when_a_host_loses_its_power_the_job_goes_on_elsewhere(cluster, tmp_path):
+    (tmp_path / "run").mkdir()
+    job = Job(
+        arguments=("x.py", "--items", "40", "--seconds", "0.25"), command=STAND_IN, run_dir="run", until_done=True,
+        nodes=2, launcher="srun",
+    )  # fmt: skip
+    number = cluster.submit(job, tmp_path)
+    cluster.wait_for(lambda: len(lines(tmp_path / "run" / "done")) > 3)
+    hosts = cluster.call("scontrol", "show", "hostnames", cluster.look(number, "%N")).stdout.split()
+    cluster.power("cut", hosts[1])
+    cluster.call("scontrol", "update", f"nodename={hosts[1]}", "state=down", "reason=power", check=True)
+    assert cluster.wait(number) == "COMPLETED", log_of(tmp_path)
+    assert hosts[1] not in cluster.call("scontrol", "show", "hostnames", cluster.look(number, "%N")).stdout.split()
+    assert lines(tmp_path / "run" / "done") == [str(item) for item in range(40)]
+    assert lines(tmp_path / "run" / "attempts") == [f"{number} 0", f"{number} 1"]
+    assert "Submitted batch job" not in log_of(tmp_path)
+    cluster.power("boot", hosts[1])
+    assert cluster.call("srun", f"--nodelist={hosts[1]}", "hostname").stdout.strip() == hosts[1]
