@@ -10,6 +10,8 @@ from papympi.launchers.mpiexec import DRAIN_ON
 from papympi.launchers.slurm_fields import check_path
 from papympi.launchers.slurm_job import Job
 
+NUMBER: Final = "submit.job"
+"""File in the run directory: the number of the last job that was submitted for it."""
 _MARGIN_S: Final = 30
 _QUIET_S: Final = 10
 _ESCAPES: Final = {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -70,7 +72,9 @@ job={job}
 refusal=$(scontrol requeue "$job" 2>&1) && exit 0 # which ends this script, too
 case $refusal in
     *disabled* | *denied* | *ermission*) # where jobs may not be requeued, another one follows
-        sbatch --dependency="afterany:$job"{array} "$0" $((requeued + 1)) ;;
+        sbatch --parsable --dependency="afterany:$job"{array} "$0" $((requeued + 1)) >"$run_dir/{number}" &&
+            tell "job $(<"$run_dir/{number}") goes on"
+        ;;
     *) tell "not requeued: $refusal" ;; # Slurm is about to do it, or to end the job, by itself
 esac
 exit "$code"
@@ -112,6 +116,7 @@ def write_run(job: Job) -> str:
         signal=job.signal,
         step=write_step(job),
         quiet=_QUIET_S,
+        number=NUMBER,
         patience=max(job.lead_s - _MARGIN_S, job.lead_s // 2),
         requeues=job.requeues,
         job=member,

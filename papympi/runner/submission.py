@@ -19,6 +19,7 @@ from papympi.launchers.search import find_launcher
 from papympi.launchers.slurm import MARK, batch_text, choose_launcher
 from papympi.launchers.slurm_fields import seconds_of
 from papympi.launchers.slurm_job import Job, make_job
+from papympi.launchers.slurm_shell import NUMBER
 from papympi.launchers.slurm_template import fill_template
 from papympi.runner.loading import find_pipeline
 from papympi.runner.options import read_options
@@ -26,6 +27,7 @@ from papympi.runner.survey import ask_library, ask_slurm
 
 SCRIPT: Final = "submit.sbatch"
 _PATIENCE_S: Final = 120.0
+_ALIVE: Final = {"PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED", "REQUEUED", "REQUEUE_HOLD", "STOPPED"}
 _OF_A_JOB: Final = ("SLURM_", "SLURMD_", "PMI_", "PMIX_")
 _OF_A_SITE: Final = ("SLURM_CONF", "SLURM_CLUSTERS", "SLURM_TIME_FORMAT")
 
@@ -94,12 +96,30 @@ def submit(submission: Submission) -> str:
         raise LaunchError(
             "there is no sbatch here: submit from a login node of a Slurm cluster, or look at the script with --dry-run"
         )
+    run_dir = submission.job.run_dir
+    if run_dir:
+        _check_free(Path(run_dir))
     write_script(submission)
     done = _ask([sbatch, "--parsable", _as_path(submission.script)])
     if done.returncode:
         words = " ".join(done.stderr.replace("sbatch: error: ", "").split()) or f"exit code {done.returncode}"
         raise LaunchError(f"sbatch refused the job: {words} (the script is {submission.script})")
-    return done.stdout.strip().partition(";")[0]
+    number = done.stdout.strip().partition(";")[0]
+    if run_dir:
+        (Path(run_dir) / NUMBER).write_text(f"{number}\n", encoding="utf-8")
+    return number
+
+
+def _check_free(run_dir: Path) -> None:
+    """Look whether the last job of a run directory has ended: two at a time would be in each other's way."""
+    squeue, record = shutil.which("squeue"), run_dir / NUMBER
+    number = record.read_text(encoding="utf-8").strip().partition(";")[0] if record.is_file() else ""
+    if squeue is None or not number.isdecimal():
+        return
+    words = ["--noheader", f"--user={os.getuid()}", f"--jobs={number}", "--states=all", "--format=%T"]
+    alive = set(_ask([squeue, *words]).stdout.split()) & _ALIVE
+    if alive:
+        raise OptionError(f"job {number} is {min(alive)} with this run directory, {run_dir}: scancel {number} ends it")
 
 
 def write_script(submission: Submission) -> None:

@@ -146,6 +146,18 @@ def test_sbatch_reads_directives_as_they_were_meant(cluster, tmp_path):
     assert not (tmp_path / "evil").exists()
 
 
+def test_a_run_directory_has_one_job_at_a_time(cluster, folder):
+    command = (*SUBMIT, "--run-dir", "a b", "--directive=--begin=now+1hour")
+    number = cluster.take(cluster.call(*command, cwd=folder))
+    assert (folder / "a b" / "submit.job").read_text() == f"{number}\n"
+    done = cluster.call(*command, cwd=folder)
+    assert done.returncode == 2
+    assert f"job {number} is PENDING with this run directory, a b: scancel {number} ends it" in done.stderr
+    cluster.call("scancel", number, check=True)
+    cluster.wait(number)
+    cluster.take(cluster.call(*command, cwd=folder))
+
+
 def test_what_sbatch_refuses_is_said(cluster, folder):
     done = cluster.call(*SUBMIT, "--partition", "nowhere", cwd=folder)
     assert done.returncode == 2
