@@ -7,6 +7,7 @@ mpi4py's executor with these ranks), END. A rank answers OPENED (what went wrong
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import os
 import signal
 import socket
@@ -14,7 +15,7 @@ import sys
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 OPEN, TASK, CLOSE, EXECUTE, END = range(5)
 OPENED, OUTCOME, CLOSED, BYE = range(4)
 
+START_S = 600.0
+"""How long MPI may take to start; a launcher whose messages get lost would have it wait for ever."""
 _FORWARDING_S: Final = 0.2
 """How long mpiexec gets to forward a last word before the job is aborted."""
 _BLOCKS: Final = ("/dev/shm/mpich_shm_", "/dev/shm/sm_segment.", "/dev/shm/vader_segment.")  # noqa: S108 - names to look for
@@ -178,7 +181,8 @@ def attach(promised: int) -> World:
         LaunchError: MPI cannot be loaded, or it sees another number of ranks than the launcher promised.
     """
     try:
-        from mpi4py import MPI
+        with _bounded_start():
+            from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
         raise LaunchError(
             f"MPI cannot be loaded ({error}); get it with `pip install 'papympi[mpi]'`, or load the site's MPI module"
@@ -197,6 +201,20 @@ def attach(promised: int) -> World:
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(line_buffering=True)
     return world
+
+
+@contextlib.contextmanager
+def _bounded_start() -> Iterator[None]:
+    """End this process if the block does not come to its end: in MPI's start no Python code can run any more."""
+    before = signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, START_S)
+    faulthandler.dump_traceback_later(START_S * 0.95, file=2)  # says where
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def count_ranks() -> int:

@@ -107,3 +107,14 @@ def test_a_program_that_cannot_be_loaded_is_told_of():
 def test_a_process_without_mpi_has_no_blocks():
     assert find_blocks(os.getpid()) == set()
     assert find_blocks(0) == set()
+
+
+def test_a_start_that_hangs_comes_to_an_end(mpich, tmp_path):
+    (tmp_path / "hang.py").write_text(
+        "import os, time\nfrom papympi.workers import rank\n\n"
+        "if os.environ['PMI_RANK'] == '1':\n    time.sleep(1000)\n"
+        "rank.START_S = 1\nrank.attach(2)\n"
+    )
+    done = mpich.run(2, "python", tmp_path / "hang.py")
+    assert done.returncode != 0
+    assert "in attach" in done.stderr
