@@ -68,6 +68,7 @@ write_prolog() {
 for variable in FI_TCP_IFACE UCX_NET_DEVICES OMPI_MCA_btl_tcp_if_include PRTE_MCA_prte_if_include HYDRA_IFACE; do
     echo "export $variable=lo"
 done
+echo export MPIR_CVAR_CH4_NETMOD=ofi
 END
     chmod +x "$root/prolog.sh"
 }
