@@ -265,7 +265,7 @@ def test_every_room_has_tests():
     rooms = {path.parent.name for path in PACKAGE.glob("*/*.py") if path.name != "__init__.py"} - {"testing"}
     tested = {path.parent.name for path in (ROOT / "tests").glob("*/test_*.py")}
     assert rooms - tested == set()
-    assert tested - rooms == set()
+    assert tested - rooms == {"slurm"}  # the tests on a real cluster, of all rooms together
 
 
 def run_python(program: str) -> str:

@@ -17,6 +17,7 @@ from papympi.runner.launch import launched_ranks, rank_main
 
 COMMANDS = {
     "run": "Run a pipeline.",
+    "submit": "Run a pipeline as a job of Slurm.",
     "plan": "Show how a pipeline would run: its stages, and why each ends where it does.",
     "graph": "Draw the graph of a pipeline.",
     "plugins": "List the plugins, and where they come from.",

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,8 @@ _NAMELESS: Final = "farewell.nameless"
 """The name of that file where rank 0 is on the same host: it takes the name away, so that no kill leaves a file."""
 _PATIENCE_S: Final = 5.0
 """How long ranks that have nothing to do any more may take to say goodbye."""
+_RANK_0_FIRST_S: Final = 2.0
+"""How long the other ranks wait with their exit when rank 0 has something to say: it ends the whole step under srun."""
 _PR_SET_PDEATHSIG: Final = 1
 
 
@@ -49,17 +52,23 @@ def rank_main(main: Callable[[], int]) -> int:
 
     path = os.environ.pop(_FAREWELL, "")
     isolates = mpiexec.promised_rank(os.environ) or launched_ranks() == 1  # rank 0 of others has no children
+    drain = read_drain_signal()
     try:
         world = rank.attach(launched_ranks(), rank.start_nursery() if isolates else None)
     except LaunchError:
+        signal.signal(
+            signal.SIGTERM, signal.SIG_IGN
+        )  # srun sends it when the first task has ended, for a code of its own
         if mpiexec.promised_rank(os.environ):
-            return 2  # rank 0 tells
+            time.sleep(_RANK_0_FIRST_S)  # rank 0 tells
+            return 2
         raise
     if world.rank:
         code = world.protect(world.serve)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # likewise: rank 0 may be gone with another code than 0
         world.leave()
         return code
-    signal.signal(signal.SIGUSR1, _interrupt)
+    signal.signal(drain, _interrupt)
     with _open_farewell(path) as say:
         say(_READY)
         ranks = roster.join(world)
@@ -70,6 +79,21 @@ def rank_main(main: Callable[[], int]) -> int:
         world.leave()
         say(str(code))
     return 0 if path else code  # launchers take a non-zero code for a crash, and complain
+
+
+def read_drain_signal() -> signal.Signals:
+    """Return the signal by which a launcher tells rank 0 to finish what is in flight, and forget who has asked for it.
+
+    Raises:
+        LaunchError: there is no such signal.
+    """
+    name = os.environ.pop(mpiexec.DRAIN_ON, "USR1")
+    try:
+        return signal.Signals[f"SIG{name}"]
+    except KeyError:
+        raise LaunchError(
+            f"the environment variable {mpiexec.DRAIN_ON}={name} names no signal, such as USR1 or USR2"
+        ) from None
 
 
 def run_under_mpiexec(ranks: int, arguments: Sequence[str]) -> int:

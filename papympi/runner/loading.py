@@ -48,18 +48,31 @@ def load_graph(target: str) -> Loaded:
         PapympiError: whatever papympi says to a definition in it.
     """
     place, graph_name = _split(target)
-    path = Path(place).expanduser()
-    if path.is_file():
+    path = find_pipeline(target)
+    if path is not None:
         folder = str(path.resolve().parent)
         module = _load_file(path.resolve(), folder, place)
         by_value: tuple[str, ...] = (module.__name__,)
-    elif place.endswith(".py") or "/" in place or not _is_dotted(place):
-        raise LoadError(f"no such file: {place!r}{_closest_file(path)}")
     else:
         folder = str(Path.cwd())
         module = _load_module(place, folder)
         by_value = ()
     return Loaded(_find_graph(module, graph_name, target), module.__name__, by_value, (folder,))
+
+
+def find_pipeline(target: str) -> Path | None:
+    """Return the file that a target names; `None`: it names a module, which is not looked for.
+
+    Raises:
+        LoadError: no such file.
+    """
+    place, _ = _split(target)
+    path = Path(place).expanduser()
+    if path.is_file():
+        return path
+    if place.endswith(".py") or "/" in place or not _is_dotted(place):
+        raise LoadError(f"no such file: {place!r}{_closest_file(path)}")
+    return None
 
 
 def _split(target: str) -> tuple[str, str]:

@@ -14,6 +14,7 @@ from papympi.runner.pooling import PoolSpec, parse_pool, parse_table
 
 FILE: Final = "papympi.toml"
 PREFIX: Final = "PAPYMPI_"
+JOB_PREFIX: Final = "submit_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Options:
         seed: what the items' seeds are derived from.
         progress: the command line shows how far the run is; `None`: it does.
         block: names of plugins that are not loaded.
+        submit: what `papympi submit` asks Slurm for, by the names of `slurm_fields.FIELDS`.
         file: the file that was read, if there is one.
     """
 
@@ -42,6 +44,7 @@ class Options:
     seed: int = 0
     progress: bool | None = None
     block: tuple[str, ...] = ()
+    submit: Mapping[str, Any] = field(default_factory=dict)
     file: Path | None = None
 
 
@@ -105,7 +108,7 @@ def _parse(path: Path) -> dict[str, Any]:
 def _merge(options: Options, values: Mapping[str, Any]) -> Options:
     """Return the options with new values: mappings and names to block are added to, the rest takes the place."""
     merged = dict(values)
-    for name in ("pools", "overrides", "strides"):
+    for name in ("pools", "overrides", "strides", "submit"):
         if name in values:
             merged[name] = {**getattr(options, name), **values[name]}
     if "block" in values:
@@ -133,7 +136,9 @@ def _read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for variable, text in environment.items():
         key = variable.removeprefix(PREFIX).lower()
-        if variable.startswith(PREFIX) and key in _PARSERS:
+        if variable.startswith(PREFIX) and key.startswith(JOB_PREFIX):
+            values["submit"] = {**values.get("submit", {}), **_job_entry(key.removeprefix(JOB_PREFIX), text, variable)}
+        elif variable.startswith(PREFIX) and key in _PARSERS:
             values["overrides" if key == "pools" else key] = _checked(_PARSERS[key], text, variable)
         elif variable.startswith(PREFIX) and (
             hint := did_you_mean(variable, [PREFIX + name.upper() for name in _PARSERS])
@@ -196,6 +201,20 @@ def _tables(value: Any) -> dict[str, PoolSpec]:
     return {name: parse_table(name, table) for name, table in value.items()}
 
 
+def _job(value: Any) -> dict[str, Any]:
+    """Return what a job asks for from a table."""
+    if not isinstance(value, dict):
+        raise OptionError(f"{value!r} is not a table of options of a job")
+    return {key: entry for name, given in value.items() for key, entry in _job_entry(name, given, name).items()}
+
+
+def _job_entry(name: str, value: Any, place: str) -> dict[str, Any]:
+    """Return one option of a job by its name."""
+    from papympi.launchers.slurm_job import check_field
+
+    return {name: check_field(name, value, place)}
+
+
 def _strides(value: Any) -> dict[str, Stride]:
     """Return strides by node name from a table."""
     if not isinstance(value, dict):
@@ -241,6 +260,7 @@ _CHECKS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "seed": check_seed,
     "progress": _switch,
     "block": _names,
+    "submit": _job,
 }
 """What a file may say, and what checks it."""
 

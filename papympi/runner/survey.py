@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import shutil
 import socket
 import subprocess
@@ -111,7 +112,7 @@ def _version_of(distribution: str) -> str:
 def _survey_mpi(found: Survey) -> list[tuple[str, str]]:
     """Return the rows on library and launcher; that they belong together is tried, unless this runs under one."""
     rows = [("mpi4py", _version_of("mpi4py"))]
-    library, trouble = _ask_library()
+    library, trouble = ask_library()
     if library is None:
         rows.append(("library", "none"))
         found.find(f"no MPI library can be loaded ({trouble})", _GET_MPI)
@@ -128,7 +129,7 @@ def _survey_mpi(found: Survey) -> list[tuple[str, str]]:
     return rows
 
 
-def _ask_library() -> tuple[dict[str, str] | None, str]:
+def ask_library() -> tuple[dict[str, str] | None, str]:
     """Return what the MPI library says of itself, or why there is none; it is loaded by another process."""
     done = _run([sys.executable, "-c", _DESCRIBE], mpiexec.environment(os.environ, local=True))
     if done.returncode == 0:
@@ -169,16 +170,36 @@ def _run(argv: list[str], environment: dict[str, str]) -> subprocess.CompletedPr
         return subprocess.CompletedProcess(argv, 1, "", str(error))
 
 
+def ask_slurm() -> list[str] | None:
+    """Return the `--mpi=` types that srun has; `None`: there is no srun."""
+    srun = shutil.which("srun")
+    if srun is None:
+        return None
+    done = _run([srun, "--mpi=list"], dict(os.environ))
+    return re.findall(r"^\s+([\w.]+)$", done.stdout + done.stderr, re.MULTILINE)
+
+
 def _survey_slurm() -> list[tuple[str, str]]:
     sbatch = shutil.which("sbatch")
     rows = [("sbatch", sbatch or "none: this host cannot submit jobs")]
     if sbatch:
         rows.append(("version", _run([sbatch, "--version"], dict(os.environ)).stdout.strip()))
+    types = ask_slurm()
+    if types is not None:
+        rows.append(("srun", f"--mpi= is one of {', '.join(types)}" if types else "says nothing of --mpi="))
     job = os.environ.get("SLURM_JOB_ID")
     if job:
         nodes, names = os.environ.get("SLURM_JOB_NUM_NODES", "?"), os.environ.get("SLURM_JOB_NODELIST", "?")
         rows.append(("job", f"{job} on {nodes} hosts ({names})"))
-    return rows
+    return [*rows, ("tests", _how_to_test())]
+
+
+def _how_to_test() -> str:
+    """Return what the tests on a real cluster need here."""
+    missing = [what for what, there in (("root", os.geteuid() == 0), ("apt", shutil.which("apt-get"))) if not there]
+    if not missing:
+        return "`make test` starts a cluster of its own on this host"
+    return f"those on a real cluster are skipped here: they need {' and '.join(missing)}, as in a Debian container"
 
 
 def _survey_plugins(found: Survey, blocked: Iterable[str]) -> None:

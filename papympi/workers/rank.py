@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import os
 import signal
 import socket
@@ -10,7 +11,7 @@ import sys
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from papympi.errors import LaunchError
@@ -25,8 +26,11 @@ if TYPE_CHECKING:
 
 _WITHOUT: Final = "PAPYMPI_WITHOUT_CHILDREN"
 """Environment variable: with "1" ranks start no fork server, and cannot isolate."""
+START_S = 600.0
+"""How long MPI may take to start; a launcher whose messages get lost would have it wait for ever."""
 _FORWARDING_S: Final = 0.2
 """How long mpiexec gets to forward a last word before the job is aborted."""
+_FITTING: Final = {"MPICH": " (pmi2, as a rule)", "Open MPI": " (pmix, as a rule)"}
 _FLUSH_S: Final = 2e-3
 """How long a rank stays with its outcomes, so that big ones get on their way, before it begins the next task."""
 
@@ -53,7 +57,7 @@ class World:
 
     def ignore_signals(self) -> None:
         """Let Ctrl-C, and what stands for it, pass by: rank 0 or the user's process decides when the job ends."""
-        for number in (signal.SIGINT, signal.SIGUSR1):
+        for number in (signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, signal.SIG_IGN)
 
     def serve(self) -> int:
@@ -158,7 +162,8 @@ def attach(promised: int, nursery: Nursery | None = None) -> World:
         LaunchError: MPI cannot be loaded, or it sees another number of ranks than the launcher promised.
     """
     try:
-        from mpi4py import MPI
+        with _bounded_start():
+            from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
         raise LaunchError(
             f"MPI cannot be loaded ({error}); get it with `pip install 'papympi[mpi]'`, or load the site's MPI module"
@@ -167,8 +172,8 @@ def attach(promised: int, nursery: Nursery | None = None) -> World:
     if promised != size:
         raise LaunchError(
             f"the launcher promised {promised} ranks, but {_name_library()} sees {size}: launcher and "
-            "MPI library do not belong together; start with the mpiexec of that library, or under srun choose "
-            "`--mpi=` to fit (`srun --mpi=list`); `papympi doctor` says which ones there are"
+            "MPI library do not belong together; start with the mpiexec of that library, or under srun choose the "
+            f"`--mpi=` that fits it{_FITTING.get(MPI.get_vendor()[0], '')}; `papympi doctor` says which ones there are"
         )
     world = World(MPI.COMM_WORLD.Dup(), nursery)
     if MPI.get_vendor()[0] == "MPICH":  # it leaves its block behind after every abort or kill
@@ -177,6 +182,20 @@ def attach(promised: int, nursery: Nursery | None = None) -> World:
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(line_buffering=True)
     return world
+
+
+@contextlib.contextmanager
+def _bounded_start() -> Iterator[None]:
+    """End this process if the block does not come to its end: in MPI's start no Python code can run any more."""
+    before = signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, START_S)
+    faulthandler.dump_traceback_later(START_S * 0.95, file=2)  # says where
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def count_ranks() -> int:

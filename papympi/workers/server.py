@@ -212,6 +212,8 @@ def main(control: int, parent: int, alive: int) -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in (signal.SIGUSR1, signal.SIGUSR2):  # srun sends what it passes on to every process of its step
+        signal.signal(number, signal.SIG_IGN)
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     _name("papympi-server")
     gc.collect()

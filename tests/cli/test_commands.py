@@ -20,7 +20,7 @@ def test_version(papympi):
 def test_help_lists_the_commands_and_the_exit_codes(papympi):
     done = papympi("--help")
     assert done.returncode == 0
-    for word in ("run", "plan", "graph", "plugins", "doctor", "Exit codes: 0", "130"):
+    for word in ("run", "submit", "plan", "graph", "plugins", "doctor", "Exit codes: 0", "130"):
         assert word in done.stdout
     assert papympi().stdout == done.stdout
     assert "a..b" in papympi("run", "--help").stdout

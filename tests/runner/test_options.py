@@ -84,6 +84,8 @@ def test_names_to_block_add_up(project):
         ("[pools.a]\nmembers = 'b'", "members is 'b'"),
         ("[pools.a]\nmembers = ['b']\nworkers = 3", "members cannot stand beside 'workers'"),
         ("[pools.a]\nbackend = 3", "the backend 3 is not a name"),
+        ("submit = 3", "submit: 3 is not a table of options of a job"),
+        ("[submit]\nnodes = 0", "submit: nodes: 0 is not a whole number"),
         ("[pools", "cannot be read"),
     ],
 )

@@ -1,10 +1,13 @@
 """Messages between ranks: order, sizes, pieces."""
 
 import textwrap
+import time
 
+import psutil
 import pytest
 
 from papympi.transport.payload import Payload
+from papympi.workers.blocks import find_blocks
 from papympi.workers.wire import Nap, decode, encode
 
 PING = """
@@ -77,3 +80,21 @@ def test_naps_grow_and_begin_anew():
     assert lengths[-1] == 2e-3
     nap.reset()
     assert nap.next() == 0
+
+
+def test_a_start_that_hangs_comes_to_an_end(mpich, tmp_path):
+    (tmp_path / "hang.py").write_text(
+        "import os, time\nfrom papympi.workers import rank\n\n"
+        "if os.environ['PMI_RANK'] == '1':\n    time.sleep(1000)\n"
+        "rank.START_S = 1\nrank.attach(2)\n"
+    )
+    process = mpich.start(2, "python", tmp_path / "hang.py")
+    blocks = set()
+    while process.poll() is None:
+        for rank in psutil.Process().children(recursive=True):
+            blocks |= find_blocks(rank.pid)
+        time.sleep(0.05)
+    for block in blocks:  # MPI leaves them behind when it is ended in its start
+        block.unlink(missing_ok=True)
+    assert process.returncode != 0
+    assert "in attach" in process.communicate()[1]

@@ -118,8 +118,23 @@ def test_child_loads_the_program_and_works(child):
     assert child.cell.read().task is None
 
 
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2])
+def test_a_signal_that_a_launcher_passes_on_to_every_process_ends_nobody(child, number):
+    child.ask(
+        (
+            "label",
+            build(lambda x: subprocess.run(["sh", "-c", f"kill -{x} $$; echo here"], stdout=-1, check=True).stdout),
+        )
+    )
+    assert child.read() is None
+    os.kill(child.pid, number)
+    os.kill(psutil.Process(child.pid).ppid(), number)
+    child.ask(call(1, [int(number)]))
+    assert values_of(child.read()) == [b"here\n"]
+
+
 def test_exit_code_and_signal_are_told_and_the_pid_stays_until_then(nursery):
-    for end, code in ((lambda _: os._exit(5), 5), (lambda _: os.kill(os.getpid(), signal.SIGUSR1), -signal.SIGUSR1)):
+    for end, code in ((lambda _: os._exit(5), 5), (lambda _: os.kill(os.getpid(), signal.SIGALRM), -signal.SIGALRM)):
         child = Child(nursery)
         child.ask(("label", build(end), 0))
         child.ask(call(1, [0]))

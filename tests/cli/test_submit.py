@@ -1,0 +1,131 @@
+"""`papympi submit` without a cluster: the script that it shows, who has the last word, and what is refused."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from papympi.launchers.slurm import MARK
+
+BARE = {name: value for name, value in os.environ.items() if not name.startswith("SLURM")} | {"PATH": "/nowhere"}
+
+
+@pytest.fixture
+def submit(papympi, squares):
+    """Return what calls `papympi submit` where there is no Slurm."""
+
+    def call(*words, dry=True, **environment):
+        options = ["--dry-run"] if dry else []
+        return papympi("submit", "squares.py", *options, *words, env={**BARE, **environment})
+
+    return call
+
+
+def directives(text):
+    lines = [line.removeprefix("#SBATCH --") for line in text.splitlines() if line.startswith("#SBATCH ")]
+    return dict(line.partition("=")[::2] for line in lines)
+
+
+def test_options_of_run_are_handed_on_as_they_were_given(submit):
+    words = ("--input", "number=0..9", "--target", "square", "--stride", "square=2", "--no-fusion", "--unordered")
+    done = submit(*words, "--output", "it's.csv", "-p", "no:loky", "--tasks-per-node", "1", "--pool", "*=inline")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == (
+        f"exec {sys.executable} -m papympi run squares.py --input number=0..9 --target square --pool '*=inline' "
+        "--stride square=2 --no-fusion --output 'it'\"'\"'s.csv' --unordered -p no:loky"
+    )
+    assert not list(Path().glob("*.sbatch"))
+
+
+def test_command_line_before_environment_before_file(submit, project):
+    (project / "papympi.toml").write_text(
+        '[submit]\ntime = "1:00:00"\nmem = "1G"\nqos = "low"\nnodes = 3\nmodules = ["gcc", "mpi"]\n'
+    )
+    done = submit("--time", "3:00:00", PAPYMPI_SUBMIT_TIME="2:00:00", PAPYMPI_SUBMIT_MEM="2G")
+    found = directives(done.stdout)
+    assert (found["time"], found["mem"], found["qos"], found["nodes"]) == ("3:00:00", "2G", "low", "3")
+    assert "module load gcc mpi || exit" in done.stdout
+
+
+def test_a_site_may_say_it_in_pyproject(submit, project):
+    (project / "pyproject.toml").write_text('[tool.papympi.submit]\npartition = "gpu"\ncommand = "papympi"\n')
+    done = submit("--tasks-per-node", "1")
+    assert directives(done.stdout)["partition"] == "gpu"
+    assert done.stdout.endswith("\nexec papympi run squares.py\n")
+
+
+def test_until_done_has_a_run_directory_of_its_own(submit):
+    text = submit("--until-done", "--time", "4:00:00").stdout
+    assert "\nrun_dir=squares.run\n" in text
+    assert directives(text)["signal"] == "B:USR1@120"
+    assert directives(text)["output"] == "squares.run/slurm-%j.log"
+
+
+def test_a_template_of_the_site(submit, project):
+    (project / "site.sh").write_text("#!/bin/sh\n{{directives}}\nulimit -c 0\n{{run}}\n")
+    done = submit("--template", "site.sh", "--time", "1")
+    assert done.stdout.startswith("#!/bin/sh\n#SBATCH --job-name=squares\n")
+    assert "\nulimit -c 0\nexec " in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--time", "4h"], "--time: '4h' is not a time"),
+        (["--ranks", "4"], "--ranks starts ranks on one host"),
+        (["--lead", "60"], "--lead goes with --until-done"),
+        (["--input", "number=-"], "a job has no standard input"),
+        (["--array", "4", "--output", "a.csv"], "--output and --array"),
+        (["--venv", "v", "--conda", "c"], "--venv and --conda"),
+        (["--template", "none.sh"], "--template none.sh: "),
+        (["--partion", "x"], "--partition"),
+        (["--strides", "x"], "No such option"),
+    ],
+)
+def test_what_cannot_be_is_refused(submit, words, message):
+    done = submit(*words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr.splitlines()[-1]
+
+
+def test_a_slip_in_the_table_is_said_with_the_file(submit, project):
+    (project / "papympi.toml").write_text("[submit]\npartion = 'x'\n")
+    done = submit()
+    assert done.returncode == 2
+    assert (
+        "papympi.toml: submit: partion: there is no option 'partion' of a job; did you mean 'partition'?" in done.stderr
+    )
+    (project / "papympi.toml").write_text("[submit]\ntime = 4:00:00\n")
+    assert "cannot be read" in submit().stderr
+    (project / "papympi.toml").write_text("[submit]\ntime = 04:00:00\n")
+    assert "is not a text; put it into quotes" in submit().stderr
+    (project / "papympi.toml").unlink()
+    assert "PAPYMPI_SUBMIT_MEN: there is no option 'men'" in submit(PAPYMPI_SUBMIT_MEN="4G").stderr
+
+
+def test_a_slip_in_the_pipeline_is_found_before_the_job_waits(submit, squares):
+    squares.write_text("def (:\n")
+    assert "squares.py is no Python file that can run" in submit().stderr
+
+
+def test_without_slurm_it_says_where_to_go(submit):
+    done = submit(dry=False)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("papympi: error: there is no sbatch here: submit from a login node")
+    assert not list(Path().glob("*.sbatch"))
+
+
+def test_a_script_of_somebody_else_is_left_alone(submit, project):
+    stub = project / "bin" / "sbatch"
+    stub.parent.mkdir()
+    stub.write_text("#!/bin/sh\necho '17;cluster'\n")
+    stub.chmod(0o755)
+    path = project / "squares.sbatch"
+    path.write_text("#!/bin/sh\nmine\n")
+    done = submit(dry=False, PATH=f"{stub.parent}:/bin")
+    assert "squares.sbatch was not written by papympi, and stays as it is" in done.stderr
+    assert path.read_text() == "#!/bin/sh\nmine\n"
+    path.write_text(f"#!/bin/sh\n{MARK}\n")
+    assert submit(dry=False, PATH=f"{stub.parent}:/bin").stdout == "17\n"
+    assert "papympi run squares.py" in path.read_text()

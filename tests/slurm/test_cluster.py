@@ -1,0 +1,23 @@
+"""The cluster itself: its hosts have names of their own, and to start it twice is to start it once."""
+
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def test_hosts_have_names_of_their_own(cluster):
+    done = cluster.call("srun", "-N2", "--ntasks-per-node=2", "hostname")
+    hosts = done.stdout.split()
+    assert len(hosts) == 4, done.stderr
+    assert len(set(hosts)) == 2
+    assert all(host.startswith("n") for host in hosts)
+
+
+def test_to_start_it_again_changes_nothing(cluster):
+    root = Path(cluster.environment["SLURM_CONF"]).parent
+    before = {path: path.read_text() for path in root.rglob("slurm*.pid")}
+    assert len(before) == 5
+    cluster.power("up")
+    assert {path: path.read_text() for path in root.rglob("slurm*.pid")} == before
