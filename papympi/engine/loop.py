@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Mapping
 
-from papympi.contracts import Pool, Statistics
+from papympi.contracts import History, Pool, Statistics, Store
 from papympi.engine.acceptance import Acceptor
 from papympi.engine.admission import Admission
 from papympi.engine.births import Gated
@@ -31,7 +31,9 @@ from papympi.engine.joining import Router
 from papympi.engine.layout import Layout
 from papympi.engine.ordering import Arrivals, Cursor, Handover
 from papympi.engine.pieces import count_present
+from papympi.engine.recording import Recorder, restored
 from papympi.engine.recovery import Recovery
+from papympi.engine.replaying import Replay
 from papympi.engine.retiring import Retirement
 from papympi.engine.segment import Ledger, Segment
 from papympi.engine.strides import Strides
@@ -54,6 +56,12 @@ class Engine:
         admission: how many items may be in the graph at once; `None`: enough to keep the pools busy.
         fails_fast: raise at the first failure that a target depends on.
         length: how many rows there are, if that is known.
+        store: keeps what comes home.
+        history: what is known of an earlier attempt.
+        shard: (number, of how many): the share of the rows that is worked on; `None`: all.
+
+    Attributes:
+        complete: everything has been handed over.
     """
 
     def __init__(
@@ -66,6 +74,9 @@ class Engine:
         admission: int | None = None,
         fails_fast: bool = False,
         length: int | None = None,
+        store: Store | None = None,
+        history: History | None = None,
+        shard: tuple[int, int] | None = None,
     ) -> None:
         self.plan = plan
         self._pools = dict(pools)
@@ -86,6 +97,11 @@ class Engine:
         self._acceptor = Acceptor(plan, self._ledger, self._dispatcher, self._router, self._retirement, self._strides)
         self._intake = Intake(self._admission, gated, self._dispatcher, self._acceptor, self._router)
         self.tally = self._acceptor.tally
+        self._acceptor.shard = shard
+        self._recorder = Recorder(plan, store, self._pools) if store is not None else None
+        if self._recorder is not None:
+            self._router.remember(self._recorder, Replay(plan, history) if history is not None else None)
+            self.tally.restore(restored(history.failures, plan) if history is not None else [])
         self._recovery = Recovery(plan, self._ledger, self._dispatcher, self._router)
         self._waiter = Waiter(self._pools.values())
         unit = Segment(self._layout[plan.spaces[0]], None, 0, 1)
@@ -97,6 +113,7 @@ class Engine:
         self._alarm = Alarm(plan, self.tally.failures) if fails_fast else None
         self._stopping = False
         self._finished = False
+        self.complete = False
         self._delivered = 0
         self._begun: float | None = None
         self._took = 0.0
@@ -124,6 +141,7 @@ class Engine:
             moved = self.turn()
             found = next(self._walk, self)
             if found is self:
+                self.complete = True
                 break
             if isinstance(found, Handover):
                 self._delivered += count_present(found.mask, len(found.values))
@@ -141,9 +159,10 @@ class Engine:
 
     def _go_on(self) -> bool:
         """Nothing is under way and nothing fits: let the smallest through. Return whether there is anything left."""
-        if self._stopping:
-            return False
         if self._cursor is None and self._is_drained():
+            self.complete = True
+            return False
+        if self._stopping:
             return False
         if self._intake.force():
             return True
@@ -172,6 +191,8 @@ class Engine:
             moved = True
             self._dispatcher.revive(step, item)
         self._router.settle()
+        if self._recorder is not None:
+            self._recorder.check()
         while not self._stopping:
             moved |= self._intake.pull()
             moved |= self._dispatcher.dispatch()
@@ -238,5 +259,5 @@ class Engine:
             live=self._ledger.live,
             highest=self._ledger.highest,
             seconds=seconds,
-            finished=self._finished,
+            finished=self.complete,
         )

@@ -67,6 +67,8 @@ def _compare(maker: Part, taker: Part, means: Mapping[str, Means]) -> str:
         return f"different strides: {one.stride}, {other.stride}"
     if one.retried or other.retried:
         return f"{maker.node if one.retried else taker.node} is retried alone"
+    if one.checkpoint:
+        return f"checkpoint of {maker.node}"
     if not (one.fuse and other.fuse):
         return f"fuse=False of {maker.node if not one.fuse else taker.node}"
     return ""

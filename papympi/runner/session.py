@@ -17,6 +17,7 @@ from papympi.errors import StateError
 from papympi.monitors.progress import Progress
 from papympi.plan.plan import Plan
 from papympi.runner.hooks import Watchers
+from papympi.runner.keeping import Keeper
 
 _OPEN: weakref.WeakSet[Session] = weakref.WeakSet()
 
@@ -31,13 +32,21 @@ class Session:
     """
 
     def __init__(
-        self, plan: Plan, pools: Mapping[str, Pool], watchers: Watchers, *, progress: bool = False, **settings: Any
+        self,
+        plan: Plan,
+        pools: Mapping[str, Pool],
+        watchers: Watchers,
+        *,
+        progress: bool = False,
+        keeper: Keeper | None = None,
+        **settings: Any,
     ) -> None:
         self.plan = plan
         self.engine: Engine | None = None
         self.state: Literal["new", "running", "closed"] = "new"
         self._made = dict(pools)
         self._watchers = watchers
+        self._keeper = keeper
         self._settings = settings
         self._turnstile: Turnstile | None = None
         self._pools: dict[str, Pool] = {}
@@ -64,12 +73,16 @@ class Session:
             undo.callback(self.cancel)
             self.state = "running"
             _OPEN.add(self)
+            if self._keeper is not None:
+                self._settings |= self._keeper.open()
             for name, pool in self._made.items():
                 self._pools[name] = pool
                 pool.open(self.plan.program)
             self.engine = Engine(self.plan, self._pools, **self._settings)
             self._turnstile = Turnstile(self.engine)
             self._watchers.start(self.engine.statistics)
+            if self._keeper is not None:
+                self._keeper.start(self.engine.statistics)
             if self._shows:
                 self._display.enter_context(Progress(self.engine.statistics))
             if self._stopping:
@@ -110,6 +123,8 @@ class Session:
             return
         _OPEN.discard(self)
         with ExitStack() as stack:
+            if self._keeper is not None:
+                stack.callback(self._close_keeper, self._keeper)
             if self.engine is not None:
                 stack.callback(self._watchers.finish, self.engine.statistics(), self.engine.tally.failures)
             for pool in self._pools.values():
@@ -118,6 +133,10 @@ class Session:
                 stack.callback(self.engine.close)
                 stack.callback(self._turnstile.close)
             stack.callback(self._display.close)
+
+    def _close_keeper(self, keeper: Keeper) -> None:
+        engine = self.engine
+        keeper.close(*((engine.statistics(), engine.tally.failures) if engine is not None else (None, ())))
 
 
 @atexit.register
