@@ -50,7 +50,7 @@ class SparedPayload(ReplayedPayload):
 
     def cut(self, start: int, stop: int) -> tuple[Payload, int]:
         """Refuse to be sent."""
-        raise AssertionError("a value that was not computed is wanted after all")
+        raise AssertionError(f"values {start} to {stop} were not computed, and are wanted after all")
 
     def encode(self) -> Coded:
         """Refuse to be sent."""

@@ -1,8 +1,8 @@
 """How a run goes on where an earlier attempt stopped: positions that need no call get what is known, or a stand-in.
 
 All items enter the graph as in a run from the beginning, in the same order and with the same keys. Only where a step
-would be called for a position at which everything that comes of it is known, it is not: what the store has is put in the
-place of its results, and where nobody will ask for a result, a payload that nobody may open.
+would be called for a position at which everything that comes of it is known, it is not: what the store has is put in
+the place of its results, and where nobody will ask for a result, a payload that nobody may open.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from papympi.runner.provenance import describe_surroundings, find_version
 from papympi.stores.comparing import compare
 from papympi.stores.journal import Journal
 from papympi.stores.lock import Lock
-from papympi.stores.rundir import EVENTS, FAILURES, JOURNAL, RunDirectory
+from papympi.stores.rundir import EVENTS, FAILURES, JOURNAL, RunDirectory, open_private
 from papympi.stores.salvage import open_sound
 from papympi.stores.stored import Archive
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 class JournalWarning(UserWarning):
-    """Something about a run directory that is worth knowing: a journal that was damaged, results that it cannot keep."""
+    """Something about a run directory that one should know: a damaged journal, results that it cannot keep."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +50,7 @@ class Keeping:
         retry_failed: try failed items again.
         force: use old results although code, inputs or papympi have changed.
         shard: (number, of how many): the share of the inputs that is worked on.
+        grace_s: after a signal, how long what is in flight may take, in seconds; `None`: as long as it does.
         command: what the user called.
         options: what `run.json` says of the options.
     """
@@ -59,6 +60,7 @@ class Keeping:
     retry_failed: bool = False
     force: bool = False
     shard: tuple[int, int] | None = None
+    grace_s: float | None = None
     command: Sequence[str] = field(default_factory=lambda: tuple(sys.argv))
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -219,6 +221,7 @@ class Keeper:
                 if count:
                     warnings.warn(f"{count} results could not be journalled: {reason}", JournalWarning, stacklevel=2)
             if failures:
+                open_private(self._folder / f"{FAILURES}.part").close()
                 ordered = sorted(failures, key=lambda failure: (failure.key, failure.node))
                 stack.callback(write_failures, self._folder / FAILURES, ordered)
             else:

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -71,10 +71,11 @@ def rank_main(main: Callable[[], int]) -> int:
     return 0 if path else code  # launchers take a non-zero code for a crash, and complain
 
 
-def run_under_mpiexec(ranks: int, arguments: Sequence[str]) -> int:
+def run_under_mpiexec(ranks: int, arguments: Sequence[str], *, drains: bool = False) -> int:
     """Run `papympi` with these arguments on so many ranks, and return the exit code of rank 0.
 
-    Ctrl-C once asks it to finish what is in flight; twice ends all ranks at once.
+    Ctrl-C once asks it to finish what is in flight; twice ends all ranks at once. With `drains` SIGTERM and SIGUSR1 do
+    the same, else SIGTERM ends them at once.
 
     Raises:
         LaunchError: there is no mpiexec, or the ranks ended before rank 0 said that all was done.
@@ -90,7 +91,8 @@ def run_under_mpiexec(ranks: int, arguments: Sequence[str]) -> int:
         environment = {**mpiexec.environment(os.environ, local=local), _FAREWELL: farewell.path}
         tidies = launcher.vendor == "Open MPI"  # on SIGTERM it ends the ranks within a second and removes their files
         job = _Job(argv, environment, farewell, signal.SIGTERM if tidies else signal.SIGKILL)
-        with _signals(job.interrupt):
+        job.gentle = {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1} if drains else {signal.SIGINT}
+        with _signals(job.interrupt, {*job.gentle, signal.SIGTERM}):
             end = job.wait()
         code = farewell.read_code()
     finally:
@@ -136,6 +138,7 @@ class _Job:
 
     Attributes:
         killed: the signal that made this process kill it; 0 if none did.
+        gentle: signals that only ask rank 0 to stop the first time.
 
     Args:
         argv: the command.
@@ -148,6 +151,7 @@ class _Job:
         from papympi.workers.job import kill_tree
 
         self.killed = 0
+        self.gentle: set[signal.Signals] = set()
         self._farewell = farewell
         self._asked = False
         self._kill = kill_tree  # a signal handler must not be the first to import it
@@ -167,7 +171,7 @@ class _Job:
 
     def interrupt(self, number: int, _frame: FrameType | None) -> None:
         """Ask rank 0 to stop; the second time, or before it can be asked, kill all ranks."""
-        if number == signal.SIGINT and not self._asked and self._farewell.read():
+        if number in self.gentle and not self._asked and self._farewell.read():
             self._asked = True
             self._process.send_signal(signal.SIGUSR1)
             return
@@ -182,9 +186,9 @@ def _die_with_parent(number: int) -> None:
 
 
 @contextlib.contextmanager
-def _signals(handle: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Let `handle` see Ctrl-C and SIGTERM while the block lasts."""
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+def _signals(handle: Callable[[int, FrameType | None], None], numbers: Iterable[signal.Signals]) -> Iterator[None]:
+    """Let `handle` see some signals while the block lasts."""
+    before = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield
     finally:

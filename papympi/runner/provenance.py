@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -50,6 +51,7 @@ def _describe_mpi() -> dict[str, Any] | None:
     return {"mpi4py": find_version("mpi4py"), "ranks": roster.world.size}
 
 
+@lru_cache(maxsize=8)
 def describe_repository(folder: Path) -> dict[str, Any] | None:
     """Return revision and dirtiness of the git repository of a folder; `None` if it is in none."""
     revision = _git(folder, "rev-parse", "HEAD")

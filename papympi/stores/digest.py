@@ -16,6 +16,8 @@ SIZE: Final = 16
 
 _ATOMS: Final = (int, float, complex, bool, type(None), type(...), range, slice)
 
+_CONTAINERS: Final = (tuple, list, dict, set, frozenset)
+
 Special = Callable[[Any], "Any | None"]
 """Returns what stands for a value (a tuple of other values), or `None` to leave it as it is."""
 
@@ -52,15 +54,14 @@ class _Digester:
             del self._open[id(value)]
 
     def _take_apart(self, value: Any, kind: type) -> bytes:
-        if kind is tuple or kind is list:
-            return _hash(kind.__name__.encode(), *map(self.digest, value))
-        if kind is dict:
-            return _hash(b"dict", *(self.digest(part) for item in value.items() for part in item))
-        if kind is set or kind is frozenset:
-            return _hash(kind.__name__.encode(), *sorted(map(self.digest, value)))
-        if kind is pickle.PickleBuffer or kind in (bytearray, memoryview):
-            return _hash(b"buffer", memoryview(value).cast("B") if memoryview(value).contiguous else bytes(value))
-        if self._special is not None and (stand_in := self._special(value)) is not None:
+        if kind in _CONTAINERS:
+            parts = [self.digest(part) for part in (_flatten(value) if kind is dict else value)]
+            return _hash(kind.__name__.encode(), *(sorted(parts) if kind in (set, frozenset) else parts))
+        if kind in (pickle.PickleBuffer, bytearray, memoryview):
+            view = memoryview(value)
+            return _hash(b"buffer", view.cast("B") if view.c_contiguous else view.tobytes())
+        stand_in = self._special(value) if self._special is not None else None
+        if stand_in is not None:
             return _hash(b"special", self.digest(stand_in))
         if isinstance(value, type) or hasattr(value, "__qualname__"):
             return _hash(b"name", f"{value.__module__}.{value.__qualname__}".encode())
@@ -74,6 +75,12 @@ class _Digester:
             return _hash(b"object", name, (parts or "").encode())
         lists = [list(part) if number > 2 and part is not None else part for number, part in enumerate(parts[:5])]
         return _hash(b"object", name, *map(self.digest, lists))
+
+
+def _flatten(table: dict[Any, Any]) -> Iterable[Any]:
+    """Yield keys and values, one after the other."""
+    for item in table.items():
+        yield from item
 
 
 def _reduced(value: Any, kind: type) -> Any:

@@ -101,24 +101,15 @@ class _Code:
         return digest(value, self._special)
 
     def _special(self, value: Any) -> Any | None:
-        if isinstance(value, ModuleType):
-            return ("module", value.__name__, "" if _is_users(value.__name__) else _version(value.__name__))
-        if isinstance(value, functools.partial):
-            return ("partial", value.func, value.args, value.keywords)
-        if isinstance(value, MethodType):
-            return ("method", value.__func__, value.__self__)
-        if isinstance(value, property):
-            return ("property", value.fget, value.fset, value.fdel)
-        if isinstance(value, staticmethod | classmethod):
-            return (type(value).__name__, value.__func__)
-        if isinstance(value, CodeType):
-            return _describe_code(value)
-        if not isinstance(value, FunctionType | type | BuiltinFunctionType) and not hasattr(value, "__wrapped__"):
-            kind = type(value)
-            if _is_users(kind.__module__):
-                self.add(kind)
-            return None
-        return self._name(value)
+        """Return what stands for a value in a digest."""
+        for kind, take_apart in _KINDS:
+            if isinstance(value, kind):
+                return take_apart(value)
+        if isinstance(value, FunctionType | type | BuiltinFunctionType) or hasattr(value, "__wrapped__"):
+            return self._name(value)
+        if _is_users(type(value).__module__):
+            self.add(type(value))
+        return None
 
     def _name(self, value: Any) -> Any:
         module = getattr(value, "__module__", None) or ""
@@ -208,6 +199,10 @@ def _attributes(modules: Iterable[ModuleType], names: Iterable[str]) -> dict[str
     return found
 
 
+def _name_module(module: ModuleType) -> tuple[Any, ...]:
+    return ("module", module.__name__, "" if _is_users(module.__name__) else _version(module.__name__))
+
+
 def _contents(cell: Any) -> Any:
     try:
         return cell.cell_contents
@@ -251,3 +246,14 @@ def _version(name: str) -> str:
         return version(top)
     except PackageNotFoundError:
         return str(getattr(sys.modules.get(top), "__version__", ""))
+
+
+_KINDS: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
+    (ModuleType, _name_module),
+    (functools.partial, lambda partial: ("partial", partial.func, partial.args, partial.keywords)),
+    (MethodType, lambda method: ("method", method.__func__, method.__self__)),
+    (property, lambda own: ("property", own.fget, own.fset, own.fdel)),
+    ((staticmethod, classmethod), lambda method: (type(method).__name__, method.__func__)),
+    (CodeType, _describe_code),
+)
+"""How values are taken apart that are made of functions."""

@@ -1,7 +1,7 @@
 """The journal: what has come home, in an SQLite file that one thread writes in groups.
 
 A rollback journal, no write-ahead log and no shared memory: those need memory that all users of the file share, which
-a network file system does not give. Everything in it is true by itself, so that losing a part costs only its repetition.
+a network file system does not give. Everything in it is true by itself: losing a part costs only its repetition.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Journal:
         self._path = path
         self._archive = archive
         self._folded: dict[tuple[str, Key], int] = {}
-        self._payloads = archive.highest
+        self._payloads: int = archive.highest
         self._last: tuple[Payload | None, int | None] = (None, None)
         self._pending: list[Row] = []
         self._states: dict[tuple[str, Key], tuple[int, Payload]] = {}
@@ -100,8 +100,9 @@ class Journal:
 
     def _keep_payload(self, node: str, payload: Payload) -> int | None:
         """Write a payload once, however many runs of keys lie in it."""
-        if self._last[0] is payload:
-            return self._last[1]
+        last, number = self._last
+        if last is payload:
+            return number
         try:
             body = pack_coded(payload.encode())
         except ShippingError as error:

@@ -1,4 +1,4 @@
-"""What of a journal has to be forgotten so that failed items are tried again: the failures, and all that came of them."""
+"""What of a journal is forgotten so that failed items are tried again: the failures, and all that came of them."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def forget_failures(connection: sqlite3.Connection, plan: Plan) -> int:
 
 def is_stale(stale: Stale, node: str, key: Key) -> bool:
     """Return whether what is known of a node at a key depends on a failure."""
-    keys = stale.get(node)
-    return bool(keys) and any(key[:depth] in keys for depth in range(len(key) + 1))
+    keys = stale.get(node, set())
+    return any(key[:depth] in keys for depth in range(len(key) + 1))
 
 
 def _spread(step: Step, key: Key, stale: Stale) -> None:

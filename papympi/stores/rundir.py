@@ -95,7 +95,8 @@ def check_private(path: Path) -> None:
         )
     if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise JournalError(
-            f"{path} can be written to by others; loading a journal runs code: see what is in it, then chmod go-w {path}"
+            f"{path} can be written to by others, and loading a journal runs code: see what is in it, then "
+            f"chmod go-w {path}"
         )
 
 
