@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,6 +13,8 @@ import click
 
 from papympi.cli.options import invocation
 from papympi.runner.keeping import Keeping
+from papympi.stores.lock import Lock
+from papympi.stores.rundir import RunDirectory
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,6 +34,24 @@ _OPTIONS = (
         "--shard", metavar="I/N", help="Work on items I, I+N, I+2N, ... of the inputs only; papympi merge joins them."
     ),
 )  # fmt: skip
+
+
+@contextlib.contextmanager
+def hold(keeping: Keeping) -> Iterator[Keeping]:
+    """Hold the lock of a run directory for as long as something is written into it."""
+    RunDirectory(keeping.folder).make()
+    lock = Lock(keeping.folder)
+    note = lock.take()
+    try:
+        if note:
+            _warn(note)
+        yield replace(keeping, locked=True, warn=_warn)
+    finally:
+        lock.release()
+
+
+def _warn(text: str) -> None:
+    click.echo(f"papympi: warning: {text}", err=True)
 
 
 def keeping_options(command: F) -> F:

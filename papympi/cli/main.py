@@ -17,6 +17,11 @@ from papympi.runner.launch import launched_ranks, rank_main
 
 COMMANDS = {
     "run": "Run a pipeline.",
+    "status": "Say how far a run is that has a run directory.",
+    "failures": "List what failed in a run, in groups.",
+    "replay": "Repeat one item that failed, in this process.",
+    "cancel": "Stop a run; it can be resumed.",
+    "merge": "Join the results of runs over shares of the inputs.",
     "plan": "Show how a pipeline would run: its stages, and why each ends where it does.",
     "graph": "Draw the graph of a pipeline.",
     "plugins": "List the plugins, and where they come from.",

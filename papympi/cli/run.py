@@ -15,7 +15,7 @@ import click
 
 from papympi.cli.exits import FAILED, FINE, REMAINS
 from papympi.cli.interrupts import Interrupts
-from papympi.cli.keeping import keeping_options, read_keeping
+from papympi.cli.keeping import hold, keeping_options, read_keeping
 from papympi.cli.options import block_plugins, invocation, plan_options, read_plan_options, target_argument
 from papympi.cli.show import Show, Style, ready_stdout
 from papympi.errors import PapympiError
@@ -32,7 +32,7 @@ from papympi.runner.outputs import open_output, write_failures
 from papympi.runner.plugins import collect_offers, plugin_manager
 from papympi.runner.run import Run
 from papympi.runner.run import run as start_run
-from papympi.stores.rundir import RESULTS, RunDirectory, open_private
+from papympi.stores.rundir import RESULTS, open_private
 
 FAILURES = "failures.jsonl"
 
@@ -114,9 +114,10 @@ def execute(request: Request) -> int:
     )
     manager = plugin_manager(options.block)
     inputs = parse_inputs(request.inputs, collect_offers(manager, "papympi_readers") if request.inputs else None)
-    if request.keeping is not None:
-        request = replace(request, output=place_output(request.keeping, request.output))
     with contextlib.ExitStack() as stack:
+        if request.keeping is not None:
+            keeping = stack.enter_context(hold(request.keeping))
+            request = replace(request, keeping=keeping, output=place_output(keeping, request.output))
         writer = None
         if request.output not in ("", "-"):
             writers = collect_offers(manager, "papympi_writers")
@@ -130,9 +131,7 @@ def place_output(keeping: Keeping, output: str) -> str:
     """Return where the results of a run with a directory go: into it, unless the output names another folder."""
     if output == "-" or Path(output).name != output:
         return output
-    folder = RunDirectory(keeping.folder)
-    folder.make()
-    path = folder / (output or RESULTS)
+    path = keeping.folder / (output or RESULTS)
     open_private(path.with_name(f"{path.name}.part")).close()
     return str(path)
 

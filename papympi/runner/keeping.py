@@ -8,7 +8,7 @@ import shlex
 import sqlite3
 import sys
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,8 +31,6 @@ from papympi.stores.salvage import open_sound
 from papympi.stores.stored import Archive
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from papympi.stores.fingerprint import Fingerprint
 
 
@@ -51,6 +49,8 @@ class Keeping:
         force: use old results although code, inputs or papympi have changed.
         shard: (number, of how many): the share of the inputs that is worked on.
         grace_s: after a signal, how long what is in flight may take, in seconds; `None`: as long as it does.
+        locked: the caller holds the lock of the run directory.
+        warn: takes what is worth knowing.
         command: what the user called.
         options: what `run.json` says of the options.
     """
@@ -61,6 +61,8 @@ class Keeping:
     force: bool = False
     shard: tuple[int, int] | None = None
     grace_s: float | None = None
+    locked: bool = False
+    warn: Callable[[str], None] = lambda text: warnings.warn(text, JournalWarning, stacklevel=3)
     command: Sequence[str] = field(default_factory=lambda: tuple(sys.argv))
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -148,12 +150,14 @@ class Keeper:
         """
         self._folder.make()
         with ExitStack() as undo:
-            note = self._lock.take()
-            undo.callback(self._lock.release)
+            note = ""
+            if not self._keeping.locked:
+                note = self._lock.take()
+                undo.callback(self._lock.release)
             connection, damage = open_sound(self._folder / JOURNAL)
             undo.callback(connection.close)
             for text in filter(None, (note, damage)):
-                warnings.warn(text, JournalWarning, stacklevel=2)
+                self._keeping.warn(text)
             archive = self._compare(connection)
             self._write_record()
             before = [entry.get("finished", 0) for entry in read_events(self._folder / EVENTS)]
@@ -211,7 +215,8 @@ class Keeper:
             JournalError: it could not be written.
         """
         with ExitStack() as stack:
-            stack.callback(self._lock.release)
+            if not self._keeping.locked:
+                stack.callback(self._lock.release)
             if self._events is not None:
                 event = "finished" if last is not None and last.finished else "stopped"
                 stack.callback(self._events.close, last, event)
@@ -219,7 +224,7 @@ class Keeper:
                 stack.callback(self._journal.close)
                 count, reason = self._journal.unkept
                 if count:
-                    warnings.warn(f"{count} results could not be journalled: {reason}", JournalWarning, stacklevel=2)
+                    self._keeping.warn(f"{count} results could not be journalled: {reason}")
             if failures:
                 open_private(self._folder / f"{FAILURES}.part").close()
                 ordered = sorted(failures, key=lambda failure: (failure.key, failure.node))

@@ -23,8 +23,8 @@ from papympi.transport.payload import Payload
 from papympi.transport.task import FULL, KeyRun
 from papympi.workers.evaluate import attempt
 
-COMMIT_S: Final = 1.0
-"""What has come home is on the disk so many seconds later: what a sudden end may cost."""
+COMMIT_S: Final = (0.1, 1.0)
+"""What has come home is on the disk so many seconds later, at first and in the end: what a sudden end may cost."""
 COMMIT_ROWS: Final = 5000
 """So many rows are written at once even before that."""
 MOST_BYTES: Final = 256 << 20
@@ -39,7 +39,8 @@ CREATE TABLE IF NOT EXISTS results (id INTEGER PRIMARY KEY, node TEXT, runs TEXT
     payload INTEGER, offset INTEGER);
 CREATE TABLE IF NOT EXISTS counts (id INTEGER PRIMARY KEY, node TEXT, runs TEXT, counts TEXT);
 CREATE TABLE IF NOT EXISTS states (node TEXT, parent TEXT, at INTEGER, body BLOB, PRIMARY KEY (node, parent));
-CREATE TABLE IF NOT EXISTS failures (node TEXT, key TEXT, failure BLOB, given BLOB, PRIMARY KEY (node, key));
+CREATE TABLE IF NOT EXISTS failures (node TEXT, key TEXT, told TEXT, failure BLOB, given BLOB,
+    PRIMARY KEY (node, key));
 """
 
 _ROWS: Final = "INSERT INTO rows (node, start, digests) VALUES (?, ?, ?)"
@@ -48,7 +49,7 @@ _RESULTS: Final = "INSERT INTO results (node, runs, mask, failed, payload, offse
 _COUNTS: Final = "INSERT INTO counts (node, runs, counts) VALUES (?, ?, ?)"
 _STATE: Final = "INSERT OR REPLACE INTO states (node, parent, at, body) VALUES (?, ?, ?, ?)"
 _NO_STATE: Final = "DELETE FROM states WHERE node = ? AND parent = ?"
-_FAILURE: Final = "INSERT OR REPLACE INTO failures (node, key, failure, given) VALUES (?, ?, ?, ?)"
+_FAILURE: Final = "INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?, ?)"
 
 Row = tuple[str, tuple[Any, ...]]
 
@@ -140,7 +141,8 @@ class Journal:
             return
         coded, error = attempt(Payload(list(given)).encode) if given is not None else (None, None)
         kept = pack_coded(coded) if error is None and coded is not None else None
-        self._put(_FAILURE, (failure.node, json.dumps(failure.key), body, kept), len(body) + len(kept or b""))
+        row = (failure.node, json.dumps(failure.key), json.dumps(tell_failure(failure)), body, kept)
+        self._put(_FAILURE, row, len(body) + len(kept or b""))
 
     def keep_rows(self, node: str, start: int, values: Sequence[Any]) -> None:
         """Keep the digests of rows, or compare them with those that are there."""
@@ -201,14 +203,15 @@ class Journal:
     def _write_all(self) -> None:
         connection = connect(self._path)
         try:
-            over = False
+            over, interval = False, COMMIT_S[0]
             while not over:
                 with self._change:
-                    self._change.wait_for(lambda: self._over or len(self._pending) >= COMMIT_ROWS, COMMIT_S)
+                    self._change.wait_for(lambda: self._over or len(self._pending) >= COMMIT_ROWS, interval)
                     over, rows, states, size = self._over, self._pending, self._states, self._bytes
                     self._pending, self._states = [], {}
                 if rows or states:
                     self._commit(connection, rows, states)
+                    interval = min(1.2 * interval, COMMIT_S[1])
                 with self._change:
                     self._bytes -= size
                     self._change.notify_all()
@@ -226,6 +229,18 @@ class Journal:
                 with suppress(ShippingError):
                     body = pack_coded(state.encode())
                     connection.execute(_STATE, (node, json.dumps(parent), at, body))
+
+
+def tell_failure(failure: Failure) -> dict[str, Any]:
+    """Return what can be said of a failure without its exception, which may be of a class that is not there later."""
+    return {
+        "kind": type(failure.error).__name__,
+        "message": str(failure.error),
+        "traceback": failure.traceback,
+        "input": failure.input,
+        "worker": failure.worker,
+        "attempts": failure.attempts,
+    }
 
 
 def connect(path: Path, *, reads: bool = False) -> sqlite3.Connection:
