@@ -11,6 +11,8 @@ import click
 from papympi.cli.exits import FAILED, FINE
 from papympi.cli.options import block_plugins
 
+_OURS = str(Path(__file__).parent.parent)
+
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
@@ -35,8 +37,8 @@ def replay(*, folder: Path, node: str, key: str, debugs: bool) -> int:
     if isinstance(error, KeyboardInterrupt | SystemExit):
         raise error
     trace = error.__traceback__
-    for _ in range(2):  # what called it is of no interest
-        trace = trace.tb_next if trace is not None and trace.tb_next is not None else trace
+    while trace is not None and trace.tb_next is not None and trace.tb_frame.f_code.co_filename.startswith(_OURS):
+        trace = trace.tb_next
     click.echo("".join(traceback.format_exception(type(error), error, trace)), nl=False)
     if debugs:
         import pdb

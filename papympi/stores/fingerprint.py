@@ -129,9 +129,7 @@ class _Code:
         names = dict.fromkeys(_names_of(thing.__code__))
         used = {name: thing.__globals__[name] for name in names if name in thing.__globals__}
         modules = [value for value in used.values() if isinstance(value, ModuleType)]
-        lazy = [_find_lazy(name) for name in dict.fromkeys(_imports_of(thing.__code__))]
-        modules += [found for found in lazy if isinstance(found, ModuleType)]
-        files = [found for found in lazy if isinstance(found, bytes)]
+        files = [_digest_file(name) for name in dict.fromkeys(_imports_of(thing.__code__))]
         code = _describe_code(thing.__code__, thing.__doc__)
         parts = (thing.__defaults__, thing.__kwdefaults__, cells, used, _attributes(modules, names), files)
         return ("function", code, parts)
@@ -167,10 +165,8 @@ def _imports_of(code: CodeType) -> Iterator[str]:
             yield from _imports_of(constant)
 
 
-def _find_lazy(name: str) -> ModuleType | bytes | None:
-    """Return a user's module that a function imports when it runs, or the digest of its file if nobody has yet."""
-    if name in sys.modules:
-        return sys.modules[name]
+def _digest_file(name: str) -> bytes | None:
+    """Return the digest of the file of a user's module that a function imports when it runs, loaded or not."""
     if not name or name.partition(".")[0] in sys.stdlib_module_names:
         return None
     try:

@@ -116,7 +116,16 @@ class Journal:
         return self._payloads
 
     def keep_counts(self, node: str, parents: Sequence[KeyRun], counts: Sequence[int]) -> None:
-        """Keep how many children each of some parents has."""
+        """Keep how many children each of some parents has.
+
+        Raises:
+            JournalError: an input has another length than it had.
+        """
+        if not parents:
+            known = self._archive.count(node, ())
+            if known is not None:
+                self._compare_length(node, counts[0], counts[0])
+                return
         self._put(_COUNTS, (node, json.dumps(parents), json.dumps(counts)), 100)
 
     def keep_state(self, node: str, parent: Key, at: int, state: Payload) -> None:
@@ -146,6 +155,7 @@ class Journal:
 
     def keep_rows(self, node: str, start: int, values: Sequence[Any]) -> None:
         """Keep the digests of rows, or compare them with those that are there."""
+        self._compare_length(node, start + len(values), None)
         known = self._archive.rows.get(node, b"")
         fresh = []
         for index, value in enumerate(values, start):
@@ -162,6 +172,16 @@ class Journal:
                 )
         if any(made.strip(b"\0") for made in fresh):
             self._put(_ROWS, (node, start, b"".join(fresh)), SIZE * len(fresh))
+
+    def _compare_length(self, node: str, least: int, length: int | None) -> None:
+        """Refuse an input that has at least `least` rows, and if it has ended `length`, if it had another number."""
+        known = self._archive.count(node, ())
+        if known is not None and (least > known or length not in (None, known)):
+            now = f"{length} now" if length is not None else "more now"
+            raise JournalError(
+                f"input {node!r} had {known} items when the journal was written, and has {now}: what belongs together "
+                "depends on that; begin in another run directory"
+            )
 
     def check(self) -> None:
         """Raise what the writing thread has met; wait while it has too much to do."""

