@@ -83,7 +83,10 @@ def papympi(ctx: click.Context, /) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code. Under a launcher rank 0 runs it, and the other ranks serve it."""
     command = partial(_call, list(sys.argv[1:] if arguments is None else arguments))
-    return guard(partial(rank_main, partial(guard, command)) if launched_ranks() else command)
+    if not launched_ranks():
+        return guard(command)
+    drains = any(word.partition("=")[0] == "--run-dir" for word in command.args[0])
+    return guard(partial(rank_main, partial(guard, command), drains=drains))
 
 
 def _call(arguments: list[str]) -> int:

@@ -34,9 +34,10 @@ def launched_ranks() -> int:
     return mpiexec.promised_ranks(os.environ)
 
 
-def rank_main(main: Callable[[], int]) -> int:
+def rank_main(main: Callable[[], int], *, drains: bool = False) -> int:
     """Be one of the ranks that a launcher has started: rank 0 runs `main`, the others serve it until it returns.
 
+    With `drains` SIGTERM is for rank 0 alone, which finishes what is in flight; a launcher sends it to all.
     Whatever any rank raises ends them all, with its traceback and a non-zero exit code.
 
     Returns:
@@ -55,7 +56,7 @@ def rank_main(main: Callable[[], int]) -> int:
             return 2  # rank 0 tells
         raise
     if world.rank:
-        code = world.protect(world.serve)
+        code = world.protect(partial(world.serve, *([signal.SIGTERM] if drains else [])))
         world.leave()
         return code
     signal.signal(signal.SIGUSR1, _interrupt)
