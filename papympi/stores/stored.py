@@ -67,7 +67,8 @@ class Archive:
             if (failure := attempt(pickle.loads, body)[0]) is not None
         ]
         self.rows = _load_rows(connection)
-        self.highest = connection.execute("SELECT COALESCE(MAX(id), 0) FROM payloads").fetchone()[0]
+        numbers = "SELECT id FROM payloads UNION ALL SELECT payload FROM results"  # some may have lost their payload
+        self.highest = connection.execute(f"SELECT COALESCE(MAX(id), 0) FROM ({numbers})").fetchone()[0]  # noqa: S608 - our own words
         self._counts = _load_counts(connection)
         self._states: dict[tuple[str, Key], tuple[int, bytes]] = {
             (node, tuple(json.loads(parent))): (at, body)
