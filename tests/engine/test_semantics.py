@@ -12,6 +12,7 @@ import warnings
 import zlib
 from collections import Counter, deque
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from papympi import DROP, Failure, Graph, GraphError, run
 from papympi.contracts import Capabilities
 from papympi.errors import WorkerLost
 from papympi.model.graph import GraphWarning
+from papympi.runner.keeping import Keeping
 from papympi.transport.task import Lost, Outcome, Task
 from papympi.workers.columns import load_column
 from papympi.workers.evaluate import Evaluator
@@ -53,10 +55,11 @@ class Trouble:
     Attributes:
         retries: by node; their items stumble at most so often before they go well.
         kills: an item that fails takes its worker with it.
+        healed: nothing fails any more.
     """
 
     def __init__(self):
-        self.retries, self.kills, self.tries = {}, False, Counter()
+        self.retries, self.kills, self.tries, self.healed = {}, False, Counter(), False
 
     def __reduce__(self):
         return "TROUBLE"
@@ -73,7 +76,15 @@ class Trouble:
         if self.tries[name, values] <= digest(name, "stumble", values) % (self.retries.get(name, 0) + 1):
             raise ConnectionError(name)
 
+    @contextmanager
+    def heal(self):
+        self.healed = True
+        yield
+        self.__init__()
+
     def fail(self, name):
+        if self.healed:
+            return
         raise Killed(name) if self.kills else ValueError(name)
 
 
@@ -572,3 +583,22 @@ def test_a_run_that_was_interrupted_goes_on_to_the_same_end(case, admission, wor
     if not torn:
         twice = {call for call, count in CALLS.items() if count > once[call]}
         assert not {call for call in twice if call[0] in names}
+
+
+@settings(MANY, max_examples=int(os.environ.get("RESUMED_GRAPHS", "25")))
+@given(kept_graphs(), ADMISSIONS, st.integers(0, 10**6), st.booleans(), st.sampled_from([None, 1, 5, 20]))
+def test_failed_items_are_tried_again_with_all_that_came_of_them(case, admission, seed, fusion, stop):
+    specs, targets = case
+    with tempfile.TemporaryDirectory() as place:
+        keeping = Keeping(folder=Path(place) / "run", resume=True)
+        pools = {name: SimulatedPool(name, 2, seed) for name in ("one", "two")}
+        running = start(specs, targets, pools, admission=admission, fusion=fusion, journal=keeping)
+        assert stop is not None or collect(running, pause=False) == expected(Naive(specs), targets)
+        if stop is not None:
+            interrupt(running, stop)
+        with TROUBLE.heal():
+            again = replace(keeping, retry_failed=True)
+            pools = {name: SimulatedPool(name, 2, seed + 1) for name in ("one", "two")}
+            running = start(specs, targets, pools, admission=admission, fusion=fusion, journal=again)
+            assert collect(running, pause=False) == expected(Naive(specs), targets)
+        assert running.failures == []
