@@ -127,7 +127,8 @@ class Statistics:
         live: items in the graph now; `admission` bounds it.
         highest: the most items that were in the graph at once, births on their way included.
         seconds: since the first item was asked for.
-        finished: everything has been delivered.
+        finished: nothing more will be delivered.
+        complete: everything has been delivered: the run was not stopped before.
     """
 
     nodes: Mapping[str, NodeCount]
@@ -138,6 +139,7 @@ class Statistics:
     highest: int = 0
     seconds: float = 0.0
     finished: bool = False
+    complete: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -186,7 +186,7 @@ def end(session: Run, count: int, request: Request, asked: int) -> int:
     if request.keeping is None:
         conclude(session, count, request, "stopped; so far:" if asked else "")
         return asked or (FAILED if session.failures else FINE)
-    remains = not session.statistics().finished
+    remains = not session.statistics().complete
     conclude(session, count, request, "stopped; so far:" if remains else "")
     if not remains:
         return FAILED if session.failures else FINE

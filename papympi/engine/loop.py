@@ -259,5 +259,6 @@ class Engine:
             live=self._ledger.live,
             highest=self._ledger.highest,
             seconds=seconds,
-            finished=self.complete,
+            finished=self._finished,
+            complete=self.complete,
         )

@@ -81,7 +81,7 @@ def describe(statistics: Statistics) -> dict[str, Any]:
         "delivered": statistics.delivered,
         "live": statistics.live,
         "seconds": round(statistics.seconds, 3),
-        "complete": statistics.finished,
+        "complete": statistics.complete,
         "nodes": nodes,
     }
 

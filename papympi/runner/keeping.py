@@ -218,7 +218,7 @@ class Keeper:
             if not self._keeping.locked:
                 stack.callback(self._lock.release)
             if self._events is not None:
-                event = "finished" if last is not None and last.finished else "stopped"
+                event = "finished" if last is not None and last.complete else "stopped"
                 stack.callback(self._events.close, last, event)
             if self._journal is not None:
                 stack.callback(self._journal.close)
