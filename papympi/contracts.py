@@ -11,6 +11,7 @@ from typing import IO, Any, Protocol
 from papympi.model.item import Failure, Key, Result
 from papympi.plan.program import Program
 from papympi.transport.payload import Payload
+from papympi.transport.records import Logs
 from papympi.transport.task import FULL, KeyRun, Lost, Outcome, Task
 
 
@@ -37,6 +38,8 @@ class Capabilities:
 
 class Pool(Protocol):
     """A named set of workers that the engine hands batches to.
+
+    It may have `notes`, a list of sentences that the summary of the run ends with.
 
     All methods are called from the one thread that holds the engine's turn, and none but `open`, `close` and `kill`
     may block. Workers are numbered from 0; a worker that was lost is replaced under its number.
@@ -66,10 +69,11 @@ class Pool(Protocol):
     def submit(self, worker: int, task: Task) -> None:
         """Send a task to a worker that has a place free. Never blocks."""
 
-    def collect(self) -> list[Outcome | Lost]:
+    def collect(self) -> Sequence[Outcome | Lost | Logs]:
         """Return what has come home since the last call, and workers that were lost. Never blocks.
 
         All outcomes that a lost worker had sent come before its `Lost`. Tasks it still had are the engine's to repeat.
+        What workers print and log comes with their outcomes, or in between, as it comes.
         """
 
     def fileno(self) -> int | None:

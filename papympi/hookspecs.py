@@ -106,6 +106,7 @@ def papympi_event(statistics: Statistics) -> None:
     """Take note of how far the run is.
 
     Called a few times a second while the run goes on, from a thread of its own, never for each item.
+    The end of the run waits a few seconds for one that takes its time, then leaves it.
 
     Args:
         statistics: the state of the run at this moment.

@@ -17,6 +17,7 @@ from papympi.cli.options import block_plugins
 @block_plugins
 def failures(*, folder: Path, node: str | None, host: str | None, exception: str | None) -> None:
     """List what failed in a run, in groups: also while it runs."""
+    from papympi.monitors.groups import group_failures
     from papympi.monitors.report import format_count, format_groups
     from papympi.stores.ledger import read_failures
 
@@ -29,7 +30,7 @@ def failures(*, folder: Path, node: str | None, host: str | None, exception: str
     ]
     found.sort(key=lambda failure: (failure.key, failure.node))
     click.echo(f"{format_count(len(found))} {'failure' if len(found) == 1 else 'failures'}")
-    for part in format_groups(found):
+    for part in format_groups(group_failures(found)):
         click.echo(part)
     if found:
         key = ",".join(map(str, found[0].key))

@@ -20,7 +20,6 @@ from papympi.cli.options import block_plugins, invocation, plan_options, read_pl
 from papympi.cli.show import Show, Style, ready_stdout
 from papympi.errors import PapympiError
 from papympi.model.item import Failure
-from papympi.monitors import report
 from papympi.monitors.progress import Progress
 from papympi.plan.plan import Plan
 from papympi.runner.inputs import FORMS, parse_inputs
@@ -33,6 +32,7 @@ from papympi.runner.plugins import collect_offers, plugin_manager
 from papympi.runner.run import Run
 from papympi.runner.run import run as start_run
 from papympi.stores.rundir import RESULTS, open_private
+from papympi.workers import outlet
 
 FAILURES = "failures.jsonl"
 
@@ -50,6 +50,7 @@ class Request:
     output: str
     unordered: bool
     admission: int | None
+    seed: int | None
     progress: bool | None
     blocked: tuple[str, ...]
     keeping: Keeping | None = None
@@ -69,6 +70,7 @@ class Request:
 )
 @click.option("--unordered", is_flag=True, help="Take results as they come, not in the order of the inputs.")
 @click.option("--admission", type=click.IntRange(min=1), metavar="N", help="At most N items in the graph at once.")
+@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="What the items' random seeds are derived from.")
 @click.option("--ranks", type=click.IntRange(min=1), metavar="N", help="Start mpiexec with N ranks and run there.")
 @click.option("--progress/--no-progress", default=None, help="Show how far the run is.")
 @keeping_options
@@ -109,6 +111,7 @@ def execute(request: Request) -> int:
         request.strides,
         fusion=request.fusion,
         admission=request.admission,
+        seed=request.seed,
         progress=request.progress,
         block=request.blocked or None,
     )
@@ -200,9 +203,12 @@ def watched(session: Run, show: Show, *, progress: bool | None) -> Iterator[None
     if progress is False:
         yield
         return
-    with Progress(session.statistics, row_nodes=find_row_nodes(session.plan)) as display:
-        if sys.stdout.isatty() and sys.stderr.isatty():
-            show.put = display.put
+    with contextlib.ExitStack() as stack:
+        display = stack.enter_context(Progress(session.statistics, row_nodes=find_row_nodes(session.plan)))
+        if sys.stderr.isatty():
+            stack.enter_context(outlet.shown_by(display.put))
+            if sys.stdout.isatty():
+                show.put = display.put
         yield
 
 
@@ -216,7 +222,8 @@ def conclude(session: Run, count: int, request: Request, head: str) -> None:
     """Write the failures to their file, and the summary to standard error."""
     output, keeping = request.output, request.keeping
     failures = sorted(session.failures, key=lambda failure: (failure.key, failure.node))
-    lines = [report.summarize(replace(session.statistics(), delivered=count), failures)]
+    summary = session.summary
+    lines = [str(replace(summary, statistics=replace(summary.statistics, delivered=count)))]
     if head:
         lines.insert(0, head)
     if output not in ("", "-"):

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from papympi.contracts import Writer
-from papympi.errors import PapympiError
 from papympi.model.item import Result
 from papympi.monitors.report import format_table
 from papympi.runner.outputs import to_line
@@ -48,10 +47,7 @@ class Show:
         """
         self.count += 1
         if self._writer is not None:
-            try:
-                self._writer.write(result)
-            except OSError as error:
-                raise PapympiError(f"the output cannot be written: {error.strerror or error}") from error
+            self._writer.write(result)
         if self._style == "rows":
             self.put(to_line(result))
         elif not result.key and (table := to_table(result.value)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 from papympi.engine.loop import Engine
 from papympi.engine.ordering import Handover
@@ -13,6 +14,8 @@ AWAY_S = 0.005
 """The consumer counts as away after so many seconds outside `next()`."""
 PATIENCE = 20
 """After so many looks that found the consumer inside, the caretaker sleeps until it leaves."""
+GRACE_S = 1.0
+"""An end does not wait longer, in seconds, for a turn that does not end: the runner itself is in a user's function."""
 
 
 class Turnstile:
@@ -29,40 +32,65 @@ class Turnstile:
         self._asleep = False
         self._closed = False
         self._visits = 0
+        self._visitor = self._tender = 0
         self._error: BaseException | None = None
         self._thread: threading.Thread | None = None
+        self._farewell: list[Callable[[], None]] = []
 
     def next(self) -> Handover | None:
-        """Return what the engine hands over next; `None` at the end."""
+        """Return what the engine hands over next; `None` at the end, and when it is closed."""
         self._inside = True
         self._visits += 1
         self._wanted.set()
-        if not self._engine.lock.acquire(blocking=False):
-            self._engine.wake()
-            self._engine.lock.acquire()
-        self._wanted.clear()
         try:
-            if self._error is not None:
-                raise self._error
-            found = self._engine.next()
+            self._visitor = threading.get_ident()
+            if self._engine.lock.locked():
+                self._engine.wake()
+            with self._engine.lock:
+                self._wanted.clear()
+                if self._error is not None:
+                    raise self._error
+                found = None if self._closed else self._engine.next()
+                if self._closed:
+                    found = None  # what there was, nobody wants any more
         finally:
-            self._engine.lock.release()
+            self._visitor = 0
             self._inside = False
             if self._asleep:
                 self._left.set()
+            self._say_farewell()
         if self._thread is None and found is not None:
             self._thread = threading.Thread(target=self._watch, name="papympi-caretaker", daemon=True)
             self._thread.start()
         return found
 
-    def close(self) -> None:
-        """End the caretaker and wait until it has left the engine."""
+    def nudge(self) -> None:
+        """Let the caretaker look whether there is something to do again."""
+        self._left.set()
+
+    def close(self, farewell: Callable[[], None]) -> None:
+        """Let everybody leave the engine, end the caretaker, then call `farewell`.
+
+        Whoever calls it from within a turn, such as a signal handler or a function that the runner itself evaluates, is
+        not waited for: `farewell` is called when that turn is over.
+        """
         self._closed = True
+        self._engine.halt()
         self._wanted.set()
         self._left.set()
-        self._engine.wake()
+        if threading.get_ident() in (self._visitor, self._tender):
+            self._farewell.append(farewell)
+            return
+        if self._engine.lock.acquire(timeout=GRACE_S):
+            self._engine.lock.release()
         if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join()
+            self._thread.join(GRACE_S)
+        farewell()
+
+    def _say_farewell(self) -> None:
+        """Do what was asked for from within the turn that is over."""
+        while self._farewell:
+            self._farewell.pop()()
 
     def _watch(self) -> None:
         looks = 0
@@ -88,6 +116,11 @@ class Turnstile:
     def _tend(self) -> bool:
         """Turn the engine until the consumer is back; return whether there may be more to do."""
         with self._engine.lock:
+            if self._closed:
+                return False
+            self._tender = threading.get_ident()
             more, error = attempt(self._engine.tend, self._wanted)
             self._error = error
-            return error is None and bool(more)
+            self._tender = 0
+        self._say_farewell()
+        return error is None and bool(more)

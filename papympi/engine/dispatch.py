@@ -86,7 +86,7 @@ class Dispatcher:
         while load < state.pool.places:
             fed = bool(state.loads[load]) and self._feed(state, load)
             moved |= fed
-            load = 0 if fed and load else load + 1
+            load = 0 if fed and load else state.next_load(load)
         return moved
 
     def _feed(self, state: PoolState, load: int) -> bool:

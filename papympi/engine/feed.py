@@ -13,7 +13,7 @@ from typing import Any
 
 from papympi.errors import InputError
 from papympi.model.item import Failure
-from papympi.workers.evaluate import attempt
+from papympi.workers.evaluate import attempt_interruptibly
 
 _END = object()
 
@@ -45,6 +45,7 @@ class Feed:
         names: the inputs' or source nodes' names.
         makers: each returns the iterable; called when the first row is wanted.
         blocks: the iterables may take their time.
+        interrupts: those end an iterable that takes its time, from any thread.
         between: called whenever a row has been taken and before the next one is asked for.
         ended: there are no more rows.
         unequal: why they ended, where the members have unequal lengths.
@@ -54,6 +55,7 @@ class Feed:
     names: Sequence[str]
     makers: Sequence[Callable[[], Iterable[Any]]]
     blocks: bool = True
+    interrupts: Sequence[Callable[[], None]] = ()
     between: Callable[[], None] | None = None
     ended: bool = False
     unequal: InputError | None = None
@@ -66,9 +68,7 @@ class Feed:
         """Give up to `count` rows to `put`, one by one as they come; a row of several members is a tuple."""
         if self._rows is None:
             self._rows = self._read_single() if len(self.names) == 1 else self._read_several()
-        _, error = attempt(put, islice(self._rows, count))
-        if isinstance(error, KeyboardInterrupt):
-            raise error
+        _, error = attempt_interruptibly(put, islice(self._rows, count))
         if error is not None:
             text = "".join(traceback.format_exception(error))
             self.failure = Failure(self.names[self._at], (), error, text, worker="the runner")
@@ -177,6 +177,8 @@ class Reader:
     def close(self) -> None:
         """Let the thread end once it is back from the iterator."""
         self._wanted.put(0)
+        for interrupt in self._feed.interrupts:
+            interrupt()
         if self._thread is None:
             self._feed.close()
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from papympi.contracts import History, Pool, Statistics, Store
 from papympi.engine.acceptance import Acceptor
@@ -39,7 +39,8 @@ from papympi.engine.segment import Ledger, Segment
 from papympi.engine.strides import Strides
 from papympi.engine.waiting import Waiter
 from papympi.plan.plan import Plan, Step
-from papympi.transport.task import Lost
+from papympi.transport.records import Logs
+from papympi.transport.task import Lost, Outcome
 
 ROOM = 4
 """The default admission is so many times what keeps every place of every pool busy."""
@@ -59,6 +60,7 @@ class Engine:
         store: keeps what comes home.
         history: what is known of an earlier attempt.
         shard: (number, of how many): the share of the rows that is worked on; `None`: all.
+        tell: takes what node functions have printed and logged.
 
     Attributes:
         complete: everything has been handed over.
@@ -77,12 +79,14 @@ class Engine:
         store: Store | None = None,
         history: History | None = None,
         shard: tuple[int, int] | None = None,
+        tell: Callable[[Logs], None] | None = None,
     ) -> None:
         self.plan = plan
         self._pools = dict(pools)
         self._places = {name: len(pool.workers) * pool.places for name, pool in self._pools.items()}
         self._fixed = admission
         self._length = length
+        self._tell = tell
         self._ledger = Ledger()
         self._layout = Layout(plan, ordered=ordered)
         self._strides = Strides(plan, admission if admission is not None else 1 << 30)
@@ -112,6 +116,8 @@ class Engine:
         self._walk = self._cursor.walk() if self._cursor else Arrivals(self._router.deliveries, leave).walk()
         self._alarm = Alarm(plan, self.tally.failures) if fails_fast else None
         self._stopping = False
+        self._paused = False
+        self._over = False
         self._finished = False
         self.complete = False
         self._delivered = 0
@@ -137,7 +143,7 @@ class Engine:
             self._admission.consumer_waits = False
 
     def _await_results(self) -> Handover | None:
-        while not self._finished:
+        while not self._over:
             moved = self.turn()
             found = next(self._walk, self)
             if found is self:
@@ -150,17 +156,25 @@ class Engine:
                 continue
             if self._alarm is not None:
                 self._alarm.check(self._cursor.key() if self._cursor is not None else ())
-            if self.is_idle() and not self._go_on():
+            if self.is_idle() and not self._is_held() and not self._go_on():
                 break
-            if not self.is_idle():
-                self._waiter.wait(self._dispatcher.later.deadline())
-        self._finish()
+            self._wait()
+        if not self._over:
+            self._finished = True
+            self.halt()
         return None
+
+    def _wait(self) -> None:
+        """Return once there may be something to do."""
+        if self._is_held():
+            self._waiter.rest()
+        elif not self.is_idle():
+            self._waiter.wait(self._dispatcher.later.deadline())
 
     def _go_on(self) -> bool:
         """Nothing is under way and nothing fits: let the smallest through. Return whether there is anything left."""
         if self._cursor is None and self._is_drained():
-            self.complete = True
+            self.complete = not self._dispatcher.later
             return False
         if self._stopping:
             return False
@@ -168,16 +182,15 @@ class Engine:
             return True
         raise AssertionError(f"the engine is stuck with {self._ledger} at {self._cursor and self._cursor.awaited}")
 
-    def _finish(self) -> None:
-        if not self._finished:
-            self._finished = True
-            self._took = time.perf_counter() - (self._begun or time.perf_counter())
+    def _is_held(self) -> bool:
+        """Return whether all there is to do is to wait for the end of a pause."""
+        return self._paused and not self._stopping and not self._dispatcher.flights and not self._intake.is_waiting()
 
     def is_idle(self) -> bool:
         """Return whether nothing is on its way: no task, no row, and nothing that is tried again later."""
-        if self._dispatcher.later and not self._stopping:
+        if self._dispatcher.flights:
             return False
-        return not self._dispatcher.flights and not self._intake.is_waiting()
+        return self._stopping or not (self._dispatcher.later or self._intake.is_waiting())
 
     def _is_drained(self) -> bool:
         return not self._intake.has_more() and not self._dispatcher.has_more()
@@ -193,7 +206,7 @@ class Engine:
         self._router.settle()
         if self._recorder is not None:
             self._recorder.check()
-        while not self._stopping:
+        while not self._stopping and not self._paused:
             moved |= self._intake.pull()
             moved |= self._dispatcher.dispatch()
             if not self._router.has_more():  # what went out has left nothing behind that could make more ready
@@ -211,9 +224,12 @@ class Engine:
         for name, pool in self._pools.items():
             for arrival in pool.collect():
                 moved = True
+                logs = arrival if isinstance(arrival, Logs) else arrival.logs
+                if logs is not None and self._tell is not None:
+                    self._tell(logs)
                 if isinstance(arrival, Lost):
                     self._recovery.recover(name, arrival)
-                else:
+                elif isinstance(arrival, Outcome):
                     self._recovery.succeed(name)
                     self._acceptor.accept(arrival)
         moved |= self._intake.take()
@@ -223,12 +239,12 @@ class Engine:
 
     def tend(self, wanted: threading.Event) -> bool:
         """Turn while the consumer is away, until it is back; return whether there may be more to do."""
-        while not wanted.is_set() and not self._finished:
+        while not wanted.is_set() and not self._over:
             if not self.turn():
                 if self.is_idle():
                     return False
                 self._waiter.wait(self._dispatcher.later.deadline())
-        return not self._finished
+        return not self._over
 
     def wake(self) -> None:
         """End a wait; from any thread or signal handler."""
@@ -239,16 +255,28 @@ class Engine:
         self._stopping = True
         self._waiter.wake()
 
+    def hold(self, *, paused: bool) -> None:
+        """Start nothing more until it is called again; from any thread or signal handler."""
+        self._paused = paused
+        self._waiter.wake()
+
+    def halt(self) -> None:
+        """Let whoever turns the loop leave it soon; from any thread or signal handler."""
+        if not self._over:
+            self._over = True
+            self._took = time.perf_counter() - (self._begun or time.perf_counter())
+        self._waiter.wake()
+
     def close(self) -> None:
         """Let go of the sources and the descriptors; the pools are the caller's to close."""
-        self._finish()
+        self.halt()
         self._intake.close()
         self._waiter.close()
 
     def statistics(self) -> Statistics:
         """Return how far the run is; from any thread."""
         seconds = self._took
-        if self._begun is not None and not self._finished:
+        if self._begun is not None and not self._over:
             seconds = time.perf_counter() - self._begun
         names = [node for step in self.plan.steps for node in step.nodes if step.kind not in {"gather", "group"}]
         return Statistics(

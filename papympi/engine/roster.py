@@ -49,6 +49,13 @@ class PoolState:
     orphans: list[Generator] = field(default_factory=list)
     holds: int = 0
 
+    def next_load(self, load: int) -> int:
+        """Return a load above `load` below which no worker's is; where few workers have many places, it jumps there."""
+        if 4 * len(self.workers) > self.pool.places:
+            return load + 1
+        loads = (len(worker.flights) for worker in self.workers)
+        return min((other for other in loads if other > load), default=self.pool.places)
+
     def move(self, worker: Worker, before: int) -> None:
         """Enter that a worker has another number of tasks than before."""
         del self.loads[before][worker]

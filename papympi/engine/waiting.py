@@ -69,6 +69,10 @@ class Waiter:
                 return
         self._drain(self._selector.select(0))
 
+    def rest(self) -> None:
+        """Return as soon as somebody wakes it; no pool has anything to say that could not wait."""
+        self._drain(self._selector.select(LONGEST_S))
+
     def _drain(self, events: Iterable[tuple[selectors.SelectorKey, int]]) -> None:
         for key, _ in events:
             if key.fileobj is self._receive:

@@ -29,6 +29,7 @@ class Node:
         inputs: for some parameters the names that it takes its values from, instead of the parameter's own name.
         generates: it is a generator function: with inputs it scatters, without it is a source.
         identity: equal for the same function declared again.
+        awaits: it is an async function.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Node:
     inputs: Mapping[str, tuple[str, ...]]
     generates: bool
     identity: tuple[str, ...]
+    awaits: bool = False
 
     @property
     def label(self) -> str:
@@ -107,18 +109,15 @@ def make_node(
     """Return the node of a function, after looking whether it can be one.
 
     Raises:
-        GraphError: no name, an `async` function, inputs for parameters it does not have.
+        GraphError: no name, a generator function that folds, inputs for parameters it does not have.
     """
     name = find_name(function, name, where)
     label = f"node {name!r} ({where})"
-    if _is(function, inspect.iscoroutinefunction) or _is(function, inspect.isasyncgenfunction):
-        raise GraphError(
-            f"{label} is async; a worker calls plain functions: wrap the call in one with asyncio.run(...)"
-        )
-    generates = _is(function, inspect.isgeneratorfunction)
+    generates = _is(function, inspect.isgeneratorfunction) or _is(function, inspect.isasyncgenfunction)
     if generates and (options.fold is not None or options.vectorized):
         wrong = "fold" if options.fold is not None else "vectorized"
         raise GraphError(f"{label} is a generator function and has {wrong}=; make two nodes of it")
+    _check_plain(options, label)
     parameters = _read_parameters(function, inputs, options, label)
     return Node(
         name=name,
@@ -129,7 +128,15 @@ def make_node(
         inputs=MappingProxyType(dict(inputs)),
         generates=generates,
         identity=identify(function, where),
+        awaits=is_async(function),
     )
+
+
+def _check_plain(options: Options, label: str) -> None:
+    """Refuse async functions where none is awaited."""
+    for name, function in (("fold", options.fold), ("combine", options.combine), ("on_error", options.on_error)):
+        if callable(function) and is_async(function):
+            raise GraphError(f"{label}: {name}= is async; only the node's own function can be, give it a plain one")
 
 
 def make_resource(function: Callable[[], Any], name: str | None, where: str) -> Resource:
@@ -140,7 +147,7 @@ def make_resource(function: Callable[[], Any], name: str | None, where: str) -> 
     """
     name = find_name(function, name, where)
     label = f"resource {name!r} ({where})"
-    if _is(function, inspect.iscoroutinefunction) or _is(function, inspect.isasyncgenfunction):
+    if is_async(function):
         raise GraphError(f"{label} is async; a worker makes resources with plain functions")
     try:
         needed = [each.name for each in inspect.signature(function).parameters.values() if _is_required(each)]
@@ -152,6 +159,11 @@ def make_resource(function: Callable[[], Any], name: str | None, where: str) -> 
             "give the parameter a default or use functools.partial"
         )
     return Resource(name, function, where, identify(function, where))
+
+
+def is_async(function: Callable[..., Any]) -> bool:
+    """Say whether a function, or what calling an object runs, is `async`."""
+    return _is(function, inspect.iscoroutinefunction) or _is(function, inspect.isasyncgenfunction)
 
 
 def _is(function: Callable[..., Any], test: Callable[[Any], bool]) -> bool:

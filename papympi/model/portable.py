@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
-import traceback
-
 from papympi.errors import RemoteError
 
 
@@ -19,6 +16,8 @@ def make_portable(error: BaseException) -> BaseException:
 
 def _carry(error: BaseException) -> BaseException:
     """Return what comes out of a pickle of `error`; raise what stands for it if nothing does."""
+    import pickle
+
     try:
         copy: BaseException = pickle.loads(pickle.dumps(error, 5))
     except Exception as refusal:
@@ -27,6 +26,8 @@ def _carry(error: BaseException) -> BaseException:
 
 
 def _stand_in(error: BaseException) -> RemoteError:
+    import traceback
+
     kind = f"{type(error).__module__}.{type(error).__qualname__}"
     text = traceback.format_exception_only(error)[-1].strip()  # whatever its `str` does
     return RemoteError(kind, text.removeprefix(kind).removeprefix(type(error).__qualname__).removeprefix(": "))

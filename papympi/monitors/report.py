@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from papympi.contracts import NodeCount, Statistics
-from papympi.model.item import Failure
+from papympi.monitors.groups import FailureGroup
 
 CELL = 60
 """Longer cells of a table are cut off."""
@@ -18,8 +18,8 @@ TRACEBACK = 12
 """Of the traceback of a group's example the last so many lines are shown."""
 
 
-def summarize(statistics: Statistics, failures: Sequence[Failure] = ()) -> str:
-    """Return the summary of a run: a table of its nodes, the totals, the failures in groups."""
+def summarize(statistics: Statistics, groups: Sequence[FailureGroup] = (), notes: Sequence[str] = ()) -> str:
+    """Return the summary of a run: a table of its nodes, the totals, the failures in groups, what else there is."""
     rows = [
         {
             "node": name,
@@ -33,7 +33,8 @@ def summarize(statistics: Statistics, failures: Sequence[Failure] = ()) -> str:
     ]
     parts = [format_table(rows, rows_limit=len(rows))] if rows else []
     parts.append(format_totals(statistics))
-    parts.extend(format_groups(failures))
+    parts.extend(format_groups(groups))
+    parts.extend(f"\nnote: {note}" for note in notes)
     return "\n".join(parts)
 
 
@@ -49,28 +50,24 @@ def format_totals(statistics: Statistics) -> str:
     return line
 
 
-def format_groups(failures: Iterable[Failure]) -> list[str]:
-    """Return a paragraph for each group of failures that share node, exception and message; the largest first."""
-    groups: dict[tuple[str, str, str], list[Failure]] = {}
-    for failure in failures:
-        sort = (failure.node, type(failure.error).__name__, str(failure.error))
-        groups.setdefault(sort, []).append(failure)
-    ordered = sorted(groups.items(), key=lambda group: -len(group[1]))
-    parts = [_format_group(*group) for group in ordered[:GROUPS]]
-    if len(ordered) > GROUPS:
-        rest = sum(len(members) for _, members in ordered[GROUPS:])
-        parts.append(f"\nand {format_count(rest)} more of {len(ordered) - GROUPS} other kinds")
+def format_groups(groups: Sequence[FailureGroup]) -> list[str]:
+    """Return a paragraph for each group of failures."""
+    parts = [_format_group(group) for group in groups[:GROUPS]]
+    if len(groups) > GROUPS:
+        rest = sum(group.count for group in groups[GROUPS:])
+        parts.append(f"\nand {format_count(rest)} more of {len(groups) - GROUPS} other kinds")
     return parts
 
 
-def _format_group(sort: tuple[str, str, str], members: Sequence[Failure]) -> str:
+def _format_group(group: FailureGroup) -> str:
     """Return the paragraph of one group, with its first member as the example."""
-    node, kind, message = sort
-    example = members[0]
-    times = f"{format_count(len(members))} times " if len(members) > 1 else ""
-    head = f"\n{times}{kind} in {node}" + (f": {message}" if message else "")
+    example, several = group.first, group.count > 1
+    times = f"{format_count(group.count)} times " if several else ""
+    head = f"\n{times}{type(example.error).__name__} in {example.node}"
+    if message := str(example.error):
+        head += f", such as: {message}" if group.varies else f": {message}"
     where = f", on {example.worker}" if example.worker else ""
-    lines = [head, f"  {'first at' if len(members) > 1 else 'at'} item {example.key}{where}"]
+    lines = [head, f"  {'first at' if several else 'at'} item {example.key}{where}"]
     if example.input:
         lines.append(f"  input: {example.input}")
     if example.attempts > 1:

@@ -113,6 +113,26 @@ class GroupFold:
 
 
 @dataclass(frozen=True, slots=True)
+class AwaitedGroupFold:
+    """Does the same with an async function.
+
+    Attributes:
+        function: folds one item.
+        factory: makes the accumulator.
+    """
+
+    function: Callable[..., Any]
+    factory: Callable[[], Any]
+
+    async def __call__(self, items: list[Any], /, *others: Any, **named: Any) -> Any:
+        """Return the accumulator after the items."""
+        total = self.factory()
+        for item in items:
+            total = await self.function(total, item, *others, **named)
+        return total
+
+
+@dataclass(frozen=True, slots=True)
 class GroupMerge:
     """Combines a group of partial results in order: an inner node of the tree.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import cast
+from typing import Final, cast
 
 from papympi.errors import GraphError, InputError, OptionError, did_you_mean
 from papympi.model.graph import Graph, GraphWarning
@@ -20,13 +20,16 @@ from papympi.plan.program import Argument, Call, Program, Stage, StageKind
 from papympi.plan.taking import find_resource
 from papympi.plan.wiring import Wiring, merge_problems, wire
 
+ASYNC_POOL: Final = "asyncio"
+"""The pool of async nodes that name none."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanSettings:
     """What a run decides about a plan, apart from the graph.
 
     Attributes:
-        default_pool: for nodes that name none.
+        default_pool: for nodes that name none and are not async.
         pools: pool by node name, or for all nodes under "*"; they overrule what nodes say.
         strides: stride by node name or "*", likewise.
         fusion: nodes may share stages.
@@ -34,6 +37,8 @@ class PlanSettings:
         known_pools: names of the pools there are; `None`: any will do.
         by_value: modules whose functions travel by value.
         path: folders that workers add to `sys.path`.
+        seed: from which every item gets its own.
+        levels: of the runner's loggers, by name.
     """
 
     default_pool: str = "processes"
@@ -44,6 +49,8 @@ class PlanSettings:
     known_pools: Collection[str] | None = None
     by_value: tuple[str, ...] = ("__main__",)
     path: tuple[str, ...] = ()
+    seed: int = 0
+    levels: Mapping[str, int] = field(default_factory=dict)
 
 
 def compile_plan(
@@ -86,7 +93,7 @@ def compile_plan(
         expansion.streams[name].target = True
     for name in means:
         expansion.streams[name].checkpoint = graph.nodes[name].options.checkpoint
-    program = Program({}, settings.by_value, settings.path)
+    program = Program({}, settings.by_value, settings.path, settings.seed, dict(settings.levels))
     steps = _make_steps(groups, program)
     return Plan(
         steps=steps,
@@ -139,7 +146,8 @@ def _choose_means(wiring: Wiring, settings: PlanSettings) -> dict[str, Means]:
     means = {}
     for name in wiring.links:
         options = nodes[name].options
-        pool = settings.pools.get(name) or settings.pools.get("*") or options.pool or settings.default_pool
+        default = ASYNC_POOL if nodes[name].awaits else settings.default_pool
+        pool = settings.pools.get(name) or settings.pools.get("*") or options.pool or default
         stride = settings.strides.get(name) or settings.strides.get("*") or options.stride or "auto"
         kept = options.checkpoint or (settings.journal and name in wiring.targets)
         means[name] = Means(pool, stride, options.fuse, bool(options.retries), kept)
@@ -230,5 +238,5 @@ def _find_origins(wiring: Wiring, expansion: Expansion) -> dict[str, Call]:
                 Argument(None, each.place if isinstance(each.place, str) else None, find_resource(wiring, each))
                 for each in links
             )
-            origins[name] = Call(name, node.function, arguments)
+            origins[name] = Call(name, node.function, arguments, awaits=node.awaits)
     return origins

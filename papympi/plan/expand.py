@@ -8,6 +8,7 @@ from typing import Any
 
 from papympi.model.node import Node
 from papympi.plan.adapters import (
+    AwaitedGroupFold,
     Finish,
     GroupFold,
     GroupMerge,
@@ -191,7 +192,8 @@ class _Expander:
         stream = self._group(stream, "items", BRANCHES, space, skips=self.drops)
         taken = [Taken(each.place, stream) if each.stream is not None else each for each in taken]
         on_error: OnError = self.node.options.on_error if callable(self.node.options.on_error) else "fail"
-        leaf = self._make_call(GroupFold(function, factory), taken, on_error, skips=self.drops, grouped=BRANCHES)
+        fold = AwaitedGroupFold if self.node.awaits else GroupFold
+        leaf = self._make_call(fold(function, factory), taken, on_error, skips=self.drops, grouped=BRANCHES)
         stream = self._task("map", taken, self._inner("leaf", space), space, leaf, BRANCHES)
         space = self.layout.open("group", self.place.entry.parent, self.node.name, space)
         stream = self._group(stream, "partials", BRANCHES, space, skips=False)
@@ -265,4 +267,5 @@ class _Expander:
             retries=options.retries if own else 0,
             retry_on=options.retry_on if isinstance(options.retry_on, tuple) else (options.retry_on,),
             backoff=options.backoff,
+            awaits=self.node.awaits and own and not isinstance(function, GroupMerge | Merge | Finish),
         )

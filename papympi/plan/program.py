@@ -53,6 +53,7 @@ class Call:
         retries: how often an item that failed is tried again.
         retry_on: the exceptions after which it is.
         backoff: how long after its first failure an item is tried again, in seconds; doubled each time.
+        awaits: the function is async: what it returns is awaited, or is an async generator.
     """
 
     node: str
@@ -65,6 +66,7 @@ class Call:
     retries: int = 0
     retry_on: tuple[type[BaseException], ...] = (Exception,)
     backoff: float = 0.1
+    awaits: bool = False
 
     def may_retry(self, error: BaseException, attempts: int) -> bool:
         """Say whether an item is tried again that has failed with an error after so many attempts before."""
@@ -99,8 +101,12 @@ class Program:
         by_value: modules whose functions and classes travel by value, because no worker can or may import them
             (`__main__`, the pipeline file). Everything else travels by reference.
         path: folders that a worker adds to `sys.path`, so that helpers beside the pipeline file can be imported.
+        seed: of the run, from which every item gets its own.
+        levels: the levels of the runner's loggers, by name ("" for the root), which hold for the workers, too.
     """
 
     stages: dict[int, Stage] = field(default_factory=dict)
     by_value: tuple[str, ...] = ("__main__",)
     path: tuple[str, ...] = ()
+    seed: int = 0
+    levels: dict[str, int] = field(default_factory=dict)

@@ -185,6 +185,8 @@ class ExecutorPool:
     def _receive(self, future: Future[Any], task: Task) -> list[Outcome | Lost]:
         """Return the outcome in a future that is done, if it has one."""
         desk = self._local or self._remote
+        if future.cancelled():  # by somebody else: what is given up here is not waited for
+            self._broken = PoolError(f"pool {self.name!r}: a batch was cancelled, or its executor was shut down")
         if future.cancelled() or desk is None:
             return []
         error = future.exception()

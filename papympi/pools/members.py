@@ -11,6 +11,7 @@ from typing import NamedTuple
 from papympi.contracts import Capabilities, Pool
 from papympi.errors import OptionError
 from papympi.plan.program import Program
+from papympi.transport.records import Logs
 from papympi.transport.task import Lost, Outcome, Task
 
 
@@ -60,9 +61,9 @@ class MembersPool:
         member, number = self._seats[worker]
         member.submit(number, task)
 
-    def collect(self) -> list[Outcome | Lost]:
+    def collect(self) -> list[Outcome | Lost | Logs]:
         """Return what has come home to the members that have something."""
-        news: list[Outcome | Lost] = []
+        news: list[Outcome | Lost | Logs] = []
         for member in self._members if self._selector is None else self._ready():
             for arrival in member.collect():
                 if isinstance(arrival, Lost):
@@ -130,7 +131,8 @@ class MembersPool:
         """Return the report of a member's lost worker for each worker that it was here."""
         if lost.single:
             return [lost]
-        return [replace(lost, worker=i) for i, seat in enumerate(self._seats) if seat == (member, lost.worker)]
+        seats = [i for i, seat in enumerate(self._seats) if seat == (member, lost.worker)]
+        return [replace(lost, worker=i, logs=None if n else lost.logs) for n, i in enumerate(seats)]
 
 
 def _combine(members: list[Capabilities]) -> Capabilities:

@@ -1,165 +1,81 @@
 """The pool of MPI ranks, driven by the engine's turn: batches on their way to each rank, polled for outcomes.
 
 In a world of ranks, which mpiexec has started, it sends messages itself. Elsewhere it starts local ranks and talks to
-them through a socket. In a world of one rank it evaluates in this process.
+them through a socket. In a world of one rank this process is the rank. Each rank guards children that evaluate, or
+evaluates itself.
 """
 
 from __future__ import annotations
 
 import os
 import select
-import socket
 import weakref
-from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from papympi.contracts import Backend, Capabilities
 from papympi.errors import OptionError, PoolError, ShippingError
 from papympi.launchers import mpiexec
-from papympi.launchers.search import find_launcher
 from papympi.plan.program import Program
+from papympi.pools.links import Alone, Lent, Link, Local
+from papympi.transport.records import Logs
 from papympi.transport.ship import pack_program
 from papympi.transport.task import Lost, Outcome, Task
-from papympi.workers.job import LocalJob
-from papympi.workers.rank import CLOSE, OPEN, OPENED, OUTCOME, TASK, Worker
-from papympi.workers.roster import Inbox, Roster, joined
-from papympi.workers.wire import Nap
+from papympi.workers.limits import parse_memory
+from papympi.workers.patience import GRACE_S, Patience, Silence
+from papympi.workers.roster import joined
+from papympi.workers.sealed import address, outline
+from papympi.workers.station import BROKEN, LOGS, LOST, OPEN, OPENED, OUTCOME, TASK, Isolation
+from papympi.workers.wire import Nap, decode
 
-CAPABILITIES: Final = Capabilities(streams=True, remote=True)
-_HASTE_S: Final = 1.0
-"""How long `kill` waits for ranks to finish their batch; those that take longer finish it with nobody listening."""
-
-
-class _Link(Protocol):
-    """The way to some ranks; `labels` names each of them, in the order in which `send` numbers them."""
-
-    labels: list[str]
-
-    def send(self, worker: int, message: Any, /) -> None:
-        """Send a message; never blocks."""
-
-    def take(self) -> list[tuple[int, Any]]:
-        """Return the messages that have come, each with the number of the worker; never blocks."""
-
-    def fileno(self) -> int | None:
-        """Return a descriptor that is readable when `take` has something to do, if there is one."""
-
-    def close(self) -> None:
-        """Let go of the ranks once they have finished what they are at."""
-
-    def kill(self) -> None:
-        """Let go of the ranks at once."""
-
-
-class _Lent:
-    """Ranks of the world that this process is rank 0 of. They outlive the pool."""
-
-    def __init__(self, name: str, roster: Roster, ranks: Sequence[int]) -> None:
-        self._roster = roster
-        self._ranks = ranks
-        self._numbers = {rank: number for number, rank in enumerate(ranks)}
-        self._inbox: Inbox = roster.claim(name, ranks)
-        hosts = roster.world.hosts
-        self.labels = [f"{name}[{number}] rank {rank} on {hosts[rank][0]}" for number, rank in enumerate(ranks)]
-
-    def send(self, worker: int, message: Any) -> None:
-        self._roster.send(self._ranks[worker], message)
-
-    def take(self) -> list[tuple[int, Any]]:
-        self._roster.poll()
-        come = [(self._numbers[rank], message) for rank, message in self._inbox]
-        self._inbox.clear()
-        return come
-
-    def fileno(self) -> int | None:
-        return None
-
-    def close(self) -> None:
-        self._roster.release(self._ranks, None)
-
-    def kill(self) -> None:
-        self._roster.release(self._ranks, _HASTE_S)
-
-
-class _Local:
-    """Ranks that are started on this host, and end with the pool."""
-
-    def __init__(self, name: str, count: int) -> None:
-        launcher = find_launcher()
-        self._job = LocalJob(name, count + 1)
-        argv = mpiexec.command(launcher, count + 1, self._job.program, local=True, root=os.geteuid() == 0)
-        try:
-            self._job.start(argv, mpiexec.environment(os.environ, local=True))
-        except BaseException:
-            self._job.kill()
-            raise
-        hosts = self._job.hosts[1:]
-        self.labels = [f"{name}[{number}] rank {number + 1} on {host}" for number, (host, _) in enumerate(hosts)]
-
-    def send(self, worker: int, message: Any) -> None:
-        self._job.send(worker + 1, message)
-
-    def take(self) -> list[tuple[int, Any]]:
-        return [(rank - 1, message) for rank, message in self._job.take()]
-
-    def fileno(self) -> int | None:
-        return self._job.fileno()
-
-    def close(self) -> None:
-        self._job.close()
-
-    def kill(self) -> None:
-        self._job.kill()
-
-
-class _Alone:
-    """This process, which is the only rank of its world: it evaluates one batch at each `take`."""
-
-    def __init__(self, name: str) -> None:
-        self.labels = [f"{name}[0] rank 0 on {socket.gethostname()}"]
-        self._worker = Worker()
-        self._messages: deque[Any] = deque()
-
-    def send(self, _worker: int, message: Any) -> None:
-        self._messages.append(message)
-
-    def take(self) -> list[tuple[int, Any]]:
-        answer = self._worker.handle(self._messages.popleft()) if self._messages else None
-        return [] if answer is None else [(0, answer)]
-
-    def fileno(self) -> int | None:
-        return None
-
-    def close(self) -> None:
-        self._messages.clear()
-        self._worker.handle((CLOSE,))
-
-    def kill(self) -> None:
-        self.close()
+CAPABILITIES: Final = Capabilities(streams=True, survives_crash=True, can_kill=True, remote=True)
+_OWN: Final = Capabilities(streams=True, remote=True)
+"""What ranks can do that evaluate themselves."""
 
 
 class MpiPool:
-    """MPI ranks.
+    """MPI ranks. Worker n is on the rank n modulo the number of ranks.
 
     Args:
         name: the pool's name.
         workers: how many ranks at most; by default all that no other pool has or has asked for. Without mpiexec:
-            how many to start, by default one for each CPU that this process may use.
+            how many to start, by default as many as give a worker to each CPU that this process may use.
         ranks: which ranks of the world, e.g. "1-24" or "1-3,7".
-        places: how many batches one rank may have: 2 means one at work and one on its way.
+        places: how many batches one worker may have: 2 means one at work and one on its way.
+        isolate: ranks let child processes evaluate, so that a crash costs one item and hard time-outs are kept.
+            `False`: they evaluate themselves, which gives nodes the rank's own MPI.
+        workers_per_rank: how many children each rank has.
+        memory: how much one child may allocate, e.g. "2 GB" or a number of bytes; by default what there is.
     """
 
-    capabilities = CAPABILITIES
     concurrency = 1
 
-    def __init__(self, name: str, workers: int | None = None, ranks: str | None = None, places: int = 2) -> None:
+    def __init__(
+        self,
+        name: str,
+        workers: int | None = None,
+        ranks: str | None = None,
+        places: int = 2,
+        *,
+        isolate: bool = True,
+        workers_per_rank: int = 1,
+        memory: int | str | None = None,
+    ) -> None:
         self.name = name
         self.places = _check_count(name, "places", places)
         self.workers: Sequence[str] = ()
+        self.capabilities = CAPABILITIES if _check_switch(name, "isolate", isolate) else _OWN
+        self._isolate = isolate
+        self._each = _check_count(name, "workers_per_rank", workers_per_rank)
+        self._memory = parse_memory(name, memory)
+        for option, given in (("workers_per_rank", self._each > 1), ("memory", self._memory)):
+            if given and not isolate:
+                raise OptionError(f"pool {name!r}: {option} is for the children of ranks: it needs isolate = true")
         self._limit = None if workers is None else _check_count(name, "workers", workers)
         self._ranks = None if ranks is None else mpiexec.parse_ranks(name, ranks)
-        self._link: _Link | None = None
+        self._link: Link | None = None
+        self._patience: Patience | None = None
+        self._deaths: list[int] = []
         if ranks is not None:
             _reserved[self] = frozenset(self._ranks or ())
 
@@ -168,39 +84,72 @@ class MpiPool:
         packed = pack_program(program)
         self._link = self._connect()
         try:
-            labels = self._link.labels
-            for number, label in enumerate(labels):
-                self._link.send(number, (OPEN, label, packed))
+            names = self._name_workers(self._link)
+            self._send_program(self._link, program, packed, names)
             for number, trouble in self._await_opened(self._link):
+                if trouble and self._isolate:
+                    raise PoolError(f"pool {self.name!r}: {names[number]} cannot start its children: {trouble}")
                 if trouble:
-                    raise ShippingError(f"pool {self.name!r}: {labels[number]} cannot load the functions:\n{trouble}")
+                    raise ShippingError(f"pool {self.name!r}: {names[number]} cannot load the functions:\n{trouble}")
         except BaseException:
             self.kill()
             raise
-        self.workers = labels
+        if not self._isolate:
+            self._patience = Patience(program, len(names), GRACE_S)
+        self._deaths = [0] * len(names)
+        hosts = [place.host for place in self._link.places]
+        self.workers = [f"{name} on {hosts[number % len(hosts)]}" for number, name in enumerate(names)]
 
     def submit(self, worker: int, task: Task) -> None:
-        """Send a task to a rank; what cannot leave at once, `collect` sends."""
+        """Send a task to a worker; what cannot leave at once, `collect` sends."""
         assert self._link is not None
-        self._link.send(worker, (TASK, task.to_wire()))
+        child, number = divmod(worker, len(self._link.places))
+        self._link.send(number, (TASK, child, self._deaths[worker], address(task)))
+        if self._patience is not None:
+            self._patience.send(worker, task)
 
-    def collect(self) -> list[Outcome | Lost]:
-        """Return what has come home.
+    def collect(self) -> list[Outcome | Lost | Logs]:
+        """Return what has come home, what was printed, and the workers that were lost and have been replaced.
 
         Raises:
-            PoolError: the ranks are gone.
+            PoolError: the ranks are gone, or one that evaluates itself hangs.
+            ShippingError: a child cannot load the program.
         """
         if self._link is None:
             return []
-        return [Outcome.from_wire(message[1]) for _, message in self._link.take() if message[0] == OUTCOME]
+        news: list[Outcome | Lost | Logs] = []
+        for number, message in self._link.take():
+            news += self._read(number, message)
+        if self._patience is not None and not news and (silence := self._patience.find_silent()):
+            raise PoolError(self._tell_silence(silence))
+        return news
+
+    def _read(self, number: int, message: tuple[Any, ...]) -> Sequence[Outcome | Lost | Logs]:
+        """Return what a rank has to say."""
+        assert self._link is not None
+        if message[0] == OUTCOME:
+            outcome = Outcome.from_wire(decode(message[1]))
+            if self._patience is not None:
+                self._patience.hear(number, outcome)
+            return [outcome]
+        if message[0] == LOST:
+            lost: Lost = message[1]
+            lost.worker = lost.worker * len(self._link.places) + number
+            self._deaths[lost.worker] += 1
+            return [lost]
+        if message[0] == BROKEN:
+            raise message[1]
+        return [message[1]] if message[0] == LOGS else []
 
     def fileno(self) -> int | None:
-        """Return the descriptor of local ranks; those of the world have none."""
+        """Return a descriptor that tells of local ranks, or of the children of this one; others have none."""
         return None if self._link is None else self._link.fileno()
 
     def deadline(self) -> float | None:
-        """Return `None`: time-outs are looked after where the functions are called."""
-        return None
+        """Return when a rank that evaluates itself will have kept silent for too long; others look after children."""
+        if self._patience is not None:
+            return self._patience.deadline()
+        return None if self._link is None else self._link.deadline()
 
     def close(self) -> None:
         """Let the ranks finish what they are at; those of the world wait for the next pool, local ones end."""
@@ -209,18 +158,45 @@ class MpiPool:
             link.close()
 
     def kill(self) -> None:
-        """Let go of the ranks at once: those of the world finish their batch for nobody, local ones are killed."""
+        """Let go of the ranks at once, and kill their children; local ranks are killed themselves.
+
+        Ranks of the world that evaluate themselves finish their batch for nobody.
+        """
         link = self._let_go()
         if link is not None:
             link.kill()
 
-    def _let_go(self) -> _Link | None:
+    def _let_go(self) -> Link | None:
         """Return the way to the ranks, which this pool has no more."""
         link, self._link = self._link, None
         _reserved.pop(self, None)
         return link
 
-    def _connect(self) -> _Link:
+    def _name_workers(self, link: Link) -> list[str]:
+        """Return how messages name each worker, without its host."""
+        ranks = [place.rank for place in link.places]
+        return [f"{self.name}[{i}] rank {ranks[i % len(ranks)]}" for i in range(len(ranks) * self._each)]
+
+    def _send_program(self, link: Link, program: Program, packed: bytes, names: Sequence[str]) -> None:
+        """Tell each rank what it will be asked for."""
+        outlined = outline(program)
+        for number, place in enumerate(link.places):
+            label = f"{names[number]} pid {place.pid} on {place.host}"
+            children = names[number :: len(link.places)]
+            isolation = Isolation(self.name, children, outlined, self._memory) if self._isolate else None
+            link.send(number, (OPEN, label, packed, isolation))
+
+    def _tell_silence(self, silence: Silence) -> str:
+        """Return what to say of a rank that hangs."""
+        errand = silence.errand
+        nodes = ", ".join(map(repr, silence.nodes))
+        return (
+            f"pool {self.name!r}: {self.workers[silence.worker]} hangs: its batch of {errand.items} calls of {nodes} "
+            f"may take {errand.budget:g} s by their time-outs, and nothing has come from it for {silence.seconds:.0f} "
+            "s. A rank that evaluates itself cannot be interrupted there; with isolate = true only the item is lost"
+        )
+
+    def _connect(self) -> Link:
         """Get hold of the ranks that there are here."""
         roster = joined()
         promised = mpiexec.promised_ranks(os.environ)
@@ -230,20 +206,21 @@ class MpiPool:
                 f"start them with `mpiexec -n {promised} papympi run FILE`, or start this program without mpiexec"
             )
         if roster is None and not promised:
-            return _Local(self.name, self._limit or len(self._ranks or ()) or len(os.sched_getaffinity(0)))
+            default = -(-len(os.sched_getaffinity(0)) // self._each)
+            return Local(self.name, self._limit or len(self._ranks or ()) or default, isolates=self._isolate)
         if roster is None or roster.world.size == 1:
-            return _Alone(self.name)
+            return Alone(self.name, roster.world.nursery if roster else None, isolates=self._isolate)
         ranks = self._ranks
         if ranks is None:
             wanted = frozenset[int]().union(*_reserved.values())
             ranks = [rank for rank in roster.free_ranks() if rank not in wanted]
         if not ranks:
             raise PoolError(f"pool {self.name!r}: other pools have all the ranks; give each its own with `ranks`")
-        return _Lent(self.name, roster, ranks[: self._limit])
+        return Lent(self.name, roster, ranks[: self._limit])
 
-    def _await_opened(self, link: _Link) -> Iterator[tuple[int, str | None]]:
+    def _await_opened(self, link: Link) -> Iterator[tuple[int, str | None]]:
         """Yield what each rank has to say to the program."""
-        nap, rest = Nap(), len(link.labels)
+        nap, rest = Nap(), len(link.places)
         while rest:
             for number, message in link.take():
                 if message[0] == OPENED:
@@ -267,8 +244,16 @@ def _check_count(name: str, option: str, value: Any) -> int:
     return value
 
 
+def _check_switch(name: str, option: str, value: Any) -> bool:
+    """Return `value` if it is true or false."""
+    if not isinstance(value, bool):
+        raise OptionError(f"pool {name!r}: {option} must be true or false, not {value!r}")
+    return value
+
+
 BACKEND: Final = Backend(
     make=MpiPool,
-    summary="MPI ranks: those that mpiexec has started, else local ones of its own (options: workers, ranks, places)",
+    summary="MPI ranks: those that mpiexec has started, else local ones of its own (options: workers, ranks, places, "
+    "isolate, workers_per_rank, memory)",
     capabilities=CAPABILITIES,
 )

@@ -10,6 +10,7 @@ from typing import Any, Final
 from papympi.contracts import Backend, Capabilities
 from papympi.errors import OptionError
 from papympi.plan.program import Program
+from papympi.transport.records import Logs
 from papympi.transport.ship import pack_program
 from papympi.transport.task import Lost, Outcome, Task
 from papympi.workers.guards import Guards
@@ -54,9 +55,9 @@ class ProcessesPool:
         """Send a task to a worker; what its socket does not take now is sent by `collect`."""
         self._guards.submit(worker, task)
 
-    def collect(self) -> list[Outcome | Lost]:
+    def collect(self) -> list[Outcome | Lost | Logs]:
         """Return what has come home, and the workers that were lost and have been replaced."""
-        return self._guards.collect()
+        return [*self._guards.collect(), *self._guards.take_logs()]
 
     def fileno(self) -> int | None:
         """Return the descriptor of the children's selector."""

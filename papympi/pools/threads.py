@@ -15,6 +15,7 @@ from papympi.contracts import Backend, Capabilities
 from papympi.errors import OptionError
 from papympi.pools.executor import ExecutorPool
 from papympi.workers.alarm import Abandoned
+from papympi.workers.desks import tell_abandoned
 from papympi.workers.evaluate import attempt
 
 CAPABILITIES: Final = Capabilities(shares_memory=True, streams=True, roams=True)
@@ -95,6 +96,9 @@ class ThreadsPool(ExecutorPool):
     Args:
         name: the pool's name.
         workers: how many; by default as many as this process may use CPUs, and four more.
+
+    Attributes:
+        notes: what the summary has to say of threads that were left alone.
     """
 
     def __init__(self, name: str, workers: int | None = None) -> None:
@@ -106,10 +110,14 @@ class ThreadsPool(ExecutorPool):
         self._threads = Threads(name, workers)
         super().__init__(name, self._threads, workers, CAPABILITIES)
         self.workers = [f"{name} ({workers} threads)"]
+        self.notes: list[str] = []
+        self._given_up = 0
 
     def replace_thread(self, thread: int) -> None:
         """Put another thread in the place of one that hangs in an item that has timed out."""
         self._threads.replace(thread)
+        self._given_up += 1
+        self.notes = [tell_abandoned(self.name, self._given_up)]
 
     def kill(self) -> None:
         """Abandon the threads: each ends after the batch that it is at, or with the interpreter."""

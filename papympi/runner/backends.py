@@ -30,7 +30,7 @@ class PoolPlugin:
 
 
 BUILTINS: tuple[PoolPlugin | FilesPlugin, ...] = (
-    *(PoolPlugin(name) for name in ("inline", "threads", "processes", "mpi", "mpi4py")),
+    *(PoolPlugin(name) for name in ("inline", "threads", "asyncio", "processes", "mpi", "mpi4py")),
     FilesPlugin(),
 )
 """The built-in plugins, in the order in which they are registered."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,8 @@ from papympi.engine.feed import Feed, unequal_lengths
 from papympi.errors import InputError
 from papympi.plan.origin import open_source
 from papympi.plan.plan import Plan, Step
+from papympi.workers.blocking import AsyncSource
+from papympi.workers.evaluate import attempt
 
 PEEKABLE = (list, tuple, range, dict, set, frozenset, deque)
 """Iterables that never block: they need no thread of their own."""
@@ -26,6 +29,7 @@ def make_feeds(plan: Plan, given: Mapping[str, Iterable[Any]]) -> tuple[dict[Ste
         names = [stream.node for stream in step.outputs]
         sized: dict[str, int] = {}
         makers: list[Callable[[], Iterable[Any]]] = []
+        interrupts: list[Callable[[], None]] = []
         blocks = False
         for name in names:
             if name in given:
@@ -36,11 +40,15 @@ def make_feeds(plan: Plan, given: Mapping[str, Iterable[Any]]) -> tuple[dict[Ste
                     sized[name] = len(values)
             else:
                 call = plan.origins[name]
+                if call.awaits:
+                    source = AsyncSource(call.function, attempt)
+                    call = replace(call, function=source.rows)
+                    interrupts.append(source.interrupt)
                 makers.append(partial(open_source, call) if call.arguments else call.function)
                 blocks = True
         _compare_lengths(sized)
         lengths.append(min(sized.values(), default=None) if len(sized) == len(names) else None)
-        feeds[step] = Feed(names, makers, blocks)
+        feeds[step] = Feed(names, makers, blocks, interrupts)
     known = [length for length in lengths if length is not None]
     return feeds, max(known) if known and len(known) == len(lengths) else None
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 EVENT_S: Final = 0.25
 """How often watchers are told how far a run is."""
+GRACE_S: Final = 5.0
+"""How long, in seconds, the end of a run waits for a watcher that is at something."""
 
 
 def compile_nodes(manager: PluginManager, graph: Graph) -> Graph:
@@ -34,12 +36,16 @@ def compile_nodes(manager: PluginManager, graph: Graph) -> Graph:
 class Watchers:
     """The plugins that watch a run. Events reach them on a thread of their own; what one raises is kept until `check`.
 
+    Attributes:
+        notes: what the summary has to say of them.
+
     Args:
         manager: knows the plugins.
         plan: what is run.
     """
 
     def __init__(self, manager: PluginManager, plan: Plan) -> None:
+        self.notes: list[str] = []
         self._hook = manager.hook
         self._plan = plan
         self._over = threading.Event()
@@ -55,15 +61,24 @@ class Watchers:
 
     def check(self) -> None:
         """Raise the `PluginError` of a hook that raised on the thread."""
-        if self._error is not None:
-            raise self._error
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
 
     def finish(self, last: Statistics, failures: Sequence[Failure]) -> None:
-        """Tell them that the run has ended, and how far it was then."""
+        """Tell them that the run has ended, and how far it was then.
+
+        Raises:
+            PluginError: a hook raised, now or since it was last looked.
+        """
         self._over.set()
-        if self._thread is not None:
-            self._thread.join()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(GRACE_S)
+            if self._thread.is_alive():
+                names = " or ".join(impl.plugin_name for impl in self._hook.papympi_event.get_hookimpls())
+                self.notes.append(f"plugin {names}: papympi_event did not return within {GRACE_S:.0f} s, and was left")
         self._hook.papympi_run_finished(statistics=last, failures=failures)
+        self.check()
 
     def _tell(self, look: Callable[[], Statistics]) -> None:
         while not self._over.wait(EVENT_S):

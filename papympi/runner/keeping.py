@@ -177,6 +177,7 @@ class Keeper:
             )
         fingerprints, upstream = self._fingerprints()
         told = {"papympi": find_version("papympi"), "shard": json.dumps(keeping.shard)}
+        told["seed"] = str(self._plan.program.seed)
         compare(connection, told, fingerprints, upstream, self._labels, force=keeping.force)
         if keeping.retry_failed:
             from papympi.stores.retrying import forget_failures

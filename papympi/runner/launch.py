@@ -49,8 +49,9 @@ def rank_main(main: Callable[[], int], *, drains: bool = False) -> int:
     from papympi.workers import rank, roster
 
     path = os.environ.pop(_FAREWELL, "")
+    isolates = mpiexec.promised_rank(os.environ) or launched_ranks() == 1  # rank 0 of others has no children
     try:
-        world = rank.attach(launched_ranks())
+        world = rank.attach(launched_ranks(), rank.start_nursery() if isolates else None)
     except LaunchError:
         if mpiexec.promised_rank(os.environ):
             return 2  # rank 0 tells

@@ -7,33 +7,38 @@ from typing import Any
 
 from papympi.contracts import Pool
 from papympi.model.graph import Graph
+from papympi.model.node import is_async
 from papympi.plan.plan import Stride
-from papympi.runner.run import Errors, Run, run
+from papympi.runner.reading import Errors
+from papympi.runner.run import Run, run
 
 
 def map(  # noqa: A001 - the field's name for it; `papympi.map` hides nothing
     function: Callable[..., Any],
     *iterables: Iterable[Any],
-    pool: str | Pool = "processes",
+    pool: str | Pool | None = None,
     stride: Stride = 1,
     ordered: bool = True,
     errors: Errors = "raise",
     timeout: float | None = None,
     retries: int = 0,
     admission: int | None = None,
+    seed: int | None = None,
 ) -> Run:
     """Return the results of `function` for the items of the iterables: a lazy, bounded, parallel `map`.
 
     Args:
         function: any callable: a lambda, a partial, a method; called with one item of each iterable.
         *iterables: may be endless; several must have the same length.
-        pool: the name of a pool, `"processes:4"`, or a pool or executor.
+        pool: the name of a pool, `"processes:4"`, or a pool or executor; by default "processes", of an async function
+            "asyncio".
         stride: largest number of items in a batch, or "auto".
         ordered: yield results in input order; else as they come.
         errors: "raise", "keep" or "drop", as of `run`.
         timeout: how long one item may take, in seconds.
         retries: how often an item that failed is tried again.
         admission: how many items may be under way at once.
+        seed: what the items' seeds are derived from, as of `run`.
 
     Raises:
         TypeError: no iterable was given.
@@ -46,14 +51,16 @@ def map(  # noqa: A001 - the field's name for it; `papympi.map` hides nothing
     name = getattr(function, "__name__", "function")
     node = name if name.isidentifier() and name not in names else "function"
     options = {"timeout": timeout, "retries": retries}
-    graph.add(_Spread(function), name=node, inputs={"items": names}, pool="map", stride=stride, **options)
+    spread = _AwaitedSpread(function) if is_async(function) else _Spread(function)
+    graph.add(spread, name=node, inputs={"items": names}, pool="map", stride=stride, **options)
     return run(
         dict(zip(names, iterables, strict=True)),
         graph=graph,
-        pools={"map": pool},
+        pools={"map": pool or ("asyncio" if is_async(function) else "processes")},
         ordered=ordered,
         errors=errors,
         admission=admission,
+        seed=seed,
     )
 
 
@@ -65,3 +72,10 @@ class _Spread:
 
     def __call__(self, *items: Any) -> Any:
         return self.function(*items)
+
+
+class _AwaitedSpread(_Spread):
+    """Does the same with an async function."""
+
+    async def __call__(self, *items: Any) -> Any:
+        return await self.function(*items)

@@ -27,6 +27,7 @@ class Options:
         strides: by node name.
         admission: how many top-level items may be in the graph at once; `None`: as many as keep the workers busy.
         fusion: adjacent nodes become one stage where they can.
+        seed: what the items' seeds are derived from.
         progress: the command line shows how far the run is; `None`: it does.
         block: names of plugins that are not loaded.
         file: the file that was read, if there is one.
@@ -38,6 +39,7 @@ class Options:
     strides: Mapping[str, Stride] = field(default_factory=dict)
     admission: int | None = None
     fusion: bool = True
+    seed: int = 0
     progress: bool | None = None
     block: tuple[str, ...] = ()
     file: Path | None = None
@@ -169,6 +171,17 @@ def _count(value: Any) -> int:
     return value
 
 
+def check_seed(value: Any) -> int:
+    """Return a seed.
+
+    Raises:
+        OptionError: it is not a whole number, or below 0.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise OptionError(f"seed {value!r} is not a whole number of at least 0")
+    return value
+
+
 def _names(value: Any) -> tuple[str, ...]:
     """Return a list of names."""
     if not isinstance(value, list):
@@ -203,6 +216,11 @@ def _count_text(text: str) -> int:
     return _count(int(text) if text.isdecimal() else text)
 
 
+def _seed_text(text: str) -> int:
+    """Return a seed from the environment."""
+    return check_seed(int(text) if text.isdecimal() else text)
+
+
 def _names_text(text: str) -> tuple[str, ...]:
     """Return names that are separated by commas."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
@@ -220,6 +238,7 @@ _CHECKS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "strides": _strides,
     "admission": _count,
     "fusion": _switch,
+    "seed": check_seed,
     "progress": _switch,
     "block": _names,
 }
@@ -231,6 +250,7 @@ _PARSERS: Final[Mapping[str, Callable[[str], Any]]] = {
     "strides": parse_stride,
     "admission": _count_text,
     "fusion": _switch_text,
+    "seed": _seed_text,
     "progress": _switch_text,
     "block": _names_text,
 }

@@ -127,14 +127,52 @@ def open_output(path: Path, writers: Mapping[str, WriterFactory] | None = None) 
         known = ", ".join(sorted(writers))
         raise OptionError(f"cannot write {path.name!r}: the suffix of an output is one of {known}, or - for stdout")
     with open_part(path) as file:
-        writer = writers[path.suffix](file)
+        writer = _Named(writers[path.suffix](file), path)
         finished = False
         try:
             yield writer
             finished = True
         finally:
-            if finished or _has_rows(file):
+            if finished or (not writer.broken and _has_rows(file)):
                 writer.close()
+
+
+class _Named:
+    """A writer that says the name of its file in what it raises.
+
+    Attributes:
+        broken: it has raised something else than an error of its own about one result.
+    """
+
+    def __init__(self, writer: Writer, path: Path) -> None:
+        self.broken = False
+        self._writer = writer
+        self._path = path
+
+    def write(self, result: Result) -> None:
+        """Write one result."""
+        try:
+            self._writer.write(result)
+        except PapympiError:
+            raise
+        except Exception as error:
+            self.broken = True
+            raise _explain(self._path, error) from error
+
+    def close(self) -> None:
+        """Write what is left."""
+        try:
+            self._writer.close()
+        except PapympiError:
+            raise
+        except Exception as error:
+            raise _explain(self._path, error) from error
+
+
+def _explain(path: Path, error: Exception) -> PapympiError:
+    """Return the error that says which file cannot be written, and why."""
+    told = error.strerror if isinstance(error, OSError) else ""
+    return PapympiError(f"cannot write {str(path)!r}: {told or f'{type(error).__name__}: {error}'}")
 
 
 def write_failures(path: Path, failures: Iterable[Failure]) -> None:
@@ -171,15 +209,15 @@ def open_part(path: Path) -> Iterator[IO[bytes]]:
     try:
         file = part.open("wb" if special else "w+b")
     except OSError as error:
-        raise PapympiError(f"cannot write {str(path)!r}: {error.strerror}") from error
+        raise _explain(path, error) from error
     worth = False
     try:
-        with file:
-            try:
-                yield file
-                worth = True
-            finally:
-                worth = worth or _has_rows(file)
+        try:
+            yield file
+            worth = True
+        finally:
+            worth = worth or _has_rows(file)
+            _close(file, path)
     finally:
         if worth and not special:
             part.replace(path)
@@ -190,6 +228,14 @@ def open_part(path: Path) -> Iterator[IO[bytes]]:
 def _has_rows(file: IO[bytes]) -> bool:
     """Return whether something was written; of a pipe one cannot know, and assumes it."""
     return not file.seekable() or file.tell() > 0
+
+
+def _close(file: IO[bytes], path: Path) -> None:
+    """Write what the file still holds back, and close it."""
+    try:
+        file.close()
+    except OSError as error:
+        raise _explain(path, error) from error
 
 
 def to_line(result: Result) -> str:

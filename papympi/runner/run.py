@@ -6,32 +6,36 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
+from weakref import WeakMethod
 
 from papympi.contracts import Statistics
 from papympi.errors import OptionError, StateError
 from papympi.model.graph import Graph
 from papympi.model.item import Failure, Result
 from papympi.model.registry import graph as global_graph
+from papympi.monitors.groups import group_failures
+from papympi.monitors.summary import Summary
 from papympi.plan.compile import PlanSettings, compile_plan
 from papympi.plan.plan import Stride
 from papympi.runner.feeds import make_feeds
 from papympi.runner.hooks import Watchers, compile_nodes
 from papympi.runner.keeping import Keeping, make_keeper
 from papympi.runner.launch import launched_ranks
-from papympi.runner.options import Options, read_options
+from papympi.runner.options import Options, check_seed, read_options
 from papympi.runner.plugins import plugin_manager
 from papympi.runner.pooling import Given, open_pools
+from papympi.runner.reading import Errors, Refusal, explain_busy, read_results, read_values, refuse_single
 from papympi.runner.session import Session
-
-Errors = Literal["raise", "keep", "drop"]
+from papympi.workers.capture import read_levels
 
 
 class Run:
     """One execution of a graph: an iterator over the values of its one target, and a context manager.
 
-    Nothing is computed before the first item is asked for. Iterate it, or `results()`, or `tee()`: one of them. Leaving
-    the context, exhausting it, or forgetting it ends its workers.
+    Nothing is computed before the first item is asked for. Iterate it, or `results()`, or `tee()`: one of them, in one
+    thread at a time. Leaving the context, exhausting it, or forgetting it ends its workers. What is asked of it at the
+    wrong time is answered with a `StateError`: it never seems to have ended when it was cut off.
 
     Attributes:
         plan: what is run.
@@ -40,17 +44,20 @@ class Run:
     def __init__(self, session: Session, errors: Errors) -> None:
         self.plan = session.plan
         self._session = session
-        self._errors = errors
-        self._stream: Iterator[Any] | None = None
+        self._read = False
+        several = refuse_single(self.plan)
+        self._values: Iterator[Any] = Refusal(several) if several else read_values(session, errors)
+        self._entries: Iterator[Result | Failure] = read_results(session, errors)
+        session.on_cut = WeakMethod(self._cut_off)
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Any:
-        if self._stream is None:
-            self._check_single()
-            self._stream = _values(self._session, self._errors)
-        return next(self._stream)
+        try:
+            return next(self._values)
+        except ValueError as error:
+            raise explain_busy(error) from None
 
     def __enter__(self) -> Self:
         return self
@@ -65,10 +72,14 @@ class Run:
         """Return an iterator over the `Result`s of every target, and the `Failure`s with `errors="keep"`.
 
         Raises:
-            StateError: the run is being iterated already.
+            StateError: the run is being iterated already, or is closed.
         """
         self._session.check_new()
-        return _Results(self, _results(self._session, self._errors))
+        if self._read:
+            raise StateError("the results of this run are being read already; call run() again for another")
+        self._read = True
+        self._values = Refusal("this run is read through its results(), and cannot be iterated as well")
+        return _Results(self)
 
     def tee(self) -> dict[str, Iterator[Any]]:
         """Return an iterator over the values of each target, by name, to be read in any order.
@@ -103,71 +114,72 @@ class Run:
         engine = self._session.engine
         return engine.statistics() if engine is not None else Statistics({})
 
+    @property
+    def summary(self) -> Summary:
+        """How it went so far: counts of each node, totals, equal failures in groups; `str()` of it is for people."""
+        session, statistics = self._session, self.statistics()
+        results = max(0, statistics.delivered - session.misses)
+        groups, notes = group_failures(self.failures), session.list_notes()
+        return Summary(replace(statistics, delivered=results), groups, tuple(notes))
+
+    def pause(self) -> None:
+        """Start nothing more until `resume()`: no source is pulled and no worker gets a batch.
+
+        What is at workers is finished, results that are there are still handed over, and then `next()` waits. Of a
+        source that takes its time, rows that were asked for already still come in. A run that has not begun begins
+        paused; a second pause changes nothing. May be called from another thread or a signal handler.
+
+        Raises:
+            StateError: the run has ended.
+        """
+        self._session.pause(paused=True)
+
+    def resume(self) -> None:
+        """Go on after `pause()`; changes nothing if the run is not paused. From any thread or signal handler.
+
+        Raises:
+            StateError: the run has ended.
+        """
+        self._session.pause(paused=False)
+
     def stop(self) -> None:
         """Start nothing more: what is at workers is finished and handed over, then the iteration ends.
 
-        May be called from another thread or a signal handler.
+        It ends a pause. May be called from another thread or a signal handler; of a run that has ended it is harmless.
         """
         self._session.stop()
 
     def cancel(self) -> None:
-        """End the run and its workers at once, whatever they are doing."""
+        """End the run and its workers at once, whatever they are doing; who waits in `next()` gets a `StateError`.
+
+        May be called from another thread or a signal handler; of a run that has ended it is harmless. Called by a
+        signal handler, or by a function that the runner itself evaluates, it takes effect when that has returned.
+        """
         self._session.cancel()
 
     def close(self) -> None:
         """End the run and its workers; what they are at is given up unless the run is finished."""
         self._session.close()
 
-    def _check_single(self) -> None:
-        if len(self.plan.targets) != 1:
-            names = ", ".join(repr(target.node) for target in self.plan.targets)
-            raise StateError(
-                f"the run has {len(self.plan.targets)} targets ({names}), so iterating it has no one value: "
-                "iterate run.results(), or name one with targets="
-            )
+    def _cut_off(self, why: str) -> None:
+        """Let readers know that there is more that they will not get."""
+        self._values = self._entries = Refusal(why)
 
 
 class _Results:
     """The results of a run; keeps the run, so that its workers last as long as somebody reads."""
 
-    def __init__(self, owner: Run, entries: Iterator[Result | Failure]) -> None:
+    def __init__(self, owner: Run) -> None:
         self._owner = owner
-        self._entries = entries
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Result | Failure:
-        return next(self._entries)
-
-
-def _values(session: Session, errors: Errors) -> Iterator[Any]:
-    session.begin()
-    for found in session.handovers():
-        values = found.present()
-        if session.engine is not None and session.engine.tally.failures:
-            yield from _sift(values, errors)
-        else:
-            yield from values
-
-
-def _results(session: Session, errors: Errors) -> Iterator[Result | Failure]:
-    session.begin()
-    for found in session.handovers():
-        for key, value in found.keyed():
-            if type(value) is Failure:
-                yield from _sift([replace(value, target=found.node, place=key)], errors)
-            else:
-                yield Result(found.node, key, value)
-
-
-def _sift(values: Iterable[Any], errors: Errors) -> Iterator[Any]:
-    """Yield values; what becomes of failures is as `run(errors=...)` says."""
-    for value in values:
-        if type(value) is not Failure or errors == "keep":
-            yield value
-        elif errors == "raise":
-            raise value.to_error()
+        try:
+            return next(self._owner._entries)  # noqa: SLF001 - the run's other half
+        except ValueError as error:
+            raise explain_busy(error) from None
 
 
 def run(
@@ -180,6 +192,7 @@ def run(
     ordered: bool = True,
     admission: int | None = None,
     progress: bool = False,
+    seed: int | None = None,
     strides: Mapping[str, Stride] | None = None,
     fusion: bool | None = None,
     by_value: Collection[str] = ("__main__",),
@@ -200,6 +213,7 @@ def run(
         ordered: yield results in input order; else as they come.
         admission: how many items may be in the graph at once; default: enough to keep the workers busy.
         progress: show how far the run is, on standard error.
+        seed: what the items' seeds (`papympi.seed`) are derived from; default: 0.
         strides: for nodes how many items make a batch, instead of what they declare.
         fusion: adjacent nodes are evaluated in one call where they can be.
         by_value: modules whose functions travel by value, because workers must not import them.
@@ -221,6 +235,8 @@ def run(
         raise OptionError(f"errors={errors!r}: it is 'raise', 'keep' or 'drop'")
     if admission is not None and admission < 1:
         raise OptionError(f"admission={admission!r}: at least one item has to be let in")
+    if seed is not None:
+        options = replace(options, seed=check_seed(seed))
     manager = plugin_manager(options.block)
     given = dict(inputs or {})
     settings = PlanSettings(
@@ -230,6 +246,8 @@ def run(
         journal=journal is not None,
         by_value=tuple(by_value),
         path=tuple(path),
+        seed=options.seed,
+        levels=read_levels(),
     )
     names = None if targets is None else [graph.name_of(target) for target in targets]
     declared, graph = graph, compile_nodes(manager, graph)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import atexit
-import threading
-import weakref
+import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from functools import partial
 from typing import Any, Literal
+from weakref import WeakSet
 
 from papympi.contracts import Pool
 from papympi.engine.caretaker import Turnstile
@@ -16,19 +18,29 @@ from papympi.engine.ordering import Handover
 from papympi.errors import StateError
 from papympi.monitors.progress import Progress
 from papympi.plan.plan import Plan
+from papympi.runner.culprits import find_culprit, name_pool
+from papympi.runner.echo import Echo
 from papympi.runner.hooks import Watchers
 from papympi.runner.keeping import Keeper
+from papympi.workers import outlet
+from papympi.workers.capture import be_runner
 
-_OPEN: weakref.WeakSet[Session] = weakref.WeakSet()
+_OPEN: WeakSet[Session] = WeakSet()
+
+CLOSED = "is closed"
+CANCELLED = "was cancelled"
+CUT_OFF = "has ended with an error, or was given up"
 
 
 class Session:
-    """The pools and the engine of one run.
+    """The pools and the engine of one run. Whatever changes its state may be called from any thread or signal handler.
 
     Attributes:
         plan: what is run.
         engine: `None` before it has begun.
-        state: "new", "running" or "closed".
+        state: where it stands; "opening": its pools are; "foreign": this process was forked from the one it belongs to.
+        on_cut: refers to what is called with the reason, once, when it ends before its end.
+        misses: how many failures were handed over instead of values.
     """
 
     def __init__(
@@ -43,50 +55,63 @@ class Session:
     ) -> None:
         self.plan = plan
         self.engine: Engine | None = None
-        self.state: Literal["new", "running", "closed"] = "new"
+        self.state: Literal["new", "opening", "running", "closed", "foreign"] = "new"
+        self.on_cut: Callable[[], Callable[[str], None] | None] | None = None
+        self.misses = 0
         self._made = dict(pools)
         self._watchers = watchers
         self._keeper = keeper
         self._settings = settings
         self._turnstile: Turnstile | None = None
         self._pools: dict[str, Pool] = {}
-        self._stopping = False
-        self._guard = threading.Lock()
+        self._stopping = self._paused = self._finished = False
+        self._why = ""
+        self._begins, self._ends = ["once"], ["once"]  # to pop from a list is atomic, and needs no lock
         self._shows = progress
         self._display = ExitStack()
+        self._echo = Echo()
 
     def check_new(self) -> None:
         """Raise a `StateError` if the session has begun."""
         if self.state != "new":
-            what = "is closed" if self.state == "closed" else "is being iterated already"
-            raise StateError(f"this run {what}; call run() again for another")
+            raise self._refuse(self._why or (CLOSED if self.state == "closed" else "is being iterated already"))
 
     def begin(self) -> None:
         """Open the pools and make the engine.
 
         Raises:
-            StateError: it has begun before.
+            StateError: it has begun before, or was cancelled meanwhile.
             PoolError: a pool cannot be opened.
         """
         self.check_new()
+        if not _take(self._begins):
+            raise self._refuse("is being iterated already")
         with ExitStack() as undo:
-            undo.callback(self.cancel)
-            self.state = "running"
+            undo.callback(self._end, CUT_OFF, kill=True)
+            self.state = "opening"
+            be_runner()
             _OPEN.add(self)
             if self._keeper is not None:
                 self._settings |= self._keeper.open()
             for name, pool in self._made.items():
                 self._pools[name] = pool
-                pool.open(self.plan.program)
-            self.engine = Engine(self.plan, self._pools, **self._settings)
+                with name_pool(name, pool, "open"):
+                    pool.open(self.plan.program)
+                self._check_going()
+            self.engine = Engine(self.plan, self._pools, tell=self._echo, **self._settings)
             self._turnstile = Turnstile(self.engine)
             self._watchers.start(self.engine.statistics)
             if self._keeper is not None:
                 self._keeper.start(self.engine.statistics)
             if self._shows:
-                self._display.enter_context(Progress(self.engine.statistics))
+                display = self._display.enter_context(Progress(self.engine.statistics))
+                if sys.stderr is not None and sys.stderr.isatty():
+                    self._display.enter_context(outlet.shown_by(display.put))
             if self._stopping:
                 self.engine.stop()
+            self.engine.hold(paused=self._paused)
+            self.state = "running"
+            self._check_going()
             undo.pop_all()
 
     def handovers(self) -> Iterator[Handover]:
@@ -94,53 +119,145 @@ class Session:
         if self._turnstile is None:
             raise StateError("this run has not begun")
         with ExitStack() as ending:
-            ending.callback(self.cancel)
-            while self.state == "running" and (found := self._turnstile.next()) is not None:
-                self._watchers.check()
-                yield found
+            ending.callback(self._end, CUT_OFF, kill=True)
+            try:
+                while (found := self._turnstile.next()) is not None:
+                    self._watchers.check()
+                    yield found
+            except Exception as error:
+                self._check_going()
+                culprit = find_culprit(error, self._pools)
+                if culprit is None:
+                    raise
+                raise culprit from error
+            self._check_going()
+            self._finished = True
             ending.pop_all()
         self.close()
 
+    def pause(self, *, paused: bool) -> None:
+        """Start nothing more until it is called again.
+
+        Raises:
+            StateError: the session has ended.
+        """
+        if self.state in ("closed", "foreign"):
+            raise self._refuse(self._why or CLOSED)
+        self._paused = paused
+        if self.engine is not None:
+            self.engine.hold(paused=paused)
+        if self._turnstile is not None and not paused:
+            self._turnstile.nudge()
+
     def stop(self) -> None:
-        """Start nothing more; from any thread or signal handler."""
+        """Start nothing more."""
         self._stopping = True
         if self.engine is not None:
             self.engine.stop()
 
     def close(self) -> None:
         """End the workers; what they are at is given up unless the run is finished."""
-        finished = self.engine is not None and self.engine.is_idle()
-        self._end((lambda pool: pool.close()) if finished else (lambda pool: pool.kill()))
+        idle = self.engine is not None and self.engine.is_idle()
+        self._leave(CLOSED, kill=not idle)
 
     def cancel(self) -> None:
         """End the workers at once, whatever they are doing."""
-        self._end(lambda pool: pool.kill())
+        self._leave(CANCELLED, kill=True)
 
-    def _end(self, end: Callable[[Pool], None]) -> None:
-        with self._guard:
-            state, self.state = self.state, "closed"
-        if state != "running":
+    def disown(self) -> None:
+        """Note that this process is a copy of the one that the workers belong to: they are not its to use or to end."""
+        if _take(self._ends):
+            self.state = "foreign"
+            self._tell("belongs to the process that this one was forked from")
+
+    def list_notes(self) -> list[str]:
+        """Return what else there is to say about how it went: what pools and watchers have noted."""
+        return [note for pool in self._pools.values() for note in getattr(pool, "notes", ())] + self._watchers.notes
+
+    def _refuse(self, why: str) -> StateError:
+        return StateError(f"this run {why}; call run() again for another")
+
+    def _check_going(self) -> None:
+        """Raise a `StateError` if somebody has ended it meanwhile."""
+        if self._why:
+            raise self._refuse(self._why)
+
+    def _tell(self, why: str) -> None:
+        self._why = why
+        on_cut = self.on_cut and self.on_cut()
+        if on_cut is not None:
+            on_cut(f"this run {why}; call run() again for another")
+
+    def _leave(self, why: str, *, kill: bool) -> None:
+        """End it, unless it is just opening its pools: then it notices by itself, before anything is computed."""
+        if self._ends and not self._finished:
+            self._why = self._why or why
+        if self.state != "opening":
+            self._end(why, kill=kill)
+
+    def _end(self, why: str, *, kill: bool) -> None:
+        """End it once; only who begins it calls this while it is opening."""
+        if not _take(self._ends):
             return
+        self.state = "closed"
         _OPEN.discard(self)
+        if not self._finished:
+            self._tell(self._why or why)
+        if self._turnstile is None:
+            self._let_go(kill=kill)
+        else:
+            self._turnstile.close(partial(self._let_go, kill=kill))
+
+    def _let_go(self, *, kill: bool) -> None:
+        """Give back everything, whatever happens to one part of it."""
         with ExitStack() as stack:
             if self._keeper is not None:
                 stack.callback(self._close_keeper, self._keeper)
             if self.engine is not None:
                 stack.callback(self._watchers.finish, self.engine.statistics(), self.engine.tally.failures)
-            for pool in self._pools.values():
-                stack.callback(end, pool)
-            if self._turnstile is not None and self.engine is not None:
+            for name, pool in self._pools.items():
+                stack.callback(_end_pool, name, pool, kill=kill)
+            if self.engine is not None:
                 stack.callback(self.engine.close)
-                stack.callback(self._turnstile.close)
             stack.callback(self._display.close)
+            stack.callback(self._echo.close)
 
     def _close_keeper(self, keeper: Keeper) -> None:
         engine = self.engine
         keeper.close(*((engine.statistics(), engine.tally.failures) if engine is not None else (None, ())))
 
 
+def _end_pool(name: str, pool: Pool, *, kill: bool) -> None:
+    """Close or kill a pool; one that cannot be closed is killed."""
+    with ExitStack() as otherwise:
+        if not kill:
+            otherwise.callback(pool.kill)
+        with name_pool(name, pool, "kill" if kill else "close"):
+            (pool.kill if kill else pool.close)()
+        otherwise.pop_all()
+
+
+def _take(tickets: list[str]) -> bool:
+    """Return whether there was still a ticket; it is gone then."""
+    try:
+        tickets.pop()
+    except IndexError:
+        return False
+    return True
+
+
 @atexit.register
 def _cancel_open() -> None:
     """End what the program has left open."""
+    with ExitStack() as stack:
+        for session in list(_OPEN):
+            stack.callback(session.cancel)
+
+
+def _disown_open() -> None:
+    """Leave the runs of the parent alone, in a child that was just forked."""
     for session in list(_OPEN):
-        session.cancel()
+        session.disown()
+
+
+os.register_at_fork(after_in_child=_disown_open)

@@ -62,7 +62,7 @@ class Driver:
             for arrival in self.pool.collect():
                 if isinstance(arrival, Lost):
                     self._lost.append(arrival)
-                else:
+                elif isinstance(arrival, Outcome):
                     self._outcomes[arrival.task] = arrival
             descriptor = self.pool.fileno()
             if not is_there():

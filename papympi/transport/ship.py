@@ -43,18 +43,19 @@ def pack_program(program: Program) -> bytes:
     for space, name in reversed(entries):  # what was found last is used by what was found first
         pickler.dump((space, name, space.names[name]))
     pickler.dump(program.stages)
-    return pickle.dumps((program.by_value, program.path, file.getvalue()), 5)
+    head = program.by_value, program.path, program.seed, program.levels
+    return pickle.dumps((*head, file.getvalue()), 5)
 
 
 def unpack_program(data: bytes) -> Program:
     """Return the program, its functions ready to be called; what travelled by value is put into its modules."""
-    by_value, path, body = pickle.loads(data)
+    by_value, path, seed, levels, body = pickle.loads(data)
     sys.path[:0] = [folder for folder in path if folder not in sys.path]
     unpickler = pickle.Unpickler(io.BytesIO(body))
     for _ in range(unpickler.load()):
         names, name, value = unpickler.load()
         names[name] = value
-    return Program(unpickler.load(), by_value, path)
+    return Program(unpickler.load(), by_value, path, seed, levels)
 
 
 @dataclass(frozen=True, slots=True)

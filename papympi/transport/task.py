@@ -21,6 +21,7 @@ from typing import Any
 from papympi.errors import ItemTimeout, WorkerLost
 from papympi.model.item import Failure
 from papympi.transport.payload import Payload
+from papympi.transport.records import Logs
 
 FULL = -1
 """The mask of a run in which no item was dropped: every bit set."""
@@ -130,6 +131,7 @@ class Outcome:
         drops: for each call of the stage, how many items it dropped.
         again: positions that failed and may be tried again: they have no value yet and their failure is not counted.
             START, ADVANCE: not empty: the parent at work has to be begun again, the generator is gone.
+        logs: what its functions have printed and logged, unless it came home before.
     """
 
     task: int
@@ -142,13 +144,14 @@ class Outcome:
     calls: list[int] = field(default_factory=list)
     drops: list[int] = field(default_factory=list)
     again: list[int] = field(default_factory=list)
+    logs: Logs | None = None
 
     def to_wire(self) -> tuple[Any, ...]:
         """Return the outcome as a tuple of plain values and payloads."""
         outputs = [(output.payloads, output.mask, output.failed) for output in self.outputs]
         return (
             self.task, outputs, self.failures, self.counts, self.finished, self.state, self.seconds, self.calls,
-            self.drops, self.again,
+            self.drops, self.again, self.logs,
         )  # fmt: skip
 
     @classmethod
@@ -170,6 +173,7 @@ class Lost:
         position: the position in that task it was at (START, ADVANCE: the parent's, counted from the generator's
             start). With a task and no position, some item of the task is at fault, and the engine finds out which.
         single: nothing but `task` is lost; what else the worker has goes on.
+        logs: what it had printed and logged, unless it came home before.
     """
 
     worker: int
@@ -178,3 +182,4 @@ class Lost:
     node: str = ""
     position: int | None = None
     single: bool = False
+    logs: Logs | None = None

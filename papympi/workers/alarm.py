@@ -21,6 +21,27 @@ class Abandoned(Overdue):
     """Raised in a thread that was given up: nobody waits for its batch any more."""
 
 
+class hold:  # noqa: N801 - it reads as a verb: `with hold(): ...`
+    """While its block lasts, the main thread is not interrupted: an alarm that comes then comes a little later."""
+
+    __slots__ = ("_main",)
+    _blocks = 0
+
+    def __enter__(self) -> None:
+        self._main = threading.get_ident() == threading.main_thread().ident
+        if self._main:
+            hold._blocks += 1
+
+    def __exit__(self, *exc: object) -> None:
+        if self._main:
+            hold._blocks -= 1
+
+    @staticmethod
+    def is_held() -> bool:
+        """Say whether the main thread must not be interrupted now."""
+        return hold._blocks > 0
+
+
 class Alarm:
     """While its block lasts, an item that takes longer than its time-out is interrupted, if this is the main thread.
 
@@ -67,6 +88,9 @@ class Alarm:
     def _ring(self, _number: int, _frame: FrameType | None) -> None:
         """Raise if the item at work is overdue; else wait for the time at which it will be."""
         if not self._armed:
+            return
+        if hold.is_held():
+            signal.setitimer(signal.ITIMER_REAL, 1e-3)
             return
         begun = self._slots[BEGUN]
         late = 0.0 if begun == NOTHING else (time.monotonic_ns() - begun) / NS

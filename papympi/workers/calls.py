@@ -16,52 +16,16 @@ from papympi.plan.program import Call, Stage
 from papympi.transport import codec
 from papympi.transport.blame import describe
 from papympi.transport.payload import Payload, Unsendable
-from papympi.transport.task import Task
+from papympi.transport.task import Outcome, Task
 from papympi.workers.alarm import Abandoned, Overdue
 from papympi.workers.arguments import Arguments
-from papympi.workers.cell import COUNT, MemoryCell
+from papympi.workers.bench import Bench
+from papympi.workers.cell import COUNT
 from papympi.workers.columns import Column, has_failures, is_gathered, key_at, load_column, positions_of
+from papympi.workers.here import at
 from papympi.workers.limits import format_memory
-from papympi.workers.resources import Attempt, Resources
 
 _HERE = str(Path(__file__).parent)
-
-
-class Bench:
-    """What every task of one worker shares.
-
-    Attributes:
-        attempt: calls a function and returns (result, error).
-        label: what failures call the worker.
-        cell: where to say what it is at, so that its death names a culprit.
-        sends: results leave this process: what cannot be pickled fails.
-        memory: how many bytes it may allocate; 0: as many as there are.
-        resources: the worker's resources.
-        known: classes of which a value was seen to come out of its pickle.
-    """
-
-    def __init__(self, attempt: Attempt, label: str, cell: MemoryCell, *, sends: bool, memory: int = 0) -> None:
-        self.attempt = attempt
-        self.label = label
-        self.cell = cell
-        self.sends = sends
-        self.memory = memory
-        self.resources = Resources(attempt)
-        self.known: set[type] = {
-            int,
-            float,
-            complex,
-            bool,
-            str,
-            bytes,
-            bytearray,
-            tuple,
-            list,
-            dict,
-            set,
-            type(None),
-            Failure,
-        }
 
 
 class Calls:
@@ -89,6 +53,10 @@ class Calls:
         self.again: list[int] = []
         self.attempts = task.attempts
         self.key_of: Callable[[int], Key] = partial(key_at, task.keys)
+
+    def open_outcome(self) -> Outcome:
+        """Return the task's outcome, which the calls fill."""
+        return Outcome(self.task.id, failures=self.failures, calls=self.calls, drops=self.drops, again=self.again)
 
     def load(self) -> list[Column]:
         """Return the task's columns; what could not come becomes a failure of the first call that needs it."""
@@ -155,7 +123,8 @@ class Calls:
             return failure
         if call.on_error == "drop":
             return DROP
-        value, error = self.bench.attempt(call.on_error, failure)
+        with at(replace(self.bench.outside, node=call.node, key=failure.key)):
+            value, error = self.bench.attempt(call.on_error, failure)
         if error is not None:
             value = self.fail(call, failure.key, error, [failure])
             self.failures.append(value)

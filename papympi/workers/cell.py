@@ -6,6 +6,7 @@ import mmap
 import os
 import tempfile
 import time
+import zlib
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -15,6 +16,7 @@ INDEX: Final = 2
 START: Final = 3
 BEGUN: Final = 4
 COUNT: Final = 5
+RESOURCE: Final = 6
 NOTHING: Final = -1
 
 _SIZE: Final = 64
@@ -30,6 +32,7 @@ class Progress(NamedTuple):
         start_ns: when the task began, by `time.monotonic_ns`.
         begun_ns: when the item began, if its node has a time-out; `None`: no such item is running.
         items: how many the function was given at once.
+        resource: mark of the resource that was being made, see `mark_resource`; `None`: none was.
     """
 
     task: int | None
@@ -38,6 +41,12 @@ class Progress(NamedTuple):
     start_ns: int
     begun_ns: int | None
     items: int
+    resource: int | None = None
+
+
+def mark_resource(name: str) -> int:
+    """Return the number that stands for a resource in a cell."""
+    return zlib.crc32(name.encode())
 
 
 def create_cell_file() -> int:
@@ -58,7 +67,7 @@ class MemoryCell:
     is set while an item runs whose node has a time-out, and taken back when its function returns.
 
     Attributes:
-        slots: the integers, at `TASK`, `NODE`, `INDEX`, `START`, `BEGUN` and `COUNT`.
+        slots: the integers, at `TASK`, `NODE`, `INDEX`, `START`, `BEGUN`, `COUNT` and `RESOURCE`.
     """
 
     __slots__ = ("slots",)
@@ -69,7 +78,7 @@ class MemoryCell:
     def begin(self, task: int) -> None:
         """Note that a task begins."""
         slots = self.slots
-        slots[NODE] = slots[INDEX] = slots[BEGUN] = NOTHING
+        slots[NODE] = slots[INDEX] = slots[BEGUN] = slots[RESOURCE] = NOTHING
         slots[COUNT] = 1
         slots[START] = time.monotonic_ns()
         slots[TASK] = task
@@ -87,11 +96,11 @@ class MemoryCell:
 
     def read(self) -> Progress:
         """Return what the worker is at."""
-        task, *rest, count = self.slots[: COUNT + 1]
-        node, index, start, begun = (None if value == NOTHING else value for value in rest)
+        task, *rest, count, made = self.slots[: RESOURCE + 1]
+        node, index, start, begun, resource = (None if value == NOTHING else value for value in (*rest, made))
         if task == NOTHING:
             return Progress(None, None, None, start or 0, None, 1)
-        return Progress(task, node, index, start or 0, begun, count)
+        return Progress(task, node, index, start or 0, begun, count, resource)
 
 
 class Cell(MemoryCell):

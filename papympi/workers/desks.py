@@ -72,7 +72,7 @@ class LocalDesk:
                 error = ItemTimeout(seconds, shift.label, "abandoned")
                 position = progress.position if progress.items == 1 else None
                 lost.append((Lost(0, error, number, call.node, position, single=True), shift.thread))
-                _interrupt(shift.thread)
+                interrupt_thread(shift.thread)
         return lost
 
     def close(self) -> None:
@@ -139,6 +139,12 @@ class RemoteDesk:
         leave(self._run)
 
 
-def _interrupt(thread: int) -> None:
+def interrupt_thread(thread: int) -> None:
     """Raise `Abandoned` in a thread as soon as it runs Python code, so that it does not compute for nobody."""
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(Abandoned))
+
+
+def tell_abandoned(pool: str, count: int) -> str:
+    """Return the note of a pool some of whose threads have been abandoned."""
+    what = "a thread" if count == 1 else f"{count} threads"
+    return f"pool {pool!r}: {what} could not be interrupted when an item timed out, was abandoned, and may still run"

@@ -15,14 +15,21 @@ from papympi.errors import StateError
 from papympi.model.item import Failure
 from papympi.plan.program import Call, Program
 from papympi.transport.task import FULL, Kind, Outcome, Output, Task
+from papympi.workers import here
 from papympi.workers.alarm import NS, Alarm
 from papympi.workers.apply import apply_rows, apply_single, apply_timed, apply_vector
 from papympi.workers.arguments import Arguments, to_positional
-from papympi.workers.calls import Bench, Calls
+from papympi.workers.bench import Bench
+from papympi.workers.blocking import Loop, run_to_end
+from papympi.workers.calls import Calls
+from papympi.workers.capture import listen
 from papympi.workers.cell import MemoryCell
 from papympi.workers.columns import Column, cut_output, mark_column, positions_of
 from papympi.workers.fold import fold
+from papympi.workers.recorder import Recorder
 from papympi.workers.scatter import Suspended
+from papympi.workers.steps import Steps, drive
+from papympi.workers.work import Work
 
 
 def attempt(function: Callable[..., Any], *args: Any) -> tuple[Any, BaseException | None]:
@@ -52,6 +59,7 @@ class Evaluator:
         encodes: outcomes leave this process, so that what cannot be pickled is a failure.
         interruptible: Ctrl-C is for the caller and not for the item.
         memory: how many bytes the worker may allocate, for messages; 0: as many as there are.
+        recorder: takes what is printed and logged; default: one that gives it to the outcomes.
     """
 
     def __init__(
@@ -64,37 +72,54 @@ class Evaluator:
         encodes: bool = True,
         interruptible: bool = False,
         memory: int = 0,
+        recorder: Recorder | None = None,
     ) -> None:
         self._program = program
         trying = attempt_interruptibly if interruptible else attempt
-        self._bench = Bench(trying, label, cell or MemoryCell(), sends=encodes, memory=memory)
+        self._ear = listen(program, label, recorder, shares=not encodes, raw=interruptible)
+        outside = here.Spot(self._ear.recorder, program.seed, "", None)
+        self._bench = Bench(trying, label, cell or MemoryCell(), outside, sends=encodes, memory=memory)
         self._generators: dict[int, Suspended] = {} if generators is None else generators
         self._owns_generators = generators is None
         self._functions: dict[tuple[int, int], Callable[..., Any]] = {}
+        self._loop = Loop(trying)
 
     def run(self, task: Task) -> Outcome:
         """Return the task's outcome; of a DISCARD it is empty and nobody wants it."""
         if task.kind is Kind.DISCARD:
             self._discard(task.generator)
             return Outcome(task.id)
-        begin, cell = time.perf_counter(), self._bench.cell
-        cell.begin(task.id)
-        stage = self._program.stages[task.stage]
-        calls = Calls(self._bench, task, stage)
-        outcome = Outcome(
-            task.id, failures=calls.failures, calls=calls.calls, drops=calls.drops, again=calls.again
-        )  # fmt: skip
-        if task.kind is Kind.CALL:
-            columns = self._call(calls)
-            outcome.outputs = [self._to_output(calls, number, columns[number]) for number in stage.outputs]
-        elif task.kind is Kind.FOLD:
-            column = fold(calls, self._function(task.stage, 0), outcome)
-            outcome.outputs = [self._to_output(calls, stage.inputs, column)]
-        else:
-            column = self._advance(calls, outcome)
-            outcome.outputs = [self._to_output(calls, stage.inputs, column)]
-        cell.done()
+        begin, calls = time.perf_counter(), self._begin(task)
+        token = here.enter(self._work)
+        try:
+            outcome = self._evaluate_task(calls)
+        finally:
+            here.leave(token)
+        return self._end(outcome, begin)
+
+    def _begin(self, task: Task) -> Calls:
+        """Return the calls of a task, which is now the one at work."""
+        self._bench.cell.begin(task.id)
+        calls = Calls(self._bench, task, self._program.stages[task.stage])
+        self._work = Work(calls, self._ear.recorder, self._program.seed)
+        return calls
+
+    def _end(self, outcome: Outcome, begin: float) -> Outcome:
+        """Return the outcome of a task that is done."""
+        self._bench.cell.done()
+        outcome.logs = self._ear.recorder.take()
         outcome.seconds = time.perf_counter() - begin
+        return outcome
+
+    def _evaluate_task(self, calls: Calls) -> Outcome:
+        """Return the outcome of a task."""
+        outcome = calls.open_outcome()
+        if calls.task.kind is Kind.CALL:
+            columns = self._call(calls)
+            outcome.outputs = [self._to_output(calls, number, columns[number]) for number in calls.stage.outputs]
+        else:
+            column = drive(self._take_steps(calls, outcome), self._bench.attempt)
+            outcome.outputs = [self._to_output(calls, calls.stage.inputs, column)]
         return outcome
 
     def close(self) -> None:
@@ -103,14 +128,22 @@ class Evaluator:
             for number in list(self._generators):
                 self._discard(number)
         self._bench.resources.close()
+        self._loop.close()
+        self._ear.close()
 
     def _discard(self, number: int) -> None:
         suspended = self._generators.pop(number, None)
         if suspended is not None:
-            suspended.close()
+            with here.at(self._bench.outside):
+                suspended.close()
 
-    def _advance(self, calls: Calls, outcome: Outcome) -> Column:
-        """Return the children that a generator makes now."""
+    def _take_steps(self, calls: Calls, outcome: Outcome) -> Steps[Column]:
+        """Return the parents that a fold has finished, or the children that a generator makes now."""
+        if calls.task.kind is Kind.FOLD:
+            return (yield from fold(calls, self._function(calls.task.stage, 0), outcome))
+        return (yield from self._advance(calls, outcome))
+
+    def _advance(self, calls: Calls, outcome: Outcome) -> Steps[Column]:
         task = calls.task
         if task.kind is Kind.START:
             suspended = Suspended(calls, self._function(task.stage, 0))
@@ -120,7 +153,7 @@ class Evaluator:
                 raise StateError(f"node {calls.stage.calls[0].node!r}: its generator was interrupted and cannot go on")
             suspended = found
             suspended.resume(calls)
-        children = suspended.advance(outcome, task.chunk)
+        children = yield from suspended.advance(outcome, task.chunk)
         if not outcome.finished and not calls.again:
             self._generators[task.generator] = suspended
         column = mark_column(children, FULL)
@@ -130,8 +163,13 @@ class Evaluator:
     def _function(self, stage: int, call: int) -> Callable[..., Any]:
         function = self._functions.get((stage, call))
         if function is None:
-            function = self._functions[stage, call] = to_positional(self._program.stages[stage].calls[call])
+            function = self._functions[stage, call] = self._prepare(self._program.stages[stage].calls[call])
         return function
+
+    def _prepare(self, call: Call) -> Callable[..., Any]:
+        """Return a call's function as one that is given its arguments by position and returns its result."""
+        function = to_positional(call)
+        return run_to_end(function, call, self._bench.cell.slots, self._loop) if call.awaits else function
 
     def _call(self, calls: Calls) -> list[Column]:
         """Evaluate the calls of a stage, one after the other over the whole batch; return all columns."""
@@ -179,7 +217,8 @@ class Evaluator:
         call = calls.stage.calls[number]
         resources, error = calls.take_resources(call)
         if error is not None:
-            results = [calls.fail_call(call, position, error) for position in positions]
+            trace = error.__traceback__  # a failure takes it off the error
+            results = [calls.fail_call(call, position, error.with_traceback(trace)) for position in positions]
         else:
             alarm = Alarm(self._bench.cell.slots, call.timeout) if call.timeout else nullcontext()
             with alarm:
@@ -225,6 +264,7 @@ class Evaluator:
         vectors = arguments.vectors(positions, resources)
         own = [vector if i in resources else vector[:] for i, vector in enumerate(vectors)]
         cell.at(number, positions[0], count)
+        self._work.positions = positions
         limit = round((call.timeout or 0.0) * count * NS)
         function = self._function(calls.task.stage, number)
         results, error = self._bench.attempt(apply_vector, function, own, cell.slots, limit)

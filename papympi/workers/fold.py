@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any, Final
 
 from papympi.model.item import Failure
@@ -14,20 +15,22 @@ from papympi.workers.apply import call_timed
 from papympi.workers.calls import Calls
 from papympi.workers.cell import INDEX
 from papympi.workers.columns import Column, mark_column, positions_of
+from papympi.workers.here import at
+from papympi.workers.steps import Steps
 
 _FRESH: Final = object()
 
 
-def fold(calls: Calls, function: Callable[..., Any], outcome: Outcome) -> Column:
+def fold(calls: Calls, function: Callable[..., Any], outcome: Outcome) -> Steps[Column]:
     """Fold the positions of a task; return the results of the parents that end in it, leave the rest in `outcome`."""
     run = _Fold(calls, function)
     results, start = [], 0
     for end in calls.task.ends:
-        run.fold(start, end)
+        yield from run.fold(start, end)
         results.append(run.finish())
         start = end
     if start < calls.task.count:
-        run.fold(start, calls.task.count)
+        yield from run.fold(start, calls.task.count)
         outcome.state = run.state()
     calls.key_of = lambda position: run.parents[position]
     return mark_column(results, FULL)
@@ -54,7 +57,7 @@ class _Fold:
         self.parents: list[tuple[int, ...]] = []
         self._key: tuple[int, ...] = ()
 
-    def fold(self, start: int, end: int) -> None:
+    def fold(self, start: int, end: int) -> Steps[None]:
         """Fold the positions start..end, which belong to one parent."""
         if start == end:
             return
@@ -68,7 +71,7 @@ class _Fold:
         first = (failed & -failed).bit_length() - 1  # -1: none failed
         if first >= 0:
             present &= (1 << first) - 1
-        self._fold_healthy(list(positions_of(present, end)))
+        yield from self._fold_healthy(list(positions_of(present, end)))
         if first >= 0 and type(self._accumulator) is not Failure:
             if first in self._culprits:
                 self._become(self._calls.complete(self._culprits[first], self._arguments.given(first)))
@@ -100,7 +103,8 @@ class _Fold:
     def _start(self) -> None:
         """Make an accumulator if there is none."""
         if self._accumulator is _FRESH:
-            self._accumulator, error = self._calls.bench.attempt(self._calls.stage.factory)
+            with at(replace(self._calls.bench.outside, node=self._call.node, key=self._key)):
+                self._accumulator, error = self._calls.bench.attempt(self._calls.stage.factory)
             if error is not None:
                 self._become(self._calls.fail(self._call, self._key, error))
 
@@ -109,7 +113,7 @@ class _Fold:
         self._calls.failures.append(failure)
         self._accumulator = failure
 
-    def _fold_healthy(self, positions: list[int]) -> None:
+    def _fold_healthy(self, positions: list[int]) -> Steps[None]:
         if not positions or type(self._accumulator) is Failure:
             return
         self._start()
@@ -122,7 +126,7 @@ class _Fold:
             alarm = Alarm(calls.bench.cell.slots, call.timeout) if call.timeout else nullcontext()
             limit = round((call.timeout or 0.0) * NS)
             with alarm:
-                _, error = calls.bench.attempt(_run, self._function, box, rows, calls.bench.cell.slots, limit)
+                _, error = yield fold_rows, self._function, box, rows, calls.bench.cell.slots, limit
             self._accumulator = box[0]
         position = box[1] if error is not None else positions[-1]
         calls.calls[0] += positions.index(position) + 1
@@ -130,7 +134,7 @@ class _Fold:
             self._become(calls.fail(call, calls.key_of(position), error, self._arguments.given(position)))
 
 
-def _run(
+def fold_rows(
     function: Callable[..., Any],
     box: list[Any],
     rows: Iterable[tuple[int, tuple[Any, ...]]],

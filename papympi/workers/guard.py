@@ -13,11 +13,13 @@ from typing import Final
 from papympi.errors import ItemTimeout, PoolError, ShippingError, WorkerLost
 from papympi.plan.program import Program
 from papympi.transport.frames import Reader, Writer
+from papympi.transport.records import Logs
 from papympi.transport.task import Kind, Lost, Outcome, Task
 from papympi.workers.alarm import NS
-from papympi.workers.cell import Cell, Progress, create_cell_file
+from papympi.workers.cell import Cell, Progress, create_cell_file, mark_resource
 from papympi.workers.limits import format_memory
 from papympi.workers.nursery import Nursery, open_pidfd
+from papympi.workers.sealed import read_outcome
 
 _PATIENCE_S: Final = 30.0
 """How long a child may take to end once it was killed."""
@@ -71,6 +73,7 @@ class Guard:
         self._ready = False
         self._stillbirths = 0
         self._last_words = ""
+        self._logs: Logs | None = None
         self._end = ""
         self._resources = contextlib.ExitStack()
 
@@ -135,15 +138,31 @@ class Guard:
         outcomes = []
         for message in self._reader.read():
             if type(message) is tuple:
-                outcome = Outcome.from_wire(message)
+                outcome = read_outcome(message)
                 self._tasks.pop(outcome.task, None)
+                if self._logs is not None:
+                    outcome.logs = self.take_logs(outcome.logs)
                 outcomes.append(outcome)
+            elif type(message) is Logs:
+                self._logs = message if self._logs is None else self.take_logs(message)
             elif message is None:
                 self._ready = True
                 self._stillbirths = 0
             else:
                 self._last_words = message
         return outcomes
+
+    @property
+    def talks(self) -> bool:
+        """The child has sent prints or log messages that no outcome has taken along."""
+        return self._logs is not None
+
+    def take_logs(self, last: Logs | None = None) -> Logs | None:
+        """Return what the child has sent of prints and log messages and no outcome has taken along, and then `last`."""
+        logs, self._logs = self._logs, None
+        if logs is not None and last is not None:
+            logs.add(last)
+        return logs or last
 
     def bury(self) -> tuple[list[Outcome], Lost]:
         """See that the child is dead, and return the outcomes that it had still sent, and what is known of its end.
@@ -163,6 +182,7 @@ class Guard:
         if self._last_words:
             reason += f"\n{self._last_words.rstrip()}"
         lost = self._report(reason, progress)
+        lost.logs = self.take_logs()
         self._tasks.clear()
         if not self._ready:
             self._stillbirths += 1
@@ -228,6 +248,9 @@ class Guard:
 
     def _report(self, reason: str, progress: Progress) -> Lost:
         """Return what is known of the child's end; a task that had been answered is not what it died of."""
+        resource = self._name_resource(progress.resource)
+        if resource:
+            reason += f", while it made the resource {resource!r}"
         self._end = reason
         lost = Lost(self.number, WorkerLost(self.label, reason))
         if self._overdue is not None:
@@ -241,6 +264,12 @@ class Guard:
             if progress.node is not None:
                 lost.node = self._program.stages[self._tasks[progress.task]].calls[progress.node].node
         return lost
+
+    def _name_resource(self, mark: int | None) -> str:
+        """Return the name of the resource that the child was making; "" if none."""
+        arguments = (a for stage in self._program.stages.values() for call in stage.calls for a in call.arguments)
+        specs = (a.resource for a in arguments if mark is not None and a.resource is not None)
+        return next((spec.name for spec in specs if mark_resource(spec.name) == mark), "")
 
     def _tell_end(self, code: int) -> str:
         """Return what ended the child, by its exit code."""

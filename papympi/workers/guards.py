@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from papympi.plan.program import Program
+from papympi.transport.records import Logs
 from papympi.transport.task import Lost, Outcome, Task
 from papympi.workers.guard import Guard
 from papympi.workers.nursery import Nursery
@@ -26,16 +27,19 @@ class Guards:
         nursery: the fork server that they come from, started by `start` and ended with them.
         names: how messages name each of them, e.g. `processes[3]`.
         memory: how many bytes each may allocate; 0: as many as there are.
+        lasting: the fork server outlives them, for others to come.
     """
 
-    def __init__(self, nursery: Nursery, names: Sequence[str], memory: int = 0) -> None:
+    def __init__(self, nursery: Nursery, names: Sequence[str], memory: int = 0, *, lasting: bool = False) -> None:
         self._nursery = nursery
+        self._lasting = lasting
         self._names = names
         self._memory = memory
         self._guards: list[Guard] = []
         self._selector: selectors.DefaultSelector | None = None
         self._waiting: set[Guard] = set()
         self._timed = False
+        self._talking: set[Guard] = set()
 
     def start(self, program: Program, packed: bytes) -> None:
         """Start a child under each name; the fork server has been started.
@@ -99,7 +103,18 @@ class Guards:
         """
         if descriptor != guard.descriptors[0]:
             raise EOFError
-        return guard.read()
+        outcomes = guard.read()
+        if guard.talks:
+            self._talking.add(guard)
+        return outcomes
+
+    def take_logs(self) -> list[Logs]:
+        """Return what children have printed and logged since; what is not taken comes with their next arrival."""
+        if not self._talking:
+            return []
+        found = [logs for guard in self._talking if (logs := guard.take_logs()) is not None]
+        self._talking.clear()
+        return found
 
     def fileno(self) -> int | None:
         """Return a descriptor that is readable when `collect` has something to do; `None` before the start."""
@@ -112,9 +127,9 @@ class Guards:
         found = [deadline for guard in self._guards if (deadline := guard.deadline()) is not None]
         return min(found, default=None)
 
-    def close(self) -> None:
+    def close(self, grace: float = _GRACE_S) -> None:
         """End the children once they have finished what they are at; those that take too long are killed."""
-        self._end(_GRACE_S)
+        self._end(grace)
 
     def kill(self) -> None:
         """Kill the children and whatever they have started, and wait until it is gone."""
@@ -157,7 +172,7 @@ class Guards:
             self._selector.unregister(descriptor)
 
     def _end(self, grace: float) -> None:
-        """End children, server and all that belongs to them."""
+        """End children, server and all that belongs to them; a lasting server stays."""
         orphaned = not self._nursery.is_alive()  # then nobody else ends what the children had started
         for guard in self._guards:
             self._forget(guard)
@@ -165,7 +180,10 @@ class Guards:
                 guard.kill()
             guard.close()
         self._guards.clear()
-        self._nursery.end(grace)
+        if self._lasting:
+            self._nursery.clear(grace)
+        else:
+            self._nursery.end(grace)
         if self._selector is not None:
             self._selector.close()
             self._selector = None

@@ -18,8 +18,9 @@ from typing import IO, Any, Final
 
 from papympi.errors import LaunchError, PoolError
 from papympi.transport.frames import Reader, Writer
-from papympi.workers.rank import BYE, END, find_blocks
+from papympi.workers.blocks import find_blocks
 from papympi.workers.relay import BOOT, to_frame
+from papympi.workers.station import BYE, END
 from papympi.workers.wire import decode
 
 _PATIENCE_S: Final = 120.0
@@ -60,15 +61,17 @@ class LocalJob:
     Args:
         owner: the pool that they belong to, for messages.
         ranks: how many, rank 0 included.
+        isolates: they may be told to isolate.
 
     Attributes:
         hosts: host and process id of each rank, once they are started.
     """
 
-    def __init__(self, owner: str, ranks: int) -> None:
+    def __init__(self, owner: str, ranks: int, *, isolates: bool = True) -> None:
         self.hosts: list[tuple[str, int]] = []
         self._owner = owner
         self._ranks = ranks
+        self._isolates = isolates
         self._folder = Path(tempfile.mkdtemp(prefix="papympi-"))
         self._selector = selectors.DefaultSelector()
         self._process: subprocess.Popen[bytes] | None = None
@@ -83,7 +86,8 @@ class LocalJob:
     def program(self) -> list[str]:
         """What each rank runs."""
         folders = [folder or str(Path.cwd()) for folder in sys.path]
-        return [sys.executable, "-c", BOOT, str(self._folder / "socket"), str(self._ranks), *folders]
+        numbers = str(self._ranks), str(int(self._isolates))
+        return [sys.executable, "-c", BOOT, str(self._folder / "socket"), *numbers, *folders]
 
     def start(self, argv: Sequence[str], environment: Mapping[str, str]) -> None:
         """Start mpiexec and wait until its ranks are there.
@@ -148,7 +152,7 @@ class LocalJob:
         """End the ranks, which have nothing to do any more, and wait until they are gone."""
         if self._sock is not None and not self._broken:
             with contextlib.suppress(PoolError):
-                self.send(0, (END,))
+                self.send(0, (END, False))
                 deadline = time.monotonic() + _ORDERLY_S
                 while not any(message[0] == BYE for rank, message in self.take() if not rank):
                     self._selector.select(self._time_left(deadline))
@@ -230,10 +234,9 @@ class LocalJob:
         how = f"mpiexec ended with exit code {code}" if code is not None else "mpiexec has not ended"
         if not self.hosts:
             return LaunchError(f"pool {self._owner!r}: local ranks could not be started: {how}{self._last_words()}")
+        advice = "" if self._isolates else "\nWith `isolate = true` a crash costs only the item that caused it."
         return PoolError(
-            f"pool {self._owner!r}: a rank ended and took the others with it ({how}){self._last_words()}\n"
-            "With `--pool "
-            f"{self._owner}=processes` a crash costs only the item that caused it."
+            f"pool {self._owner!r}: a rank ended and took the others with it ({how}){self._last_words()}{advice}"
         )
 
     def _last_words(self) -> str:

@@ -12,7 +12,7 @@ from typing import Final
 from papympi.errors import PoolError
 from papympi.workers import server
 
-_LAUNCHER: Final = ("PMI", "PMIX", "OMPI_", "PRTE", "HYD", "MPI_LOCAL", "MPIR", "MPICH")
+_LAUNCHER: Final = ("PMI", "PMIX", "OMPI_", "PRTE", "HYD", "MPI_LOCAL", "MPIR", "MPICH", "PALS_")
 """Variables of MPI launchers: a child that has them and imports `mpi4py.MPI` takes itself for a rank of this job."""
 _PATIENCE_S: Final = 30.0
 """How long the fork server may take to answer before it is given up."""
@@ -21,12 +21,12 @@ _PATIENCE_S: Final = 30.0
 class Nursery:
     """A pool's fork server, as the pool sees it: starts it, asks it for children, ends it.
 
-    Args:
+    Attributes:
         owner: the pool that it belongs to, for messages.
     """
 
     def __init__(self, owner: str) -> None:
-        self._owner = owner
+        self.owner = owner
         self._control: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -48,7 +48,7 @@ class Nursery:
             )
         except OSError as error:
             control.close()
-            raise PoolError(f"pool {self._owner!r}: cannot start {sys.executable!r}: {error}") from error
+            raise PoolError(f"pool {self.owner!r}: cannot start {sys.executable!r}: {error}") from error
         finally:
             theirs.close()
             if alive >= 0:
@@ -63,7 +63,7 @@ class Nursery:
         """
         pid, error = self._ask(server.SPAWN, 0, [connection.fileno(), cell])
         if pid < 0:
-            raise PoolError(f"pool {self._owner!r}: cannot start another worker: {os.strerror(error)}")
+            raise PoolError(f"pool {self.owner!r}: cannot start another worker: {os.strerror(error)}")
         return pid
 
     def reap(self, pid: int) -> int:
@@ -74,6 +74,11 @@ class Nursery:
     def is_alive(self) -> bool:
         """Say whether the server runs; its children do not outlive it."""
         return self._process is not None and self._process.poll() is None
+
+    def clear(self, grace: float) -> None:
+        """Give the children `grace` seconds to leave, and end everything below the server, which stays."""
+        with contextlib.suppress(PoolError):  # it is gone, and everything below it, too
+            self._ask(server.CLEAR, int(grace * 1000))
 
     def end(self, grace: float) -> None:
         """Give the children `grace` seconds to leave, end the server and everything below it, wait until it is gone."""
@@ -96,16 +101,16 @@ class Nursery:
     def _ask(self, operation: int, argument: int, descriptors: list[int] | None = None) -> tuple[int, int]:
         """Send a request and return the reply."""
         if self._control is None:
-            raise PoolError(f"pool {self._owner!r} is closed")
+            raise PoolError(f"pool {self.owner!r} is closed")
         try:
             socket.send_fds(self._control, [server.REQUEST.pack(operation, argument)], descriptors or [])
             reply = self._control.recv(server.REPLY.size, socket.MSG_WAITALL)
         except TimeoutError as error:
-            raise PoolError(f"pool {self._owner!r}: its fork server does not answer") from error
+            raise PoolError(f"pool {self.owner!r}: its fork server does not answer") from error
         except ConnectionError:
             reply = b""
         if len(reply) < server.REPLY.size:
-            raise PoolError(f"pool {self._owner!r}: its fork server has ended; standard error may say why")
+            raise PoolError(f"pool {self.owner!r}: its fork server has ended; standard error may say why")
         first, second = server.REPLY.unpack(reply)
         return first, second
 

@@ -1,8 +1,4 @@
-"""What a rank does: it joins the world, waits for programs and tasks from rank 0, and ends when it is told to.
-
-Rank 0 sends OPEN (a label, a packed program), TASK, CLOSE (finish the task at hand, forget the others), EXECUTE (serve
-mpi4py's executor with these ranks), END. A rank answers OPENED (what went wrong, or nothing), OUTCOME, CLOSED, BYE.
-"""
+"""A rank from its start to its end: it joins the world, serves rank 0, and ends when it is told to."""
 
 from __future__ import annotations
 
@@ -15,58 +11,24 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from papympi.errors import LaunchError
-from papympi.transport.ship import unpack_program
-from papympi.transport.task import Kind, Task
-from papympi.workers.evaluate import Evaluator, attempt
+from papympi.workers.blocks import drop_blocks
+from papympi.workers.evaluate import attempt
+from papympi.workers.nursery import Nursery
+from papympi.workers.station import CLOSE, END, EXECUTE, Station
 from papympi.workers.wire import Nap, Wire, decode, encode
 
 if TYPE_CHECKING:
     from mpi4py.MPI import Intracomm
 
-OPEN, TASK, CLOSE, EXECUTE, END = range(5)
-OPENED, OUTCOME, CLOSED, BYE = range(4)
-
+_WITHOUT: Final = "PAPYMPI_WITHOUT_CHILDREN"
+"""Environment variable: with "1" ranks start no fork server, and cannot isolate."""
 _FORWARDING_S: Final = 0.2
 """How long mpiexec gets to forward a last word before the job is aborted."""
-_BLOCKS: Final = ("/dev/shm/mpich_shm_", "/dev/shm/sm_segment.", "/dev/shm/vader_segment.")  # noqa: S108 - names to look for
 _FLUSH_S: Final = 2e-3
 """How long a rank stays with its outcomes, so that big ones get on their way, before it begins the next task."""
-
-
-class Worker:
-    """Evaluates what rank 0 sends: one message in, at most one answer out."""
-
-    def __init__(self) -> None:
-        self._evaluator: Evaluator | None = None
-
-    def handle(self, message: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        """Do what a message says and return the answer."""
-        kind = message[0]
-        if kind == TASK:
-            return self._run(Task.from_wire(message[1]))
-        if kind == OPEN:
-            return OPENED, self._open(*message[1:])
-        if self._evaluator is not None:
-            self._evaluator.close()
-            self._evaluator = None
-        return (CLOSED,) if kind == CLOSE else (BYE,)
-
-    def _run(self, task: Task) -> tuple[Any, ...] | None:
-        assert self._evaluator is not None
-        outcome = self._evaluator.run(task)
-        return None if task.kind is Kind.DISCARD else (OUTCOME, outcome.to_wire())
-
-    def _open(self, label: str, packed: bytes) -> str | None:
-        """Load a program; return what went wrong."""
-        program, error = attempt(unpack_program, packed)
-        if error is not None:
-            return "".join(traceback.format_exception(error))
-        self._evaluator = Evaluator(program, label)
-        return None
 
 
 class World:
@@ -78,10 +40,12 @@ class World:
         hosts: rank 0 only: host and process id of each rank.
         wire: the messages between them.
         comm: a communicator that only papympi uses.
+        nursery: the fork server of this rank, started before MPI was; `None`: it has none.
     """
 
-    def __init__(self, comm: Intracomm) -> None:
+    def __init__(self, comm: Intracomm, nursery: Nursery | None = None) -> None:
         self.comm = comm
+        self.nursery = nursery
         self.rank: int = comm.rank
         self.size: int = comm.size
         self.wire = Wire(comm)
@@ -95,26 +59,25 @@ class World:
     def serve(self, *ignored: signal.Signals) -> int:
         """Serve rank 0 until it says END, and let these signals pass by as well; return 0."""
         self.ignore_signals(*ignored)
-        worker, nap, waiting = Worker(), Nap(), deque[tuple[Any, ...]]()
+        station, nap, waiting = Station(self.nursery), Nap(), deque[tuple[Any, ...]]()
         while True:
             self._receive(waiting)
-            if not waiting:
-                if self.wire.busy:
-                    nap.reset()
-                nap.take()
-                continue
-            nap.reset()
-            message = waiting.popleft()
-            if message[0] == EXECUTE:
+            answers = station.collect()
+            message = waiting.popleft() if waiting else None
+            if message is not None and message[0] == EXECUTE:
                 self._serve_executor(message[1])
-                continue
-            answer = worker.handle(message)
-            if answer is not None:
+            elif message is not None:
+                answers += station.handle(message)
+            for answer in answers:
                 self.wire.send(0, encode(answer))
-            if message[0] == END:
+            if message is not None and message[0] == END:
                 self.wire.drain()
                 return 0
-            if self.wire.busy:
+            if message is None and not answers:
+                station.wait(nap, hurried=self.wire.busy)
+                continue
+            nap.reset()
+            if self.wire.busy and station.fileno() is None:
                 self.wire.drain(_FLUSH_S)
 
     def split(self, ranks: Sequence[int]) -> Intracomm:
@@ -126,6 +89,8 @@ class World:
         """Leave MPI, when all have said goodbye."""
         from mpi4py import MPI
 
+        if self.nursery is not None:
+            self.nursery.end(0)
         self.comm.Free()
         MPI.Finalize()
 
@@ -170,8 +135,24 @@ class World:
         comm.Free()
 
 
-def attach(promised: int) -> World:
+def start_nursery() -> Nursery | None:
+    """Start the fork server of this rank, before MPI is initialised: nothing may be forked afterwards.
+
+    It ends with the rank, however that ends.
+    """
+    if os.environ.get(_WITHOUT) == "1":
+        return None
+    nursery = Nursery("mpi")
+    nursery.start()
+    return nursery
+
+
+def attach(promised: int, nursery: Nursery | None = None) -> World:
     """Join the world of ranks that a launcher has started.
+
+    Args:
+        promised: how many ranks the launcher has promised.
+        nursery: the fork server of this rank.
 
     Raises:
         LaunchError: MPI cannot be loaded, or it sees another number of ranks than the launcher promised.
@@ -189,7 +170,7 @@ def attach(promised: int) -> World:
             "MPI library do not belong together; start with the mpiexec of that library, or under srun choose "
             "`--mpi=` to fit (`srun --mpi=list`); `papympi doctor` says which ones there are"
         )
-    world = World(MPI.COMM_WORLD.Dup())
+    world = World(MPI.COMM_WORLD.Dup(), nursery)
     if MPI.get_vendor()[0] == "MPICH":  # it leaves its block behind after every abort or kill
         MPI.COMM_WORLD.Barrier()  # all ranks have mapped it; those of Open MPI map theirs when they need them
         drop_blocks(os.getpid())
@@ -230,19 +211,3 @@ def _name_library() -> str:
 
     lines = MPI.Get_library_version().replace("\0", "").strip().splitlines()
     return " ".join(lines[0].split(",")[0].split()) if lines else "MPI"
-
-
-def find_blocks(pid: int) -> set[Path]:
-    """Return the files of the shared blocks that an MPI library has mapped into a process."""
-    try:
-        lines = Path(f"/proc/{pid}/maps").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:  # another system, or the process is gone
-        return set()
-    return {Path(line.split(None, 5)[-1]) for line in lines if any(name in line for name in _BLOCKS)}
-
-
-def drop_blocks(pid: int) -> None:
-    """Take away the names of such blocks: they go when the last rank does, however it ends."""
-    for path in find_blocks(pid):
-        with contextlib.suppress(OSError):
-            path.unlink()

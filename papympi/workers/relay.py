@@ -17,24 +17,28 @@ from typing import Any, Final
 
 from papympi.errors import LaunchError
 from papympi.transport.frames import Reader, Writer
-from papympi.workers.rank import BYE, END, World, attach
+from papympi.workers.rank import World, attach, start_nursery
 from papympi.workers.roster import Roster
+from papympi.workers.station import BYE, END
 from papympi.workers.wire import Nap, decode, encode
 
 BOOT: Final = (
-    "import sys; path, ranks = sys.argv[1], int(sys.argv[2]); sys.path[:] = sys.argv[3:]; del sys.argv[1:];"
-    "from papympi.workers.relay import main; sys.exit(main(path, ranks))"
+    "import sys; path, ranks, isolates = sys.argv[1], *map(int, sys.argv[2:4]); sys.path[:] = sys.argv[4:];"
+    "del sys.argv[1:]; from papympi.workers.relay import main; sys.exit(main(path, ranks, isolates))"
 )
-"""What each local rank runs, with the socket's path, the number of ranks and the folders of `sys.path` behind it."""
+"""What each local rank runs. Arguments: the socket's path, the number of ranks, whether they are to isolate (1 or 0),
+and the entries of `sys.path`."""
 
 _ORDERLY_S: Final = 5.0
 _HASTY_S: Final = 0.3
 
 
-def main(path: str, ranks: int) -> int:
+def main(path: str, ranks: int, isolates: int) -> int:
     """Be one of the local ranks; return the exit code."""
+    rank = os.environ.get("PMI_RANK") or os.environ.get("OMPI_COMM_WORLD_RANK")
+    nursery = start_nursery() if isolates and rank != "0" else None  # rank 0 only forwards
     try:
-        world = attach(ranks)
+        world = attach(ranks, nursery)
     except LaunchError as error:
         sys.stderr.write(f"{error}\n")
         return 2
@@ -71,7 +75,7 @@ class Relay:
         except (EOFError, OSError):
             self._dismiss(_HASTY_S)
             return 1
-        self._dismiss(_ORDERLY_S)
+        self._dismiss(_ORDERLY_S, hasty=False)
         self._writer.put((0, encode((BYE,))))
         while not self._writer.flush():
             select.select([], [self._sock], [])
@@ -107,9 +111,9 @@ class Relay:
         self._writer.flush()
         return bool(orders or answers)
 
-    def _dismiss(self, patience_s: float) -> None:
+    def _dismiss(self, patience_s: float, *, hasty: bool = True) -> None:
         """Send the ranks home; abort those that do not go."""
-        if not Roster(self._world).dismiss(patience_s):
+        if not Roster(self._world).dismiss(patience_s, hasty=hasty):
             self._world.abort(1)
 
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from papympi.errors import PoolError
-from papympi.workers.rank import BYE, CLOSE, CLOSED, END, World
+from papympi.workers.rank import World
+from papympi.workers.station import BYE, CLOSE, CLOSED, END
 from papympi.workers.wire import Nap, decode, encode
 
 Inbox = deque[tuple[int, Any]]
@@ -79,11 +80,14 @@ class Roster:
                 self._inboxes[rank].append((rank, message))
 
     def release(self, ranks: Iterable[int], patience_s: float | None) -> None:
-        """Take ranks back; wait until they have closed, or until patience is at its end."""
+        """Take ranks back; wait until they have closed, or until patience is at its end.
+
+        With endless patience what is at work is finished, else children are killed.
+        """
         ranks = [rank for rank in ranks if self._owners.pop(rank, None) is not None]
         for rank in ranks:
             self.closing.add(rank)
-            self.send(rank, (CLOSE,))
+            self.send(rank, (CLOSE, patience_s is not None))
         self._wait(lambda: self.closing.isdisjoint(ranks), patience_s)
 
     def forget(self, ranks: Iterable[int]) -> None:
@@ -91,10 +95,13 @@ class Roster:
         for rank in ranks:
             self._owners.pop(rank, None)
 
-    def dismiss(self, patience_s: float) -> bool:
-        """Send all ranks home; return whether all have said goodbye before patience was at its end."""
+    def dismiss(self, patience_s: float, *, hasty: bool = True) -> bool:
+        """Send all ranks home; return whether all have said goodbye before patience was at its end.
+
+        Children that are at work are killed, unless it is not `hasty`.
+        """
         for rank in self._present:
-            self.send(rank, (END,))
+            self.send(rank, (END, hasty))
         self._wait(lambda: not self._present, patience_s)
         if not self._present:
             self._wire.drain()

@@ -18,18 +18,10 @@ import socket
 import struct
 import sys
 import time
-import traceback
-from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, NamedTuple
+from typing import Final
 
-from papympi.transport import frames
-from papympi.transport.ship import unpack_program
-from papympi.transport.task import Kind, Task
-from papympi.workers.cell import Cell
-from papympi.workers.evaluate import Evaluator
-from papympi.workers.limits import limit_memory
+from papympi.workers.child import Birth, work
 
 SPAWN: Final = 1
 """Fork a child, which gets the socket and the cell that come with the request. Reply: its process id; or -1, errno."""
@@ -37,6 +29,8 @@ REAP: Final = 2
 """Forget the child with this process id, which is dead. Reply: process id, wait status."""
 END: Final = 3
 """Give the children so many milliseconds to leave, kill what is left, and end. Reply: none, the connection closes."""
+CLEAR: Final = 4
+"""As END, and go on serving. Reply: 0, 0."""
 REQUEST: Final = struct.Struct("=Bq")
 REPLY: Final = struct.Struct("=qq")
 
@@ -44,8 +38,7 @@ BOOT: Final = (
     "import sys; control, parent, alive = map(int, sys.argv[1:4]); sys.path[:] = sys.argv[4:]; del sys.argv[1:];"
     "from papympi.workers.server import main; main(control, parent, alive)"
 )
-"""What `python -c` runs, so that the children's `__main__` is empty. Arguments: control socket, parent, its pidfd,
-and the entries of `sys.path`."""
+"""What `python -c` runs; the children's `__main__` is empty. Arguments: control socket, parent, pidfd, `sys.path`."""
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_NAME: Final = 15
@@ -53,13 +46,6 @@ _PR_SET_CHILD_SUBREAPER: Final = 36
 _CLOSE_ON_EXEC: Final[int] = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 _LOOK_S: Final = 0.5
 """How often a server without a pidfd looks whether its parent is there."""
-
-
-class Birth(NamedTuple):
-    """What a child is born with: the socket that it is spoken to through, and the descriptor of its cell."""
-
-    connection: socket.socket
-    cell: int
 
 
 class Server:
@@ -89,6 +75,10 @@ class Server:
                 birth = self._spawn(*descriptors)
                 if birth is not None:
                     return birth
+            elif operation == CLEAR:
+                self._wait_children(argument / 1000)
+                self.end()
+                self._reply(0, 0)
             else:
                 self._reap(argument)
         return None
@@ -104,6 +94,7 @@ class Server:
             try:
                 os.waitpid(-1, 0)
             except ChildProcessError:
+                self._children.clear()
                 return
 
     def _receive(self) -> tuple[int, int, list[int]] | None:
@@ -196,58 +187,6 @@ class Server:
             return set(map(int, Path(f"/proc/{me}/task/{me}/children").read_text().split()))
         except OSError:
             return set(self._children)
-
-
-class _LastWords:
-    """Sends home what a child dies of, when that is an exception and not a signal, and ends it with exit code 1."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if isinstance(error, Exception):
-            with contextlib.suppress(OSError):
-                frames.send(self._connection, "".join(traceback.format_exception(kind, error, trace)))
-            raise SystemExit(1) from None
-
-
-def work(birth: Birth) -> None:
-    """Be a child: load the program, evaluate tasks until the connection is closed."""
-    cell = Cell(birth.cell)
-    os.close(birth.cell)
-    with birth.connection, _LastWords(birth.connection), contextlib.suppress(ConnectionError):
-        messages = _read_all(frames.Reader(birth.connection))
-        hello = next(messages, None)
-        if hello is None:
-            return
-        label, program, memory = hello
-        if memory:
-            limit_memory(memory)
-        evaluator = Evaluator(unpack_program(program), label, cell, memory=memory)
-        frames.send(birth.connection, None)
-        try:
-            for message in messages:
-                task = Task.from_wire(message)
-                outcome = evaluator.run(task)
-                if task.kind is not Kind.DISCARD:
-                    frames.send(birth.connection, outcome.to_wire())
-        finally:
-            evaluator.close()
-
-
-def _read_all(reader: frames.Reader) -> Iterator[Any]:
-    """Yield messages until the other end is closed."""
-    while True:
-        try:
-            messages = reader.read()
-        except EOFError:
-            return
-        yield from messages
 
 
 def _kill_group(pid: int) -> None:

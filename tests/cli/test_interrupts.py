@@ -67,7 +67,7 @@ def test_once_finishes_what_is_in_flight(start, slow, project, nothing_left, poo
 
 @pytest.mark.parametrize("pool", POOLS)
 def test_twice_ends_at_once(start, slow, project, nothing_left, pool):
-    process = start("run", slow(0.2 if pool == "inline" else 600), "--input", "x=0..", "--pool", f"*={pool}")
+    process = start("run", slow(600), "--input", "x=0..", "--pool", f"*={pool}", "--no-progress")
     wait_for((project / "began-0").exists)
     others = family(process)
     interrupt(process)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pickle
 import random
@@ -22,7 +23,7 @@ from hypothesis.errors import UnsatisfiedAssumption
 
 from papympi import DROP, Failure, Graph, GraphError, run
 from papympi.contracts import Capabilities
-from papympi.errors import WorkerLost
+from papympi.errors import ItemTimeout, WorkerLost
 from papympi.model.graph import GraphWarning
 from papympi.runner.keeping import Keeping
 from papympi.transport.task import Lost, Outcome, Task
@@ -54,12 +55,13 @@ class Trouble:
 
     Attributes:
         retries: by node; their items stumble at most so often before they go well.
-        kills: an item that fails takes its worker with it.
+        kills: an item that fails takes its worker with it; in another process than this one, really.
         healed: nothing fails any more.
     """
 
     def __init__(self):
-        self.retries, self.kills, self.tries, self.healed = {}, False, Counter(), False
+        self.retries, self.kills, self.tries, self.home = {}, False, Counter(), os.getpid()
+        self.healed = False
 
     def __reduce__(self):
         return "TROUBLE"
@@ -67,8 +69,10 @@ class Trouble:
     @contextmanager
     def stir(self, retries=(), *, kills=False):
         self.retries, self.kills, self.tries = dict(retries), kills, Counter()
-        yield
-        self.__init__()
+        try:
+            yield
+        finally:  # a graph may turn out to be impossible
+            self.__init__()
 
     def stumble(self, name, *values):
         """Fail if it is not the item's turn to go well."""
@@ -85,6 +89,8 @@ class Trouble:
     def fail(self, name):
         if self.healed:
             return
+        if self.kills and os.getpid() != self.home:
+            os._exit(3)
         raise Killed(name) if self.kills else ValueError(name)
 
 
@@ -252,6 +258,21 @@ def graphs(draw, most=7):
     return specs, draw(st.lists(st.sampled_from(names), min_size=1, max_size=3, unique=True))
 
 
+def to_async(function, *, scatters):
+    """Return a function as an async one that waits now and then."""
+
+    async def awaited(*values):
+        await asyncio.sleep(0.001 * (digest(values) % 3))
+        return function(*values)
+
+    async def streamed(*values):
+        for child in function(*values):
+            await asyncio.sleep(0)
+            yield child
+
+    return streamed if scatters else awaited
+
+
 def build(specs):
     """Return the graph of some specs."""
     graph = Graph("random")
@@ -274,6 +295,8 @@ def build(specs):
         else:
             function = partial(digest, name)
             options["gather"] = True if spec["kind"] == "gather" else spec["size"]
+        if spec.get("awaits"):
+            function = to_async(function, scatters=spec["kind"] == "scatter")
         graph.add(function, **options)
     return graph
 
@@ -317,6 +340,8 @@ class SimulatedPool:
     def die(self, worker):
         """Lose a worker, at an item or between two."""
         task, error = self.tasks[worker][0], WorkerLost(self.workers[worker], "simulated")
+        if self.random.random() < 0.3:
+            error = ItemTimeout(1.0, self.workers[worker], "replaced")
         calls = {call.node: call for call in self.program.stages[task.stage].calls}
         self.tasks[worker].clear()
         self.evaluators[worker] = Evaluator(self.program, self.workers[worker])
@@ -517,6 +542,23 @@ def test_real_pools_give_the_same(case, admission, one, two, fusion):
     assert collect(running, pause=False) == expected(Naive(specs), targets)
 
 
+AWAITING = st.sampled_from(["asyncio", "asyncio:1", "asyncio:3", "inline", "threads:2"])
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+@given(graphs(), ADMISSIONS, AWAITING, AWAITING, st.integers(0, 10**6), st.booleans())
+def test_async_nodes_give_the_same(case, admission, one, two, seed, fusion):
+    specs, targets = case
+    naive = Naive(specs)
+    for spec in specs:
+        spec["awaits"] = digest(seed, spec["name"]) % 4 > 0
+    retries = with_retries(specs, seed)
+    with TROUBLE.stir(retries):
+        running = start(specs, targets, {"one": one, "two": two}, admission=admission, fusion=fusion)
+        assert collect(running, pause=False) == expected(naive, targets)
+    assert running.statistics().live == 0
+
+
 @settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
 @given(graphs(), ADMISSIONS)
 def test_ranks_give_the_same(case, admission):
@@ -602,3 +644,13 @@ def test_failed_items_are_tried_again_with_all_that_came_of_them(case, admission
             running = start(specs, targets, pools, admission=admission, fusion=fusion, journal=again)
             assert collect(running, pause=False) == expected(Naive(specs), targets)
         assert running.failures == []
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@given(graphs(), st.sampled_from(["processes:2", "mpi:2"]))
+def test_real_crashes_cost_only_the_item_they_were_at(case, pool):
+    specs, targets = case
+    with TROUBLE.stir(kills=True):
+        running = start(specs, targets, {"one": pool, "two": "processes:1"}, admission=20)
+        assert collect(running, pause=False) == expected(Naive(specs), targets)
+    assert all(type(failure.error) is WorkerLost for failure in running.failures)

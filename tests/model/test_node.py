@@ -123,16 +123,36 @@ def test_a_generator_neither_folds_nor_takes_vectors(graph, options):
         graph.add(Scaler().split, name="split", **options)
 
 
-def test_async_functions_are_refused(graph):
+class Client:
+    async def __call__(self, url): ...
+
+    async def stream(self, url):
+        yield url
+
+
+def test_async_functions_are_known_as_such(graph):
     async def fetch(url): ...
 
     async def stream(url):
         yield url
 
-    for function in (fetch, stream):
-        with pytest.raises(GraphError, match=rf"node '{function.__name__}' \(.*:\d+\) is async; .* asyncio\.run"):
-            graph.add(function)
-    assert not graph.nodes
+    for number, function in enumerate((fetch, Client(), functools.partial(fetch), functools.partial(Client()))):
+        graph.add(function, name=f"awaited{number}")
+    for number, function in enumerate((stream, Client().stream, functools.partial(stream))):
+        graph.add(function, name=f"streamed{number}")
+    graph.add(lambda url: url, name="plain")
+    assert all(node.awaits for name, node in graph.nodes.items() if name != "plain")
+    assert not graph.nodes["plain"].awaits
+    assert [name for name, node in graph.nodes.items() if node.generates] == ["streamed0", "streamed1", "streamed2"]
+
+
+@pytest.mark.parametrize("option", ["fold", "combine", "on_error"])
+def test_only_the_function_of_a_node_is_async(graph, option):
+    async def make(*given): ...
+
+    options = {"fold": int} if option == "combine" else {}
+    with pytest.raises(GraphError, match=rf"node 'total' \(.*:\d+\): {option}= is async; only the node's own"):
+        graph.add(lambda total, x: total, name="total", **options, **{option: make})
 
 
 def test_a_function_without_signature_needs_inputs(graph):

@@ -5,6 +5,7 @@ import pytest
 from papympi.contracts import NodeCount, Statistics
 from papympi.model.item import Failure
 from papympi.monitors import report
+from papympi.monitors.groups import group_failures
 
 
 def make_failure(key, message="bad", node="parse", **rest):
@@ -13,7 +14,9 @@ def make_failure(key, message="bad", node="parse", **rest):
 
 def test_summary():
     nodes = {"read": NodeCount(1200, 0, 0, 0.05), "parse": NodeCount(1200, 2, 1, 75.0)}
-    text = report.summarize(Statistics(nodes, delivered=1197, seconds=40.0), [make_failure((3,)), make_failure((5,))])
+    text = report.summarize(
+        Statistics(nodes, delivered=1197, seconds=40.0), group_failures([make_failure((3,)), make_failure((5,))])
+    )
     assert text.splitlines()[:4] == [
         "node    done  failed  dropped      time  rate",
         "-----  -----  ------  -------  --------  ----",
@@ -31,7 +34,7 @@ def test_summary_of_nothing():
 def test_groups_of_failures():
     failures = [make_failure((0,), "rare", traceback="Traceback\n  line\nValueError: rare", worker="threads[1]")]
     failures += [make_failure((n,), input="x=1", attempts=3) for n in range(1, 4)]
-    common, rare = report.format_groups(failures)
+    common, rare = report.format_groups(group_failures(failures))
     assert common == "\n3 times ValueError in parse: bad\n  first at item (1,)\n  input: x=1\n  attempts: 3"
     assert rare == (
         "\nValueError in parse: rare\n  at item (0,), on threads[1]\n    Traceback\n      line\n    ValueError: rare"
@@ -39,13 +42,13 @@ def test_groups_of_failures():
 
 
 def test_long_traceback_shows_its_end():
-    text = report.format_groups([make_failure((0,), traceback="\n".join(map(str, range(50))))])[0]
+    text = report.format_groups(group_failures([make_failure((0,), traceback="\n".join(map(str, range(50))))]))[0]
     assert "    ...\n    38\n" in text
     assert text.endswith("    49")
 
 
 def test_many_kinds_of_failures_are_cut_off():
-    parts = report.format_groups([make_failure((n,), str(n)) for n in range(25)])
+    parts = report.format_groups(group_failures([make_failure((n,), "no " * n) for n in range(25)]))
     assert len(parts) == report.GROUPS + 1
     assert parts[-1] == "\nand 15 more of 15 other kinds"
 

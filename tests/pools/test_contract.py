@@ -4,6 +4,7 @@ import concurrent.futures
 
 import pytest
 
+from papympi.pools.asyncio import AsyncioPool
 from papympi.pools.executor import ExecutorPool
 from papympi.pools.inline import InlinePool
 from papympi.pools.processes import ProcessesPool
@@ -13,6 +14,7 @@ from papympi.testing import PoolContract
 POOLS = {
     "inline": lambda: InlinePool("inline"),
     "threads": lambda: ThreadsPool("threads", workers=2),
+    "asyncio": lambda: AsyncioPool("asyncio", workers=2),
     "processes": lambda: ProcessesPool("processes", workers=2),
     "a ThreadPoolExecutor": lambda: ExecutorPool("executor", concurrent.futures.ThreadPoolExecutor(2), 2),
     "a ProcessPoolExecutor": lambda: ExecutorPool("executor", concurrent.futures.ProcessPoolExecutor(2), 2),

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import sys
 import textwrap
@@ -36,6 +37,14 @@ class TestMpi(PoolContract):
         return lambda: MpiPool("mpi", workers=2)
 
 
+class TestMpiItself(PoolContract):
+    """The ranks evaluate themselves."""
+
+    @pytest.fixture
+    def pool_factory(self):
+        return lambda: MpiPool("mpi", workers=2, isolate=False)
+
+
 class TestMpi4py(PoolContract):
     @pytest.fixture
     def pool_factory(self):
@@ -46,7 +55,7 @@ class TestMpi4py(PoolContract):
 
 @pytest.mark.timeout(150)
 @pytest.mark.usefixtures("nothing_left")
-@pytest.mark.parametrize("suite", ["TestMpi", "TestMpi4py"])
+@pytest.mark.parametrize("suite", ["TestMpi", "TestMpiItself", "TestMpi4py"])
 def test_the_contract_holds_in_a_world_of_ranks(mpi, suite, tmp_path):
     script = tmp_path / "world.py"
     script.write_text(textwrap.dedent(WORLD))
@@ -62,9 +71,9 @@ def local(nothing_left):
     """Opens pools of local ranks."""
     pools = []
 
-    def open_pool(function, workers=2):
-        pool = MpiPool("mpi", workers=workers)
-        pool.open(build_map(function, by_value=[__name__]))
+    def open_pool(function, workers=2, timeout=None, **options):
+        pool = MpiPool("mpi", workers=workers, **options)
+        pool.open(build_map(function, by_value=[__name__], timeout=timeout))
         pools.append(pool)
         return Driver(pool)
 
@@ -88,15 +97,32 @@ def leave(code):
 def say(text):
     print(text)
     print(text.upper(), file=sys.stderr)
+    os.write(1, b"hello from C\n")
+    os.write(2, b"HELLO FROM C\n")
 
 
 def test_it_says_what_it_is():
     assert BACKEND.capabilities.streams
-    assert not BACKEND.capabilities.survives_crash
-    assert isinstance(BACKEND.make("mpi", workers=3, ranks="1-2", places=1), MpiPool)
+    assert BACKEND.capabilities.survives_crash
+    assert isinstance(BACKEND.make("mpi", workers=3, ranks="1-2", places=1, workers_per_rank=4), MpiPool)
+    itself = BACKEND.make("mpi", isolate=False).capabilities
+    assert (itself.survives_crash, itself.can_kill, itself.streams) == (False, False, True)
 
 
-@pytest.mark.parametrize("options", [{"workers": 0}, {"workers": "x"}, {"places": 0}, {"ranks": "0-1"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"workers": 0},
+        {"workers": "x"},
+        {"places": 0},
+        {"ranks": "0-1"},
+        {"isolate": "no"},
+        {"workers_per_rank": 0},
+        {"workers_per_rank": 2, "isolate": False},
+        {"memory": "1 GB", "isolate": False},
+        {"memory": "much"},
+    ],
+)
 def test_options_that_cannot_be(options):
     with pytest.raises(OptionError, match="pool 'mpi'"):
         MpiPool("mpi", **options)
@@ -114,26 +140,79 @@ def test_the_program_itself_never_loads_mpi(local):
 
 def test_what_ranks_print_is_seen(local, capsys):
     driver = local(say)
-    driver.call(["hello from a rank"])
+    logs = driver.call(["hello from a rank"]).logs
     driver.pool.close()
+    assert [(record.name, record.text) for record in logs.records] == [
+        ("stdout", "hello from a rank"),
+        ("stderr", "HELLO FROM A RANK"),
+    ]
     out, err = capsys.readouterr()
-    assert "hello from a rank" in out
-    assert "HELLO FROM A RANK" in err
+    assert "hello from C" in out
+    assert "HELLO FROM C" in err
 
 
 @pytest.mark.parametrize(("function", "argument"), [(die, 9), (die, 11), (leave, 3), (leave, 0)])
 def test_a_rank_that_dies_breaks_the_pool(local, function, argument):
-    driver = local(function)
-    with pytest.raises(PoolError, match=r"(?s)'mpi': a rank ended and took the others with it.*--pool mpi=processes"):
+    driver = local(function, isolate=False)
+    with pytest.raises(PoolError, match=r"(?s)'mpi': a rank ended and took the others with it.*`isolate = true`"):
         driver.call([argument])
 
 
-def test_killed_at_work_it_is_gone_at_once(local):
+def test_a_rank_has_several_workers(local):
+    driver = local(lambda _: (os.getppid(), os.getpid()), workers_per_rank=2)
+    names = [label.split(" on ")[0] for label in driver.pool.workers]
+    assert names == ["mpi[0] rank 1", "mpi[1] rank 2", "mpi[2] rank 1", "mpi[3] rank 2"]
+    family = [values_of(driver.wait(driver.submit(Kind.CALL, [0], worker=worker)))[0] for worker in range(4)]
+    assert len({pid for _, pid in family}) == 4
+    servers = [server for server, _ in family]
+    assert servers[0] == servers[2] != servers[1] == servers[3]
+
+
+def test_a_crash_is_reported_under_the_number_of_its_worker(local):
+    driver = local(die, workers_per_rank=2, memory="1 GB")
+    number = driver.submit(Kind.CALL, [9], worker=3)
+    lost = driver.wait_lost()
+    assert (lost.worker, lost.task, lost.position) == (3, number, 0)
+    assert re.fullmatch(r"mpi\[3\] rank 2 pid \d+ on .+", lost.error.worker)
+    assert values_of(driver.wait(driver.submit(Kind.CALL, [0], worker=3))) == [None]
+
+
+def hang(_):
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})  # what raises at the time-out cannot come
+    time.sleep(1000)
+
+
+def test_a_rank_itself_that_hangs_ends_the_run(local, monkeypatch):
+    monkeypatch.setattr("papympi.pools.mpi.GRACE_S", 0.5)
+    driver = local(hang, isolate=False, timeout=0.1)
+    driver.submit(Kind.CALL, [1, 2], worker=1)
+    assert driver.pool.deadline() is not None
+    told = r"'mpi': mpi\[1\] rank 2 on .* hangs: its batch of 2 calls of 'hang' may take 0.2 s .*isolate = true"
+    with pytest.raises(PoolError, match=told):
+        driver.wait(1)
+    driver.pool.kill()
+
+
+def test_children_that_cannot_start_break_the_pool(local, monkeypatch):
+    monkeypatch.setenv("PAPYMPI_WITHOUT_CHILDREN", "1")
+    with pytest.raises(PoolError, match=r"mpi\[\d\] rank \d cannot start its children: .*isolate = false"):
+        local(get_pid)
+
+
+def work_long(path):
+    Path(path).touch()
+    time.sleep(1000)
+
+
+@pytest.mark.parametrize("isolate", [True, False])
+def test_killed_at_work_it_is_gone_at_once(local, isolate, tmp_path):
     others = psutil.Process().children(recursive=True)  # those that the standard library keeps for later
-    driver = local(time.sleep)
-    driver.submit(Kind.CALL, [1000])
+    driver = local(work_long, isolate=isolate)
+    driver.submit(Kind.CALL, [str(tmp_path / "begun")])
+    while not (tmp_path / "begun").exists():
+        driver.pool.collect()
     ranks = set(psutil.Process().children(recursive=True)) - set(others)
-    assert len(ranks) >= 4
+    assert len(ranks) >= (8 if isolate else 4)
     begun = time.monotonic()
     driver.pool.kill()
     assert time.monotonic() - begun < 30

@@ -1,6 +1,8 @@
 """Jobs of ranks with both MPIs: how they begin, how they end, and that nothing is left whatever happens."""
 
+import json
 import os
+import re
 import signal
 import textwrap
 import time
@@ -214,7 +216,7 @@ def test_an_exception_in_another_rank_ends_all(mpi, script):
             signal.setitimer(signal.ITIMER_REAL, 0.3)
 
         def main():
-            driver = open_pool(plant)
+            driver = open_pool(plant, isolate=False)
             driver.call([1], worker=2)
             time.sleep(1000)
     """)
@@ -233,7 +235,7 @@ def test_a_rank_that_dies_takes_the_job_along(mpi, script, end):
             {end}
 
         def main():
-            open_pool(die).call([1])
+            open_pool(die, isolate=False).call([1])
             return 0
     """)
     assert mpi.run(3, "python", path).returncode != 0
@@ -260,17 +262,18 @@ def test_a_stopped_runner_goes_on(mpich, script, tmp_path):
     assert process.returncode == 0
 
 
-def test_a_batch_that_nobody_wants_does_not_hold_the_end(mpi, script):
-    path = script("""
+@pytest.mark.parametrize("isolate", [True, False])
+def test_a_batch_that_nobody_wants_does_not_hold_the_end(mpi, script, isolate):
+    path = script(f"""
         def main():
-            driver = open_pool(time.sleep)
+            driver = open_pool(time.sleep, isolate={isolate})
             driver.submit(Kind.CALL, [1000])
             driver.pool.collect()
             driver.pool.kill()
             return 4
     """)
     # rank 0 aborts with 4; mpiexec may tell of the signal instead with which it has ended the others
-    assert mpi.run(3, "python", path).returncode in {4, 9}
+    assert mpi.run(3, "python", path).returncode in ({4} if isolate else {4, 9})
 
 
 def test_the_wrong_launcher_is_told_of(mpich, openmpi, script):
@@ -298,6 +301,7 @@ def test_ranks_are_started(mpi, pipeline):
 
 
 def test_a_rank_that_leaves_quietly_is_an_error(mpi, pipeline):
+    (pipeline.parent / "papympi.toml").write_text("[pools.mpi]\nisolate = false\n")
     arguments = ["-m", "papympi", "run", "--ranks", 3, pipeline, "--input", "x=0..9", "--target", "fatal"]
     done = mpi.run(0, "python", *arguments, cwd=pipeline.parent)
     assert done.returncode == 2, done.stderr
@@ -342,3 +346,166 @@ def start_run(mpi, pipeline):
     )
     wait_for(pipeline.parent / "begun-2", process)
     return process
+
+
+FAULTY = """
+    import os, signal, time
+    from papympi import node
+
+    def see_mpi():
+        from mpi4py import MPI
+        return MPI.COMM_WORLD.Get_size()
+
+    @node(pool="mpi", stride=4)
+    def work(x):
+        if x == 7:
+            os._exit(0)
+        if x == 11:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if x == 20:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if x == 23:
+            os.abort()
+        return x, see_mpi() if x == 5 else 1
+
+    @node(pool="mpi", stride=4, timeout=1)
+    def last(work):
+        if work[0] == 30:  # cannot be interrupted
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+            time.sleep(1000)
+        return work
+"""
+
+
+@pytest.fixture
+def faulty(tmp_path):
+    """A pipeline in which five of 40 items end their process or hang."""
+    path = tmp_path / "faulty.py"
+    path.write_text(textwrap.dedent(FAULTY))
+    return path
+
+
+def test_crashes_and_hangs_cost_their_items(mpi, faulty):
+    arguments = ["-m", "papympi", "run", faulty, "--input", "x=0..40", "--pool", "*=mpi"]
+    done = mpi.run(3, "python", *arguments, cwd=faulty.parent)
+    assert done.returncode == 1, done.stderr
+    assert done.stdout.splitlines() == [f"[{x}, 1]" for x in range(40) if x not in {7, 11, 20, 23, 30}]
+    failures = [json.loads(line) for line in (faulty.parent / "failures.jsonl").read_text().splitlines()]
+    assert [(failure["key"], failure["error"]) for failure in failures] == [
+        *(([x], "WorkerLost") for x in (7, 11, 20, 23)),
+        ([30], "ItemTimeout"),
+    ]
+    assert all(re.match(r"mpi\[\d\] rank [12] pid \d+ on ", failure["worker"]) for failure in failures)
+
+
+def test_a_world_of_one_isolates(mpi, faulty):
+    done = mpi.run(
+        1, "python", "-m", "papympi", "run", faulty, "--input", "x=4..34", "--pool", "*=mpi", cwd=faulty.parent
+    )
+    assert done.returncode == 1, done.stderr
+    assert len(done.stdout.splitlines()) == 25
+    assert "WorkerLost" in done.stderr
+    assert "ItemTimeout" in done.stderr
+
+
+@pytest.mark.parametrize("isolate", [True, False])
+def test_what_hangs_is_ended(mpi, script, isolate):
+    path = script(f"""
+        from papympi.pools import mpi
+
+        mpi.GRACE_S = 0.5
+
+        def hang(x):
+            if x == 1:
+                signal.pthread_sigmask(signal.SIG_BLOCK, {{signal.SIGALRM}})  # what raises at the time-out cannot come
+                time.sleep(1000)
+            return x
+
+        def main():
+            pool = MpiPool("mpi", isolate={isolate})
+            pool.open(build_map(hang, timeout=0.2))
+            driver = Driver(pool)
+            driver.submit(Kind.CALL, [0, 1, 2], worker=1)
+            driver.submit(Kind.CALL, [3], worker=1)
+            lost = driver.wait_lost()
+            print(lost.worker, lost.task, lost.node, lost.position, type(lost.error).__name__)
+            print(values_of(driver.wait(driver.submit(Kind.CALL, [4], worker=1))))
+            pool.kill()
+            return 0
+    """)
+    done = mpi.run(3, "python", path)
+    if isolate:
+        assert done.stdout.splitlines() == ["1 1 hang 1 ItemTimeout", "[4]"]
+        assert done.returncode == 0, done.stderr
+    else:
+        assert re.search(r"mpi\[1\] rank 2 on .* hangs: its batch of 3 calls of 'hang'.* isolate = true", done.stderr)
+        assert done.returncode != 0
+
+
+def test_a_node_sees_the_rank_itself_if_it_is_to(mpi, script):
+    path = script("""
+        def look(x):
+            from mpi4py import MPI
+            return MPI.COMM_WORLD.Get_size(), MPI.COMM_WORLD.Get_rank()
+
+        def main():
+            for isolate in (False, True):
+                driver = open_pool(look, isolate=isolate)
+                print(values_of(driver.wait(driver.submit(Kind.CALL, [0], worker=1))))
+                driver.pool.close()
+            return 0
+    """)
+    done = mpi.run(3, "python", path)
+    assert (done.returncode, done.stdout.split("\n")[:2]) == (0, ["[(3, 2)]", "[(1, 0)]"]), done.stderr
+
+
+def test_a_scatter_goes_on_when_its_worker_dies(mpich, tmp_path):
+    path = tmp_path / "scatter.py"
+    path.write_text(
+        textwrap.dedent("""
+            import os, pathlib
+            from papympi import node
+
+            @node(pool="mpi", stride=4)
+            def children(n):
+                for i in range(n):
+                    yield i, os.getpid()
+
+            @node(pool="mpi", stride=4, fuse=False)
+            def kill(children):
+                i, pid = children
+                if i == 50:
+                    try:
+                        pathlib.Path(f"killed").touch(exist_ok=False)
+                        os.kill(pid, 9)  # the worker on which the scatter stands
+                    except FileExistsError:
+                        pass
+                return i
+
+            @node
+            def total(kill):
+                return kill
+        """)
+    )
+    (tmp_path / "papympi.toml").write_text("admission = 40\n[pools.mpi]\nworkers_per_rank = 2\n")
+    done = mpich.run(3, "python", "-m", "papympi", "run", path, "--input", "n=400", cwd=tmp_path)
+    numbers = [int(line) for line in done.stdout.split()]
+    assert (tmp_path / "killed").exists()
+    if done.returncode:  # the item that killed its own worker is the one that fails
+        numbers.insert(50, 50)
+    assert numbers == list(range(400)), done.stderr
+
+
+@pytest.mark.parametrize("victim", ["rank", "server", "mpiexec"])
+def test_whoever_is_killed_all_are_gone(mpi, pipeline, victim):
+    arguments = ["-m", "papympi", "run", pipeline, "--input", "x=0..1000", "--target", "slow"]
+    process = mpi.start(3, "python", *arguments, cwd=pipeline.parent)
+    child = psutil.Process(int(wait_for(pipeline.parent / "begun-2", process)))
+    server = child.parent()
+    everybody = family(process)
+    assert child in everybody
+    assert sum("server" in member.name() for member in everybody) == 2
+    {"rank": server.parent(), "server": server, "mpiexec": psutil.Process(process.pid)}[victim].kill()
+    process.communicate(timeout=30)
+    assert process.returncode != 0
+    wait_gone(everybody, 10)

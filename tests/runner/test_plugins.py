@@ -16,7 +16,7 @@ from papympi.errors import PluginError
 from papympi.hookspecs import hookimpl
 from papympi.runner.plugins import backends, collect_offers, list_plugins, plugin_manager
 
-BUILTINS = ["inline", "threads", "processes", "mpi", "mpi4py"]
+BUILTINS = ["inline", "threads", "asyncio", "processes", "mpi", "mpi4py"]
 
 
 def fresh_manager(*blocked: str) -> PluginManager:

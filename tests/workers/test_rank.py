@@ -1,16 +1,10 @@
-"""Messages between ranks, and the rank's own end: order, sizes, pieces, what it answers."""
+"""Messages between ranks: order, sizes, pieces."""
 
-import os
 import textwrap
 
 import pytest
 
-from papympi.testing import build_map, values_of
-from papympi.testing.nodes import add_one
 from papympi.transport.payload import Payload
-from papympi.transport.ship import pack_program
-from papympi.transport.task import Kind, Outcome, Task
-from papympi.workers.rank import BYE, CLOSE, CLOSED, END, OPEN, OPENED, OUTCOME, TASK, Worker, find_blocks
 from papympi.workers.wire import Nap, decode, encode
 
 PING = """
@@ -83,27 +77,3 @@ def test_naps_grow_and_begin_anew():
     assert lengths[-1] == 2e-3
     nap.reset()
     assert nap.next() == 0
-
-
-def test_a_worker_answers():
-    worker = Worker()
-    assert worker.handle((OPEN, "me", pack_program(build_map(add_one)))) == (OPENED, None)
-    task = Task(4, Kind.CALL, 0, 2, columns=[[(Payload([1, 2]), 0, 2)]], keys=[((), 0, 2)])
-    kind, wire = worker.handle((TASK, task.to_wire()))
-    assert kind == OUTCOME
-    outcome = Outcome.from_wire(wire)
-    assert (outcome.task, values_of(outcome)) == (4, [2, 3])
-    assert worker.handle((TASK, Task(5, Kind.DISCARD, 0, generator=3).to_wire())) is None
-    assert worker.handle((CLOSE,)) == (CLOSED,)
-    assert worker.handle((END,)) == (BYE,)
-
-
-def test_a_program_that_cannot_be_loaded_is_told_of():
-    kind, trouble = Worker().handle((OPEN, "me", b"no program"))
-    assert kind == OPENED
-    assert "Traceback" in trouble
-
-
-def test_a_process_without_mpi_has_no_blocks():
-    assert find_blocks(os.getpid()) == set()
-    assert find_blocks(0) == set()

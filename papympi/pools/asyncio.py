@@ -1,0 +1,276 @@
+"""The pool of async functions: one thread with an event loop, in which thousands of items wait at the same time."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from papympi.contracts import Backend, Capabilities
+from papympi.errors import ItemTimeout, OptionError, PoolError
+from papympi.plan.program import Program
+from papympi.transport.doorbell import Doorbell
+from papympi.transport.task import Kind, Lost, Outcome, Task
+from papympi.workers.alarm import NS
+from papympi.workers.awaiting import AwaitingEvaluator
+from papympi.workers.cell import MemoryCell, Progress
+from papympi.workers.coroutine import MERCY_S, end_loop, forget_loop
+from papympi.workers.desks import interrupt_thread, tell_abandoned
+from papympi.workers.evaluate import attempt
+
+if TYPE_CHECKING:
+    import asyncio
+
+CAPABILITIES: Final = Capabilities(shares_memory=True, streams=True)
+_WORKERS: Final = 2000
+_BACK_S: Final = 1.0
+"""How long `kill` waits for a function that keeps the loop."""
+_GRACE_S: Final = 15.0
+"""How long `kill` waits for the end of a loop that nothing keeps; what is cancelled gets less than that."""
+
+Send = Callable[["LoopThread", Outcome | BaseException], None]
+
+
+class LoopThread:
+    """A thread with an event loop that evaluates tasks.
+
+    Args:
+        program: the stages.
+        label: what failures call it.
+        room: how many items may wait at the same time.
+        send: called in the thread with every outcome, or with what the evaluation broke of.
+
+    Attributes:
+        stages: by id of each task that it has, the number of its stage.
+        cell: what keeps the loop.
+    """
+
+    def __init__(self, program: Program, label: str, room: int, send: Send) -> None:
+        import asyncio
+
+        self.stages: dict[int, int] = {}
+        self.cell = MemoryCell()
+        self._send = send
+        self._selector = selectors.DefaultSelector()
+        self._loop = asyncio.SelectorEventLoop(self._selector)
+        self._evaluator = AwaitingEvaluator(program, label, self.cell, room)
+        self._batches: set[asyncio.Task[Outcome]] = set()
+        self._inbox: deque[Task] = deque()
+        self._woken = False
+        self._state = "open"
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=attempt, args=(self._work,), name=label, daemon=True)
+        self._thread.start()
+
+    def submit(self, task: Task) -> None:
+        """Begin a task soon."""
+        if task.kind is not Kind.DISCARD:
+            self.stages[task.id] = task.stage
+        self._inbox.append(task)
+        if not self._woken:  # once for many: it costs a system call, and the interpreter lock
+            self._woken = True
+            self._loop.call_soon_threadsafe(self._take)
+
+    def close(self) -> None:
+        """End once everything has come home, and wait for that."""
+        self._loop.call_soon_threadsafe(self._drain)
+        self._thread.join()
+
+    def kill(self) -> None:
+        """Cancel everything, and wait for that; a thread that is kept by what it calls is left behind."""
+        self._evaluator.give_up()
+        self._loop.call_soon_threadsafe(self._stop)
+        if self._stopped.wait(_BACK_S):
+            self._thread.join(_GRACE_S)
+        else:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Leave a thread that is kept by what it calls, and give back the descriptors of its loop."""
+        self._evaluator.give_up()
+        self._state = "abandoned"
+        self._selector.close()
+        for name in ("_ssock", "_csock"):  # by these it would be woken
+            end = getattr(self._loop, name, None)
+            if end is not None:
+                end.close()
+        interrupt_thread(self._thread.ident or 0)
+
+    def _work(self) -> None:
+        while self._state in {"open", "draining"}:
+            attempt(self._loop.run_forever)  # a task of the user's that ends in SystemExit stops it, too
+        self._stopped.set()
+        if self._state == "abandoned":
+            forget_loop(self._loop, attempt)
+        else:
+            end_loop(self._loop, attempt, self._evaluator.clean_up)
+        self._evaluator.close()
+
+    def _take(self) -> None:
+        self._woken = False
+        while self._inbox and self._state in {"open", "draining"}:
+            self._begin(self._inbox.popleft())
+
+    def _begin(self, task: Task) -> None:
+        batch = self._loop.create_task(self._evaluator.evaluate(task))
+        self._batches.add(batch)
+        batch.add_done_callback(self._end)
+
+    def _end(self, batch: asyncio.Task[Outcome]) -> None:
+        self._batches.discard(batch)
+        if not batch.cancelled():
+            error = batch.exception()
+            self._send(self, batch.result() if error is None else error)
+        if self._state == "draining":
+            self._drain()
+
+    def _drain(self) -> None:
+        self._state = "draining"
+        if not self._batches:
+            self._stop()
+
+    def _stop(self) -> None:
+        if self._state != "abandoned":
+            self._state = "stopped"
+        self._loop.stop()
+
+
+class AsyncioPool:
+    """One thread with an event loop. Plain functions are called in it, and keep everything else waiting.
+
+    Args:
+        name: the pool's name.
+        workers: how many items may wait at the same time.
+    """
+
+    capabilities = CAPABILITIES
+
+    def __init__(self, name: str, workers: int = _WORKERS) -> None:
+        count: Any = workers  # options of files are not typed
+        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+            raise OptionError(f"pool {name!r}: workers must be an integer of at least 1, not {count!r}")
+        self.name = name
+        self.concurrency = self.places = workers
+        self.workers: Sequence[str] = [f"{name} event loop pid {os.getpid()} on {socket.gethostname()}"]
+        self._program = Program()
+        self._shortest = 0.0
+        self.notes: list[str] = []
+        self._given_up = 0
+        self._bell: Doorbell | None = None
+        self._thread: LoopThread | None = None
+        self._arrived: deque[tuple[LoopThread, Outcome | BaseException]] = deque()
+
+    def open(self, program: Program) -> None:
+        """Make ready; the thread is started with the first task."""
+        self._program = program
+        self._bell = Doorbell()
+        timeouts = [call.timeout for stage in program.stages.values() for call in stage.calls if call.timeout]
+        self._shortest = min(timeouts, default=0.0)
+
+    def submit(self, worker: int, task: Task) -> None:  # noqa: ARG002 - there is one worker
+        """Hand a task to the loop."""
+        if self._thread is None:
+            self._thread = LoopThread(self._program, self.workers[0], self.places, self._take_home)
+        self._thread.submit(task)
+
+    def collect(self) -> list[Outcome | Lost]:
+        """Return what has come home; a loop that an item has kept for too long is replaced.
+
+        Raises:
+            PoolError: a batch could not be evaluated.
+        """
+        if self._bell is None or self._thread is None:
+            return []
+        self._bell.silence()
+        news: list[Outcome | Lost] = list(self._take(self._thread))
+        if self._shortest:
+            news += self._replace_overdue(self._thread)
+        return news
+
+    def fileno(self) -> int | None:
+        """Return a descriptor that is readable when a batch is done."""
+        return None if self._bell is None else self._bell.fileno()
+
+    def deadline(self) -> float | None:
+        """Return when `collect` has to look whether an item keeps the loop."""
+        if not self._shortest or self._thread is None or not self._thread.stages:
+            return None
+        timeout, begun = self._timeout_of(self._thread, self._thread.cell.read())
+        return (begun / NS + timeout if timeout else time.monotonic() + self._shortest) + MERCY_S
+
+    def close(self) -> None:
+        """Wait for what the loop has, then end it."""
+        if self._thread is not None:
+            self._thread.close()
+        self._let_go()
+
+    def kill(self) -> None:
+        """Cancel what the loop has, and end it; a thread that an item keeps is abandoned."""
+        if self._thread is not None:
+            self._thread.kill()
+        self._let_go()
+
+    def _take_home(self, thread: LoopThread, arrival: Outcome | BaseException) -> None:
+        """Keep what a loop has made until it is collected; called in the loop's thread."""
+        self._arrived.append((thread, arrival))
+        bell = self._bell
+        if bell is not None:
+            bell.ring()
+
+    def _take(self, thread: LoopThread) -> list[Outcome]:
+        """Return the outcomes that have come from a thread; those of others are repeated already."""
+        outcomes = []
+        while self._arrived:
+            sender, arrival = self._arrived.popleft()
+            if sender is not thread:
+                continue
+            if isinstance(arrival, BaseException):
+                what = f"{type(arrival).__name__}: {arrival}"
+                raise PoolError(f"pool {self.name!r}: a batch could not be evaluated: {what}") from arrival
+            if thread.stages.pop(arrival.task, None) is not None:
+                outcomes.append(arrival)
+        return outcomes
+
+    def _replace_overdue(self, thread: LoopThread) -> list[Outcome | Lost]:
+        """Put a fresh thread in the place of one that an item has kept beyond its time-out."""
+        progress = thread.cell.read()
+        timeout, begun = self._timeout_of(thread, progress)
+        if not timeout or time.monotonic() < begun / NS + timeout + MERCY_S:
+            return []
+        thread.abandon()
+        self._given_up += 1
+        self.notes = [tell_abandoned(self.name, self._given_up)]
+        outcomes = self._take(thread)
+        self._thread = None
+        lost = Lost(0, ItemTimeout(timeout, self.workers[0], "abandoned and replaced"))
+        if progress.task in thread.stages and progress.node is not None:
+            lost.task = progress.task
+            lost.node = self._program.stages[thread.stages[progress.task]].calls[progress.node].node
+            lost.position = progress.position if progress.items == 1 else None
+        return [*outcomes, lost]
+
+    def _timeout_of(self, thread: LoopThread, progress: Progress) -> tuple[float, int]:
+        """Return the time-out of what keeps a loop, in seconds, and since when; 0 if it has none."""
+        stage = thread.stages.get(-1 if progress.task is None else progress.task)
+        if stage is None or progress.node is None or progress.begun_ns is None:
+            return 0.0, 0
+        return (self._program.stages[stage].calls[progress.node].timeout or 0.0) * progress.items, progress.begun_ns
+
+    def _let_go(self) -> None:
+        self._thread = None
+        self._arrived.clear()
+        if self._bell is not None:
+            self._bell.close()
+            self._bell = None
+
+
+BACKEND: Final = Backend(
+    make=AsyncioPool,
+    summary="an event loop for async functions (option workers: how many items wait at once)",
+    capabilities=CAPABILITIES,
+)

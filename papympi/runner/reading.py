@@ -1,0 +1,91 @@
+"""How a run is read: from handovers to values and results, and what a reader is told at the wrong time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any, Literal, Never, Self
+
+from papympi.errors import StateError
+from papympi.model.item import Failure, Result
+from papympi.plan.plan import Plan
+from papympi.runner.session import Session
+
+Errors = Literal["raise", "keep", "drop"]
+
+
+class Refusal:
+    """Stands in for an iterator that must not be read, or not any more: says why, every time.
+
+    Args:
+        why: what the `StateError` says.
+    """
+
+    def __init__(self, why: str) -> None:
+        self._why = why
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Never:
+        raise StateError(self._why)
+
+
+def read_values(session: Session, errors: Errors) -> Iterator[Any]:
+    """Yield the values of the one target; the session begins with the first."""
+    session.begin()
+    for found in session.handovers():
+        values = found.present()
+        if session.engine is not None and session.engine.tally.failures:
+            yield from _sift(session, values, errors)
+        else:
+            yield from values
+
+
+def read_results(session: Session, errors: Errors) -> Iterator[Result | Failure]:
+    """Yield the results of every target; the session begins with the first."""
+    session.begin()
+    for found in session.handovers():
+        for key, value in found.keyed():
+            if type(value) is Failure:
+                yield from _sift(session, [replace(value, target=found.node, place=key)], errors)
+            else:
+                yield Result(found.node, key, value)
+
+
+def _sift(session: Session, values: Iterable[Any], errors: Errors) -> Iterator[Any]:
+    """Yield values; what becomes of failures is as `run(errors=...)` says."""
+    for value in values:
+        if type(value) is not Failure:
+            yield value
+            continue
+        session.misses += 1
+        if errors == "keep":
+            yield value
+        elif errors == "raise":
+            raise value.to_error()
+
+
+def refuse_single(plan: Plan) -> str:
+    """Return why a run of several targets cannot be iterated; "" if it has one."""
+    if len(plan.targets) == 1:
+        return ""
+    names = ", ".join(repr(target.node) for target in plan.targets)
+    return (
+        f"the run has {len(plan.targets)} targets ({names}), so iterating it has no one value: "
+        "iterate run.results(), or name one with targets="
+    )
+
+
+def explain_busy(error: ValueError) -> Exception:
+    """Return what to raise for a `ValueError` that `next` of a generator has raised.
+
+    Python raises it where the generator is being advanced already, without entering it; else it is the caller's own.
+    """
+    traceback = error.__traceback__
+    if traceback is None or traceback.tb_next is not None:
+        return error
+    return StateError(
+        "this run is being read already, by another thread or further up in this one: one reader at a time. "
+        "Let one thread read, and hand the items on through a queue.Queue"
+    )

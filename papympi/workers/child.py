@@ -1,0 +1,103 @@
+"""A guarded child: loads the program, evaluates tasks and sends home what comes of them, until nobody wants more."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+import traceback
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from papympi.transport import frames
+from papympi.transport.records import Logs
+from papympi.transport.ship import unpack_program
+from papympi.transport.task import Kind
+from papympi.workers.blocks import watch_import
+from papympi.workers.cell import Cell
+from papympi.workers.evaluate import Evaluator
+from papympi.workers.limits import limit_memory
+from papympi.workers.recorder import Recorder, show
+from papympi.workers.sealed import open_task, seal_outcome
+
+
+class Birth(NamedTuple):
+    """What a child is born with: the socket that it is spoken to through, and the descriptor of its cell."""
+
+    connection: socket.socket
+    cell: int
+
+
+class _LastWords:
+    """Sends home what a child dies of, when that is an exception and not a signal, and ends it with exit code 1."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, Exception):
+            with contextlib.suppress(OSError):
+                frames.send(self._connection, "".join(traceback.format_exception(kind, error, trace)))
+            raise SystemExit(1) from None
+
+
+class _Post:
+    """Sends messages home, one at a time: what threads of the user's code print must not come between others."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+
+    def send(self, message: Any) -> None:
+        """Send a message; what is printed when nobody reads any more is shown by the child itself."""
+        try:
+            with self._lock:
+                frames.send(self._connection, message)
+        except OSError:
+            if not isinstance(message, Logs):
+                raise
+            show(message)
+
+
+def work(birth: Birth) -> None:
+    """Be a child: load the program, evaluate tasks until the connection is closed."""
+    cell = Cell(birth.cell)
+    os.close(birth.cell)
+    with birth.connection, _LastWords(birth.connection), contextlib.suppress(ConnectionError):
+        messages = _read_all(frames.Reader(birth.connection))
+        hello = next(messages, None)
+        if hello is None:
+            return
+        label, program, memory = hello
+        if memory:
+            limit_memory(memory)
+        watch_import()
+        post = _Post(birth.connection)
+        recorder = Recorder(label, post.send)
+        evaluator = Evaluator(unpack_program(program), label, cell, memory=memory, recorder=recorder)
+        post.send(None)
+        try:
+            for message in messages:
+                task, is_sealed = open_task(message)
+                outcome = evaluator.run(task)
+                if task.kind is not Kind.DISCARD:
+                    post.send(seal_outcome(outcome) if is_sealed else outcome.to_wire())
+        finally:
+            evaluator.close()
+
+
+def _read_all(reader: frames.Reader) -> Iterator[Any]:
+    """Yield messages until the other end is closed."""
+    while True:
+        try:
+            messages = reader.read()
+        except EOFError:
+            return
+        yield from messages

@@ -1,0 +1,302 @@
+"""What node functions print and log reaches the runner from every pool, with where it is from, and never floods it."""
+
+import contextlib
+import logging
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from papympi import Graph, run
+from papympi.errors import ItemTimeout, WorkerLost
+
+LINE = re.compile(r"^\[(\w+) (\([\d, ]+\)) (.+)\] (.*)$", re.MULTILINE)
+
+
+def go(function, items, pool, *, errors="raise", fold=None, **options):
+    """Run a graph of one node; return the results."""
+    graph = Graph("logs")
+    graph.node(pool="given", **options)(function)
+    given = pool if pool == "inline" else f"{pool}:2"
+    return list(run({"x": items}, graph=graph, pools={"given": given}, errors=errors, by_value=("__main__", __name__)))
+
+
+def lines_of(text):
+    """Return (node, key, text) of each line that has a prefix."""
+    return [(node, key, rest) for node, key, _, rest in LINE.findall(text)]
+
+
+def talk(x):
+    print("first", x)
+    print("sec", end="")
+    print("ond", x)
+    sys.stderr.write(f"third {x}\nno end {x}")
+    return x
+
+
+def test_prints_arrive_with_node_and_key_in_order(pool, capsys, nothing_left):
+    assert go(talk, range(40), pool, stride=3) == list(range(40))
+    out, err = capsys.readouterr()
+    assert out == ""
+    if pool == "inline":  # at once, and as it is: a debugger may be at work
+        assert err.splitlines()[:3] == ["first 0", "second 0", "third 0"]
+        assert len(err.splitlines()) == 4 * 40
+        return
+    found = lines_of(err)
+    assert len(found) == 4 * 40
+    for x in range(40):
+        own = [text for node, key, text in found if (node, key) == ("talk", f"({x},)")]
+        assert own == [f"first {x}", f"second {x}", f"third {x}", f"no end {x}"]
+
+
+def log(x):
+    logging.getLogger("lab.fit").warning("item %d", x)
+    logging.getLogger("lab.fit").debug("never %d", x)
+    logging.getLogger("lab").info("100%")
+    try:
+        1 / 0  # noqa: B018 - it raises
+    except ZeroDivisionError:
+        logging.getLogger("lab").exception("oh")
+    return x
+
+
+def test_log_messages_arrive_at_the_loggers_of_the_runner(pool, caplog):
+    caplog.set_level(logging.INFO)
+    go(log, range(6), pool, stride=2)
+    found = {x: [r for r in caplog.records if r.papympi_key == (x,)] for x in range(6)}
+    assert sum(map(len, found.values())) == len(caplog.records) == 18
+    for x, (warning, info, error) in found.items():
+        assert (warning.name, warning.levelname, warning.papympi_node) == ("lab.fit", "WARNING", "log")
+        assert warning.getMessage() == f"[log ({x},) {warning.papympi_worker}] item {x}"
+        assert info.getMessage().endswith("] 100%")
+        assert "ZeroDivisionError" in caplog.handler.format(error)
+        assert "given" in error.papympi_worker
+
+
+def configure(x):
+    logging.basicConfig(level=logging.INFO, format="own %(message)s", force=True)
+    logging.getLogger("lab").info("once %d", x)
+    logger = logging.getLogger("apart")
+    logger.propagate, logger.handlers = False, [logging.StreamHandler()]
+    logger.warning("alone %d", x)
+    return x
+
+
+@pytest.mark.parametrize("pool", ["processes", "mpi"])
+def test_logging_that_user_code_configures_is_not_doubled(pool, caplog, capfd):
+    caplog.set_level(logging.INFO)
+    go(configure, range(3), pool)
+    assert sorted(record.getMessage().rsplit("] ")[-1] for record in caplog.records) == sorted(
+        [f"{word} {x}" for x in range(3) for word in ("once", "alone")]
+    )
+    assert capfd.readouterr() == ("", "")
+
+
+def flood(x):
+    for number in range(100_000 if x else 1):
+        print(number)
+    logging.getLogger("lab").error("seen all the same")
+    print("y" * 50_000_000)
+    return x
+
+
+@pytest.mark.parametrize("pool", ["threads", "processes", "mpi"])
+def test_a_flood_is_bounded_and_says_what_it_left_out(pool, capsys, caplog):
+    go(flood, [0, 1], pool, stride=2)
+    err = capsys.readouterr().err
+    assert len(err) < 300_000
+    assert lines_of(err)[0] == ("flood", "(0,)", "0")
+    assert len([1 for record in caplog.records if "seen all the same" in record.getMessage()]) == 2
+    told = [int(number.replace(" ", "")) for number in re.findall(r"… ([\d ]+) lines? of node 'flood' dropped", err)]
+    shown = len(lines_of(err))
+    assert sum(told) + shown == 100_001 + 2
+    assert "49,990,000 more characters" in err
+
+
+def crash(x):
+    print("before", x)
+    print("unfinished", end="")
+    if x == 2:
+        os._exit(3)
+    return x
+
+
+def test_what_was_printed_before_a_crash_arrives(capsys):
+    *_, failure, last = go(crash, range(4), "processes", errors="keep", stride=4)
+    assert isinstance(failure.error, WorkerLost)
+    assert last == 3
+    found = lines_of(capsys.readouterr().err)
+    assert ("crash", "(2,)", "before 2") in found
+
+
+def chatter(x):
+    while x == 3:
+        print("again and again")
+    return x
+
+
+def test_a_time_out_amid_prints_costs_its_item_only(capsys):
+    found = go(chatter, range(8), "processes", errors="keep", stride=4, timeout=0.3)
+    assert [value for value in found if value is not found[3]] == [0, 1, 2, 4, 5, 6, 7]
+    assert isinstance(found[3].error, ItemTimeout)
+    assert lines_of(capsys.readouterr().err)[0] == ("chatter", "(3,)", "again and again")
+
+
+def wait_for_file(x):
+    print("begun")
+    end = time.monotonic() + 30
+    while not x.exists() and time.monotonic() < end:
+        time.sleep(0.01)
+    return x.exists()
+
+
+@pytest.mark.parametrize("pool", ["inline", "threads", "processes"])
+def test_prints_are_seen_while_their_item_goes_on(pool, tmp_path, monkeypatch):
+    class Watch:
+        """Lets the item go on once its line is here."""
+
+        def write(self, text):
+            if "begun" in text:
+                (tmp_path / "seen").touch()
+
+        def flush(self):
+            pass
+
+    monkeypatch.setattr(sys, "stderr", Watch())
+    assert go(wait_for_file, [tmp_path / "seen"], pool) == [True]
+
+
+def speak_below(x):
+    os.write(1, f"descriptor {x}\n".encode())
+    subprocess.run([sys.executable, "-c", f"print('child {x}')"], check=True)
+    return x
+
+
+@pytest.mark.parametrize("pool", ["processes", "mpi"])
+def test_what_c_code_and_programs_write_is_still_seen(pool, capfd):
+    go(speak_below, [1], pool)
+    out = capfd.readouterr().out
+    assert "descriptor 1" in out
+    assert "child 1" in out
+
+
+def fork(x):
+    pid = os.fork()
+    if not pid:
+        print("from a fork", x, flush=True)
+        os._exit(0)
+    os.waitpid(pid, 0)
+    return x
+
+
+def test_a_forked_process_speaks_for_itself(capfd):
+    assert go(fork, [1, 2], "processes") == [1, 2]
+    assert capfd.readouterr().out.count("from a fork") == 2
+
+
+def scatter(x):
+    print("scatter", x)
+    for child in range(3):
+        print("child", child)
+        yield child
+
+
+def heal(failure):
+    print("healing", failure.key)
+    return -1
+
+
+def fail(x):
+    raise ValueError(x)
+
+
+def test_scatters_and_healing_speak_for_their_item(capsys):
+    go(scatter, [7, 8], "processes")
+    assert [(key, text) for _, key, text in sorted(lines_of(capsys.readouterr().err), key=lambda line: line[1])] == [
+        (f"({n},)", text) for n in (0, 1) for text in (f"scatter {n + 7}", "child 0", "child 1", "child 2")
+    ]
+    assert go(fail, [1, 2], "threads", on_error=heal) == [-1, -1]
+    assert sorted(lines_of(capsys.readouterr().err)) == [
+        ("fail", "(0,)", "healing (0,)"),
+        ("fail", "(1,)", "healing (1,)"),
+    ]
+
+
+def test_a_bar_that_is_drawn_over_itself_is_one_line(capsys):
+    def bar(x):
+        for percent in range(0, 101, 5):
+            sys.stderr.write(f"\r{percent} %")
+            sys.stderr.flush()
+        return x
+
+    go(bar, [1], "processes")
+    assert [text for *_, text in lines_of(capsys.readouterr().err)] == ["100 %"]
+
+
+def test_the_streams_are_the_users_again_afterwards():
+    streams, factory = (sys.stdout, sys.stderr), logging.getLogRecordFactory()
+    for pool in ("inline", "threads"):
+        go(talk, [1], pool)
+    assert (sys.stdout, sys.stderr) == streams
+    assert logging.getLogRecordFactory() == factory
+
+
+def test_code_outside_nodes_prints_as_always(capsys):
+    graph = Graph("logs")
+    graph.node(pool="threads")(talk)
+    for value in run({"x": range(3)}, graph=graph):
+        print("got", value)
+    assert capsys.readouterr().out == "got 0\ngot 1\ngot 2\n"
+
+
+PIPELINE = """
+import os
+from papympi import node
+
+@node(pool="mpi", stride=4)
+def square(number):
+    print("at", number)
+    return number ** 2
+"""
+
+
+def test_ranks_under_mpiexec_say_which_they_are(mpi, project):
+    (project / "squares.py").write_text(PIPELINE)
+    argv = ("python", "-m", "papympi", "run", "squares.py", "--input", "number=[0,1,2,3,4,5,6,7]", "--no-progress")
+    done = mpi.run(3, *argv, cwd=project)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [str(n * n) for n in range(8)]
+    found = LINE.findall(done.stderr)
+    assert [(node, key, text) for node, key, _, text in sorted(found)] == [
+        ("square", f"({n},)", f"at {n}") for n in range(8)
+    ]
+    assert {re.search(r"rank (\d) on", worker)[1] for _, _, worker, _ in found} <= {"1", "2"}
+
+
+def test_breakpoints_and_input_work_inline(project):
+    (project / "bug.py").write_text(
+        "from papympi import node\n\n@node(pool='inline')\n"
+        "def f(x):\n    breakpoint()\n    return int(input('add? ')) + x\n"
+    )
+    argv = [sys.executable, "-m", "papympi", "run", "bug.py", "--input", "x=[5]", "--no-progress"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [Path.cwd(), *filter(None, sys.path)]))}
+    done = subprocess.run(
+        argv, input="p x * 100\nc\n3\n", capture_output=True, text=True, timeout=50, check=False, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[-1] == "8"
+    assert "500" in done.stderr + done.stdout
+
+
+def test_a_display_gets_the_lines(capsys):
+    from papympi.workers import outlet
+
+    shown = []
+    with outlet.shown_by(shown.append), contextlib.suppress(IndexError):
+        go(talk, [1], "processes")
+    assert "first 1" in "\n".join(shown)
+    assert capsys.readouterr().err == ""

@@ -1,0 +1,321 @@
+"""Faults inside papympi's own parts, pools, plugins, sources and outputs: a clear error, no hang, nothing left."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import subprocess
+import sys
+import threading
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from papympi import Graph, PoolError, StateError, run
+from papympi.pools.inline import InlinePool
+from papympi.pools.processes import ProcessesPool
+from papympi.pools.threads import ThreadsPool
+
+
+def start(pool, inputs=range(100), function=abs, **options):
+    graph = Graph("one")
+    graph.add(function, name="node", inputs={"v": "x"}, pool="pool", stride=3)
+    return run({"x": inputs}, graph=graph, pools={"pool": pool}, **options)
+
+
+class Breaks:
+    """A mixin of a pool that raises at the n-th call of a method, before or after it has done its work."""
+
+    def open(self, program):
+        self._call("open", program)
+
+    def submit(self, worker, task):
+        self._call("submit", worker, task)
+
+    def collect(self):
+        return self._call("collect")
+
+    def close(self):
+        self._call("close")
+
+    def kill(self):
+        self._call("kill")
+
+    def _call(self, name, *args):
+        broken = name == self.method and next(self.calls) == self.at
+        if broken and not self.after:
+            raise OSError("the plug is out")
+        found = getattr(super(), name)(*args)
+        if broken:
+            raise OSError("the plug is out")
+        return found
+
+
+def breaking(kind, method, *, after, at=1):
+    """Return a pool of some kind that breaks."""
+    made = type("Breaking", (Breaks, kind), {"method": method, "after": after, "at": at, "calls": itertools.count(1)})
+    return made("pool") if kind is InlinePool else made("pool", workers=2)
+
+
+KINDS = pytest.mark.parametrize("kind", [ThreadsPool, ProcessesPool])
+
+
+@KINDS
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("method", ["open", "submit", "collect"])
+def test_a_pool_that_raises_is_named(kind, method, after, nothing_left):
+    running = start(breaking(kind, method, after=after))
+    with pytest.raises(PoolError, match=f"pool 'pool': {method} raised OSError: the plug is out; .*Breaking") as caught:
+        list(running)
+    assert isinstance(caught.value.__cause__, OSError)
+    with pytest.raises(StateError):
+        next(running)
+    nothing_left()
+
+
+@KINDS
+@pytest.mark.parametrize("method", ["submit", "collect"])
+def test_a_pool_that_raises_later_has_its_results_before(kind, method, nothing_left):
+    found = []
+    with pytest.raises(PoolError, match=f"{method} raised OSError"):
+        found.extend(start(breaking(kind, method, after=False, at=9), itertools.count(), admission=6))
+    assert found == list(range(len(found)))
+
+
+@KINDS
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("method", ["close", "kill"])
+def test_a_pool_that_cannot_be_ended_is_named_and_nothing_of_it_is_left(kind, method, after, nothing_left):
+    running = start(breaking(kind, method, after=after or method == "kill"))
+    found = []
+    if method == "kill":
+        found.append(next(running))
+    with pytest.raises(PoolError, match=f"{method} raised OSError: the plug is out"):
+        found.extend(running) if method == "close" else running.cancel()
+    assert found == list(range(100 if method == "close" else 1))
+    nothing_left()
+
+
+def test_an_error_of_one_pool_ends_the_others(nothing_left):
+    graph = Graph("two")
+    graph.add(abs, name="near", inputs={"v": "x"}, pool="near")
+    graph.add(abs, name="far", inputs={"v": "near"}, pool="far")
+    pools = {"near": ProcessesPool("near", workers=1), "far": breaking(InlinePool, "open", after=True)}
+    with pytest.raises(PoolError, match="pool 'far': open raised"):
+        list(run({"x": range(9)}, graph=graph, pools=pools))
+
+
+class Forgetful(Executor):
+    """An executor that works until it gets a certain task, whose future it never completes."""
+
+    def __init__(self):
+        self.real = ThreadPoolExecutor(1)
+        self.lost = []
+
+    def submit(self, function, /, *args, **options):
+        if len(self.lost) or "lose" in repr(args):
+            future = Future()
+            self.lost.append(future)
+            return future
+        return self.real.submit(function, *args, **options)
+
+    def shutdown(self, wait=True, *, cancel_futures=False):
+        self.real.shutdown(wait=wait)
+
+
+@pytest.mark.parametrize("end", ["cancel", "close"])
+def test_a_future_that_never_completes_can_be_cancelled(end, nothing_left):
+    executor = Forgetful()
+    executor.lost.append(None)
+    running = start(executor)
+    timer = threading.Timer(0.2, lambda: (running.stop(), getattr(running, end)()))
+    timer.start()
+    with pytest.raises(StateError):
+        next(running)
+    timer.join()
+    assert all(future.cancelled() for future in executor.lost[1:])
+    assert len(executor.lost) > 1
+    executor.shutdown()
+
+
+def test_a_future_that_somebody_else_cancels_ends_the_run(nothing_left):
+    executor = Forgetful()
+    executor.lost.append(None)
+    running = start(executor)
+    timer = threading.Timer(0.2, lambda: [future.cancel() for future in executor.lost[1:]])
+    timer.start()
+    with pytest.raises(PoolError, match="pool 'pool'.*cancelled"):
+        next(running)
+    timer.join()
+    executor.shutdown()
+
+
+def raising(error):
+    yield from range(5)
+    raise error
+
+
+@pytest.mark.parametrize("error", [OSError("gone"), KeyboardInterrupt(), SystemExit(3), GeneratorExit()])
+def test_whatever_a_source_raises_is_its_failure(pool, error, nothing_left):
+    *found, failure = start(pool, raising(error), errors="keep")
+    assert found == list(range(5))
+    assert (failure.node, type(failure.error)) == ("x", type(error))
+
+
+def test_a_source_that_never_answers_does_not_keep_a_run_from_being_cancelled(nothing_left):
+    silence = threading.Event()
+
+    def source():
+        silence.wait()
+        yield 1
+
+    running = start("threads:2", source())
+    timer = threading.Timer(0.2, running.cancel)
+    timer.start()
+    with pytest.raises(StateError, match="was cancelled"):
+        next(running)
+    timer.join()
+    silence.set()
+
+
+PIPELINE = """\
+import time
+from papympi import node
+
+@node
+def double(number):
+    time.sleep(0.01)
+    return 2 * number
+"""
+HOOKS = {
+    "papympi_backends": "",
+    "papympi_node_options": "",
+    "papympi_compile": "node",
+    "papympi_rewrite": "plan",
+    "papympi_readers": "",
+    "papympi_writers": "",
+    "papympi_run_started": "plan",
+    "papympi_event": "statistics",
+    "papympi_run_finished": "statistics",
+    "papympi_commands": "",
+}
+
+
+def install(folder, source):
+    """Install a plugin of the name "probe" and a pipeline beside it."""
+    (folder / "probe_plugin.py").write_text("import time\nfrom papympi.hookspecs import hookimpl\n" + source)
+    info = folder / "papympi_probe-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: papympi-probe\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[papympi]\nprobe = probe_plugin\n")
+    (folder / "pipeline.py").write_text(PIPELINE)
+
+
+def papympi(folder, *arguments):
+    """Run the command line where the plugin is installed."""
+    path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
+    return subprocess.run(
+        [sys.executable, "-m", "papympi", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=50,
+    )
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_a_hook_that_raises_is_named_with_its_plugin(project, hook, nothing_left):
+    install(project, f"@hookimpl\ndef {hook}({HOOKS[hook]}):\n    raise OSError('unplugged')\n")
+    if hook == "papympi_node_options":  # asked for when there is one that papympi does not know
+        (project / "pipeline.py").write_text(PIPELINE.replace("@node", "@node(gpus=1)"))
+    (project / "numbers.json").write_text("[1, 2]")
+    given = "number=@numbers.json" if hook == "papympi_readers" else "number=0..60"
+    words = ["run", "pipeline.py", "--input", given, "--output", "out.csv"]
+    done = papympi(project, *(["nonsense"] if hook == "papympi_commands" else words))
+    assert done.returncode == 2, done.stderr
+    assert f"plugin 'probe': {hook} raised OSError: unplugged" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_watcher_that_takes_its_time_holds_up_nothing(project, nothing_left):
+    install(project, "@hookimpl\ndef papympi_event(statistics):\n    time.sleep(1.5)\n")
+    done = papympi(project, "run", "pipeline.py", "--input", "number=0..60", "--pool", "*=threads:2")
+    assert done.stdout.split() == [str(2 * number) for number in range(60)]
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_watcher_that_never_returns_is_left_and_the_summary_says_so(project, nothing_left):
+    install(project, "@hookimpl\ndef papympi_event(statistics):\n    time.sleep(3600)\n")
+    done = papympi(project, "run", "pipeline.py", "--input", "number=0..60", "--pool", "*=threads:2")
+    assert done.returncode == 0, done.stderr
+    assert "note: plugin probe: papympi_event did not return within 5 s, and was left" in done.stderr
+
+
+FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+
+
+@FULL
+@pytest.mark.parametrize(("suffix", "rows"), [("jsonl", 3), ("csv", 5000), ("pkl", 5000)])
+def test_a_full_disk_is_told_with_the_name_of_the_file(project, suffix, rows, nothing_left):
+    install(project, "")
+    (project / "pipeline.py").write_text(PIPELINE.replace("    time.sleep(0.01)\n", ""))
+    (project / f"out.{suffix}").symlink_to("/dev/full")
+    done = papympi(project, "run", "pipeline.py", "--input", f"number=0..{rows}", "--output", f"out.{suffix}")
+    assert done.returncode == 2, done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert re.fullmatch(f"papympi: error: cannot write '(/dev/full|out.{suffix})': No space left on device", last)
+    assert "Traceback" not in done.stderr
+
+
+def test_a_writer_that_raises_is_told_with_the_name_of_the_file(project, nothing_left):
+    install(
+        project,
+        """
+class Writer:
+    def __init__(self, file):
+        self.file = file
+    def write(self, result):
+        if result.value > 10:
+            raise ValueError("no more than ten")
+        self.file.write(b"row\\n")
+    def close(self):
+        pass
+
+@hookimpl
+def papympi_writers():
+    return {".odd": Writer}
+""",
+    )
+    done = papympi(project, "run", "pipeline.py", "--input", "number=0..", "--output", "out.odd")
+    assert done.returncode == 2, done.stderr
+    assert "cannot write" in done.stderr
+    assert "out.odd" in done.stderr
+    assert "ValueError: no more than ten" in done.stderr
+    assert (project / "out.odd").read_text() == "row\n" * 6
+
+
+def test_a_turn_of_the_runner_that_does_not_end_does_not_keep_cancel(nothing_left):
+    begun, release = threading.Event(), threading.Event()
+
+    def block(v):
+        begun.set()
+        release.wait(30)
+        return v
+
+    running = start(InlinePool("pool"), range(3), block)
+
+    def read():
+        with pytest.raises(StateError, match="was cancelled"):
+            next(running)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    begun.wait(30)
+    running.cancel()
+    assert not release.is_set()
+    release.set()
+    reader.join()
