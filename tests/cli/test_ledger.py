@@ -109,8 +109,9 @@ def test_the_lock_of_a_dead_process_is_taken_over(start, papympi, project):
     (project / "slow.py").write_text(SLOW)
     process = start("run", "slow.py", "--input", "x=0..30", "--pool", "*=inline", "--run-dir", "run")
     end = time.monotonic() + 40
-    while not (project / "run" / "events.jsonl").exists():
+    while not (project / "run" / "events.jsonl").exists() or not (project / "run" / "events.jsonl").stat().st_size:
         assert time.monotonic() < end
+        time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert (project / "run" / "lock").exists()
