@@ -103,9 +103,7 @@ class Engine:
         self.tally = self._acceptor.tally
         self._acceptor.shard = shard
         self._recorder = Recorder(plan, store, self._pools) if store is not None else None
-        if self._recorder is not None:
-            self._router.remember(self._recorder, Replay(plan, history) if history is not None else None)
-            self.tally.restore(restored(history.failures, plan) if history is not None else [])
+        self._remember(history)
         self._recovery = Recovery(plan, self._ledger, self._dispatcher, self._router)
         self._waiter = Waiter(self._pools.values())
         unit = Segment(self._layout[plan.spaces[0]], None, 0, 1)
@@ -124,6 +122,13 @@ class Engine:
         self._begun: float | None = None
         self._took = 0.0
         self.lock = threading.Lock()
+
+    def _remember(self, history: History | None) -> None:
+        """Keep what comes home, and take over what an earlier attempt has kept."""
+        if self._recorder is not None:
+            self._router.remember(self._recorder, Replay(self.plan, history) if history is not None else None)
+        if history is not None:
+            self.tally.restore(restored(history.failures, self.plan))
 
     def next(self) -> Handover | None:
         """Return the next results, once they are there; `None` at the end. The caller holds the lock.
