@@ -101,9 +101,8 @@ class Engine:
         self._acceptor = Acceptor(plan, self._ledger, self._dispatcher, self._router, self._retirement, self._strides)
         self._intake = Intake(self._admission, gated, self._dispatcher, self._acceptor, self._router)
         self.tally = self._acceptor.tally
-        self._acceptor.shard = shard
         self._recorder = Recorder(plan, store, self._pools) if store is not None else None
-        self._remember(history)
+        self._remember(history, shard)
         self._recovery = Recovery(plan, self._ledger, self._dispatcher, self._router)
         self._waiter = Waiter(self._pools.values())
         unit = Segment(self._layout[plan.spaces[0]], None, 0, 1)
@@ -123,8 +122,9 @@ class Engine:
         self._took = 0.0
         self.lock = threading.Lock()
 
-    def _remember(self, history: History | None) -> None:
-        """Keep what comes home, and take over what an earlier attempt has kept."""
+    def _remember(self, history: History | None, shard: tuple[int, int] | None) -> None:
+        """Keep what comes home, take over what an earlier attempt has kept, and work on one share of the inputs."""
+        self._acceptor.shard = shard
         if self._recorder is not None:
             self._router.remember(self._recorder, Replay(self.plan, history) if history is not None else None)
         if history is not None:
