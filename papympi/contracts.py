@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from papympi.model.item import Result
+from papympi.model.item import Failure, Key, Result
 from papympi.plan.program import Program
+from papympi.transport.payload import Payload
 from papympi.transport.records import Logs
-from papympi.transport.task import Lost, Outcome, Task
+from papympi.transport.task import FULL, KeyRun, Lost, Outcome, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,8 @@ class Statistics:
         live: items in the graph now; `admission` bounds it.
         highest: the most items that were in the graph at once, births on their way included.
         seconds: since the first item was asked for.
-        finished: everything has been delivered.
+        finished: nothing more will be delivered.
+        complete: everything has been delivered: the run was not stopped before.
     """
 
     nodes: Mapping[str, NodeCount]
@@ -141,6 +143,7 @@ class Statistics:
     highest: int = 0
     seconds: float = 0.0
     finished: bool = False
+    complete: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +157,96 @@ class NodeOption:
 
     summary: str
     accepts: Callable[[Any], bool] | None = None
+
+
+ABSENT = -1
+"""The number of children of an item that was dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Results of one node at consecutive siblings, as a store has kept them.
+
+    Attributes:
+        first, stop: their positions among the siblings.
+        mask: bit i set: position first + i is there (not dropped); `FULL`: all are.
+        failed: bit i set: the value at first + i is a `Failure`.
+        payload: their values; `None`: only which of them are there was kept.
+        offset: where they begin in the payload.
+    """
+
+    first: int
+    stop: int
+    mask: int
+    failed: int
+    payload: Payload | None
+    offset: int
+
+    def cut(self, first: int, stop: int) -> Stretch:
+        """Return the part in first..stop, which it must cover."""
+        skip, bits = first - self.first, (1 << (stop - first)) - 1
+        mask = self.mask if self.mask == FULL else self.mask >> skip & bits
+        return Stretch(first, stop, mask, self.failed >> skip & bits, self.payload, self.offset + skip)
+
+
+class History(Protocol):
+    """What a store knows of earlier attempts at a run. Each of it is true by itself, whatever else was lost.
+
+    Attributes:
+        failures: those that have come home.
+    """
+
+    failures: Sequence[Failure]
+
+    def stretches(self, node: str, parent: Key | None) -> Sequence[Stretch]:
+        """Return the results of a node below a parent, in order and disjoint; `None`: the one of the whole run."""
+
+    def count(self, node: str, parent: Key) -> int | None:
+        """Return how many children a source or scatter made of a parent; `None`: it was not finished."""
+
+    def parents(self, node: str, above: Key | None) -> Iterable[int]:
+        """Return for which children of a parent it is known how many children a source or scatter made of them."""
+
+    def state(self, node: str, parent: Key) -> tuple[int, Payload] | None:
+        """Return how many children of a parent a fold has taken, and its accumulator then."""
+
+
+class Store(Protocol):
+    """Keeps what has come home, for a later attempt. None of its methods waits for a disk, unless too much is waiting.
+
+    Keys come as runs, as in a task; no run at all stands for the one position of the whole run.
+    """
+
+    def keep_results(
+        self, node: str, runs: Sequence[KeyRun], masks: tuple[int, int], payload: Payload | None, offset: int
+    ) -> None:
+        """Keep results of a node; `masks` say which are there, and which of them are failures."""
+
+    def keep_counts(self, node: str, parents: Sequence[KeyRun], counts: Sequence[int]) -> None:
+        """Keep how many children a source or scatter made of each of some parents."""
+
+    def keep_state(self, node: str, parent: Key, at: int, state: Payload) -> None:
+        """Keep the accumulator of a fold after the first `at` children of a parent, in place of an earlier one."""
+
+    def drop_state(self, node: str, parent: Key) -> None:
+        """Forget the accumulator of a fold: its parent is finished."""
+
+    def keep_failure(self, failure: Failure, given: Sequence[Any] | None) -> None:
+        """Keep a failure, with the values that its stage was given, to be repeated under a debugger."""
+
+    def keep_rows(self, node: str, start: int, values: Sequence[Any]) -> None:
+        """Keep what tells rows of an input from others.
+
+        Raises:
+            JournalError: a row is not what it was in an earlier attempt.
+        """
+
+    def check(self) -> None:
+        """Raise the error of whatever went wrong behind the run's back.
+
+        Raises:
+            JournalError: the disk is full, or gone.
+        """
 
 
 Reader = Callable[[Path], Iterable[Any]]

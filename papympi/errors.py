@@ -60,6 +60,10 @@ class PluginError(PapympiError):
     """A plugin that could not be loaded, or a hook of one that raised."""
 
 
+class JournalError(PapympiError):
+    """A run directory or journal that cannot be used: in use, not private, of other code or other inputs, or full."""
+
+
 class StateError(PapympiError):
     """A run that was asked for something it cannot do any more, or not yet."""
 

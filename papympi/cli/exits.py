@@ -14,6 +14,7 @@ from papympi.errors import LoadError, PapympiError
 FINE: Final = 0
 FAILED: Final = 1
 BAD_USE: Final = 2
+REMAINS: Final = 75
 INTERRUPTED: Final = 130
 UNHEARD: Final = 141
 

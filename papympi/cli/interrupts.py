@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, Self
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _NOTICE = b"\npapympi: stopping; what is in flight is finished. Once more ends it at once.\n"
+_OVER = b"papympi: the time of grace is over\n"
 
 
 class Interrupts:
@@ -21,21 +23,36 @@ class Interrupts:
     Args:
         stop: asks the run to finish what is in flight; must be safe to call from a signal handler.
         cancel: ends the run at once; likewise.
+        grace_s: so long after the first signal this process sends itself the next one; `None`: never.
+        more: other signals that do the same.
     """
 
-    def __init__(self, stop: Callable[[], None], cancel: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        stop: Callable[[], None],
+        cancel: Callable[[], None],
+        grace_s: float | None = None,
+        more: tuple[signal.Signals, ...] = (),
+    ) -> None:
         self.code = 0
         self._stop = stop
         self._cancel = cancel
+        self._grace_s = grace_s
+        self._numbers = (*_SIGNALS, *more)
+        self._over = threading.Event()
+        self._timer: threading.Thread | None = None
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
-        self._before = {number: signal.signal(number, self._handle) for number in _SIGNALS}
+        self._before = {number: signal.signal(number, self._handle) for number in self._numbers}
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._over.set()
+        if self._timer is not None:
+            self._timer.join()
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -46,4 +63,13 @@ class Interrupts:
             raise KeyboardInterrupt
         self.code = 128 + number
         os.write(2, _NOTICE)  # not through sys.stderr, which may be in the middle of a write
+        if self._grace_s is not None:
+            self._timer = threading.Thread(target=self._wait, args=(number,), name="papympi-grace", daemon=True)
+            self._timer.start()
         self._stop()
+
+    def _wait(self, number: int) -> None:
+        """Send the signal again when the time of grace is over."""
+        if not self._over.wait(self._grace_s):
+            os.write(2, _OVER)
+            os.kill(os.getpid(), number)

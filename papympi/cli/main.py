@@ -18,6 +18,11 @@ from papympi.runner.launch import launched_ranks, rank_main
 COMMANDS = {
     "run": "Run a pipeline.",
     "submit": "Run a pipeline as a job of Slurm.",
+    "status": "Say how far a run is that has a run directory.",
+    "failures": "List what failed in a run, in groups.",
+    "replay": "Repeat one item that failed, in this process.",
+    "cancel": "Stop a run; it can be resumed.",
+    "merge": "Join the results of runs over shares of the inputs.",
     "plan": "Show how a pipeline would run: its stages, and why each ends where it does.",
     "graph": "Draw the graph of a pipeline.",
     "plugins": "List the plugins, and where they come from.",
@@ -69,6 +74,7 @@ def papympi(ctx: click.Context, /) -> None:
     """Run pipelines of plain Python functions, from a laptop to a cluster.
 
     Exit codes: 0 all went well, 1 something failed, 2 a mistake in the command, the pipeline or its inputs,
+    75 work remains in the run directory: go on with --resume,
     130 ended by Ctrl-C, 143 ended by SIGTERM, 141 nobody reads the output any more.
     """
     if ctx.invoked_subcommand is None:
@@ -78,7 +84,10 @@ def papympi(ctx: click.Context, /) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code. Under a launcher rank 0 runs it, and the other ranks serve it."""
     command = partial(_call, list(sys.argv[1:] if arguments is None else arguments))
-    return guard(partial(rank_main, partial(guard, command)) if launched_ranks() else command)
+    if not launched_ranks():
+        return guard(command)
+    drains = any(word.partition("=")[0] == "--run-dir" for word in command.args[0])
+    return guard(partial(rank_main, partial(guard, command), drains=drains))
 
 
 def _call(arguments: list[str]) -> int:

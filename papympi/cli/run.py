@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
+import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -11,8 +13,9 @@ from typing import Any
 
 import click
 
-from papympi.cli.exits import FAILED, FINE
+from papympi.cli.exits import FAILED, FINE, REMAINS
 from papympi.cli.interrupts import Interrupts
+from papympi.cli.keeping import hold, keeping_options, read_keeping
 from papympi.cli.options import block_plugins, invocation, plan_options, read_plan_options, target_argument
 from papympi.cli.show import Show, Style, ready_stdout
 from papympi.errors import PapympiError
@@ -20,6 +23,7 @@ from papympi.model.item import Failure
 from papympi.monitors.progress import Progress
 from papympi.plan.plan import Plan
 from papympi.runner.inputs import FORMS, parse_inputs
+from papympi.runner.keeping import Keeping
 from papympi.runner.launch import launched_ranks, run_under_mpiexec
 from papympi.runner.loading import Loaded, load_graph
 from papympi.runner.options import Options
@@ -27,6 +31,7 @@ from papympi.runner.outputs import open_output, write_failures
 from papympi.runner.plugins import collect_offers, plugin_manager
 from papympi.runner.run import Run
 from papympi.runner.run import run as start_run
+from papympi.stores.rundir import RESULTS, open_private
 from papympi.workers import outlet
 
 FAILURES = "failures.jsonl"
@@ -48,6 +53,7 @@ class Request:
     seed: int | None
     progress: bool | None
     blocked: tuple[str, ...]
+    keeping: Keeping | None = None
 
 
 @click.command(epilog="\b\nVALUE is one of\n" + FORMS)
@@ -67,19 +73,21 @@ class Request:
 @click.option("--seed", type=click.IntRange(min=0), metavar="N", help="What the items' random seeds are derived from.")
 @click.option("--ranks", type=click.IntRange(min=1), metavar="N", help="Start mpiexec with N ranks and run there.")
 @click.option("--progress/--no-progress", default=None, help="Show how far the run is.")
+@keeping_options
 @block_plugins
 @click.pass_context
 def run(ctx: click.Context, /, *, ranks: int | None, **asked: Any) -> int:
     """Run a pipeline.
 
     Failures go to failures.jsonl beside the output and do not end the run. Ctrl-C once finishes what is in flight,
-    twice ends at once.
+    twice ends at once. With --run-dir what is finished is kept, and the same command with --resume goes on from it.
     """  # fmt: skip
+    keeping = read_keeping(ctx, asked)
     if ranks is None:
-        return execute(Request(**asked, blocked=tuple(invocation(ctx).blocked)))
+        return execute(Request(**asked, blocked=tuple(invocation(ctx).blocked), keeping=keeping))
     if under := launched_ranks():
         raise click.UsageError(f"--ranks {ranks} starts a launcher of its own, but this runs under one ({under} ranks)")
-    return run_under_mpiexec(ranks, strip_ranks(invocation(ctx).arguments))
+    return run_under_mpiexec(ranks, strip_ranks(invocation(ctx).arguments), drains=keeping is not None)
 
 
 def strip_ranks(arguments: tuple[str, ...]) -> list[str]:
@@ -110,13 +118,25 @@ def execute(request: Request) -> int:
     manager = plugin_manager(options.block)
     inputs = parse_inputs(request.inputs, collect_offers(manager, "papympi_readers") if request.inputs else None)
     with contextlib.ExitStack() as stack:
+        if request.keeping is not None:
+            keeping = stack.enter_context(hold(request.keeping))
+            request = replace(request, keeping=keeping, output=place_output(keeping, request.output))
         writer = None
         if request.output not in ("", "-"):
             writers = collect_offers(manager, "papympi_writers")
             writer = stack.enter_context(open_output(Path(request.output), writers))
         session = stack.enter_context(open_run(request, loaded, options, inputs))
         show = Show(style_of(request.output, len(session.plan.targets)), writer)
-        return follow(session, show, request.output, progress=options.progress)
+        return follow(session, show, request, progress=options.progress)
+
+
+def place_output(keeping: Keeping, output: str) -> str:
+    """Return where the results of a run with a directory go: into it, unless the output names another folder."""
+    if output == "-" or Path(output).name != output:
+        return output
+    path = keeping.folder / (output or RESULTS)
+    open_private(path.with_name(f"{path.name}.part")).close()
+    return str(path)
 
 
 def open_run(request: Request, loaded: Loaded, options: Options, inputs: dict[str, Any]) -> Run:
@@ -130,6 +150,7 @@ def open_run(request: Request, loaded: Loaded, options: Options, inputs: dict[st
         options=options,
         by_value=loaded.by_value,
         path=loaded.path,
+        journal=request.keeping,
     )
 
 
@@ -142,19 +163,38 @@ def style_of(output: str, targets: int) -> Style:
     return "values" if targets == 1 else "rows"
 
 
-def follow(session: Run, show: Show, output: str, *, progress: bool | None) -> int:
+def follow(session: Run, show: Show, request: Request, *, progress: bool | None) -> int:
     """Take every result, say how it went, and return the exit code; failures are kept by the run."""
+    keeping = request.keeping
+    interrupts = Interrupts(session.stop, session.cancel)
+    if keeping is not None:
+        interrupts = Interrupts(session.stop, session.cancel, keeping.grace_s, (signal.SIGUSR1,))
     try:
-        with Interrupts(session.stop, session.cancel) as interrupts, watched(session, show, progress=progress):
+        with interrupts, watched(session, show, progress=progress):
             for result in session.results():
                 if not isinstance(result, Failure):
                     show.take(result)
     except PapympiError:
         if show.count or session.failures:
-            conclude(session, show.count, output, "ended early; so far:")
+            conclude(session, show.count, request, "ended early; so far:")
         raise
-    conclude(session, show.count, output, "stopped; so far:" if interrupts.code else "")
-    return interrupts.code or (FAILED if session.failures else FINE)
+    except KeyboardInterrupt:
+        if keeping is None or not interrupts.code:
+            raise
+    return end(session, show.count, request, interrupts.code)
+
+
+def end(session: Run, count: int, request: Request, asked: int) -> int:
+    """Say how a run went that has come to its end or was stopped, and return the exit code; a signal asked for one."""
+    if request.keeping is None:
+        conclude(session, count, request, "stopped; so far:" if asked else "")
+        return asked or (FAILED if session.failures else FINE)
+    remains = not session.statistics().complete
+    conclude(session, count, request, "stopped; so far:" if remains else "")
+    if not remains:
+        return FAILED if session.failures else FINE
+    click.echo(f"work remains; go on with --resume --run-dir {shlex.quote(str(request.keeping.folder))}", err=True)
+    return REMAINS
 
 
 @contextlib.contextmanager
@@ -178,8 +218,9 @@ def find_row_nodes(plan: Plan) -> list[str]:
     return [node for step in steps for node in step.nodes]
 
 
-def conclude(session: Run, count: int, output: str, head: str) -> None:
+def conclude(session: Run, count: int, request: Request, head: str) -> None:
     """Write the failures to their file, and the summary to standard error."""
+    output, keeping = request.output, request.keeping
     failures = sorted(session.failures, key=lambda failure: (failure.key, failure.node))
     summary = session.summary
     lines = [str(replace(summary, statistics=replace(summary.statistics, delivered=count)))]
@@ -189,6 +230,9 @@ def conclude(session: Run, count: int, output: str, head: str) -> None:
         lines.append(f"\nresults: {output}")
     if failures:
         path = (Path() if output in ("", "-") else Path(output).parent) / FAILURES
-        write_failures(path, failures)
+        if keeping is not None:
+            path = keeping.folder / FAILURES  # the run itself writes them there
+        else:
+            write_failures(path, failures)
         lines.append(f"failures: {path}")
     click.echo("\n".join(lines), err=True)

@@ -8,7 +8,7 @@ from typing import cast
 
 from papympi.contracts import NodeCount
 from papympi.engine.batching import Batch
-from papympi.engine.births import Generator, Source, distribute, spans_of
+from papympi.engine.births import Generator, Source, distribute, share_of, spans_of
 from papympi.engine.dispatch import Dispatcher
 from papympi.engine.feed import Pulled
 from papympi.engine.gathering import Folding
@@ -18,7 +18,7 @@ from papympi.engine.retiring import Retirement
 from papympi.engine.roster import Flight
 from papympi.engine.segment import Ledger, Segment
 from papympi.engine.strides import Strides
-from papympi.model.item import Failure
+from papympi.model.item import Failure, Key
 from papympi.plan.plan import Plan, Step
 from papympi.transport.task import Outcome
 
@@ -29,6 +29,7 @@ class Tally:
 
     Attributes:
         failures: every failure, in the order in which it came home.
+        known: (node, key) of failures of an earlier attempt, which may come home again.
     """
 
     done: Counter[str] = field(default_factory=Counter)
@@ -37,9 +38,17 @@ class Tally:
     retried: Counter[str] = field(default_factory=Counter)
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     failures: list[Failure] = field(default_factory=list)
+    known: set[tuple[str, Key]] = field(default_factory=set)
+
+    def restore(self, failures: list[Failure]) -> None:
+        """Count the failures of an earlier attempt."""
+        self.fail(failures)
+        self.known = {(failure.node, failure.key) for failure in failures}
 
     def fail(self, failures: list[Failure]) -> None:
         """Count failures; each is counted where it was born, once, however many copies of it travel on."""
+        if self.known:
+            failures = [failure for failure in failures if (failure.node, failure.key) not in self.known]
         for failure in failures:
             self.failed[failure.node] += 1
         self.failures += failures
@@ -59,6 +68,7 @@ class Acceptor:
 
     Attributes:
         tally: the counts.
+        shard: (number, of how many): only rows of this share of the inputs are there; `None`: all are.
     """
 
     def __init__(
@@ -77,6 +87,7 @@ class Acceptor:
         self._retirement = retirement
         self._strides = strides
         self.tally = Tally(retried=dispatcher.later.counts)
+        self.shard: tuple[int, int] | None = None
 
     def accept(self, outcome: Outcome) -> None:
         """Enter the outcome of a task."""
@@ -96,6 +107,8 @@ class Acceptor:
             tally.dropped[node] += drops
         tally.seconds[nodes[-1]] += outcome.seconds
         if outcome.failures:
+            if self._router.recorder is not None:
+                self._router.recorder.fail(flight, outcome)
             tally.fail(outcome.failures)
 
     def _accept_batch(self, flight: Flight, outcome: Outcome) -> None:
@@ -173,6 +186,8 @@ class Acceptor:
             for parent, piece, failed in distribute(output, spans):
                 self._router.post(step.outputs[0], parent, piece, failed)
         self._retirement.leave(segment, ("use", step), begun, stop)
+        if self._router.recorder is not None:
+            self._router.recorder.fold(step, segment, before)
         self._router.gathers.advance_fold(step, segment)
         self._retirement.free(segment)
 
@@ -182,7 +197,12 @@ class Acceptor:
         if pulled.failure is not None:
             self.tally.fail([pulled.failure])
         failed_at = len(pulled.columns[0]) - 1 if pulled.failure is not None else -1
+        if self._router.recorder is not None:
+            names = [stream.node for stream in source.step.outputs]
+            self._router.recorder.rows(names, source.segment.emitted, pulled)
         pieces = source.accept(pulled)
+        if self.shard is not None:
+            pieces = [share_of(piece, *self.shard) for piece in pieces]
         segment = source.segment
         if pieces:
             self._ledger.bear(pieces[0][1] - pieces[0][0])

@@ -241,6 +241,18 @@ def distribute(output: Output, spans: list[tuple[Segment, int, int]]) -> Iterato
             start, at, used = start + size, at + size, used + size
 
 
+def share_of(piece: Piece, number: int, shards: int) -> Piece:
+    """Return a piece of rows in which only those of one share of the inputs are there: every so manieth row."""
+    start, stop, payload, _, _ = piece
+    mask = 0
+    for position in range(start + (number - start) % shards, stop, shards):
+        mask |= 1 << (position - start)
+    if not mask:
+        return (start, stop, None, 0, 0)
+    values = [value if mask >> at & 1 else None for at, value in enumerate(payload.values())]
+    return (start, stop, Payload(values), 0, normal(mask, stop - start))
+
+
 def spans_of(runs: list[Run]) -> list[tuple[Segment, int, int]]:
     """Return the positions of runs as (segment, start, stop), neighbours merged."""
     spans: list[tuple[Segment, int, int]] = []

@@ -9,12 +9,17 @@ from typing import cast
 
 from papympi.engine.layout import Layout
 from papympi.engine.pieces import Gathered, Piece, clip, clip_mask
+from papympi.engine.replaying import Replay
 from papympi.engine.retiring import Retirement
 from papympi.engine.segment import Ledger, Progress, Segment
+from papympi.errors import StateError
 from papympi.model.item import Failure
 from papympi.plan.plan import Step, Stream
 from papympi.transport.payload import Payload
 from papympi.transport.task import FULL
+
+FAR = 1 << 62
+"""A position that no segment has."""
 
 Post = Callable[[Stream, Segment, Piece, int], None]
 """Called with a stream, a segment, a piece of it and its mask of failures: the piece goes to whoever wants it."""
@@ -96,18 +101,20 @@ class Folding(Progress):
     Attributes:
         at: position behind the last item that went into the accumulator.
         accumulator: the opaque value so far of the parent that is open; `None`: begin afresh.
+        known: a task goes no further than this: what lies behind it is known from an earlier attempt.
         busy: a task of it is waiting or at a worker; there is one at a time.
         culprits: positions that a lost worker was at, with the failure that takes the item's place.
         limit: how many items go into one task, since one of them ends its worker; 0: a stride.
     """
 
-    __slots__ = ("accumulator", "at", "busy", "culprits", "limit")
+    __slots__ = ("accumulator", "at", "busy", "culprits", "known", "limit")
 
     def __init__(self) -> None:
         super().__init__()
         self.at = 0
         self.accumulator: Payload | None = None
         self.busy = False
+        self.known = FAR
         self.culprits: dict[int, Failure] = {}
         self.limit = 0
 
@@ -123,9 +130,15 @@ class Gathers:
         self._ledger = ledger
         self._retirement = retirement
         self._post = post
+        self._note: Callable[[Segment], None] | None = None
+        self._replay: Replay | None = None
         self.folds: dict[Step, list[tuple[tuple[int, ...], Segment]]] = {
             step: [] for step in layout.plan.steps if step.kind == "fold"
         }
+
+    def remember(self, note: Callable[[Segment], None] | None, replay: Replay | None) -> None:
+        """Have `note` told of every segment that grows, and take what is known from an earlier attempt."""
+        self._note, self._replay = note, replay
 
     def open_segment(self, step: Step, parent: Segment, low: int, high: int, mask: int) -> Segment:
         """Return a fresh segment for the children that a step makes of low..high, with those of its groups."""
@@ -152,6 +165,8 @@ class Gathers:
 
     def grow(self, segment: Segment) -> None:
         """Go on as far as the segment's new ends allow."""
+        if self._note is not None:
+            self._note(segment)
         for step in segment.table.watchers:
             self._advance(step, segment)
         self._retirement.note_children(segment)
@@ -211,6 +226,46 @@ class Gathers:
         """Queue the fold over a segment if there is something for it to do."""
         state = cast("Folding", segment.states[step])
         state.reach = state.port.reach(state.reach)
+        if self._replay is not None and not state.busy:
+            self._skip(self._replay, step, segment, state)
         if not state.busy and (state.reach > state.at or bisect_right(segment.ends, state.reach) > state.done):
             state.busy = True
             heappush(self.folds[step], (segment.path, segment))
+
+    def _skip(self, replay: Replay, step: Step, segment: Segment, state: Folding) -> None:
+        """Pass over the items that an earlier attempt has folded, up to the first parent that is not finished."""
+        while state.done < segment.size and segment.parent is not None:
+            parent = segment.low + state.done
+            is_spared, taken, accumulator = replay.fold_state(step, segment.parent, parent)
+            first = segment.first_child(state.done)
+            end = segment.ends[state.done] if state.done < len(segment.ends) else FAR
+            goal = min(state.reach, end, FAR if is_spared else first + taken)
+            if state.at < goal:
+                state.port.take(state.at, goal)
+                begun, state.at = state.at, goal
+                self._retirement.leave(segment, ("use", step), begun, goal)
+            if not is_spared:
+                if state.at == first + taken and state.accumulator is None:
+                    state.accumulator = accumulator
+                elif end < first + taken:
+                    raise StateError(
+                        f"{step.nodes[0]!r} had folded {taken} items of which there are only {end - first}"
+                    )
+                break
+            if state.at < end:
+                break
+            for piece, failed in replay.pieces(step.outputs[0], segment.parent, parent, parent + 1):
+                self._post(step.outputs[0], segment.parent, piece, failed)
+            state.done += 1
+        state.known = self._find_known(replay, step, segment, state)
+        self._retirement.free(segment)
+
+    @staticmethod
+    def _find_known(replay: Replay, step: Step, segment: Segment, state: Folding) -> int:
+        """Return where the next parent begins of which something is known."""
+        for index in range(state.done + 1, min(len(segment.ends) + 1, segment.size)):
+            if segment.parent is not None:
+                is_spared, taken, _ = replay.fold_state(step, segment.parent, segment.low + index)
+                if is_spared or taken:
+                    return segment.first_child(index)
+        return FAR

@@ -10,6 +10,8 @@ from papympi.engine.batching import Columns, Run
 from papympi.engine.gathering import Gathers
 from papympi.engine.layout import Layout
 from papympi.engine.pieces import Interval, Piece, Port, Shared, normal, ones
+from papympi.engine.recording import Recorder
+from papympi.engine.replaying import Replay
 from papympi.engine.retiring import Retirement
 from papympi.engine.segment import Ledger, Segment, masks_joined
 from papympi.plan.plan import Space, Step, Stream
@@ -25,18 +27,28 @@ class Router:
     Attributes:
         gathers: what closes siblings.
         deliveries: in unordered runs, the pieces that the consumer has not seen: (stream, segment, piece).
+        recorder: keeps what is worth it; `None`: nothing is.
+        replay: answers for an earlier attempt; `None`: there was none.
     """
 
     def __init__(
         self, layout: Layout, ledger: Ledger, retirement: Retirement, put: Callable[[Step, Run], None], *, ordered: bool
     ) -> None:
         self._layout = layout
+        self._ledger = ledger
         self._retirement = retirement
         self._put = put
         self._ordered = ordered
         self._agenda: deque[tuple[Stream, Segment, Piece, int]] = deque()
         self.deliveries: deque[tuple[Stream, Segment, Piece]] = deque()
         self.gathers = Gathers(layout, ledger, retirement, self.post)
+        self.recorder: Recorder | None = None
+        self.replay: Replay | None = None
+
+    def remember(self, recorder: Recorder | None, replay: Replay | None) -> None:
+        """Keep what comes home, and take what is known from an earlier attempt."""
+        self.recorder, self.replay = recorder, replay
+        self.gathers.remember(recorder.grow if recorder is not None else None, replay)
 
     def post(self, stream: Stream, segment: Segment, piece: Piece, failed: int) -> None:
         """Put a piece on the agenda; bit i of `failed` says that its position i holds a `Failure`."""
@@ -55,6 +67,8 @@ class Router:
     def _route(self, stream: Stream, segment: Segment, piece: Piece, failed: int) -> None:
         table = self._layout.streams[stream]
         start, stop = piece[:2]
+        if self.recorder is not None:
+            self.recorder.route(stream, segment, piece, failed)
         if table.deeper:
             segment.store.setdefault(stream, Port()).add(piece)
         for step, number, skips in table.same:
@@ -91,7 +105,34 @@ class Router:
             self._match(step, segment, piece[0], piece[1])
 
     def make_ready(self, step: Step, run: Run) -> None:
-        """Queue a run for its step; one without items goes on at once, without a task."""
+        """Queue a run for its step; one without items, or one whose results are known, goes on without a task."""
+        if self.replay is None or run.culprit is not None:
+            self._queue(step, run)
+            return
+        for part, is_spared in self.replay.divide(step, run):
+            if is_spared:
+                self._pass(self.replay, step, part)
+            else:
+                self._queue(step, part)
+
+    def _pass(self, replay: Replay, step: Step, run: Run) -> None:
+        """Let a run go on with what an earlier attempt has made of it."""
+        segment, start, stop, *_ = run
+        if step.kind != "scatter":
+            for stream in step.outputs:
+                for piece, failed in replay.pieces(stream, segment, start, stop):
+                    self.post(stream, segment, piece, failed)
+            return
+        children = self.gathers.open_segment(step, segment, start, stop, replay.parents_mask(step, run))
+        replay.open_children(step, children)
+        self._ledger.bear(children.emitted)
+        if children.emitted:
+            for piece, failed in replay.pieces(step.outputs[0], children, 0, children.emitted):
+                self.post(step.outputs[0], children, piece, failed)
+        self.gathers.grow(children)
+        self._retirement.leave(segment, ("use", step), start, stop)
+
+    def _queue(self, step: Step, run: Run) -> None:
         segment, start, stop, mask, *_ = run
         if mask:
             self._put(step, run)

@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-from papympi.contracts import Pool, Statistics
+from papympi.contracts import History, Pool, Statistics, Store
 from papympi.engine.acceptance import Acceptor
 from papympi.engine.admission import Admission
 from papympi.engine.births import Gated
@@ -31,7 +31,9 @@ from papympi.engine.joining import Router
 from papympi.engine.layout import Layout
 from papympi.engine.ordering import Arrivals, Cursor, Handover
 from papympi.engine.pieces import count_present
+from papympi.engine.recording import Recorder, restored
 from papympi.engine.recovery import Recovery
+from papympi.engine.replaying import Replay
 from papympi.engine.retiring import Retirement
 from papympi.engine.segment import Ledger, Segment
 from papympi.engine.strides import Strides
@@ -55,7 +57,13 @@ class Engine:
         admission: how many items may be in the graph at once; `None`: enough to keep the pools busy.
         fails_fast: raise at the first failure that a target depends on.
         length: how many rows there are, if that is known.
+        store: keeps what comes home.
+        history: what is known of an earlier attempt.
+        shard: (number, of how many): the share of the rows that is worked on; `None`: all.
         tell: takes what node functions have printed and logged.
+
+    Attributes:
+        complete: everything has been handed over.
     """
 
     def __init__(
@@ -68,6 +76,9 @@ class Engine:
         admission: int | None = None,
         fails_fast: bool = False,
         length: int | None = None,
+        store: Store | None = None,
+        history: History | None = None,
+        shard: tuple[int, int] | None = None,
         tell: Callable[[Logs], None] | None = None,
     ) -> None:
         self.plan = plan
@@ -90,6 +101,8 @@ class Engine:
         self._acceptor = Acceptor(plan, self._ledger, self._dispatcher, self._router, self._retirement, self._strides)
         self._intake = Intake(self._admission, gated, self._dispatcher, self._acceptor, self._router)
         self.tally = self._acceptor.tally
+        self._recorder = Recorder(plan, store, self._pools) if store is not None else None
+        self._remember(history, shard)
         self._recovery = Recovery(plan, self._ledger, self._dispatcher, self._router)
         self._waiter = Waiter(self._pools.values())
         unit = Segment(self._layout[plan.spaces[0]], None, 0, 1)
@@ -103,10 +116,19 @@ class Engine:
         self._paused = False
         self._over = False
         self._finished = False
+        self.complete = False
         self._delivered = 0
         self._begun: float | None = None
         self._took = 0.0
         self.lock = threading.Lock()
+
+    def _remember(self, history: History | None, shard: tuple[int, int] | None) -> None:
+        """Keep what comes home, take over what an earlier attempt has kept, and work on one share of the inputs."""
+        self._acceptor.shard = shard
+        if self._recorder is not None:
+            self._router.remember(self._recorder, Replay(self.plan, history) if history is not None else None)
+        if history is not None:
+            self.tally.restore(restored(history.failures, self.plan))
 
     def next(self) -> Handover | None:
         """Return the next results, once they are there; `None` at the end. The caller holds the lock.
@@ -130,6 +152,7 @@ class Engine:
             moved = self.turn()
             found = next(self._walk, self)
             if found is self:
+                self.complete = True
                 break
             if isinstance(found, Handover):
                 self._delivered += count_present(found.mask, len(found.values))
@@ -155,9 +178,10 @@ class Engine:
 
     def _go_on(self) -> bool:
         """Nothing is under way and nothing fits: let the smallest through. Return whether there is anything left."""
-        if self._stopping:
-            return False
         if self._cursor is None and self._is_drained():
+            self.complete = not self._dispatcher.later
+            return False
+        if self._stopping:
             return False
         if self._intake.force():
             return True
@@ -185,6 +209,8 @@ class Engine:
             moved = True
             self._dispatcher.revive(step, item)
         self._router.settle()
+        if self._recorder is not None:
+            self._recorder.check()
         while not self._stopping and not self._paused:
             moved |= self._intake.pull()
             moved |= self._dispatcher.dispatch()
@@ -267,4 +293,5 @@ class Engine:
             highest=self._ledger.highest,
             seconds=seconds,
             finished=self._finished,
+            complete=self.complete,
         )

@@ -81,6 +81,7 @@ class Segment:
         states: by watcher, how far the gather, group or fold is.
         store: by stream, pieces that children may still ask for.
         results: by stream, pieces that wait for the consumer.
+        noted: how many parents a store has been told the children of.
         passed: how many parents the ordered cursor is past.
         retired_count, retired_parents: how many positions, and parents with all their children, are past all exits.
     """
@@ -99,6 +100,7 @@ class Segment:
         "kids",
         "low",
         "mask",
+        "noted",
         "over",
         "parent",
         "passed",
@@ -138,6 +140,7 @@ class Segment:
         self.retired_count = 0
         self.retired_parents = 0
         self.passed = 0
+        self.noted = 0
         self.freed = False
         if parent is not None:
             insort(parent.kids.setdefault(table.space, []), self, key=lambda kid: kid.low)

@@ -31,6 +31,7 @@ class Options:
         retries: how often an item that failed is tried again.
         retry_on: the exceptions after which it is.
         backoff: how long after its first failure it is, in seconds; doubled each time.
+        checkpoint: a journal keeps its results, so that a resumed run does not compute what is above them again.
         fuse: it may share a stage with its neighbours.
         plugin: options that plugins declared.
     """
@@ -46,6 +47,7 @@ class Options:
     retries: int = 0
     retry_on: ExceptionOption = Exception
     backoff: float = 0.1
+    checkpoint: bool = False
     fuse: bool = True
     plugin: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
@@ -164,5 +166,6 @@ _VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "retries": (lambda value: value == 0 or _is_count(value), "a whole number, 0 or more"),
     "retry_on": (_is_exception, "an exception class or a tuple of them"),
     "backoff": (lambda value: value == 0 or _is_time(value), "a number of seconds, 0 or more"),
+    "checkpoint": (lambda value: isinstance(value, bool), "True or False"),
     "fuse": (lambda value: isinstance(value, bool), "True or False"),
 }

@@ -36,6 +36,7 @@ def node(
     retries: int = 0,
     retry_on: ExceptionOption = Exception,
     backoff: float = 0.1,
+    checkpoint: bool = False,
     fuse: bool = True,
     graph: Graph | None = None,
     **plugin_options: Any,
@@ -65,6 +66,7 @@ def node(function: F | None = None, /, *, graph: Graph | None = None, **options:
             `retries`: how often an item that failed is tried again, whatever it failed of.
             `retry_on`: an exception class or a tuple of them: only after these.
             `backoff`: seconds before the first retry, more or less; doubled each time, a minute at most.
+            `checkpoint`: its results are journalled, so that a resumed run need not compute what is above them.
             `fuse`: it may be evaluated in one call with its neighbours.
             Any other is an option that a plugin declared.
 

@@ -67,6 +67,7 @@ def _compare(maker: Part, taker: Part, means: Mapping[str, Means]) -> str:
         return f"different strides: {one.stride}, {other.stride}"
     if one.retried or other.retried:
         return f"{maker.node if one.retried else taker.node} is retried alone"
-    if not (one.fuse and other.fuse):
-        return f"fuse=False of {maker.node if not one.fuse else taker.node}"
+    if one.checkpoint or not (one.fuse and other.fuse):
+        unfused = maker.node if not one.fuse else taker.node
+        return f"checkpoint of {maker.node}" if one.checkpoint else f"fuse=False of {unfused}"
     return ""

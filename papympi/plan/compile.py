@@ -33,6 +33,7 @@ class PlanSettings:
         pools: pool by node name, or for all nodes under "*"; they overrule what nodes say.
         strides: stride by node name or "*", likewise.
         fusion: nodes may share stages.
+        journal: results of targets are kept, as those of checkpoints are.
         known_pools: names of the pools there are; `None`: any will do.
         by_value: modules whose functions travel by value.
         path: folders that workers add to `sys.path`.
@@ -44,6 +45,7 @@ class PlanSettings:
     pools: Mapping[str, str] = field(default_factory=dict)
     strides: Mapping[str, Stride] = field(default_factory=dict)
     fusion: bool = True
+    journal: bool = False
     known_pools: Collection[str] | None = None
     by_value: tuple[str, ...] = ("__main__",)
     path: tuple[str, ...] = ()
@@ -89,6 +91,8 @@ def compile_plan(
     groups = fusion.list_groups()
     for name in wiring.targets:
         expansion.streams[name].target = True
+    for name in means:
+        expansion.streams[name].checkpoint = graph.nodes[name].options.checkpoint
     program = Program({}, settings.by_value, settings.path, settings.seed, dict(settings.levels))
     steps = _make_steps(groups, program)
     return Plan(
@@ -145,7 +149,8 @@ def _choose_means(wiring: Wiring, settings: PlanSettings) -> dict[str, Means]:
         default = ASYNC_POOL if nodes[name].awaits else settings.default_pool
         pool = settings.pools.get(name) or settings.pools.get("*") or options.pool or default
         stride = settings.strides.get(name) or settings.strides.get("*") or options.stride or "auto"
-        means[name] = Means(pool, stride, options.fuse, bool(options.retries))
+        kept = options.checkpoint or (settings.journal and name in wiring.targets)
+        means[name] = Means(pool, stride, options.fuse, bool(options.retries), kept)
     return means
 
 

@@ -43,6 +43,7 @@ class Part:
         pool: of a task.
         stride: of a task.
         fuse: it may share a stage.
+        checkpoint: what it makes is kept in a journal: the stage ends here, and nothing else leaves it.
         size: "group": how many.
         skip_failed: "group": failed members do not count.
         outputs: "source": all that is pulled together.
@@ -58,6 +59,7 @@ class Part:
     pool: str | None = None
     stride: Stride = "auto"
     fuse: bool = False
+    checkpoint: bool = False
     size: int = 0
     skip_failed: bool = False
     outputs: list[Stream] = field(default_factory=list)
@@ -71,6 +73,7 @@ class Means:
     stride: Stride
     fuse: bool
     retried: bool = False
+    checkpoint: bool = False
 
 
 @dataclass(slots=True)
@@ -230,6 +233,7 @@ class _Expander:
                 pool=self.means.pool,
                 stride=stride if stride == "auto" else max(1, stride // grouped),
                 fuse=self.means.fuse and not self.means.retried and kind == "map",
+                checkpoint=self.means.checkpoint and not output.inner,
             )
         )
         return output

@@ -49,12 +49,14 @@ class Fusion:
         makers: the part that makes each stream.
         implied: for each stream those that must be there where it is, as bits.
         refusals: why the producer and the consumer of two adjacent maps are not together.
+        users: the parts that take each stream.
     """
 
     groups: dict[Part, Group] = field(default_factory=dict)
     makers: dict[Stream, Part] = field(default_factory=dict)
     implied: dict[Stream, int] = field(default_factory=dict)
     refusals: dict[tuple[Part, Part], str] = field(default_factory=dict)
+    users: dict[Stream, set[Part]] = field(default_factory=dict)
 
     def list_groups(self) -> list[Group]:
         """Return the groups in topological order."""
@@ -69,6 +71,9 @@ def fuse(parts: list[Part], *, fusion: bool) -> Fusion:
     """Group the parts, which are in topological order; with `fusion` off each stays alone."""
     result = Fusion()
     opened: dict[int, int] = {}
+    for part in parts:
+        for stream in part.inputs:
+            result.users.setdefault(stream, set()).add(part)
     for index, part in enumerate(parts):
         needs = 0
         for stream in part.inputs:
@@ -116,7 +121,7 @@ def _choose(part: Part, fusion: Fusion) -> list[Group]:
 def _matches(maker: Part, part: Part) -> bool:
     """Say whether two parts could share a stage by their own properties."""
     alike = maker.space is part.space and maker.pool == part.pool and maker.stride == part.stride
-    return alike and maker.fuse and maker.kind == part.kind == "map"
+    return alike and maker.fuse and not maker.checkpoint and maker.kind == part.kind == "map"
 
 
 def _merge_inputs(part: Part, chosen: list[Group], fusion: Fusion) -> dict[Stream, None]:
@@ -139,6 +144,8 @@ def _find_level(part: Part, chosen: list[Group], fusion: Fusion) -> int:
 
 def _find_obstacle(part: Part, group: Group, inputs: dict[Stream, None], level: int, fusion: Fusion) -> str:
     """Return why the part cannot join the group if these are the inputs, or nothing if it can."""
+    if part.checkpoint and any(fusion.users[each.output] - {*group.parts, part} for each in group.parts):
+        return "checkpoint: its stage makes nothing else"
     for stream in inputs:
         if fusion.implied[stream] & ~group.common:
             own = 0

@@ -17,7 +17,7 @@ def open_source(call: Call) -> Iterator[Any]:
         named: dict[str, Any] = {}
         for each in call.arguments:
             assert each.resource is not None
-            value = _make(each.resource, stack)
+            value = open_resource(each.resource, stack)
             if each.keyword is None:
                 arguments.append(value)
             else:
@@ -25,7 +25,7 @@ def open_source(call: Call) -> Iterator[Any]:
         yield from call.function(*arguments, **named)
 
 
-def _make(resource: ResourceSpec, stack: ExitStack) -> Any:
+def open_resource(resource: ResourceSpec, stack: ExitStack) -> Any:
     """Return the value of a resource; it is torn down with the stack."""
     if isgeneratorfunction(resource.function):
         return stack.enter_context(contextmanager(resource.function)())

@@ -62,6 +62,7 @@ class Stream:
         target: the run delivers it.
         inner: made on the way inside of one node (gathered lists, rows of several inputs, partial folds): `node` is
             then a label like `mosaic[gather]`, and the items are not the node's results.
+        checkpoint: a journal keeps its items, so that what is above them need not be computed again.
     """
 
     node: str
@@ -69,6 +70,12 @@ class Stream:
     consumers: list[tuple[Step, int]] = field(default_factory=list)
     target: bool = False
     inner: bool = False
+    checkpoint: bool = False
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether a journal keeps its items."""
+        return self.target or self.checkpoint
 
     def __repr__(self) -> str:
         return f"Stream({self.node!r}, {self.space!r})"

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -37,9 +37,10 @@ def launched_ranks() -> int:
     return mpiexec.promised_ranks(os.environ)
 
 
-def rank_main(main: Callable[[], int]) -> int:
+def rank_main(main: Callable[[], int], *, drains: bool = False) -> int:
     """Be one of the ranks that a launcher has started: rank 0 runs `main`, the others serve it until it returns.
 
+    With `drains` SIGTERM is for rank 0 alone, which finishes what is in flight; a launcher sends it to all.
     Whatever any rank raises ends them all, with its traceback and a non-zero exit code.
 
     Returns:
@@ -64,7 +65,7 @@ def rank_main(main: Callable[[], int]) -> int:
             return 2
         raise
     if world.rank:
-        code = world.protect(world.serve)
+        code = world.protect(partial(world.serve, *([signal.SIGTERM] if drains else [])))
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # likewise: rank 0 may be gone with another code than 0
         world.leave()
         return code
@@ -96,10 +97,11 @@ def read_drain_signal() -> signal.Signals:
         ) from None
 
 
-def run_under_mpiexec(ranks: int, arguments: Sequence[str]) -> int:
+def run_under_mpiexec(ranks: int, arguments: Sequence[str], *, drains: bool = False) -> int:
     """Run `papympi` with these arguments on so many ranks, and return the exit code of rank 0.
 
-    Ctrl-C once asks it to finish what is in flight; twice ends all ranks at once.
+    Ctrl-C once asks it to finish what is in flight; twice ends all ranks at once. With `drains` SIGTERM and SIGUSR1 do
+    the same, else SIGTERM ends them at once.
 
     Raises:
         LaunchError: there is no mpiexec, or the ranks ended before rank 0 said that all was done.
@@ -115,7 +117,8 @@ def run_under_mpiexec(ranks: int, arguments: Sequence[str]) -> int:
         environment = {**mpiexec.environment(os.environ, local=local), _FAREWELL: farewell.path}
         tidies = launcher.vendor == "Open MPI"  # on SIGTERM it ends the ranks within a second and removes their files
         job = _Job(argv, environment, farewell, signal.SIGTERM if tidies else signal.SIGKILL)
-        with _signals(job.interrupt):
+        job.gentle = {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1} if drains else {signal.SIGINT}
+        with _signals(job.interrupt, {*job.gentle, signal.SIGTERM}):
             end = job.wait()
         code = farewell.read_code()
     finally:
@@ -161,6 +164,7 @@ class _Job:
 
     Attributes:
         killed: the signal that made this process kill it; 0 if none did.
+        gentle: signals that only ask rank 0 to stop the first time.
 
     Args:
         argv: the command.
@@ -173,6 +177,7 @@ class _Job:
         from papympi.workers.job import kill_tree
 
         self.killed = 0
+        self.gentle: set[signal.Signals] = set()
         self._farewell = farewell
         self._asked = False
         self._kill = kill_tree  # a signal handler must not be the first to import it
@@ -192,7 +197,7 @@ class _Job:
 
     def interrupt(self, number: int, _frame: FrameType | None) -> None:
         """Ask rank 0 to stop; the second time, or before it can be asked, kill all ranks."""
-        if number == signal.SIGINT and not self._asked and self._farewell.read():
+        if number in self.gentle and not self._asked and self._farewell.read():
             self._asked = True
             self._process.send_signal(signal.SIGUSR1)
             return
@@ -207,9 +212,9 @@ def _die_with_parent(number: int) -> None:
 
 
 @contextlib.contextmanager
-def _signals(handle: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Let `handle` see Ctrl-C and SIGTERM while the block lasts."""
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+def _signals(handle: Callable[[int, FrameType | None], None], numbers: Iterable[signal.Signals]) -> Iterator[None]:
+    """Let `handle` see some signals while the block lasts."""
+    before = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield
     finally:

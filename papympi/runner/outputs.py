@@ -126,7 +126,7 @@ def open_output(path: Path, writers: Mapping[str, WriterFactory] | None = None) 
     if path.suffix not in writers:
         known = ", ".join(sorted(writers))
         raise OptionError(f"cannot write {path.name!r}: the suffix of an output is one of {known}, or - for stdout")
-    with _open_part(path) as file:
+    with open_part(path) as file:
         writer = _Named(writers[path.suffix](file), path)
         finished = False
         try:
@@ -181,7 +181,7 @@ def write_failures(path: Path, failures: Iterable[Failure]) -> None:
     Raises:
         PapympiError: the file cannot be written.
     """
-    with _open_part(path) as file:
+    with open_part(path) as file:
         for failure in failures:
             row = {
                 "node": failure.node,
@@ -197,7 +197,7 @@ def write_failures(path: Path, failures: Iterable[Failure]) -> None:
 
 
 @contextlib.contextmanager
-def _open_part(path: Path) -> Iterator[IO[bytes]]:
+def open_part(path: Path) -> Iterator[IO[bytes]]:
     """Open a file under the name `NAME.part` and give it its own name at the end.
 
     It is removed instead if an exception ends the block and nothing was written. Pipes and devices are written

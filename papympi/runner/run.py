@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Self
 from weakref import WeakMethod
 
@@ -19,6 +20,7 @@ from papympi.plan.compile import PlanSettings, compile_plan
 from papympi.plan.plan import Stride
 from papympi.runner.feeds import make_feeds
 from papympi.runner.hooks import Watchers, compile_nodes
+from papympi.runner.keeping import Keeping, make_keeper
 from papympi.runner.launch import launched_ranks
 from papympi.runner.options import Options, check_seed, read_options
 from papympi.runner.plugins import plugin_manager
@@ -196,6 +198,8 @@ def run(
     by_value: Collection[str] = ("__main__",),
     path: Collection[str] = (),
     options: Options | None = None,
+    journal: str | Path | Keeping | None = None,
+    resume: bool = False,
 ) -> Run:
     """Run a graph lazily: nothing is computed before the first result is asked for.
 
@@ -215,12 +219,15 @@ def run(
         by_value: modules whose functions travel by value, because workers must not import them.
         path: folders that workers add to `sys.path`.
         options: what stands for all runs; default: read from the file and the environment.
+        journal: a run directory, in which finished results are kept; a `Keeping` says more than its name.
+        resume: go on from what an earlier run has left in the run directory.
 
     Raises:
         GraphError: the graph cannot run; says where and what to do.
         InputError: an input is missing, unknown, or of another length than what it is joined with.
         OptionError: an option has an impossible value.
         PoolError: there is no such pool.
+        JournalError: the first result is asked for, and the run directory cannot be used; says why.
     """
     options = read_options() if options is None else options
     graph = global_graph if graph is None else graph
@@ -236,13 +243,14 @@ def run(
         default_pool=options.pool or ("mpi" if launched_ranks() > 1 else "processes"),
         strides={**options.strides, **(strides or {})},
         fusion=options.fusion if fusion is None else fusion,
+        journal=journal is not None,
         by_value=tuple(by_value),
         path=tuple(path),
         seed=options.seed,
         levels=read_levels(),
     )
     names = None if targets is None else [graph.name_of(target) for target in targets]
-    graph = compile_nodes(manager, graph)
+    declared, graph = graph, compile_nodes(manager, graph)
     plan = compile_plan(graph, names, given, settings)
     manager.hook.papympi_rewrite(plan=plan)
     feeds, length = make_feeds(plan, given)
@@ -251,6 +259,7 @@ def run(
         open_pools(plan.pools, manager, tables=options.pools, given=pools, overrides=options.overrides),
         Watchers(manager, plan),
         progress=progress,
+        keeper=make_keeper(journal, plan, declared, given, resume=resume),
         feeds=feeds,
         length=length,
         ordered=ordered,

@@ -21,6 +21,7 @@ from papympi.plan.plan import Plan
 from papympi.runner.culprits import find_culprit, name_pool
 from papympi.runner.echo import Echo
 from papympi.runner.hooks import Watchers
+from papympi.runner.keeping import Keeper
 from papympi.workers import outlet
 from papympi.workers.capture import be_runner
 
@@ -43,7 +44,14 @@ class Session:
     """
 
     def __init__(
-        self, plan: Plan, pools: Mapping[str, Pool], watchers: Watchers, *, progress: bool = False, **settings: Any
+        self,
+        plan: Plan,
+        pools: Mapping[str, Pool],
+        watchers: Watchers,
+        *,
+        progress: bool = False,
+        keeper: Keeper | None = None,
+        **settings: Any,
     ) -> None:
         self.plan = plan
         self.engine: Engine | None = None
@@ -52,6 +60,7 @@ class Session:
         self.misses = 0
         self._made = dict(pools)
         self._watchers = watchers
+        self._keeper = keeper
         self._settings = settings
         self._turnstile: Turnstile | None = None
         self._pools: dict[str, Pool] = {}
@@ -82,6 +91,8 @@ class Session:
             self.state = "opening"
             be_runner()
             _OPEN.add(self)
+            if self._keeper is not None:
+                self._settings |= self._keeper.open()
             for name, pool in self._made.items():
                 self._pools[name] = pool
                 with name_pool(name, pool, "open"):
@@ -90,6 +101,8 @@ class Session:
             self.engine = Engine(self.plan, self._pools, tell=self._echo, **self._settings)
             self._turnstile = Turnstile(self.engine)
             self._watchers.start(self.engine.statistics)
+            if self._keeper is not None:
+                self._keeper.start(self.engine.statistics)
             if self._shows:
                 display = self._display.enter_context(Progress(self.engine.statistics))
                 if sys.stderr is not None and sys.stderr.isatty():
@@ -198,6 +211,8 @@ class Session:
     def _let_go(self, *, kill: bool) -> None:
         """Give back everything, whatever happens to one part of it."""
         with ExitStack() as stack:
+            if self._keeper is not None:
+                stack.callback(self._close_keeper, self._keeper)
             if self.engine is not None:
                 stack.callback(self._watchers.finish, self.engine.statistics(), self.engine.tally.failures)
             for name, pool in self._pools.items():
@@ -206,6 +221,10 @@ class Session:
                 stack.callback(self.engine.close)
             stack.callback(self._display.close)
             stack.callback(self._echo.close)
+
+    def _close_keeper(self, keeper: Keeper) -> None:
+        engine = self.engine
+        keeper.close(*((engine.statistics(), engine.tally.failures) if engine is not None else (None, ())))
 
 
 def _end_pool(name: str, pool: Pool, *, kill: bool) -> None:

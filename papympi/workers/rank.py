@@ -55,14 +55,14 @@ class World:
         self.wire = Wire(comm)
         self.hosts: list[tuple[str, int]] = comm.gather((socket.gethostname(), os.getpid()), 0) or []
 
-    def ignore_signals(self) -> None:
+    def ignore_signals(self, *more: signal.Signals) -> None:
         """Let Ctrl-C, and what stands for it, pass by: rank 0 or the user's process decides when the job ends."""
-        for number in (signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
+        for number in (signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, *more):
             signal.signal(number, signal.SIG_IGN)
 
-    def serve(self) -> int:
-        """Serve rank 0 until it says END; return 0."""
-        self.ignore_signals()
+    def serve(self, *ignored: signal.Signals) -> int:
+        """Serve rank 0 until it says END, and let these signals pass by as well; return 0."""
+        self.ignore_signals(*ignored)
         station, nap, waiting = Station(self.nursery), Nap(), deque[tuple[Any, ...]]()
         while True:
             self._receive(waiting)

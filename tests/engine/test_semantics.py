@@ -6,12 +6,16 @@ import asyncio
 import os
 import pickle
 import random
+import sqlite3
+import tempfile
 import time
 import warnings
 import zlib
 from collections import Counter, deque
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -21,9 +25,20 @@ from papympi import DROP, Failure, Graph, GraphError, run
 from papympi.contracts import Capabilities
 from papympi.errors import ItemTimeout, WorkerLost
 from papympi.model.graph import GraphWarning
+from papympi.runner.keeping import Keeping
 from papympi.transport.task import Lost, Outcome, Task
 from papympi.workers.columns import load_column
 from papympi.workers.evaluate import Evaluator
+
+
+class Calls(Counter):
+    """How often each map was called with what; no part of its code, whatever is in it."""
+
+    def __reduce__(self):
+        return "CALLS"
+
+
+CALLS = Calls()
 
 
 def digest(*values):
@@ -41,10 +56,15 @@ class Trouble:
     Attributes:
         retries: by node; their items stumble at most so often before they go well.
         kills: an item that fails takes its worker with it; in another process than this one, really.
+        healed: nothing fails any more.
     """
 
     def __init__(self):
         self.retries, self.kills, self.tries, self.home = {}, False, Counter(), os.getpid()
+        self.healed = False
+
+    def __reduce__(self):
+        return "TROUBLE"
 
     @contextmanager
     def stir(self, retries=(), *, kills=False):
@@ -60,7 +80,15 @@ class Trouble:
         if self.tries[name, values] <= digest(name, "stumble", values) % (self.retries.get(name, 0) + 1):
             raise ConnectionError(name)
 
+    @contextmanager
+    def heal(self):
+        self.healed = True
+        yield
+        self.__init__()
+
     def fail(self, name):
+        if self.healed:
+            return
         if self.kills and os.getpid() != self.home:
             os._exit(3)
         raise Killed(name) if self.kills else ValueError(name)
@@ -72,6 +100,7 @@ TROUBLE = Trouble()
 def call_map(name, drop, fail, *values):
     """The function of a map: drops one in `drop` and fails one in `fail` items."""
     TROUBLE.stumble(name, *values)
+    CALLS[name, values] += 1
     if fail and digest(name, "fail", values) % fail == 0:
         TROUBLE.fail(name)
     if drop and digest(name, "drop", values) % drop == 0:
@@ -253,6 +282,7 @@ def build(specs):
             {key: spec[key] for key in ("pool", "stride", "retries", "backoff") if key in spec},
         )
         options |= {"name": name, "inputs": {"values": spec["inputs"]} if "inputs" in spec else None}
+        options["checkpoint"] = spec.get("checkpoint", False)
         if spec["kind"] == "source":
             continue
         if spec["kind"] == "map":
@@ -535,6 +565,85 @@ def test_ranks_give_the_same(case, admission):
     specs, targets = case
     running = start(specs, targets, {"one": "mpi:2", "two": "threads:2"}, admission=admission)
     assert collect(running, pause=False) == expected(Naive(specs), targets)
+
+
+@st.composite
+def kept_graphs(draw):
+    """Specs of a random graph of which some nodes are checkpoints, and its targets."""
+    specs, targets = draw(graphs())
+    return [spec | {"checkpoint": draw(st.sampled_from([False, False, True]))} for spec in specs], targets
+
+
+def interrupt(running, count):
+    """Take some results of a run and end it; return whether it came to its end before."""
+    entries = running.results()
+    for _ in range(count):
+        if next(entries, None) is None:
+            return True
+    running.cancel()
+    return False
+
+
+def tear(folder, share, seed):
+    """Take some rows out of a journal, as if they had never been written."""
+    chance = random.Random(seed)
+    with closing(sqlite3.connect(folder / "journal.sqlite")) as connection, connection:
+        for table in ("results", "counts", "states", "rows", "payloads"):
+            for (number,) in connection.execute(f"SELECT rowid FROM {table}").fetchall():
+                if chance.random() < share:
+                    connection.execute(f"DELETE FROM {table} WHERE rowid = ?", (number,))
+
+
+STOPS = st.lists(st.integers(1, 30), min_size=1, max_size=3)
+
+
+@settings(MANY, max_examples=int(os.environ.get("RESUMED_GRAPHS", "40")))
+@given(
+    kept_graphs(), ADMISSIONS, st.integers(1, 4), st.integers(0, 10**6), st.booleans(), STOPS,
+    st.sampled_from([0, 0, 0, 0.1, 0.6]),
+)  # fmt: skip
+def test_a_run_that_was_interrupted_goes_on_to_the_same_end(case, admission, workers, seed, fusion, stops, torn):
+    specs, targets = case
+    naive = Naive(specs)
+    CALLS.clear()
+    Naive(specs)
+    once, names = Counter(CALLS), {spec["name"] for spec in specs if spec["checkpoint"]} | set(targets)
+    CALLS.clear()
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "run"
+        for number, stop in enumerate([*stops, 0]):
+            pools = {name: SimulatedPool(name, workers, seed + number) for name in ("one", "two")}
+            options = {"admission": admission, "fusion": fusion, "journal": folder, "resume": True}
+            running = start(specs, targets, pools, **options)
+            if stop:
+                interrupt(running, stop)
+                tear(folder, torn, seed)
+        assert collect(running, pause=False) == expected(naive, targets)
+    assert running.statistics().live == 0
+    failures = [(failure.node, failure.key) for failure in running.failures]
+    assert sorted(failures) == sorted(entry for entry in naive.failures if entry[0] in needed(specs, targets))
+    if not torn:
+        twice = {call for call, count in CALLS.items() if count > once[call]}
+        assert not {call for call in twice if call[0] in names}
+
+
+@settings(MANY, max_examples=int(os.environ.get("RESUMED_GRAPHS", "25")))
+@given(kept_graphs(), ADMISSIONS, st.integers(0, 10**6), st.booleans(), st.sampled_from([None, 1, 5, 20]))
+def test_failed_items_are_tried_again_with_all_that_came_of_them(case, admission, seed, fusion, stop):
+    specs, targets = case
+    with tempfile.TemporaryDirectory() as place:
+        keeping = Keeping(folder=Path(place) / "run", resume=True)
+        pools = {name: SimulatedPool(name, 2, seed) for name in ("one", "two")}
+        running = start(specs, targets, pools, admission=admission, fusion=fusion, journal=keeping)
+        assert stop is not None or collect(running, pause=False) == expected(Naive(specs), targets)
+        if stop is not None:
+            interrupt(running, stop)
+        with TROUBLE.heal():
+            again = replace(keeping, retry_failed=True)
+            pools = {name: SimulatedPool(name, 2, seed + 1) for name in ("one", "two")}
+            running = start(specs, targets, pools, admission=admission, fusion=fusion, journal=again)
+            assert collect(running, pause=False) == expected(Naive(specs), targets)
+        assert running.failures == []
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))

@@ -269,3 +269,19 @@ def check_structure(plan):
     own = [name for step in plan.steps for name in step.nodes if any(s.node == name for s in step.outputs)]
     assert len(own) == len(set(own))
     assert all(target in makers for target in plan.targets)
+
+
+def test_a_checkpoint_ends_its_stage_and_shares_it_only_with_what_leads_to_it():
+    graph = Graph("kept")
+    graph.add(lambda x: x, name="a")
+    graph.add(lambda a: a, name="b", checkpoint=True)
+    graph.add(lambda b: b, name="c")
+    plan = compile_plan(graph)
+    assert [step.nodes for step in plan.steps if step.kind == "map"] == [("a", "b"), ("c",)]
+    assert [each.reason for each in plan.boundaries if each.producer == "b"] == ["checkpoint of b"]
+    graph.add(lambda a: a, name="d")
+    apart = compile_plan(graph)
+    assert [step.nodes for step in apart.steps if step.kind == "map"] == [("a", "d"), ("b",), ("c",)]
+    assert "checkpoint: its stage makes nothing else" in [each.reason for each in apart.boundaries]
+    kept = compile_plan(graph, settings=PlanSettings(journal=True))
+    assert [step.nodes for step in kept.steps if step.kind == "map"] == [("a",), ("b",), ("d",), ("c",)]

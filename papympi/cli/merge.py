@@ -1,0 +1,21 @@
+"""`papympi merge`: the results of runs over shares of the inputs, as one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from papympi.cli.options import block_plugins
+
+
+@click.command()
+@click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--output", required=True, metavar="FILE", type=click.Path(path_type=Path), help="Where they go.")
+@block_plugins
+def merge(*, folders: tuple[Path, ...], output: Path) -> None:
+    """Join the results of runs with --shard, in the order of the inputs."""
+    from papympi.runner.merging import merge_shards
+
+    count = merge_shards(folders, output)
+    click.echo(f"{count} results: {output}", err=True)

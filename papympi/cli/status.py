@@ -1,0 +1,29 @@
+"""`papympi status`: how far a run is, from its events alone."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from papympi.cli.options import block_plugins
+
+
+@click.command()
+@click.argument("folder", metavar="[DIR]", type=click.Path(path_type=Path), default=Path())
+@click.option("--watch", is_flag=True, help="Show it again and again until the run is over.")
+@click.option("--count", is_flag=True, help="Print only how much is finished: a number that grows with the work.")
+@block_plugins
+def status(*, folder: Path, watch: bool, count: bool) -> None:
+    """Say how far a run is: progress and rate of each node, time left, failures, and the state of its job."""
+    from papympi.runner.following import Follower
+
+    follower = Follower(folder)
+    if count:
+        click.echo(follower.count())
+        return
+    click.echo(follower.describe())
+    while watch and not follower.is_over():
+        time.sleep(2)
+        click.echo("\n" + follower.describe())

@@ -1,0 +1,140 @@
+"""What of a run is kept in a store: results of targets and checkpoints, and what tells where each of them belongs.
+
+Whatever is kept is true by itself: a result at a key, the number of children of an item, an accumulator after so many
+items. So a store may lose any part of it, and a later attempt only repeats that part.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Final, cast
+
+from papympi.contracts import ABSENT, Pool, Store
+from papympi.engine.feed import Pulled
+from papympi.engine.gathering import Folding
+from papympi.engine.pieces import Piece
+from papympi.engine.replayed import ReplayedPayload
+from papympi.engine.roster import Flight
+from papympi.engine.segment import Segment
+from papympi.engine.tasks import inputs_of
+from papympi.model.item import Failure
+from papympi.plan.plan import Plan, Space, Step, Stream
+from papympi.transport.payload import Payload
+from papympi.transport.task import FULL, KeyRun, Outcome
+from papympi.workers.evaluate import attempt
+
+STATE_S: Final = 1.0
+"""An accumulator that has to be pickled for the store is kept so often, in seconds."""
+
+
+class Recorder:
+    """Gives a store what is worth keeping."""
+
+    def __init__(self, plan: Plan, store: Store, pools: Mapping[str, Pool]) -> None:
+        self._store = store
+        self._live = {name for name, pool in pools.items() if pool.capabilities.shares_memory}
+        self._names: dict[Space, str] = {}
+        self._depths = {space: _rooted(space) for space in plan.spaces}
+        sources = {stream for step in plan.steps if step.kind == "source" for stream in step.outputs}
+        for step in plan.steps:
+            if step.kind in {"source", "scatter"}:
+                self._names[step.outputs[0].space] = step.outputs[0].node
+        self._kept = {stream for step in plan.steps for stream in step.outputs if stream.is_kept} - sources
+        self._shadows = {step.inputs[0] for step in plan.steps if step.kind == "group"} - self._kept
+        self._sealed: int | None = None
+        self._due: dict[tuple[Step, tuple[int, ...]], float] = {}
+
+    def check(self) -> None:
+        """Raise the error of the store, if it has one."""
+        self._store.check()
+
+    def route(self, stream: Stream, segment: Segment, piece: Piece, failed: int) -> None:
+        """Keep a piece if it is worth it."""
+        kept = stream in self._kept
+        if not kept and stream not in self._shadows:
+            return
+        start, stop, payload, offset, mask = piece
+        if isinstance(payload, ReplayedPayload) or start == stop:
+            return
+        runs = segment.key_runs(start, stop)
+        if self._is_sealed(stream.space, runs):
+            return
+        self._store.keep_results(stream.node, runs, (mask, failed), payload if kept and mask else None, offset)
+
+    def grow(self, segment: Segment) -> None:
+        """Keep how many children those parents of a segment have that are finished."""
+        before, segment.noted = segment.noted, len(segment.ends)
+        name = self._names.get(segment.table.space)
+        if name is None or before == segment.noted or segment.parent is None:
+            return
+        parents = segment.parent.key_runs(segment.low + before, segment.low + segment.noted)
+        if self._is_sealed(segment.table.space, parents):
+            return
+        first = segment.first_child(before)
+        counts = []
+        for index, end in enumerate(segment.ends[before:], before):
+            counts.append(end - first if segment.mask == FULL or segment.mask >> index & 1 else ABSENT)
+            first = end
+        self._store.keep_counts(name, parents, counts)
+
+    def fold(self, step: Step, segment: Segment, before: int) -> None:
+        """Keep the accumulator of a fold; `before` is how many parents had been finished when it was last kept."""
+        state = cast("Folding", segment.states[step])
+        node = step.outputs[0].node
+        if segment.parent is None or self._is_sealed(step.space, []):
+            return
+        if state.done > before:
+            key = segment.parent.key(segment.low + before)
+            self._due.pop((step, key), None)
+            self._store.drop_state(node, key)
+        if state.accumulator is None or state.done >= segment.size:
+            return
+        key = segment.parent.key(segment.low + state.done)
+        if step.pool in self._live and not self._is_due(step, key, state.accumulator):
+            return
+        self._store.keep_state(node, key, state.at - segment.first_child(state.done), state.accumulator)
+
+    def _is_due(self, step: Step, key: tuple[int, ...], state: Payload) -> bool:
+        """Pickle an accumulator that lives in this process now and then, before somebody changes it."""
+        now = time.monotonic()
+        if now < self._due.get((step, key), now):
+            return False
+        self._due[step, key] = now + STATE_S
+        return attempt(state.encode)[1] is None
+
+    def fail(self, flight: Flight, outcome: Outcome) -> None:
+        """Keep the failures of a task, with what its stage was given at each."""
+        for failure in outcome.failures:
+            given, _ = attempt(inputs_of, flight, failure.key)
+            self._store.keep_failure(failure, given)
+
+    def rows(self, names: Sequence[str], start: int, pulled: Pulled) -> None:
+        """Keep what tells rows of the inputs from others; from a failed one on nothing is kept."""
+        count = len(pulled.columns[0])
+        if pulled.failure is not None:
+            count -= 1
+            self._sealed = start + count
+        for name, column in zip(names, pulled.columns, strict=False):
+            self._store.keep_rows(name, start, column[:count])
+
+    def _is_sealed(self, space: Space, runs: Sequence[KeyRun]) -> bool:
+        """Return whether something depends on the failure of a source, which may not fail the next time."""
+        if self._sealed is None:
+            return False
+        if not self._depths[space] or not runs:
+            return True
+        prefix, first, count = runs[-1]
+        return (prefix[0] if prefix else first + count - 1) >= self._sealed
+
+
+def restored(failures: Sequence[Failure], plan: Plan) -> list[Failure]:
+    """Return the failures of an earlier attempt that are of nodes of this plan."""
+    nodes = {call.node for stage in plan.program.stages.values() for call in stage.calls}
+    return [failure for failure in failures if failure.node in nodes]
+
+
+def _rooted(space: Space) -> bool:
+    """Return whether the keys of a space begin with the position of a row."""
+    chain = space.chain()
+    return len(chain) > 1 and chain[-2].kind == "source"

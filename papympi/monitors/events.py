@@ -1,0 +1,103 @@
+"""The event stream of a run directory: a line of JSON now and then that says how far the run is."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from papympi.contracts import Statistics
+
+EVERY_S: Final = 1.0
+"""The first lines come so often, in seconds; later they come more seldom."""
+SELDOM_S: Final = 30.0
+
+
+class Events:
+    """Appends to `events.jsonl` from a thread of its own, until it is closed.
+
+    Args:
+        path: the file.
+        told: what every line says besides.
+    """
+
+    def __init__(self, path: Path, told: Callable[[], dict[str, Any]]) -> None:
+        self._path = path
+        self._told = told
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._write({"event": "opened"})
+
+    def start(self, look: Callable[[], Statistics]) -> None:
+        """Begin to watch; `look` says how far the run is, from any thread."""
+        self._thread = threading.Thread(target=self._watch, args=(look,), name="papympi-events", daemon=True)
+        self._thread.start()
+
+    def close(self, last: Statistics | None, event: str) -> None:
+        """Write the last line and end."""
+        self._over.set()
+        if self._thread is not None:
+            self._thread.join()
+        self._write({"event": event, **(describe(last) if last is not None else {})})
+
+    def _watch(self, look: Callable[[], Statistics]) -> None:
+        interval = EVERY_S / 2
+        while not self._over.wait(interval):
+            self._write({"event": "progress", **describe(look())})
+            interval = min(max(interval, EVERY_S) * 1.02, SELDOM_S)
+
+    def _write(self, entry: dict[str, Any]) -> None:
+        line = json.dumps({"time": round(time.time(), 3), **self._told(), **entry}).encode() + b"\n"
+        try:
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        except OSError:  # the journal tells of a disk that is full or gone
+            return
+        try:
+            os.write(descriptor, line)
+        except OSError:
+            return
+        finally:
+            os.close(descriptor)
+
+
+def describe(statistics: Statistics) -> dict[str, Any]:
+    """Return how far a run is, as JSON can say it."""
+    nodes = {
+        name: {
+            "done": count.done,
+            "failed": count.failed,
+            "dropped": count.dropped,
+            "seconds": round(count.seconds, 3),
+        }
+        for name, count in statistics.nodes.items()
+    }
+    return {
+        "pulled": statistics.pulled,
+        "length": statistics.length,
+        "delivered": statistics.delivered,
+        "live": statistics.live,
+        "seconds": round(statistics.seconds, 3),
+        "complete": statistics.complete,
+        "nodes": nodes,
+    }
+
+
+def read_events(path: Path) -> list[dict[str, Any]]:
+    """Return the entries of an event stream; a line that was cut off is left out."""
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError:
+        return []
+    entries = []
+    for line in lines:
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(entry, dict):
+            entries.append(entry)
+    return entries

@@ -1,0 +1,1 @@
+"""What outlives a run: the run directory, its lock, the journal of finished results, fingerprints."""

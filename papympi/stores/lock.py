@@ -1,0 +1,164 @@
+"""The lock of a run directory: one run at a time, and no lock that a dead process or host holds for ever."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from papympi.errors import JournalError
+
+NAME: Final = "lock"
+BEAT_S: Final = 20.0
+"""The holder touches its lock so often, in seconds."""
+STALE_S: Final = 300.0
+"""A lock of another host that nobody has touched for so many seconds is nobody's."""
+
+
+class Lock:
+    """A file that says who runs here: host, process, when that process and its host started.
+
+    It is made by a link from a file of its own, which is atomic on network file systems too.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / NAME
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._mine = b""
+
+    def take(self) -> str:
+        """Take the lock; return a note about a dead process that had it, or "".
+
+        Raises:
+            JournalError: a run that is alive holds it.
+        """
+        note = ""
+        own = self._path.with_name(f"{NAME}.{socket.gethostname()}.{os.getpid()}")
+        self._mine = json.dumps(describe_self()).encode()
+        own.write_bytes(self._mine)
+        own.chmod(0o600)
+        try:
+            while not self._link(own):
+                holder = read_holder(self._path.parent)
+                if holder is not None and is_alive(holder, self._path):
+                    raise JournalError(
+                        f"{self._path.parent} is in use by process {holder['pid']} on {holder['host']}; "
+                        f"wait for it, or end it with: papympi cancel {self._path.parent}"
+                    )
+                note = f"took over from process {holder['pid']} on {holder['host']}, which is gone" if holder else ""
+                self._break()
+        finally:
+            own.unlink(missing_ok=True)
+        self._thread = threading.Thread(target=self._beat, name="papympi-lock", daemon=True)
+        self._thread.start()
+        return note
+
+    def release(self) -> None:
+        """Give the lock back."""
+        self._over.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+            with suppress(OSError):
+                if self._path.read_bytes() == self._mine:
+                    self._path.unlink()
+
+    def _link(self, own: Path) -> bool:
+        try:
+            os.link(own, self._path)
+        except FileExistsError:
+            return False
+        except OSError:  # a file system without links
+            return self._create()
+        return True
+
+    def _create(self) -> bool:
+        try:
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            return False
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(self._mine)
+        return True
+
+    def _break(self) -> None:
+        """Take a dead lock away; only one of several that try gets it."""
+        grave = self._path.with_name(f"{NAME}.dead.{socket.gethostname()}.{os.getpid()}")
+        with suppress(FileNotFoundError):
+            self._path.rename(grave)
+            grave.unlink()
+
+    def _beat(self) -> None:
+        while not self._over.wait(BEAT_S):
+            with suppress(OSError):
+                os.utime(self._path)
+
+
+def describe_self() -> dict[str, Any]:
+    """Return what a lock says of the process that holds it."""
+    pid = os.getpid()
+    return {"host": socket.gethostname(), "pid": pid, "boot": _boot(), "began": _began(pid), "time": time.time()}
+
+
+def read_holder(folder: Path) -> dict[str, Any] | None:
+    """Return what the lock of a run directory says; `None` if there is none or it says nothing."""
+    try:
+        holder = json.loads((folder / NAME).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return holder if isinstance(holder, dict) and {"host", "pid", "boot", "began"} <= holder.keys() else None
+
+
+def is_alive(holder: Mapping[str, Any], path: Path) -> bool:
+    """Return whether the holder of a lock may still run: on this host one can see, of another its lock tells."""
+    here = holder["host"] == socket.gethostname()
+    if here and holder["boot"] == _boot():
+        return bool(holder["began"] == _began(int(holder["pid"])))
+    try:
+        touched = path.stat().st_mtime
+        now = _now_there(path)
+    except OSError:
+        return False
+    return now - touched < (3 * BEAT_S if here else STALE_S)  # this host has started anew, or another has its name
+
+
+def _now_there(path: Path) -> float:
+    """Return the time by the clock that stamps files there, which may be another host's."""
+    probe = path.with_name(f"{NAME}.probe.{socket.gethostname()}.{os.getpid()}")
+    probe.touch(mode=0o600)
+    try:
+        return probe.stat().st_mtime
+    finally:
+        probe.unlink()
+
+
+def _boot() -> str:
+    """Return what names this start of this host, and the process numbers that are seen from here."""
+    with suppress(OSError):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    return ""
+
+
+def _began(pid: int) -> str:
+    """Return when a process began, "" if there is no such process (any more)."""
+    with suppress(OSError):
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        fields = text.rpartition(")")[2].split()
+        return "" if fields[0] in "ZX" else fields[19]
+    if Path("/proc/self").exists():
+        return ""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return ""
+    except PermissionError:
+        return "alive"
+    return "alive"
