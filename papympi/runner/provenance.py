@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
+from papympi.launchers.slurm_state import find_job
 from papympi.workers.roster import joined
 
 _PATIENCE_S: Final = 10.0
@@ -19,6 +20,7 @@ _PATIENCE_S: Final = 10.0
 
 def describe_surroundings(folder: Path | None = None) -> dict[str, Any]:
     """Return what `run.json` says of the surroundings of a run; `folder` is in the pipeline's repository."""
+    job = find_job(os.environ)
     return {
         "papympi": find_version("papympi"),
         "python": platform.python_version(),
@@ -26,7 +28,7 @@ def describe_surroundings(folder: Path | None = None) -> dict[str, Any]:
         "mpi": _describe_mpi(),
         "host": socket.gethostname(),
         "pid": os.getpid(),
-        "job": os.environ.get("SLURM_JOB_ID"),
+        "job": job[0] if job is not None else None,
         "began": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "folder": str(Path.cwd()),
         "git": describe_repository(Path.cwd() if folder is None else folder),

@@ -20,6 +20,7 @@ from papympi.launchers.slurm import MARK, batch_text, choose_launcher
 from papympi.launchers.slurm_fields import seconds_of
 from papympi.launchers.slurm_job import Job, make_job
 from papympi.launchers.slurm_shell import NUMBER
+from papympi.launchers.slurm_state import ALIVE
 from papympi.launchers.slurm_template import fill_template
 from papympi.runner.loading import find_pipeline
 from papympi.runner.options import read_options
@@ -27,7 +28,6 @@ from papympi.runner.survey import ask_library, ask_slurm
 
 SCRIPT: Final = "submit.sbatch"
 _PATIENCE_S: Final = 120.0
-_ALIVE: Final = {"PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED", "REQUEUED", "REQUEUE_HOLD", "STOPPED"}
 _OF_A_JOB: Final = ("SLURM_", "SLURMD_", "PMI_", "PMIX_")
 _OF_A_SITE: Final = ("SLURM_CONF", "SLURM_CLUSTERS", "SLURM_TIME_FORMAT")
 
@@ -117,7 +117,7 @@ def _check_free(run_dir: Path) -> None:
     if squeue is None or not number.isdecimal():
         return
     words = ["--noheader", f"--user={os.getuid()}", f"--jobs={number}", "--states=all", "--format=%T"]
-    alive = set(_ask([squeue, *words]).stdout.split()) & _ALIVE
+    alive = set(_ask([squeue, *words]).stdout.split()) & ALIVE
     if alive:
         raise OptionError(f"job {number} is {min(alive)} with this run directory, {run_dir}: scancel {number} ends it")
 

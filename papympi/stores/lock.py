@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from papympi.errors import JournalError
+from papympi.launchers.slurm_state import AT_WORK, ask_states, find_job
 
 NAME: Final = "lock"
 BEAT_S: Final = 20.0
@@ -22,7 +23,7 @@ STALE_S: Final = 300.0
 
 
 class Lock:
-    """A file that says who runs here: host, process, when that process and its host started.
+    """A file that says who runs here: host, process, when that process and its host started, and its job of Slurm.
 
     It is made by a link from a file of its own, which is atomic on network file systems too.
     """
@@ -104,7 +105,8 @@ class Lock:
 def describe_self() -> dict[str, Any]:
     """Return what a lock says of the process that holds it."""
     pid = os.getpid()
-    return {"host": socket.gethostname(), "pid": pid, "boot": _boot(), "began": _began(pid), "time": time.time()}
+    where = {"host": socket.gethostname(), "pid": pid, "boot": _boot(), "job": find_job(os.environ)}
+    return {**where, "began": _began(pid), "time": time.time()}
 
 
 def read_holder(folder: Path) -> dict[str, Any] | None:
@@ -117,16 +119,33 @@ def read_holder(folder: Path) -> dict[str, Any] | None:
 
 
 def is_alive(holder: Mapping[str, Any], path: Path) -> bool:
-    """Return whether the holder of a lock may still run: on this host one can see, of another its lock tells."""
+    """Return whether the holder of a lock may still run.
+
+    On this host one can see. Of another Slurm may know that its job has ended, and else the age of the lock tells.
+    """
     here = holder["host"] == socket.gethostname()
     if here and holder["boot"] == _boot():
         return bool(holder["began"] == _began(int(holder["pid"])))
+    if _has_ended(holder.get("job")):
+        return False
     try:
         touched = path.stat().st_mtime
         now = _now_there(path)
     except OSError:
         return False
     return now - touched < (3 * BEAT_S if here else STALE_S)  # this host has started anew, or another has its name
+
+
+def _has_ended(job: Any) -> bool:
+    """Return whether a job of Slurm has no processes any more: it is over, or has been begun again."""
+    if not isinstance(job, list):
+        return False
+    name, restarts = job
+    own = find_job(os.environ)
+    if own is not None and own[0] == name:
+        return bool(own[1] != restarts)  # Slurm begins a job again when nothing of it is left, and not before
+    states = ask_states(str(name))
+    return states is not None and not states & AT_WORK
 
 
 def _now_there(path: Path) -> float:

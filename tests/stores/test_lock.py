@@ -37,9 +37,14 @@ def write_lock(folder, age=0.0, **said):
         ({"boot": "earlier"}, 90, True),
         ({"host": "elsewhere"}, 10, False),
         ({"host": "elsewhere"}, STALE_S + 10, True),
+        ({"host": "elsewhere", "job": ["4711_3", 0]}, 0, True),  # this job, before Slurm has begun it again
+        ({"host": "elsewhere", "job": ["4711_3", 1]}, 0, False),  # another step of it
+        ({"host": "elsewhere", "job": ["x; rm", 1]}, 0, False),
     ],
 )
-def test_the_lock_of_others(tmp_path, said, age, is_free):
+def test_the_lock_of_others(tmp_path, monkeypatch, said, age, is_free):
+    for name, value in (("JOB_ID", 4714), ("ARRAY_JOB_ID", 4711), ("ARRAY_TASK_ID", 3), ("RESTART_COUNT", 1)):
+        monkeypatch.setenv(f"SLURM_{name}", str(value))
     write_lock(tmp_path, age, **said)
     lock = Lock(tmp_path)
     if is_free:
