@@ -3,70 +3,58 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
-import subprocess
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from papympi.errors import JournalError
+from papympi.launchers.slurm_shell import NUMBER
+from papympi.launchers.slurm_state import ALIVE, ask_squeue, ask_states, call
 from papympi.monitors import report
 from papympi.monitors.events import read_events
 from papympi.stores.lock import NAME, is_alive, read_holder
 from papympi.stores.rundir import EVENTS, RECORD, RunDirectory
 
-_PATIENCE_S: Final = 20.0
-
 
 class Follower:
-    """What can be said of the run of a directory.
+    """What can be said of the run of a directory, or of those of the tasks of an array.
 
     Args:
         folder: the run directory.
-
-    Raises:
-        JournalError: it is none.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = RunDirectory(folder)
-        if not (self._folder / RECORD).is_file() and not (self._folder / EVENTS).is_file():
-            raise JournalError(f"{folder} is no run directory: it has no {RECORD}; papympi run --run-dir makes one")
 
     def count(self) -> int:
-        """Return how much is finished, over all attempts."""
-        return max((int(entry.get("finished", 0)) for entry in read_events(self._folder / EVENTS)), default=0)
+        """Return how much is finished, over all attempts; nothing where no run has been yet."""
+        return sum(
+            max((int(entry.get("finished", 0)) for entry in read_events(run / EVENTS)), default=0)
+            for run in self._folder.list_runs()
+        )
 
     def is_over(self) -> bool:
         """Return whether nobody works on it."""
-        holder = read_holder(self._folder.path)
-        return holder is None or not is_alive(holder, self._folder / NAME)
+        return all(_is_over(run.path) for run in self._folder.list_runs())
 
     def describe(self) -> str:
-        """Return how far it is, in words."""
-        entries = read_events(self._folder / EVENTS)
-        last = next((entry for entry in reversed(entries) if "nodes" in entry), None)
-        lines = [f"{self._folder.path}: {self._find_state(entries)}"]
-        job = self._folder.read_record().get("job")
-        if job and (state := _ask_squeue(str(job))):
-            lines.append(f"job {job}: {state}")
-        if last is not None:
-            lines.append(_describe_progress(last))
-        lines.append(f"{report.format_count(self.count())} finished in all attempts")
-        return "\n".join(lines)
+        """Return how far it is, in words.
 
-    def _find_state(self, entries: list[dict[str, Any]]) -> str:
-        attempts = sum(entry.get("event") == "opened" for entry in entries)
-        word = f"attempt {attempts}, " if attempts > 1 else ""
-        if not self.is_over():
-            age = time.time() - entries[-1]["time"] if entries else 0
-            return f"{word}running, last heard of {report.format_seconds(max(0, age))} ago"
-        event = entries[-1].get("event") if entries else ""
-        if event == "finished":
-            return f"{word}complete"
-        return f"{word}stopped; work remains" if event == "stopped" else f"{word}ended suddenly; work remains"
+        Raises:
+            JournalError: it is no run directory.
+        """
+        submitted = self._read_submitted()
+        runs = [run for run in self._folder.list_runs() if (run / RECORD).is_file() or (run / EVENTS).is_file()]
+        if not runs and not submitted:
+            raise JournalError(
+                f"{self._folder.path} is no run directory: it has no {RECORD}; papympi run --run-dir makes one"
+            )
+        parts = [_describe_run(run) for run in runs] or [f"{self._folder.path}: nothing has begun yet"]
+        jobs = [submitted, *(str(run.read_record().get("job") or "") for run in runs)]
+        states = {job: _ask_squeue(job) for job in jobs if job}
+        return "\n".join([*parts, *(f"job {job}: {state}" for job, state in states.items() if state)])
 
     def cancel(self) -> str:
         """Stop the run; return what was done.
@@ -74,21 +62,56 @@ class Follower:
         Raises:
             JournalError: nothing runs there, or it cannot be reached from here.
         """
+        for job in filter(None, (self._read_submitted(), str(self._folder.read_record().get("job") or ""))):
+            if (states := ask_states(job)) and states & ALIVE:
+                done = call(["scancel", job])
+                if done is None or done.returncode:
+                    raise JournalError(f"scancel {job} failed: {done.stderr.strip() if done else 'no answer'}")
+                return f"cancelled job {job}"
         holder = read_holder(self._folder.path)
-        job = self._folder.read_record().get("job")
         if holder is None or self.is_over():
             raise JournalError(f"nothing runs in {self._folder.path}")
-        if job and shutil.which("scancel"):
-            done = _run(["scancel", str(job)])
-            if done is None or done.returncode:
-                raise JournalError(f"scancel {job} failed: {done.stderr.strip() if done else 'no answer'}")
-            return f"cancelled job {job}"
         if holder["host"] != socket.gethostname():
             raise JournalError(
                 f"the run in {self._folder.path} is process {holder['pid']} on {holder['host']}; cancel it there"
             )
         os.kill(int(holder["pid"]), signal.SIGTERM)
         return f"asked process {holder['pid']} to stop"
+
+    def _read_submitted(self) -> str:
+        """Return the number of the last job that was submitted for it, "" if none was."""
+        try:
+            return (self._folder / NUMBER).read_text(encoding="utf-8").strip().partition(";")[0]
+        except (OSError, UnicodeDecodeError):
+            return ""
+
+
+def _is_over(folder: Path) -> bool:
+    holder = read_holder(folder)
+    return holder is None or not is_alive(holder, folder / NAME)
+
+
+def _describe_run(run: RunDirectory) -> str:
+    """Return how far the run of one directory is."""
+    entries = read_events(run / EVENTS)
+    last = next((entry for entry in reversed(entries) if "nodes" in entry), None)
+    lines = [f"{run.path}: {_find_state(run, entries)}"]
+    if last is not None:
+        lines.append(_describe_progress(last))
+    finished = max((int(entry.get("finished", 0)) for entry in entries), default=0)
+    return "\n".join([*lines, f"{report.format_count(finished)} finished in all attempts"])
+
+
+def _find_state(run: RunDirectory, entries: list[dict[str, Any]]) -> str:
+    attempts = sum(entry.get("event") == "opened" for entry in entries)
+    word = f"attempt {attempts}, " if attempts > 1 else ""
+    if not _is_over(run.path):
+        age = time.time() - entries[-1]["time"] if entries else 0
+        return f"{word}running, last heard of {report.format_seconds(max(0, age))} ago"
+    event = entries[-1].get("event") if entries else ""
+    if event == "finished":
+        return f"{word}complete"
+    return f"{word}stopped; work remains" if event == "stopped" else f"{word}ended suddenly; work remains"
 
 
 def _describe_progress(entry: dict[str, Any]) -> str:
@@ -113,17 +136,7 @@ def _describe_progress(entry: dict[str, Any]) -> str:
 
 
 def _ask_squeue(job: str) -> str:
-    """Return the state of a job, "" if nobody knows."""
-    if not shutil.which("squeue"):
-        return ""
-    done = _run(["squeue", "--noheader", "--jobs", job, "--format", "%T %R"])
-    return done.stdout.strip() if done is not None and done.returncode == 0 else ""
-
-
-def _run(command: list[str]) -> subprocess.CompletedProcess[str] | None:
-    try:
-        return subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_PATIENCE_S, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
+    """Return state and reason of a job as long as it may still do something, "" otherwise."""
+    done = ask_squeue(job, "%T %R")
+    lines = done.stdout.splitlines() if done is not None and done.returncode == 0 else []
+    return ", ".join(dict.fromkeys(line.strip() for line in lines if line.partition(" ")[0] in ALIVE))

@@ -36,7 +36,7 @@ def merge_shards(folders: Sequence[Path], output: Path) -> int:
             "its suffix must be the same"
         )
     if output.suffix == ".pkl":
-        load_graph(RunDirectory(folders[0]).read_record()["options"]["target"])
+        load_graph(RunDirectory(folders[0]).list_runs()[0].read_record()["options"]["target"])
     if output.suffix == ".csv":
         return _merge_tables(files, output)
     read = {".jsonl": _read_lines, ".pkl": _read_pickles}.get(output.suffix)
@@ -55,8 +55,8 @@ def _find_files(folders: Sequence[Path]) -> list[Path]:
     found: dict[int, Path] = {}
     shards = 0
     unfinished = []
-    for folder in folders:
-        run = RunDirectory(folder)
+    for run in [run for folder in folders for run in RunDirectory(folder).list_runs()]:
+        folder = run.path
         run.require()
         record = run.read_record()
         if not record.get("shard"):

@@ -62,6 +62,11 @@ class RunDirectory:
             raise JournalError(f"{self.path} is no run directory: it has no {RECORD}; papympi run --run-dir makes one")
         self.check()
 
+    def list_runs(self) -> list[RunDirectory]:
+        """Return the run directories of the tasks of an array, if that is what this one is for, else this one."""
+        parts = [] if (self / RECORD).exists() else [path for path in self.path.glob("part-*") if path.is_dir()]
+        return [RunDirectory(path) for path in sorted(parts, key=lambda path: (len(path.name), path.name))] or [self]
+
     def read_record(self) -> dict[str, Any]:
         """Return what `run.json` says, nothing if it says nothing."""
         try:
