@@ -21,7 +21,8 @@ class Interrupts:
         code: the exit code that a signal asks for, 0 if there was none.
 
     Args:
-        stop: asks the run to finish what is in flight; must be safe to call from a signal handler.
+        stop: asks the run to finish what is in flight, with `doubt=True` if others than it may have been sent the
+            signal; must be safe to call from a signal handler.
         cancel: ends the run at once; likewise.
         grace_s: so long after the first signal this process sends itself the next one; `None`: never.
         more: other signals that do the same.
@@ -29,7 +30,7 @@ class Interrupts:
 
     def __init__(
         self,
-        stop: Callable[[], None],
+        stop: Callable[..., None],
         cancel: Callable[[], None],
         grace_s: float | None = None,
         more: tuple[signal.Signals, ...] = (),
@@ -66,7 +67,7 @@ class Interrupts:
         if self._grace_s is not None:
             self._timer = threading.Thread(target=self._wait, args=(number,), name="papympi-grace", daemon=True)
             self._timer.start()
-        self._stop()
+        self._stop(doubt=number == signal.SIGTERM)
 
     def _wait(self, number: int) -> None:
         """Send the signal again when the time of grace is over."""

@@ -24,7 +24,7 @@ from papympi.monitors.progress import Progress
 from papympi.plan.plan import Plan
 from papympi.runner.inputs import FORMS, parse_inputs
 from papympi.runner.keeping import Keeping
-from papympi.runner.launch import launched_ranks, run_under_mpiexec
+from papympi.runner.launch import launched_ranks, read_drain_signal, run_under_mpiexec
 from papympi.runner.loading import Loaded, load_graph
 from papympi.runner.options import Options
 from papympi.runner.outputs import open_output, write_failures
@@ -168,7 +168,7 @@ def follow(session: Run, show: Show, request: Request, *, progress: bool | None)
     keeping = request.keeping
     interrupts = Interrupts(session.stop, session.cancel)
     if keeping is not None:
-        interrupts = Interrupts(session.stop, session.cancel, keeping.grace_s, (signal.SIGUSR1,))
+        interrupts = Interrupts(session.stop, session.cancel, keeping.grace_s, (read_drain_signal(),))
     try:
         with interrupts, watched(session, show, progress=progress):
             for result in session.results():
@@ -189,7 +189,8 @@ def end(session: Run, count: int, request: Request, asked: int) -> int:
     if request.keeping is None:
         conclude(session, count, request, "stopped; so far:" if asked else "")
         return asked or (FAILED if session.failures else FINE)
-    remains = not session.statistics().complete
+    doubted = asked == 128 + signal.SIGTERM and bool(session.failures)
+    remains = doubted or not session.statistics().complete
     conclude(session, count, request, "stopped; so far:" if remains else "")
     if not remains:
         return FAILED if session.failures else FINE

@@ -179,9 +179,10 @@ class Keeper:
         told = {"papympi": find_version("papympi"), "shard": json.dumps(keeping.shard)}
         told["seed"] = str(self._plan.program.seed)
         compare(connection, told, fingerprints, upstream, self._labels, force=keeping.force)
-        if keeping.retry_failed:
-            from papympi.stores.retrying import forget_failures
+        from papympi.stores.retrying import forget_doubtful, forget_failures
 
+        forget_doubtful(connection, self._plan)
+        if keeping.retry_failed:
             forget_failures(connection, self._plan)
         return Archive(connection, forced=keeping.force)
 
@@ -203,6 +204,11 @@ class Keeper:
         }
         attempts = [*earlier.get("attempts", []), {key: record[key] for key in ("began", "host", "pid", "job")}]
         self._folder.write_record({**record, "attempts": attempts})
+
+    def doubt(self) -> None:
+        """Note that somebody ends the run from outside: what fails now is tried again the next time."""
+        if self._journal is not None:
+            self._journal.doubt()
 
     def start(self, look: Callable[[], Statistics]) -> None:
         """Begin to write events."""

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -82,8 +82,9 @@ def rank_main(main: Callable[[], int], *, drains: bool = False) -> int:
     return 0 if path else code  # launchers take a non-zero code for a crash, and complain
 
 
+@cache
 def read_drain_signal() -> signal.Signals:
-    """Return the signal by which a launcher tells rank 0 to finish what is in flight, and forget who has asked for it.
+    """Return the signal that tells rank 0 to finish what is in flight; programs that it starts do not hear of it.
 
     Raises:
         LaunchError: there is no such signal.

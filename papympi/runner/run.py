@@ -142,12 +142,16 @@ class Run:
         """
         self._session.pause(paused=False)
 
-    def stop(self) -> None:
+    def stop(self, *, doubt: bool = False) -> None:
         """Start nothing more: what is at workers is finished and handed over, then the iteration ends.
 
         It ends a pause. May be called from another thread or a signal handler; of a run that has ended it is harmless.
+
+        Args:
+            doubt: whoever ends this process ends others too, so that items may fail of it: failures from now on, and
+                those of the last seconds, are tried again when the run is resumed.
         """
-        self._session.stop()
+        self._session.stop(doubt=doubt)
 
     def cancel(self) -> None:
         """End the run and its workers at once, whatever they are doing; who waits in `next()` gets a `StateError`.

@@ -149,8 +149,10 @@ class Session:
         if self._turnstile is not None and not paused:
             self._turnstile.nudge()
 
-    def stop(self) -> None:
-        """Start nothing more."""
+    def stop(self, *, doubt: bool = False) -> None:
+        """Start nothing more; with `doubt` failures from now on are not final."""
+        if doubt and self._keeper is not None:
+            self._keeper.doubt()
         self._stopping = True
         if self.engine is not None:
             self.engine.stop()

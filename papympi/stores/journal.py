@@ -10,6 +10,7 @@ import json
 import pickle
 import sqlite3
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -18,9 +19,9 @@ from typing import Any, Final
 from papympi.errors import JournalError, ShippingError
 from papympi.model.item import Failure, Key
 from papympi.stores.digest import SIZE, digest
-from papympi.stores.stored import Archive, pack_coded
+from papympi.stores.stored import Archive, mask_to_bytes, pack_coded, tell_failure
 from papympi.transport.payload import Payload
-from papympi.transport.task import FULL, KeyRun
+from papympi.transport.task import KeyRun
 from papympi.workers.evaluate import attempt
 
 COMMIT_S: Final = (0.1, 1.0)
@@ -29,6 +30,11 @@ COMMIT_ROWS: Final = 5000
 """So many rows are written at once even before that."""
 MOST_BYTES: Final = 256 << 20
 """When so much is waiting for the disk, the run waits, too."""
+
+DOUBT: Final = "doubt"
+"""In the table `meta`: from this time on failures may come of what has ended the attempt from outside."""
+_DOUBT_S: Final = 3.0
+"""So long before an end from outside is noticed, items may already fail of it."""
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT);
@@ -49,6 +55,8 @@ _RESULTS: Final = "INSERT INTO results (node, runs, mask, failed, payload, offse
 _COUNTS: Final = "INSERT INTO counts (node, runs, counts) VALUES (?, ?, ?)"
 _STATE: Final = "INSERT OR REPLACE INTO states (node, parent, at, body) VALUES (?, ?, ?, ?)"
 _NO_STATE: Final = "DELETE FROM states WHERE node = ? AND parent = ?"
+_META: Final = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
+_NO_META: Final = "DELETE FROM meta WHERE name = ?"
 _FAILURE: Final = "INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?, ?)"
 
 Row = tuple[str, tuple[Any, ...]]
@@ -80,6 +88,7 @@ class Journal:
         self._error: JournalError | None = None
         self._change = threading.Condition()
         self._over = False
+        self._doubted = 0.0
         self._thread = threading.Thread(target=self._write, name="papympi-journal", daemon=True)
         self._thread.start()
 
@@ -183,6 +192,10 @@ class Journal:
                 "depends on that; begin in another run directory"
             )
 
+    def doubt(self) -> None:
+        """Note that somebody ends the run from outside, and items may fail of it. May be called by a signal handler."""
+        self._doubted = self._doubted or time.time()
+
     def check(self) -> None:
         """Raise what the writing thread has met; wait while it has too much to do."""
         if self._error is not None:
@@ -229,7 +242,7 @@ class Journal:
                     self._change.wait_for(lambda: self._over or len(self._pending) >= COMMIT_ROWS, interval)
                     over, rows, states, size = self._over, self._pending, self._states, self._bytes
                     self._pending, self._states = [], {}
-                if rows or states:
+                if rows or states or over or self._doubted:
                     self._commit(connection, rows, states)
                     interval = min(1.2 * interval, COMMIT_S[1])
                 with self._change:
@@ -249,18 +262,10 @@ class Journal:
                 with suppress(ShippingError):
                     body = pack_coded(state.encode())
                     connection.execute(_STATE, (node, json.dumps(parent), at, body))
-
-
-def tell_failure(failure: Failure) -> dict[str, Any]:
-    """Return what can be said of a failure without its exception, which may be of a class that is not there later."""
-    return {
-        "kind": type(failure.error).__name__,
-        "message": str(failure.error),
-        "traceback": failure.traceback,
-        "input": failure.input,
-        "worker": failure.worker,
-        "attempts": failure.attempts,
-    }
+            if self._over and not self._doubted:
+                connection.execute(_NO_META, (DOUBT,))
+            else:
+                connection.execute(_META, (DOUBT, (self._doubted or time.time()) - _DOUBT_S))
 
 
 def connect(path: Path, *, reads: bool = False) -> sqlite3.Connection:
@@ -276,11 +281,6 @@ def connect(path: Path, *, reads: bool = False) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
-
-
-def mask_to_bytes(mask: int) -> bytes | None:
-    """Return a mask as bytes; `None` for `FULL`."""
-    return None if mask == FULL else mask.to_bytes(mask.bit_length() // 8 + 1, "little")
 
 
 def _explain(path: Path, error: BaseException) -> JournalError:

@@ -8,17 +8,40 @@ from typing import Any
 
 from papympi.model.item import Key
 from papympi.plan.plan import Plan, Space, Step
-from papympi.stores.journal import mask_to_bytes
-from papympi.stores.stored import bytes_to_mask
+from papympi.stores.journal import DOUBT
+from papympi.stores.stored import bytes_to_mask, mask_to_bytes
 from papympi.transport.task import FULL
 
 Stale = dict[str, set[Key]]
 """For each node the keys below which (themselves included) what is known depends on a failure."""
 
 
-def forget_failures(connection: sqlite3.Connection, plan: Plan) -> int:
-    """Take failures and everything that depends on them out of a journal; return how many there were."""
-    failures = [(node, tuple(json.loads(key))) for node, key in connection.execute("SELECT node, key FROM failures")]
+def forget_doubtful(connection: sqlite3.Connection, plan: Plan) -> int:
+    """Forget the failures that may come of what has ended the last attempt from outside; return how many there were.
+
+    Who ends a job ends every process of it, also those that nodes have started: the items at hand fail of that.
+    """
+    found = connection.execute("SELECT value FROM meta WHERE name = ?", (DOUBT,)).fetchone()
+    if found is None:
+        return 0
+    count = forget_failures(connection, plan, float(found[0]))
+    connection.execute("DELETE FROM meta WHERE name = ?", (DOUBT,))
+    return count
+
+
+def forget_failures(connection: sqlite3.Connection, plan: Plan, since: float = 0.0) -> int:
+    """Take failures and everything that depends on them out of a journal; return how many there were.
+
+    Args:
+        connection: to the journal.
+        plan: what is run.
+        since: only those that have come home after this time.
+    """
+    failures = [
+        (node, tuple(json.loads(key)))
+        for node, key, told in connection.execute("SELECT node, key, told FROM failures")
+        if json.loads(told).get("time", 0.0) >= since
+    ]
     stale: Stale = {}
     for node, key in failures:
         for step in plan.steps:
@@ -31,7 +54,8 @@ def forget_failures(connection: sqlite3.Connection, plan: Plan) -> int:
     for node, parent in connection.execute("SELECT node, parent FROM states").fetchall():
         if is_stale(stale, node, tuple(json.loads(parent))):
             connection.execute("DELETE FROM states WHERE node = ? AND parent = ?", (node, parent))
-    connection.execute("DELETE FROM failures")
+    places = [(node, json.dumps(key)) for node, key in failures]
+    connection.executemany("DELETE FROM failures WHERE node = ? AND key = ?", places)
     connection.execute("COMMIT")
     return len(failures)
 

@@ -6,6 +6,7 @@ import json
 import pickle
 import sqlite3
 import threading
+import time
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -195,9 +196,27 @@ def unpack_coded(data: bytes) -> Coded:
     return body, tuple(bytearray(buffer) for buffer in buffers)
 
 
+def mask_to_bytes(mask: int) -> bytes | None:
+    """Return a mask as bytes; `None` for `FULL`."""
+    return None if mask == FULL else mask.to_bytes(mask.bit_length() // 8 + 1, "little")
+
+
 def bytes_to_mask(data: bytes | None) -> int:
     """Return a mask that was kept as bytes."""
     return FULL if data is None else int.from_bytes(data, "little")
+
+
+def tell_failure(failure: Failure) -> dict[str, Any]:
+    """Return what can be said of a failure without its exception, which may be of a class that is not there later."""
+    return {
+        "kind": type(failure.error).__name__,
+        "message": str(failure.error),
+        "traceback": failure.traceback,
+        "input": failure.input,
+        "worker": failure.worker,
+        "attempts": failure.attempts,
+        "time": time.time(),
+    }
 
 
 def _load_rows(connection: sqlite3.Connection) -> dict[str, bytes]:

@@ -19,6 +19,7 @@ import struct
 import sys
 import time
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
 from papympi.workers.child import Birth, work
@@ -146,7 +147,8 @@ class Server:
         self._control.close()
         if self._alive >= 0:
             os.close(self._alive)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, _stay)
+        os.register_at_fork(after_in_child=_leave)
         os.setpgid(0, 0)
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         _name("papympi-worker")
@@ -187,6 +189,19 @@ class Server:
             return set(map(int, Path(f"/proc/{me}/task/{me}/children").read_text().split()))
         except OSError:
             return set(self._children)
+
+
+def _stay(_number: int, _frame: FrameType | None) -> None:
+    """Let SIGTERM pass by.
+
+    Slurm, systemd and others send it to every process there is, and the runner decides what is finished. It is not
+    ignored, as programs that a function starts would then ignore it, too.
+    """
+
+
+def _leave() -> None:
+    """Let processes that a function forks be as others are."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _kill_group(pid: int) -> None:

@@ -136,8 +136,52 @@ def test_a_signal_ends_it_with_75_and_nothing_is_computed_twice(start, papympi, 
     done = papympi(*command, "--run-dir", "run", "--resume")
     assert done.returncode == 1, done.stderr
     assert (project / "run" / "results.jsonl").read_bytes() == whole
-    finished = {call: count for call, count in read_calls(project).items() if not call.startswith("image")}
-    assert finished == {call: count for call, count in calls.items() if not call.startswith("image")}
+    other = ("image", "checked (291")  # computed again; and the one that fails, if it does so just before SIGTERM
+    finished = {call: count for call, count in read_calls(project).items() if not call.startswith(other)}
+    assert finished == {call: count for call, count in calls.items() if not call.startswith(other)}
+
+
+ENDED = """
+import os, subprocess, time
+from papympi import node
+
+@node(stride=1)
+def program(x):
+    if x < 2:
+        raise ValueError("its own")
+    if x == 5:
+        with open("pid", "a") as file:
+            process = subprocess.Popen(["sleep", "1000" if file.tell() == 0 else "0"])
+            print(process.pid, file=file, flush=True)
+        if process.wait():
+            raise RuntimeError("the program was ended")
+    while x == 7 and not os.path.exists("go"):
+        time.sleep(0.01)
+    return x
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_what_fails_since_everything_is_ended_is_tried_again(start, papympi, project, number):
+    """A scheduler ends all processes, programs that nodes have started first, and the run a moment later."""
+    (project / "pipe.py").write_text(ENDED)
+    command = ["run", "pipe.py", "--input", "x=0..8", "--pool", "*=processes:2", "--no-progress"]
+    command += ["--run-dir", "run", "--resume"]
+    process = start(*command)
+    wait_for(lambda: (project / "pid").exists() and (project / "pid").read_text())
+    os.kill(int((project / "pid").read_text()), signal.SIGTERM)
+    if number == signal.SIGKILL:
+        wait_for(lambda: "the program was ended" in papympi("failures", "run").stdout)
+    process.send_signal(number)
+    time.sleep(0.2)
+    (project / "go").touch()
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == (75 if number == signal.SIGTERM else -signal.SIGKILL), err
+    done = papympi(*command)
+    assert done.returncode == 1, done.stderr
+    listed = papympi("failures", "run").stdout
+    assert listed.startswith("2 failures\n"), listed
+    assert (project / "run" / "results.jsonl").read_text().count("\n") == 6
 
 
 def test_what_is_above_a_finished_result_is_not_computed_again(papympi, project):

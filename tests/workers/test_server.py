@@ -124,6 +124,7 @@ def test_a_signal_that_a_launcher_passes_on_to_every_process_ends_nobody(child, 
         (
             "label",
             build(lambda x: subprocess.run(["sh", "-c", f"kill -{x} $$; echo here"], stdout=-1, check=True).stdout),
+            0,
         )
     )
     assert child.read() is None
@@ -131,6 +132,23 @@ def test_a_signal_that_a_launcher_passes_on_to_every_process_ends_nobody(child, 
     os.kill(psutil.Process(child.pid).ppid(), number)
     child.ask(call(1, [int(number)]))
     assert values_of(child.read()) == [b"here\n"]
+
+
+def test_sigterm_ends_no_child_but_the_programs_and_processes_that_a_function_starts(child):
+    def start(how):
+        if how == "program":
+            return subprocess.run(["sh", "-c", "kill -TERM $$; echo here"], check=False).returncode
+        pid = os.fork()
+        if pid == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+            os._exit(0)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+    child.ask(("label", build(start), 0))
+    assert child.read() is None
+    os.kill(child.pid, signal.SIGTERM)
+    child.ask(call(1, ["program", "fork"]))
+    assert values_of(child.read()) == [-signal.SIGTERM] * 2
 
 
 def test_exit_code_and_signal_are_told_and_the_pid_stays_until_then(nursery):
