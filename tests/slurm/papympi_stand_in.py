@@ -7,13 +7,8 @@ import time
 from pathlib import Path
 
 
-def drain(number, frame):
-    """End with work left, when the item at hand is done."""
-    draining.append(number)
-
-
 def run(folder, items, seconds, own_end, crash):
-    """Finish items, each once; stop after `own_end` of them, or when asked to; the first attempt may crash."""
+    """Finish items, each once; stop after `own_end` of them; the first attempt may crash."""
     if os.environ["SLURM_PROCID"] != "0":
         while count(folder) < items:
             time.sleep(0.1)
@@ -25,8 +20,6 @@ def run(folder, items, seconds, own_end, crash):
     for _ in range(own_end):
         if count(folder) >= items:
             return 0
-        if draining:
-            return 75
         if count(folder) == crash:
             os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(seconds)
@@ -41,8 +34,6 @@ def count(folder):
 
 
 DEFAULTS = {"items": 10, "seconds": 0, "own-end": 1000, "crash": -1}
-draining = []
-signal.signal(signal.SIGUSR1, drain)
 if sys.argv[1] == "status":
     print(count(Path(sys.argv[2])))
 else:

@@ -1,4 +1,4 @@
-"""Jobs that requeue themselves: real signals and requeues, and a stand-in for the run that is cut off and resumed."""
+"""The batch script that requeues itself, alone: real requeues, and a stand-in for papympi that ends as it is told."""
 
 from __future__ import annotations
 
@@ -13,11 +13,8 @@ pytestmark = pytest.mark.timeout(300)
 
 STAND_IN = (sys.executable, str(Path(__file__).with_name("papympi_stand_in.py")))
 SCRIPTS = {
-    "asked": ({}, {"items": 48, "seconds": 0.25}),
-    "cancelled": ({}, {"items": 1000, "seconds": 0.1}),
     "short": ({}, {"own-end": 5}),
     "crash": ({}, {"crash": 3}),
-    "array": ({"array": "2"}, {"own-end": 6}),
     "idle": ({}, {"own-end": 0}),
     "limit": ({"requeues": 1}, {"own-end": 3}),
     "chain": ({"directives": ("--no-requeue",)}, {"own-end": 5}),
@@ -51,40 +48,12 @@ def log_of(folder):
     return "".join(path.read_text() for path in sorted((folder / "run").glob("*.log")))
 
 
-def test_asked_by_slurm_it_drains_and_goes_on_after_a_requeue(cluster, started):
-    number, folder = started["asked"]
-    done, attempts = folder / "run" / "done", folder / "run" / "attempts"
-    cluster.wait_for(lambda: len(lines(done)) > 3)
-    cluster.call("scancel", "--signal=USR1", "--batch", number, check=True)  # as Slurm does before the limit
-    assert cluster.wait(number) == "COMPLETED", log_of(folder)
-    assert lines(done) == [str(item) for item in range(48)]
-    assert lines(attempts) == [f"{number} 0", f"{number} 1"]
-    assert log_of(folder).count("work is left: once more") == 1
-
-
-def test_cancelled_it_stays_so(cluster, started):
-    number, folder = started["cancelled"]
-    cluster.wait_for(lambda: len(lines(folder / "run" / "done")) > 3)
-    cluster.call("scancel", number, check=True)
-    assert cluster.wait(number) == "CANCELLED"
-    cluster.wait_for(lambda: "Slurm has ended this job with work left" in log_of(folder))
-    assert len(lines(folder / "run" / "attempts")) == 1
-
-
 @pytest.mark.parametrize("name", ["short", "crash"])
 def test_an_attempt_that_ends_too_early_is_followed_by_another(cluster, started, name):
     number, folder = started[name]
     assert cluster.wait(number) == "COMPLETED", log_of(folder)
     assert lines(folder / "run" / "done") == [str(item) for item in range(10)]
     assert lines(folder / "run" / "attempts")[:2] == [f"{number} 0", f"{number} 1"]
-
-
-def test_each_task_of_an_array_goes_on_by_itself(cluster, started):
-    number, folder = started["array"]
-    cluster.wait_for(lambda: set(cluster.look(number).split()) == {"COMPLETED"}, seconds=90)
-    for part in ("part-0", "part-1"):
-        assert lines(folder / "run" / part / "done") == [str(item) for item in range(10)]
-        assert len(lines(folder / "run" / part / "attempts")) == 2
 
 
 def test_without_progress_it_stops(cluster, started):
@@ -117,23 +86,3 @@ def test_a_mistake_is_not_repeated(cluster, started):
     assert cluster.wait(number) == "FAILED"
     assert "once more" not in log_of(folder)
     assert cluster.look(number, "%r") == "NonZeroExitCode"
-
-
-def test_when_a_host_loses_its_power_the_job_goes_on_elsewhere(cluster, tmp_path):
-    (tmp_path / "run").mkdir()
-    job = Job(
-        arguments=("x.py", "--items", "40", "--seconds", "0.25"), command=STAND_IN, run_dir="run", until_done=True,
-        nodes=2, launcher="srun",
-    )  # fmt: skip
-    number = cluster.submit(job, tmp_path)
-    cluster.wait_for(lambda: len(lines(tmp_path / "run" / "done")) > 3)
-    hosts = cluster.call("scontrol", "show", "hostnames", cluster.look(number, "%N")).stdout.split()
-    cluster.power("cut", hosts[1])
-    cluster.call("scontrol", "update", f"nodename={hosts[1]}", "state=down", "reason=power", check=True)
-    assert cluster.wait(number) == "COMPLETED", log_of(tmp_path)
-    assert hosts[1] not in cluster.call("scontrol", "show", "hostnames", cluster.look(number, "%N")).stdout.split()
-    assert lines(tmp_path / "run" / "done") == [str(item) for item in range(40)]
-    assert lines(tmp_path / "run" / "attempts") == [f"{number} 0", f"{number} 1"]
-    assert not (tmp_path / "run" / "submit.job").exists()
-    cluster.power("boot", hosts[1])
-    assert cluster.call("srun", f"--nodelist={hosts[1]}", "hostname").stdout.strip() == hosts[1]
