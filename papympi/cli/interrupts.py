@@ -59,7 +59,10 @@ class Interrupts:
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         """Stop the run, or end it."""
+        doubt = number == signal.SIGTERM
         if self.code:
+            if doubt:
+                self._stop(doubt=True)
             self._cancel()
             raise KeyboardInterrupt
         self.code = 128 + number
@@ -67,7 +70,7 @@ class Interrupts:
         if self._grace_s is not None:
             self._timer = threading.Thread(target=self._wait, args=(number,), name="papympi-grace", daemon=True)
             self._timer.start()
-        self._stop(doubt=number == signal.SIGTERM)
+        self._stop(doubt=doubt)
 
     def _wait(self, number: int) -> None:
         """Send the signal again when the time of grace is over."""

@@ -17,7 +17,7 @@ from papympi.errors import LaunchError, OptionError
 from papympi.launchers import mpiexec
 from papympi.launchers.search import find_launcher
 from papympi.launchers.slurm import MARK, batch_text, choose_launcher
-from papympi.launchers.slurm_fields import seconds_of
+from papympi.launchers.slurm_fields import check_path, seconds_of
 from papympi.launchers.slurm_job import Job, make_job
 from papympi.launchers.slurm_shell import NUMBER
 from papympi.launchers.slurm_state import ALIVE
@@ -149,8 +149,10 @@ def describe(submission: Submission, number: str) -> list[str]:
     lines = [f"hosts     {job.nodes}, ranks on each: {job.tasks_per_node}", f"script    {submission.script}"]
     if limit:
         lines.append(f"limit     {timedelta(seconds=limit)}{', again and again until done' * job.until_done}")
-    lines += [f"follow    tail -F {log}", f"look      squeue -j {number}", f"end       scancel {number}"]
-    return lines
+    look, end = f"squeue -j {number}", f"scancel {number}"
+    if job.run_dir:
+        look, end = (f"papympi {word} {shlex.quote(check_path(job.run_dir))}" for word in ("status", "cancel"))
+    return [*lines, f"follow    tail -F {log}", f"look      {look}", f"end       {end}"]
 
 
 def _check_pipeline(target: str) -> str:

@@ -227,11 +227,13 @@ def test_when_the_host_of_rank_0_loses_its_power_the_job_goes_on_elsewhere(clust
     cluster.wait_for(lambda: project.knows_of(8), 90)
     hosts = cluster.call("scontrol", "show", "hostnames", cluster.look(number, "%N")).stdout.split()
     cluster.power("cut", hosts[0])
-    cluster.call("scontrol", "update", f"nodename={hosts[0]}", "state=down", "reason=power", check=True)
-    project.wait()
-    assert hosts[0] not in cluster.call("scontrol", "show", "hostnames", cluster.look(number, "%N")).stdout.split()
+    try:
+        cluster.call("scontrol", "update", f"nodename={hosts[0]}", "state=down", "reason=power", check=True)
+        project.wait()
+        assert hosts[0] not in cluster.call("scontrol", "show", "hostnames", cluster.look(number, "%N")).stdout.split()
+    finally:
+        cluster.power("boot", hosts[0])
     assert "took over from process" in project.log
     assert sum(project.calls) - project.items <= 20, project.calls
     project.compare()
-    cluster.power("boot", hosts[0])
     assert cluster.call("srun", f"--nodelist={hosts[0]}", "hostname").stdout.strip() == hosts[0]
