@@ -73,8 +73,8 @@ def _job_options() -> list[click.Option]:
 
 def _run_options() -> list[click.Option]:
     """Return the options of `papympi run` that are handed on."""
-    ours = {*FIELDS, "run_dir", "until_done", "dry_run", "ranks"}
-    return [option for option in run.params if isinstance(option, click.Option) and option.name not in ours]
+    ours = {*map(flag_of, FIELDS), "--run-dir", "--until-done", "--dry-run", "--ranks"}
+    return [option for option in run.params if isinstance(option, click.Option) and not ours & set(option.opts)]
 
 
 submit = Submit(
