@@ -62,6 +62,12 @@ def test_until_done_has_a_run_directory_of_its_own(submit):
     assert directives(text)["output"] == "squares.run/slurm-%j.log"
 
 
+def test_the_run_directory_is_named_once(submit):
+    text = submit("--input", "number=0..9", "--run-dir", "a b", "--until-done", "--tasks-per-node", "1").stdout
+    assert "\nrun_dir='a b'\n" in text
+    assert text.count("--run-dir") == 1
+
+
 def test_a_template_of_the_site(submit, project):
     (project / "site.sh").write_text("#!/bin/sh\n{{directives}}\nulimit -c 0\n{{run}}\n")
     done = submit("--template", "site.sh", "--time", "1")
