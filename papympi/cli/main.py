@@ -13,7 +13,7 @@ import click
 from papympi.cli.exits import FINE, guard
 from papympi.cli.options import Invocation, block_plugins, invocation
 from papympi.errors import did_you_mean
-from papympi.runner.launch import launched_ranks, rank_main
+from papympi.runner.launch import launched_ranks, rank_main, read_drain_signal
 
 COMMANDS = {
     "run": "Run a pipeline.",
@@ -92,6 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _call(arguments: list[str]) -> int:
     """Let click do its work, but raise what goes wrong."""
+    read_drain_signal()  # and take it out of the environment, where it is no option
     try:
         with papympi.make_context("papympi", list(arguments), obj=Invocation(tuple(arguments))) as ctx:
             code: Any = papympi.invoke(ctx)

@@ -121,10 +121,14 @@ def test_killed_at_random_moments(start, papympi, pipeline, reference, project, 
 
 
 @pytest.mark.timeout(150)
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-def test_a_signal_ends_it_with_75_and_nothing_is_computed_twice(start, papympi, pipeline, reference, project, number):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2])
+def test_a_signal_ends_it_with_75_and_nothing_is_computed_twice(
+    start, papympi, pipeline, reference, project, number, monkeypatch
+):
     command = pipeline(0.02, 40)
     whole, calls = reference(command)
+    if number == signal.SIGUSR2:
+        monkeypatch.setenv("PAPYMPI_DRAIN_ON", "USR2")  # as the batch script does with --signal USR2
     process = start(*command, "--run-dir", "run", "--grace", "30")
     wait_for(lambda: sum(read_calls(project).values()) > 30)
     process.send_signal(number)
