@@ -21,7 +21,7 @@ from papympi.launchers.slurm import batch_text
 from papympi.launchers.slurm_job import Job
 
 SCRIPT = Path(__file__).parent.parent.parent / "slurm" / "cluster" / "cluster.sh"
-LOCK = Path("/var/tmp/papympi-cluster.lock")
+LOCK = Path(os.environ.get("PAPYMPI_CLUSTER", "/var/tmp/papympi-cluster") + ".lock")
 ENDED = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "OUT_OF_MEMORY"}
 
 

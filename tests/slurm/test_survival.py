@@ -126,7 +126,7 @@ def ranks(hosts, each, *more):
 def started(_running, tmp_path_factory):
     """Return jobs that run side by side; to each is done what its name says, as soon as it is at work."""
     folder = tmp_path_factory.mktemp("jobs")
-    limit = ("--time", "1", "--lead", "20") if LONG else ("--time", "10")
+    limit = ("--time", "1", "--lead", "10", "--requeues", "50") if LONG else ("--time", "10")
     items, pause = (1400, "1") if LONG else (280, "0.5")
     shares = ("--target", "slow", *ranks(1, 2, "--time", "10", "--array", "2"))
     found = {
