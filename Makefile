@@ -8,7 +8,7 @@ export FI_TCP_IFACE ?= lo
 export UCX_NET_DEVICES ?= lo
 export OMPI_MCA_btl_tcp_if_include ?= lo
 
-.PHONY: help demo test check lint types contracts docs bench clean
+.PHONY: help demo test check lint types contracts docs bench soak clean
 
 help:  ## say what there is
 	@grep -E '^[a-z.-]+:.*##' Makefile | sed -E 's/^([a-z.-]+):.*## /\1\t/' | expand -t 18
@@ -37,6 +37,9 @@ docs: .venv/.installed  ## build the documentation into docs/_build
 
 bench: .venv/.installed  ## measure against the standard library's pools
 	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+
+soak: .venv/.installed  ## 200 000 items that raise, kill their worker and hang, on four ranks
+	$(BIN)/python benchmarks/soak.py
 
 clean:  ## remove what make and its tools have made
 	rm -rf .venv .venv-openmpi docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
