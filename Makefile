@@ -1,6 +1,8 @@
 # One command for each thing that people do here. Needs Python 3.11 or newer with venv and pip, and nothing else.
 PYTHON ?= python3
 PROCESSES ?= 4
+# Tests wait more than they compute: they run beside each other, and those that kill and time out again if they fail.
+TESTERS ?= 3
 BIN := .venv/bin
 
 # Everything that MPI opens listens on loopback: demo, tests and benchmarks are runs on one machine.
@@ -8,7 +10,7 @@ export FI_TCP_IFACE ?= lo
 export UCX_NET_DEVICES ?= lo
 export OMPI_MCA_btl_tcp_if_include ?= lo
 
-.PHONY: help demo test check lint types contracts docs bench clean
+.PHONY: help demo test check lint types contracts docs bench soak clean
 
 help:  ## say what there is
 	@grep -E '^[a-z.-]+:.*##' Makefile | sed -E 's/^([a-z.-]+):.*## /\1\t/' | expand -t 18
@@ -18,7 +20,9 @@ demo: .venv/.installed  ## analyse the standard library's sources on four MPI ra
 		--target module --target ranking --progress --output demo-results.jsonl
 
 test: .venv/.installed .venv-openmpi/.installed  ## run every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadgroup || \
+		{ echo "what failed beside others has to pass alone:"; \
+		  $(BIN)/python -m pytest --last-failed --last-failed-no-failures none; }
 
 check: lint types contracts test  ## what CI runs
 
@@ -37,6 +41,9 @@ docs: .venv/.installed  ## build the documentation into docs/_build
 
 bench: .venv/.installed  ## measure against the standard library's pools
 	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+
+soak: .venv/.installed  ## 200 000 items that raise, kill their worker and hang, on four ranks
+	$(BIN)/python benchmarks/soak.py
 
 clean:  ## remove what make and its tools have made
 	rm -rf .venv .venv-openmpi docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

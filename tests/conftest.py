@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,6 +25,18 @@ POOLS = ("inline", "threads", "processes", "mpi")
 os.environ.setdefault("FI_TCP_IFACE", "lo")
 os.environ.setdefault("UCX_NET_DEVICES", "lo")
 os.environ.setdefault("OMPI_MCA_btl_tcp_if_include", "lo")
+
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # what one test finds left over must not be another's that runs beside it
+    os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="tests-")
+    atexit.register(shutil.rmtree, tempfile.tempdir, ignore_errors=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the tests that share the Slurm cluster run one after the other."""
+    for item in items:
+        if item.path.parent.name == "slurm":
+            item.add_marker(pytest.mark.xdist_group("slurm"))
 
 
 @pytest.fixture(params=POOLS)
