@@ -258,7 +258,7 @@ class TestItsOwnExamples:
         graph = Graph("sums")
         graph.add(parts, pool="pool", stride=3)
         graph.add(lambda parts: 2 * parts, name="double", pool="pool", stride=3)
-        graph.add(sum, name="total", gather=True, pool="pool", stride=3)
+        graph.add(sum, name="total", inputs={"iterable": "double"}, gather=True, pool="pool", stride=3)
         pairs = [(10 * i + 1, 10 * i + 2) for i in range(1, 7)]
         assert list(run({"pair": pairs}, graph=graph, pools=pools)) == [46, 86, 126, 166, 206, 246]
 
@@ -270,7 +270,7 @@ class TestItsOwnExamples:
         graph = Graph("squares")
         graph.add(lambda x: x * x, name="square", pool="pool")
         graph.add(twice, pool="pool")
-        graph.add(sum, name="total", gather=2, pool="pool")
+        graph.add(sum, name="total", inputs={"iterable": "twice"}, gather=2, pool="pool")
         assert list(run({"x": range(7)}, graph=graph, pools=pools)) == [0, 2, 8, 18, 32, 50, 72]
 
     def test_children_of_one_item_are_at_work_together(self):

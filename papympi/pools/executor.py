@@ -210,7 +210,7 @@ class ExecutorPool:
         if self._local is not None:
             for lost, thread in self._local.give_up():
                 future = next((future for future, task in self._futures.items() if task.id == lost.task), None)
-                if future is not None and not future.done():
+                if future is not None:  # if it is done now, it is so because it was given up
                     del self._futures[future]
                     news.append(lost)
                     self.replace_thread(thread)

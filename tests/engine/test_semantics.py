@@ -60,7 +60,7 @@ class Trouble:
     """
 
     def __init__(self):
-        self.retries, self.kills, self.tries, self.home = {}, False, Counter(), os.getpid()
+        self.retries, self.kills, self.tries = {}, False, Counter()
         self.healed = False
 
     def __reduce__(self):
@@ -69,9 +69,12 @@ class Trouble:
     @contextmanager
     def stir(self, retries=(), *, kills=False):
         self.retries, self.kills, self.tries = dict(retries), kills, Counter()
+        if kills:
+            os.environ["TEST_KILLS"] = str(os.getpid())  # workers see it, who may have imported another `TROUBLE`
         try:
             yield
         finally:  # a graph may turn out to be impossible
+            os.environ.pop("TEST_KILLS", None)
             self.__init__()
 
     def stumble(self, name, *values):
@@ -89,7 +92,7 @@ class Trouble:
     def fail(self, name):
         if self.healed:
             return
-        if self.kills and os.getpid() != self.home:
+        if os.environ.get("TEST_KILLS", str(os.getpid())) != str(os.getpid()):
             os._exit(3)
         raise Killed(name) if self.kills else ValueError(name)
 
@@ -458,7 +461,7 @@ def test_ordered_results_equal_the_naive_evaluators(case, admission, workers, se
     assert statistics.live == 0, "something was never forgotten"
     failures = [(failure.node, failure.key) for failure in running.failures]
     assert sorted(failures) == sorted(entry for entry in naive.failures if entry[0] in needed(specs, targets))
-    if admission is not None:
+    if admission is not None and not running.plan.warnings:  # a late broadcast holds a whole group, and says so
         assert statistics.highest <= gated_bound(specs, targets, admission)
 
 

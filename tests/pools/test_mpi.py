@@ -16,6 +16,7 @@ from papympi.errors import LaunchError, OptionError, PoolError
 from papympi.pools import mpi4py
 from papympi.pools.mpi import BACKEND, MpiPool
 from papympi.testing import Driver, PoolContract, build_map, values_of
+from papympi.transport.records import Logs
 from papympi.transport.task import Kind
 
 WORLD = """
@@ -140,9 +141,15 @@ def test_the_program_itself_never_loads_mpi(local):
 
 def test_what_ranks_print_is_seen(local, capsys):
     driver = local(say)
-    logs = driver.call(["hello from a rank"]).logs
+    number, logs, outcome = driver.submit(Kind.CALL, ["hello from a rank"]), [], None
+    while outcome is None:
+        for arrival in driver.pool.collect():
+            logs += [] if getattr(arrival, "logs", None) is None else [arrival.logs]
+            logs += [arrival] if isinstance(arrival, Logs) else []
+            outcome = arrival if getattr(arrival, "task", None) == number else outcome
+        time.sleep(0.01)
     driver.pool.close()
-    assert [(record.name, record.text) for record in logs.records] == [
+    assert [(record.name, record.text) for some in logs for record in some.records] == [
         ("stdout", "hello from a rank"),
         ("stderr", "HELLO FROM A RANK"),
     ]
@@ -237,7 +244,8 @@ def test_ranks_end_with_a_program_that_is_killed(mpi, begun, tmp_path):
             from pathlib import Path
             from papympi.pools.mpi import MpiPool
             from papympi.testing import Driver, build_map
-            from papympi.transport.task import Kind
+            from papympi.transport.records import Logs
+from papympi.transport.task import Kind
 
             def work(x):
                 Path("working").touch()
