@@ -31,6 +31,10 @@ _OPTIONS = (
         help="After a signal, give what is in flight so long. Default: as long as it takes.",
     ),
     click.option(
+        "--within", "within_s", type=click.FloatRange(min=0), metavar="SECONDS",
+        help="Start nothing that usually takes longer than is left of this time. Default: what Slurm gives the job.",
+    ),
+    click.option(
         "--shard", metavar="I/N", help="Work on items I, I+N, I+2N, ... of the inputs only; papympi merge joins them."
     ),
 )  # fmt: skip
@@ -67,11 +71,13 @@ def read_keeping(ctx: click.Context, asked: dict[str, Any]) -> Keeping | None:
     Raises:
         click.UsageError: an option that needs a run directory without one.
     """
-    given = {name: asked.pop(name) for name in ("folder", "resume", "retry_failed", "force", "grace_s", "shard")}
+    given = {
+        name: asked.pop(name) for name in ("folder", "resume", "retry_failed", "force", "within_s", "grace_s", "shard")
+    }
     if given["folder"] is None:
         for name, value in given.items():
             if value:
-                option = {"grace_s": "--grace"}.get(name, f"--{name.replace('_', '-')}")
+                option = {"grace_s": "--grace", "within_s": "--within"}.get(name, f"--{name.replace('_', '-')}")
                 raise click.UsageError(f"{option} needs a run directory; add --run-dir DIR", ctx)
         return None
     shard = given.pop("shard")

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from papympi.errors import PapympiError
 from papympi.model.item import Failure
 from papympi.monitors.progress import Progress
 from papympi.plan.plan import Plan
+from papympi.runner.curfew import Curfew, find_time_left
 from papympi.runner.inputs import FORMS, parse_inputs
 from papympi.runner.keeping import Keeping
 from papympi.runner.launch import launched_ranks, read_drain_signal, run_under_mpiexec
@@ -170,7 +172,7 @@ def follow(session: Run, show: Show, request: Request, *, progress: bool | None)
     if keeping is not None:
         interrupts = Interrupts(session.stop, session.cancel, keeping.grace_s, (read_drain_signal(),))
     try:
-        with interrupts, watched(session, show, progress=progress):
+        with interrupts, watch_time(session, keeping), watched(session, show, progress=progress):
             for result in session.results():
                 if not isinstance(result, Failure):
                     show.take(result)
@@ -182,6 +184,15 @@ def follow(session: Run, show: Show, request: Request, *, progress: bool | None)
         if keeping is None or not interrupts.code:
             raise
     return end(session, show.count, request, interrupts.code)
+
+
+def watch_time(session: Run, keeping: Keeping | None) -> Curfew:
+    """Return what stops a run that is kept before the time of its job is over."""
+    seconds = None
+    if keeping is not None:
+        seconds = find_time_left() if keeping.within_s is None else keeping.within_s
+    tell = partial(click.echo, err=True)
+    return Curfew(session.plan, session.statistics, session.stop, seconds, lambda text: tell(f"papympi: {text}"))
 
 
 def end(session: Run, count: int, request: Request, asked: int) -> int:

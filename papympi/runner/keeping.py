@@ -48,6 +48,7 @@ class Keeping:
         retry_failed: try failed items again.
         force: use old results although code, inputs or papympi have changed.
         shard: (number, of how many): the share of the inputs that is worked on.
+        within_s: how long the run may take, in seconds; `None`: as long as its job of Slurm has, if it is in one.
         grace_s: after a signal, how long what is in flight may take, in seconds; `None`: as long as it does.
         locked: the caller holds the lock of the run directory.
         warn: takes what is worth knowing.
@@ -60,6 +61,7 @@ class Keeping:
     retry_failed: bool = False
     force: bool = False
     shard: tuple[int, int] | None = None
+    within_s: float | None = None
     grace_s: float | None = None
     locked: bool = False
     warn: Callable[[str], None] = lambda text: warnings.warn(text, JournalWarning, stacklevel=3)

@@ -6,9 +6,11 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+import sys
 import time
 from collections import Counter
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -283,3 +285,34 @@ def test_a_journal_of_garbage(papympi, pipeline, reference, project):
     assert done.returncode == 1, done.stderr
     assert "its head is damaged" in done.stderr
     assert (project / "whole" / "results.jsonl").read_bytes() == whole
+
+
+SLOW = """
+import time
+from papympi import node
+
+@node(pool="processes", stride=1)
+def slow(x):
+    with open(f"begun-{x}", "a") as file:
+        file.write("x")
+    time.sleep(0.4)
+    return x
+"""
+
+
+def test_nothing_is_started_that_does_not_fit_in_the_time_left(tmp_path):
+    (tmp_path / "slow.py").write_text(SLOW)
+    papympi = Path(sys.executable).parent / "papympi"
+    argv = [papympi, "run", "slow.py", "--input", "x=0..24", "--pool", "processes=processes:2", "--no-progress"]
+    argv += ["--run-dir", "kept", "--resume"]
+    first = subprocess.run([*argv, "--within", "3"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert first.returncode == 75, first.stderr
+    assert "nothing more is started" in first.stderr
+    begun = len(list(tmp_path.glob("begun-*")))
+    assert 0 < begun < 24
+    count = subprocess.run([papympi, "status", "kept", "--count"], cwd=tmp_path, capture_output=True, check=True)
+    assert int(count.stdout) == begun, "what was started came to its end"
+    second = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert second.returncode == 0, second.stderr
+    assert (tmp_path / "kept" / "results.jsonl").read_text().count("\n") == 24
+    assert [path.read_text() for path in tmp_path.glob("begun-*")] == ["x"] * 24

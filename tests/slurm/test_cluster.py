@@ -1,5 +1,6 @@
 """The cluster itself: its hosts have names of their own, and to start it twice is to start it once."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,3 +22,9 @@ def test_to_start_it_again_changes_nothing(cluster):
     assert len(before) == 5
     cluster.power("up")
     assert {path: path.read_text() for path in root.rglob("slurm*.pid")} == before
+
+
+def test_a_job_knows_how_much_time_it_has_left(cluster):
+    code = "from papympi.runner.curfew import find_time_left; print(find_time_left())"
+    done = cluster.call("srun", "-N1", "-n1", "--time=3", sys.executable, "-c", code)
+    assert 60 < float(done.stdout) <= 180, done.stderr
