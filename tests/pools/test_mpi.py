@@ -244,8 +244,7 @@ def test_ranks_end_with_a_program_that_is_killed(mpi, begun, tmp_path):
             from pathlib import Path
             from papympi.pools.mpi import MpiPool
             from papympi.testing import Driver, build_map
-            from papympi.transport.records import Logs
-from papympi.transport.task import Kind
+            from papympi.transport.task import Kind
 
             def work(x):
                 Path("working").touch()
