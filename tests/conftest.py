@@ -77,16 +77,37 @@ def nothing_left() -> Iterator[Callable[[], None]]:
     """
     before = _leftovers()
 
+    def find() -> dict[str, set]:
+        kinds = zip(("processes", "descriptors", "shared blocks"), before, _leftovers(), strict=True)
+        left = {kind: new - old for kind, old, new in kinds if new - old}
+        if "shared blocks" in left:
+            left["shared blocks"] -= _foreign_blocks()
+        return {kind: new for kind, new in left.items() if new}
+
     def look() -> None:
-        patience = time.monotonic() + 5  # others on this machine have shared blocks for a moment
-        while any(new - old for old, new in zip(before, _leftovers(), strict=True)) and time.monotonic() < patience:
+        patience = time.monotonic() + 5
+        while find() and time.monotonic() < patience:
             time.sleep(0.05)
-        for old, new, what in zip(before, _leftovers(), ("processes", "descriptors", "shared blocks"), strict=True):
-            left = new - old
-            assert not left or not left - _foreign_blocks(), f"{what} left: {left}"
+        left = find()
+        assert not left, f"left over: {left}"
 
     yield look
     look()
+
+
+@pytest.fixture
+def find_children() -> Callable[..., list[psutil.Process]]:
+    """Return a function that lists the children this process has had since the test began.
+
+    What libraries start once and keep until the interpreter ends does not count.
+    """
+    before = psutil.Process().children(recursive=True)
+
+    def find(recursive: bool = False) -> list[psutil.Process]:
+        new = [child for child in psutil.Process().children(recursive=recursive) if child not in before]
+        return [child for child in new if "multiprocessing" not in " ".join(child.cmdline())]
+
+    return find
 
 
 @pytest.fixture

@@ -9,7 +9,9 @@ import signal
 import threading
 import time
 import warnings
+from multiprocessing import resource_tracker
 
+import loky.backend.resource_tracker
 import pytest
 
 from papympi import Failure, Graph, ItemTimeout, RemoteError, ShippingError, WorkerLost, run
@@ -27,6 +29,13 @@ SHARING = {"inline", "threads", "asyncio"}
 GUARDED = {"processes", "mpi"}
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _trackers():
+    """Start what loky starts once and keeps until the interpreter ends."""
+    resource_tracker.ensure_running()
+    loky.backend.resource_tracker.ensure_running()
 
 
 @pytest.fixture(params=POOLS)
@@ -334,6 +343,27 @@ def test_an_item_that_takes_too_long_fails_and_its_neighbours_do_not(where):
     assert [value for value in values if type(value) is not Failure] == ["WELL"] * 3 * len(slow)
     assert all("longer than 0.5 s" in str(failure.error) for failure in failures.values())
     assert [values[4 * i + 1].input for i in range(len(slow))] == [repr(name) for name in slow]
+
+
+def test_batches_without_a_timeout_that_wait_behind_some_that_are_stuck_come_out(where):
+    if where == "inline":
+        slow = "sleep"  # whatever it cannot interrupt stops it
+    else:
+        slow = "sleep" if where == "mpi, not isolated" else "deaf" if where in SHARING else "busy in C"
+    inputs = ["well", slow, slow, *["well"] * 7]
+
+    def build(graph):
+        graph.add(dawdle, pool="pool", stride=1, timeout=0.3, inputs={"x": "x"})
+        graph.add(lambda x: x.upper(), name="upper", pool="pool", stride=1)
+
+    graph = Graph("stuck")
+    build(graph)
+    with run({"x": inputs}, graph=graph, pools={"pool": POOLS[where]}, errors="keep") as running:
+        values = running.tee()
+        dawdled, uppers = list(values["dawdle"]), list(values["upper"])
+    assert uppers == [word.upper() for word in inputs]
+    assert [type(value) is Failure for value in dawdled] == [word != "well" for word in inputs]
+    assert [type(dawdled[i].error) for i in (1, 2)] == [ItemTimeout] * 2
 
 
 def die(x):

@@ -65,9 +65,16 @@ def _compare(maker: Part, taker: Part, means: Mapping[str, Means]) -> str:
         return f"different pools: {one.pool}, {other.pool}"
     if one.stride != other.stride:
         return f"different strides: {one.stride}, {other.stride}"
-    if one.retried or other.retried:
-        return f"{maker.node if one.retried else taker.node} is retried alone"
+    if one.timed != other.timed or one.retried or other.retried:
+        return _compare_care(maker.node, one, taker.node, other)
     if one.checkpoint or not (one.fuse and other.fuse):
         unfused = maker.node if not one.fuse else taker.node
         return f"checkpoint of {maker.node}" if one.checkpoint else f"fuse=False of {unfused}"
     return ""
+
+
+def _compare_care(maker: str, one: Means, taker: str, other: Means) -> str:
+    """Return what sets two nodes apart that are not both left to themselves."""
+    if one.timed != other.timed:
+        return f"only {maker if one.timed else taker} has a time-out"
+    return f"{maker if one.retried else taker} is retried alone"

@@ -150,7 +150,7 @@ def _choose_means(wiring: Wiring, settings: PlanSettings) -> dict[str, Means]:
         pool = settings.pools.get(name) or settings.pools.get("*") or options.pool or default
         stride = settings.strides.get(name) or settings.strides.get("*") or options.stride or "auto"
         kept = options.checkpoint or (settings.journal and name in wiring.targets)
-        means[name] = Means(pool, stride, options.fuse, bool(options.retries), kept)
+        means[name] = Means(pool, stride, options.fuse, bool(options.retries), bool(options.timeout), kept)
     return means
 
 

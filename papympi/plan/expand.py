@@ -73,6 +73,7 @@ class Means:
     stride: Stride
     fuse: bool
     retried: bool = False
+    timed: bool = False
     checkpoint: bool = False
 
 

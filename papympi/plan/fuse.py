@@ -121,7 +121,13 @@ def _choose(part: Part, fusion: Fusion) -> list[Group]:
 def _matches(maker: Part, part: Part) -> bool:
     """Say whether two parts could share a stage by their own properties."""
     alike = maker.space is part.space and maker.pool == part.pool and maker.stride == part.stride
+    alike = alike and _is_timed(maker) == _is_timed(part)
     return alike and maker.fuse and not maker.checkpoint and maker.kind == part.kind == "map"
+
+
+def _is_timed(part: Part) -> bool:
+    """Say whether a part has a time-out: a batch of a stage that mixes such parts with others has no last moment."""
+    return part.call is not None and part.call.timeout is not None
 
 
 def _merge_inputs(part: Part, chosen: list[Group], fusion: Fusion) -> dict[Stream, None]:

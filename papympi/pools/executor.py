@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor, wait
@@ -16,11 +15,10 @@ from papympi.plan.program import Program
 from papympi.transport.doorbell import Doorbell
 from papympi.transport.task import Kind, Lost, Outcome, Task
 from papympi.workers.desks import LocalDesk, RemoteDesk
+from papympi.workers.seats import greet
 
 _GRACE_S: Final = 5.0
 """How long `kill` waits for an executor that is at something."""
-_MERCY_S: Final = 2.0
-"""How long after the time-outs of a batch an executor is left to bring it home before it counts as stuck."""
 _FEW: Final = 3
 """So often an executor may break before it has brought anything home."""
 _FOREIGN: Final = Capabilities(streams=False)
@@ -32,8 +30,8 @@ class ExecutorPool:
     Threads share the runner's objects and its suspended generators. Other workers get their tasks pickled, and the
     program with the first task that comes to each of them. They cannot hold a generator between two tasks.
 
-    An executor that breaks, or is stuck, is renewed if that is possible. What it had is then tried one by one, so that
-    it is known which batch did it.
+    An executor that breaks, or holds a batch that has had its time, is renewed if that is possible. What a broken one
+    had is then tried one by one, so that it is known which batch did it.
 
     Args:
         name: the pool's name.
@@ -73,7 +71,7 @@ class ExecutorPool:
         self._held: deque[Task] = deque()
         self._stuck = 0
         self._breaks = 0
-        self._sign = 0.0
+        self._greeting: Future[Any] | None = None
         self._broken: PoolError | None = None
         self._bell: Doorbell | None = None
         self._local: LocalDesk | None = None
@@ -86,17 +84,16 @@ class ExecutorPool:
             self._local = LocalDesk(program, self.name)
         else:
             self._remote = RemoteDesk(program, self.name, self.concurrency)
+            self._greet()
 
     def submit(self, worker: int, task: Task) -> None:  # noqa: ARG002 - there is one worker
-        """Hand a task to the executor, or keep it while suspects are tried.
+        """Hand a task to the executor, or keep it while suspects are tried or while it would only wait there.
 
         Raises:
             PoolError: the executor refuses it.
         """
-        if self._suspects or self._held:
-            self._held.append(task)
-        else:
-            self._hand_over(task)
+        self._held.append(task)
+        self._hand_over_held()
 
     def collect(self) -> list[Outcome | Lost]:
         """Return what has come home, and what was lost.
@@ -110,11 +107,12 @@ class ExecutorPool:
         self._bell.silence()
         while self._done and self._broken is None:
             future = self._done.popleft()
-            if future not in self._futures:  # given up before it was done
+            if future is self._greeting:
+                news += self._receive_greeting(future)
+            elif future in self._futures:
+                news += self._receive(future, self._futures.pop(future))
+            elif self._local is not None:  # given up before it was done
                 self._stuck -= 1
-                continue
-            self._sign = time.monotonic()
-            news += self._receive(future, self._futures.pop(future))
         if self._broken is None:
             news += self._give_up()
             self._try_next()
@@ -127,17 +125,13 @@ class ExecutorPool:
         return None if self._bell is None else self._bell.fileno()
 
     def deadline(self) -> float | None:
-        """Return when an item, or a batch, has had its time."""
-        if self._local is not None:
-            return self._local.deadline()
-        budgets = [None if self._remote is None else self._remote.budget(task) for task in self._futures.values()]
-        known = [budget for budget in budgets if budget is not None]
-        return self._sign + max(known) + _MERCY_S if known and len(known) == len(budgets) else None
+        """Return when the first item, or batch, has had its time."""
+        desk = self._local or self._remote
+        return None if desk is None else desk.deadline()
 
     def close(self) -> None:
         """Wait for what the executor is at, then shut it down."""
-        for future in list(self._futures):
-            future.cancel()
+        self._cancel()
         if self._owned:
             self._executor.shutdown(wait=True)
         else:
@@ -146,8 +140,7 @@ class ExecutorPool:
 
     def kill(self) -> None:
         """Cancel what has not begun; an executor that is still busy after some seconds is abandoned."""
-        for future in list(self._futures):
-            future.cancel()
+        self._cancel()
         if self._owned:
             self._shut_down(self._executor, _GRACE_S if self._futures or self._stuck else None)
         self._let_go()
@@ -164,8 +157,6 @@ class ExecutorPool:
     def _hand_over(self, task: Task, *, again: bool = False) -> None:
         desk = self._local or self._remote
         assert desk is not None
-        if not self._futures:
-            self._sign = time.monotonic()
         try:
             future = self._executor.submit(*desk.prepare(task, again=again))
         except BrokenExecutor as error:
@@ -176,15 +167,41 @@ class ExecutorPool:
         self._futures[future] = task
         future.add_done_callback(self._ring)
 
+    def _greet(self) -> None:
+        """Let a fresh executor show that its workers have started, if anybody waits for their time-outs."""
+        if self._remote is not None and self._remote.timed:
+            try:
+                self._greeting = self._executor.submit(greet)
+            except Exception as error:
+                raise PoolError(f"pool {self.name!r}: the executor takes no batches: {error}") from error
+            self._greeting.add_done_callback(self._ring)
+
     def _ring(self, future: Future[Any]) -> None:
         """Tell the engine that a future is done; called from the executor's threads."""
         self._done.append(future)
         if self._bell is not None:
             self._bell.ring()
 
+    def _fail(self, what: str, error: BaseException, way_out: str = "") -> list[Outcome | Lost]:
+        """Note that the pool is of no use any longer; return the news that it still has."""
+        self._broken = PoolError(f"pool {self.name!r}: the executor {what}: {type(error).__name__}: {error}{way_out}")
+        self._broken.__cause__ = error
+        return []
+
+    def _receive_greeting(self, future: Future[Any]) -> list[Outcome | Lost]:
+        """Note that the executor's workers have started, or that they could not."""
+        self._greeting = None
+        if not future.cancelled() and isinstance(error := future.exception(), BrokenExecutor):
+            return self._break(error, [])
+        if self._remote is not None:
+            self._remote.note_start()
+        return []
+
     def _receive(self, future: Future[Any], task: Task) -> list[Outcome | Lost]:
         """Return the outcome in a future that is done, if it has one."""
         desk = self._local or self._remote
+        if self._remote is not None:
+            self._remote.note_end(task)
         if future.cancelled():  # by somebody else: what is given up here is not waited for
             self._broken = PoolError(f"pool {self.name!r}: a batch was cancelled, or its executor was shut down")
         if future.cancelled() or desk is None:
@@ -193,10 +210,7 @@ class ExecutorPool:
         if isinstance(error, BrokenExecutor):
             return self._break(error, [task])
         if error is not None:
-            text = f"pool {self.name!r}: the executor could not evaluate a batch: {type(error).__name__}: {error}"
-            self._broken = PoolError(text)
-            self._broken.__cause__ = error
-            return []
+            return self._fail("could not evaluate a batch", error)
         outcome = desk.unpack(future.result())
         if outcome is None:
             self._hand_over(task, again=True)
@@ -214,38 +228,50 @@ class ExecutorPool:
                     del self._futures[future]
                     news.append(lost)
                     self.replace_thread(thread)
-        elif (deadline := self.deadline()) is not None and time.monotonic() >= deadline:
-            news += self._break(ItemTimeout(deadline - self._sign - _MERCY_S, self.workers[0], "given up"), [])
+        elif self._remote is not None and (overdue := self._remote.find_overdue()):
+            late = {task: ItemTimeout(seconds, self.workers[0], "given up") for task, seconds in overdue.items()}
+            self._held.extendleft(task for task in reversed(list(self._futures.values())) if task.id not in late)
+            if self._begin_again(next(iter(late.values()))):
+                news += [Lost(0, error, task, single=True) for task, error in late.items()]
         return news
 
     def _break(self, error: BaseException, tasks: list[Task]) -> list[Outcome | Lost]:
         """Renew the executor; return the task that broke it if it was alone, else let each of them be tried alone."""
         tasks += self._futures.values()
-        self._futures.clear()
         self._breaks += 1
-        if self._renew is None or self._breaks > _FEW + len(self._suspects) + len(tasks):
-            text = f"pool {self.name!r}: the executor broke: {type(error).__name__}: {error}"
-            self._broken = PoolError(f"{text}; a pool of processes survives the death of a worker")
-            self._broken.__cause__ = error
+        if self._breaks > _FEW + len(self._suspects) + len(tasks):
+            self._renew = None
+        if not self._begin_again(error):
             return []
+        if len(tasks) > 1:
+            self._suspects += tasks
+            return []
+        return [Lost(0, WorkerLost(self.workers[0], str(error)), task.id, single=True) for task in tasks]
+
+    def _begin_again(self, error: BaseException) -> bool:
+        """Put another executor in the place of one that is of no use any longer; say whether that was possible."""
+        self._futures.clear()
+        if self._renew is None:
+            self._fail("broke", error, "; a pool of processes survives the death of a worker")
+            return False
         self._shut_down(self._executor, 0)
         self._executor = self._renew()
         if self._remote is not None:
             self._remote.forget_workers()
-        if len(tasks) > 1:
-            self._suspects += tasks
-            return []
-        lost = error if isinstance(error, ItemTimeout) else WorkerLost(self.workers[0], str(error))
-        return [Lost(0, lost, task.id, single=True) for task in tasks]
+            self._greet()
+        return True
 
     def _try_next(self) -> None:
-        """Hand over the next suspect once the last one is home; when all are, everything that was kept meanwhile."""
+        """Hand over the next suspect once the last one is home; when all are, what was kept meanwhile."""
         while self._suspects and not self._futures:
             self._hand_over(self._suspects.popleft())
-        while self._held and not self._suspects and not self._futures and self._broken is None:
-            held, self._held = self._held, deque()
-            for task in held:
-                self._hand_over(task)
+        self._hand_over_held()
+
+    def _hand_over_held(self) -> None:
+        """Hand over what was kept, as much as there is use for."""
+        most = self.concurrency if self._remote is not None and self._remote.timed else self.places
+        while self._held and not self._suspects and self._broken is None and len(self._futures) < most:
+            self._hand_over(self._held.popleft())
 
     def _shut_down(self, executor: Executor, patience_s: float | None) -> None:
         """End an executor; after so many seconds it is left alone."""
@@ -258,9 +284,13 @@ class ExecutorPool:
             ending.start()
             ending.join(patience_s)
 
+    def _cancel(self) -> None:
+        for future in filter(None, [*self._futures, self._greeting]):
+            future.cancel()
+
     def _let_go(self) -> None:
-        for queue in (self._futures, self._done, self._suspects, self._held):
-            queue.clear()
+        for each in (self._futures, self._done, self._suspects, self._held):
+            each.clear()
         bell, self._bell = self._bell, None
         if bell is not None:
             bell.close()

@@ -20,6 +20,8 @@ from papympi.workers.seats import Seats, leave, live, serve
 
 MERCY_S: Final = 0.05
 """How long after its time-out an item is left to end by itself before its thread is given up."""
+_PATIENCE_S: Final = 2.0
+"""How long after the time-outs of a task a process that nothing is known about is left to bring it home."""
 
 
 class _Shift(NamedTuple):
@@ -101,7 +103,11 @@ class LocalDesk:
 
 
 class RemoteDesk:
-    """Tasks for processes that nothing is known about."""
+    """Tasks for processes that nothing is known about, but when they got a task and when they brought it home.
+
+    Attributes:
+        timed: some node has a time-out, so a task is handed over only when a process is free for it.
+    """
 
     def __init__(self, program: Program, pool: str, slots: int) -> None:
         self._run = uuid.uuid4().hex
@@ -110,33 +116,63 @@ class RemoteDesk:
         self._packed = pack_program(program)
         self._slots = slots
         self._attached = slots
+        self._budgets: dict[int, tuple[float, float]] = {}
+        self._started: float | None = None
+        self.timed = any(call.timeout for stage in program.stages.values() for call in stage.calls)
         live[self._run] = program
 
     def prepare(self, task: Task, *, again: bool = False) -> tuple[Any, ...]:
         """Return what to submit; the first tasks, and those that come again, bring the program."""
         packed = self._packed if again or self._attached > 0 else None
         self._attached -= 1
+        budget = self._find_budget(task)
+        if budget is not None:
+            self._budgets[task.id] = time.monotonic(), budget
         return serve, self._run, self._pool, pickle.dumps(task.to_wire(), 5), packed
 
     def unpack(self, result: Any) -> Outcome | None:
         """Return the outcome; `None`: the program has to come along."""
         return None if result is None else Outcome.from_wire(pickle.loads(result))
 
-    def forget_workers(self) -> None:
-        """Let the next tasks bring the program, since there are other workers now."""
-        self._attached = self._slots
+    def note_start(self) -> None:
+        """Note that the processes have started: time-outs count from here."""
+        self._started = time.monotonic()
 
-    def budget(self, task: Task) -> float | None:
-        """Return how long a task may take at most, in seconds; `None`: nobody can say."""
+    def note_end(self, task: Task) -> None:
+        """Note that a task is not waited for any longer."""
+        self._budgets.pop(task.id, None)
+
+    def forget_workers(self) -> None:
+        """Let the next tasks bring the program, since there are other workers now, which have not started yet."""
+        self._attached = self._slots
+        self._budgets.clear()
+        self._started = None
+
+    def deadline(self) -> float | None:
+        """Return when the first of the tasks has had its time, by `time.monotonic`; `None`: nobody can say."""
+        return min((self._deadline_of(task) for task in self._budgets), default=None) if self._started else None
+
+    def find_overdue(self) -> dict[int, float]:
+        """Return the tasks that have had their time, by their ids, and how long that was, in seconds."""
+        now = time.monotonic()
+        late = [task for task in self._budgets if self._started and self._deadline_of(task) <= now]
+        return {task: self._budgets[task][1] for task in late}
+
+    def close(self) -> None:
+        """Let go of the program."""
+        leave(self._run)
+
+    def _deadline_of(self, task: int) -> float:
+        handed, budget = self._budgets[task]
+        return max(handed, self._started or 0.0) + budget + _PATIENCE_S
+
+    def _find_budget(self, task: Task) -> float | None:
+        """Return how long a task may take at most, in seconds; `None`: as long as it likes."""
         stage = self._program.stages[task.stage]
         timeouts = [call.timeout for call in stage.calls if call.timeout]
         if stage.kind == "scatter" or len(timeouts) < len(stage.calls):
             return None
         return sum(timeouts) * task.count
-
-    def close(self) -> None:
-        """Let go of the program."""
-        leave(self._run)
 
 
 def interrupt_thread(thread: int) -> None:

@@ -20,13 +20,6 @@ from papympi.pools.processes import BACKEND, ProcessesPool
 from papympi.transport.payload import Payload
 from papympi.transport.task import Kind, Lost, Outcome, Task
 
-
-def find_children(recursive=False):
-    """Return the children of this process, without those that the standard library keeps for later."""
-    children = psutil.Process().children(recursive=recursive)
-    return [child for child in children if "multiprocessing" not in " ".join(child.cmdline())]
-
-
 BY_VALUE = ("__main__", __name__)
 
 
@@ -412,7 +405,7 @@ def test_input_that_cannot_be_unpickled_there_costs_only_its_items(open_pool):
     assert values_of(wait(pool)[0]) == ["a"]
 
 
-def test_fork_server_that_dies_is_an_error_and_leaves_nothing(open_pool):
+def test_fork_server_that_dies_is_an_error_and_leaves_nothing(open_pool, find_children):
     def start_one(_):
         return subprocess.Popen(["sleep", "100"]).pid
 

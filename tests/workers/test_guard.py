@@ -18,14 +18,8 @@ from papympi.workers.guard import Guard
 from papympi.workers.nursery import Nursery
 
 
-def find_children(recursive=False):
-    """Return the children of this process, without those that the standard library keeps for later."""
-    children = psutil.Process().children(recursive=recursive)
-    return [child for child in children if "multiprocessing" not in " ".join(child.cmdline())]
-
-
 @pytest.fixture
-def make_guard():
+def make_guard(find_children):
     """Makes guards of one nursery; nothing may be left of them."""
     descriptors = psutil.Process().num_fds()
     nursery = Nursery("here")

@@ -22,14 +22,8 @@ from papympi.workers.cell import Cell, create_cell_file
 from papympi.workers.nursery import Nursery
 
 
-def find_children(recursive=False):
-    """Return the children of this process, without those that the standard library keeps for later."""
-    children = psutil.Process().children(recursive=recursive)
-    return [child for child in children if "multiprocessing" not in " ".join(child.cmdline())]
-
-
 @pytest.fixture
-def nursery():
+def nursery(find_children):
     """A running fork server; nothing may be left of it."""
     descriptors = psutil.Process().num_fds()
     server = Nursery("here")
@@ -107,7 +101,7 @@ def is_running(pid):
         return False
 
 
-def test_child_loads_the_program_and_works(child):
+def test_child_loads_the_program_and_works(child, find_children):
     look = build(lambda x: (x, os.getpid(), os.getppid(), sys.modules["__main__"].__dict__.get("main")))
     child.ask(("label", look, 0))
     assert child.read() is None
@@ -216,7 +210,7 @@ def test_end_kills_children_that_do_not_leave(nursery):
         child.close()
 
 
-def test_zombies_that_a_child_leaves_behind_are_reaped(nursery):
+def test_zombies_that_a_child_leaves_behind_are_reaped(nursery, find_children):
     def leave(_):
         if os.fork() == 0:
             os.setsid()
@@ -239,7 +233,7 @@ def test_zombies_that_a_child_leaves_behind_are_reaped(nursery):
     assert server.children() == []
 
 
-def test_server_without_children_ends_when_the_connection_is_closed(nursery):
+def test_server_without_children_ends_when_the_connection_is_closed(nursery, find_children):
     (server,) = find_children()
     nursery._control.shutdown(socket.SHUT_RDWR)
     wait_for(lambda: not is_running(server.pid))
