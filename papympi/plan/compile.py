@@ -77,6 +77,7 @@ def compile_plan(
     wiring = wire(graph, targets, given or ())
     if given is not None:
         _check_inputs(wiring, given)
+    _check_choices(wiring, settings)
     means = _choose_means(wiring, settings)
     layout = lay_out(wiring)
     problems = [*layout.problems]
@@ -133,8 +134,8 @@ def _find_constant(graph: Graph, name: str) -> str:
     return ""
 
 
-def _choose_means(wiring: Wiring, settings: PlanSettings) -> dict[str, Means]:
-    """Return for each node its pool and stride, and whether it may fuse."""
+def _check_choices(wiring: Wiring, settings: PlanSettings) -> None:
+    """Refuse pools and strides for nodes that do not exist, and impossible strides."""
     nodes = wiring.graph.nodes
     for option, some in (("pool", settings.pools), ("stride", settings.strides)):
         for name in some:
@@ -143,6 +144,11 @@ def _choose_means(wiring: Wiring, settings: PlanSettings) -> dict[str, Means]:
     for name, stride in settings.strides.items():
         if not is_stride(stride):
             raise OptionError(f'the stride of {name!r} is {stride!r}; it must be at least 1, or "auto"')
+
+
+def _choose_means(wiring: Wiring, settings: PlanSettings) -> dict[str, Means]:
+    """Return for each node its pool and stride, and whether it may fuse."""
+    nodes = wiring.graph.nodes
     means = {}
     for name in wiring.links:
         options = nodes[name].options

@@ -22,6 +22,7 @@ from papympi.workers.cell import MemoryCell, Progress
 from papympi.workers.coroutine import MERCY_S, end_loop, forget_loop
 from papympi.workers.desks import interrupt_thread, tell_abandoned
 from papympi.workers.evaluate import attempt
+from papympi.workers.overdue import find_shortest_timeout, find_timeout
 
 if TYPE_CHECKING:
     import asyncio
@@ -169,8 +170,7 @@ class AsyncioPool:
         """Make ready; the thread is started with the first task."""
         self._program = program
         self._bell = Doorbell()
-        timeouts = [call.timeout for stage in program.stages.values() for call in stage.calls if call.timeout]
-        self._shortest = min(timeouts, default=0.0)
+        self._shortest = find_shortest_timeout(program)
 
     def submit(self, worker: int, task: Task) -> None:  # noqa: ARG002 - there is one worker
         """Hand a task to the loop."""
@@ -256,10 +256,8 @@ class AsyncioPool:
 
     def _timeout_of(self, thread: LoopThread, progress: Progress) -> tuple[float, int]:
         """Return the time-out of what keeps a loop, in seconds, and since when; 0 if it has none."""
-        stage = thread.stages.get(-1 if progress.task is None else progress.task)
-        if stage is None or progress.node is None or progress.begun_ns is None:
-            return 0.0, 0
-        return (self._program.stages[stage].calls[progress.node].timeout or 0.0) * progress.items, progress.begun_ns
+        stage = None if progress.task is None else thread.stages.get(progress.task)
+        return find_timeout(self._program, stage, progress)
 
     def _let_go(self) -> None:
         self._thread = None

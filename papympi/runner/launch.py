@@ -57,9 +57,7 @@ def rank_main(main: Callable[[], int], *, drains: bool = False) -> int:
     try:
         world = rank.attach(launched_ranks(), rank.start_nursery() if isolates else None)
     except LaunchError:
-        signal.signal(
-            signal.SIGTERM, signal.SIG_IGN
-        )  # srun sends it when the first task has ended, for a code of its own
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # srun sends it when the first task has ended
         if mpiexec.promised_rank(os.environ):
             time.sleep(_RANK_0_FIRST_S)  # rank 0 tells
             return 2

@@ -15,6 +15,7 @@ from papympi.transport.ship import pack_program
 from papympi.transport.task import Kind, Lost, Outcome, Task
 from papympi.workers.alarm import NS, Abandoned
 from papympi.workers.cell import MemoryCell
+from papympi.workers.overdue import find_shortest_timeout, find_timeout
 from papympi.workers.scatter import Suspended
 from papympi.workers.seats import Seats, leave, live, serve
 
@@ -41,8 +42,7 @@ class LocalDesk:
         self._generators: dict[int, Suspended] = {}
         self._seats = Seats(program, pool, self._generators)
         self._shifts: dict[int, _Shift] = {}
-        timeouts = [call.timeout for stage in program.stages.values() for call in stage.calls if call.timeout]
-        self._shortest = min(timeouts, default=0.0)
+        self._shortest = find_shortest_timeout(program)
 
     def prepare(self, task: Task, *, again: bool = False) -> tuple[Any, ...]:  # noqa: ARG002 - never done again
         """Return what to submit."""
@@ -66,10 +66,10 @@ class LocalDesk:
             return []
         now, lost = time.monotonic(), []
         for number, shift in list(self._shifts.items()):
-            if self._deadline_of(shift, now) <= now:
-                progress = shift.cell.read()
+            progress = shift.cell.read()
+            seconds, begun = find_timeout(self._program, shift.stage, progress)
+            if seconds and begun / NS + seconds + MERCY_S <= now:
                 del self._shifts[number]
-                seconds = self._timeout_of(shift) * progress.items
                 call = self._program.stages[shift.stage].calls[progress.node or 0]
                 error = ItemTimeout(seconds, shift.label, "abandoned")
                 position = progress.position if progress.items == 1 else None
@@ -84,14 +84,8 @@ class LocalDesk:
 
     def _deadline_of(self, shift: _Shift, now: float) -> float:
         """Return when the item that a thread is at has had its time; if it has none, when to look again."""
-        progress, timeout = shift.cell.read(), self._timeout_of(shift)
-        if not timeout or progress.begun_ns is None:
-            return now + self._shortest
-        return progress.begun_ns / NS + timeout * progress.items + MERCY_S
-
-    def _timeout_of(self, shift: _Shift) -> float:
-        node = shift.cell.read().node
-        return 0.0 if node is None else self._program.stages[shift.stage].calls[node].timeout or 0.0
+        timeout, begun = find_timeout(self._program, shift.stage, shift.cell.read())
+        return begun / NS + timeout + MERCY_S if timeout else now + self._shortest
 
     def _run(self, task: Task) -> Outcome:
         if task.kind is not Kind.DISCARD:
@@ -118,7 +112,7 @@ class RemoteDesk:
         self._attached = slots
         self._budgets: dict[int, tuple[float, float]] = {}
         self._started: float | None = None
-        self.timed = any(call.timeout for stage in program.stages.values() for call in stage.calls)
+        self.timed = find_shortest_timeout(program) > 0
         live[self._run] = program
 
     def prepare(self, task: Task, *, again: bool = False) -> tuple[Any, ...]:

@@ -19,6 +19,7 @@ from papympi.workers.alarm import NS
 from papympi.workers.cell import Cell, Progress, create_cell_file, mark_resource
 from papympi.workers.limits import format_memory
 from papympi.workers.nursery import Nursery, open_pidfd
+from papympi.workers.overdue import find_shortest_timeout, find_timeout
 from papympi.workers.sealed import read_outcome
 
 _PATIENCE_S: Final = 30.0
@@ -66,8 +67,7 @@ class Guard:
         self._program = program
         self._packed = packed
         self._memory = memory
-        timeouts = [call.timeout for stage in program.stages.values() for call in stage.calls if call.timeout]
-        self._shortest = min(timeouts, default=0.0)
+        self._shortest = find_shortest_timeout(program)
         self._overdue: Progress | None = None
         self._tasks: dict[int, int] = {}
         self._ready = False
@@ -222,10 +222,8 @@ class Guard:
 
     def _timeout_of(self, progress: Progress) -> tuple[float, int]:
         """Return the time-out of what the child is at, in seconds, and when it began; 0 if it has none."""
-        stage = self._tasks.get(-1 if progress.task is None else progress.task)
-        if stage is None or progress.node is None or progress.begun_ns is None:
-            return 0.0, 0
-        return (self._program.stages[stage].calls[progress.node].timeout or 0.0) * progress.items, progress.begun_ns
+        stage = None if progress.task is None else self._tasks.get(progress.task)
+        return find_timeout(self._program, stage, progress)
 
     def _check_births(self) -> None:
         """Raise if the last child could not load the program, or if too many have died of something before."""

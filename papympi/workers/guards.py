@@ -13,6 +13,7 @@ from papympi.transport.records import Logs
 from papympi.transport.task import Lost, Outcome, Task
 from papympi.workers.guard import Guard
 from papympi.workers.nursery import Nursery
+from papympi.workers.overdue import find_shortest_timeout
 
 _READ: Final = selectors.EVENT_READ
 _BOTH: Final = selectors.EVENT_READ | selectors.EVENT_WRITE
@@ -54,7 +55,7 @@ class Guards:
         with contextlib.ExitStack() as stack:
             stack.callback(self.kill)
             self._selector = selectors.DefaultSelector()
-            self._timed = any(call.timeout for stage in program.stages.values() for call in stage.calls)
+            self._timed = find_shortest_timeout(program) > 0
             for number, name in enumerate(self._names):
                 guard = Guard(number, name, self._nursery, program, packed, self._memory)
                 self._start(guard)
