@@ -7,6 +7,7 @@ a network file system does not give. Everything in it is true by itself: losing 
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import sqlite3
 import threading
@@ -269,12 +270,17 @@ class Journal:
 
 
 def connect(path: Path, *, reads: bool = False) -> sqlite3.Connection:
-    """Return a connection to a journal whose transactions are begun by hand; it may be used from any thread."""
-    mode = "ro" if reads else "rw"
+    """Return a connection to a journal whose transactions are begun by hand; it may be used from any thread.
+
+    Who only reads also rolls back what a sudden end has left half written, where that is allowed.
+    """
+    mode = "rw" if not reads or os.access(path, os.W_OK) else "ro"
     uri = f"{path.resolve().as_uri()}?mode={mode}"
     connection = sqlite3.connect(uri, uri=True, timeout=60, isolation_level=None, check_same_thread=False)
     try:
-        if not reads:
+        if reads:
+            connection.execute("PRAGMA query_only = ON")
+        else:
             connection.execute("PRAGMA journal_mode = DELETE")
             connection.execute("PRAGMA synchronous = FULL")
     except sqlite3.Error:

@@ -26,6 +26,7 @@ class Column:
         failed: bit i set: the value at position i is a `Failure`.
         gathered: the values are lists, and `Failure`s may be among their members.
         dropped: how many of the values were `DROP`.
+        kinds: the classes of the values, if they have been looked at.
     """
 
     values: list[Any]
@@ -33,6 +34,7 @@ class Column:
     failed: int = 0
     gathered: bool = False
     dropped: int = 0
+    kinds: set[type] | None = None
 
 
 def load_column(slices: list[Slice], load: Load) -> list[Any]:
@@ -52,8 +54,9 @@ def is_gathered(slices: list[Slice]) -> bool:
 
 def mark_column(values: list[Any], present: int) -> Column:
     """Return the column of fresh results: `DROP` becomes a hole, failures are marked; changes `values`."""
-    column = Column(values, present)
-    if not _MARKED.isdisjoint(map(type, values)):
+    kinds = set(map(type, values))
+    column = Column(values, present, kinds=kinds)
+    if not _MARKED.isdisjoint(kinds):
         dropped = 0
         for position, value in enumerate(values):
             if value is DROP:

@@ -17,7 +17,7 @@ from papympi.plan.program import Call, Program
 from papympi.transport.task import FULL, Kind, Outcome, Output, Task
 from papympi.workers import here
 from papympi.workers.alarm import NS, Alarm
-from papympi.workers.apply import apply_rows, apply_single, apply_timed, apply_vector
+from papympi.workers.apply import apply_rows, apply_single, apply_timed
 from papympi.workers.arguments import Arguments, to_positional
 from papympi.workers.bench import Bench
 from papympi.workers.blocking import Loop, run_to_end
@@ -26,9 +26,11 @@ from papympi.workers.capture import listen
 from papympi.workers.cell import MemoryCell
 from papympi.workers.columns import Column, cut_output, mark_column, positions_of
 from papympi.workers.fold import fold
+from papympi.workers.plain import find_plain, take_whole
 from papympi.workers.recorder import Recorder
 from papympi.workers.scatter import Suspended
 from papympi.workers.steps import Steps, drive
+from papympi.workers.vector import compute_vector
 from papympi.workers.work import Work
 
 
@@ -82,6 +84,7 @@ class Evaluator:
         self._generators: dict[int, Suspended] = {} if generators is None else generators
         self._owns_generators = generators is None
         self._functions: dict[tuple[int, int], Callable[..., Any]] = {}
+        self._plain: dict[tuple[int, int], tuple[int, ...]] = {}
         self._loop = Loop(trying)
 
     def run(self, task: Task) -> Outcome:
@@ -175,9 +178,31 @@ class Evaluator:
         """Evaluate the calls of a stage, one after the other over the whole batch; return all columns."""
         columns = calls.load()
         for number, call in enumerate(calls.stage.calls):
-            arguments = calls.bind(call, columns)
-            columns.append(self._evaluate(calls, number, call, arguments))
+            column = self._go_straight(calls, number, columns)
+            columns.append(column or self._evaluate(calls, number, call, calls.bind(call, columns)))
         return columns
+
+    def _go_straight(self, calls: Calls, number: int, columns: list[Column]) -> Column | None:
+        """Return the column that a plain call makes of whole columns; `None`: it is not so plain, or they are not."""
+        place = calls.task.stage, number
+        if place not in self._plain:
+            self._plain[place] = find_plain(calls.stage.calls[number])
+        given = take_whole(columns, self._plain[place])
+        if given is None or calls.task.culprits:
+            return None
+        results: list[Any] = []
+        positions = range(calls.task.count)
+        self._bench.cell.at(number, 0)
+        apply, rows = (apply_single, given[0]) if len(given) == 1 else (apply_rows, zip(*given, strict=True))
+        function, slots = self._function(*place), self._bench.cell.slots
+        _, error = self._bench.attempt(apply, function, rows, results.append, slots, positions)
+        if error is not None:
+            call = calls.stage.calls[number]
+            arguments = calls.bind(call, columns)
+            results.append(calls.fail_call(call, len(results), error, arguments.given(len(results))))
+            results += self._compute_each(calls, number, arguments, {}, positions[len(results) :])
+        calls.calls[number] += len(positions) - len(calls.again)
+        return self._mark(calls, number, results, FULL, positions)
 
     def _evaluate(self, calls: Calls, number: int, call: Call, arguments: Arguments) -> Column:
         """Return the column that one call makes."""
@@ -222,8 +247,11 @@ class Evaluator:
         else:
             alarm = Alarm(self._bench.cell.slots, call.timeout) if call.timeout else nullcontext()
             with alarm:
-                compute = self._compute_vector if call.vectorized else self._compute_each
-                results = compute(calls, number, arguments, resources, positions)
+                if call.vectorized:
+                    function = self._function(calls.task.stage, number)
+                    results = compute_vector(self._work, number, function, arguments, resources, positions)
+                else:
+                    results = self._compute_each(calls, number, arguments, resources, positions)
         calls.calls[number] += len(positions) - len(calls.again)
         return results
 
@@ -250,43 +278,12 @@ class Evaluator:
             results.append(calls.fail_call(call, position, error, arguments.given(position)))
         return results
 
-    def _compute_vector(
-        self, calls: Calls, number: int, arguments: Arguments, resources: dict[int, Any], positions: Sequence[int]
-    ) -> list[Any]:
-        """Return what a vectorized function makes of the items at some positions; an exception fails the one it is for.
-
-        Which one that is, the function does not say: it is called again with each half, until one item is alone.
-        """
-        count = len(positions)
-        if not count:
-            return []
-        call, cell = calls.stage.calls[number], self._bench.cell
-        vectors = arguments.vectors(positions, resources)
-        own = [vector if i in resources else vector[:] for i, vector in enumerate(vectors)]
-        cell.at(number, positions[0], count)
-        self._work.positions = positions
-        limit = round((call.timeout or 0.0) * count * NS)
-        function = self._function(calls.task.stage, number)
-        results, error = self._bench.attempt(apply_vector, function, own, cell.slots, limit)
-        if error is None and len(results) != count:
-            error = ValueError(
-                f"node {call.node!r} is vectorized: it must return as many results as it gets items, "
-                f"but for {count} it returned {len(results)}"
-            )
-        elif error is None:
-            values: list[Any] = results
-            return values
-        elif count > 1:
-            halves = positions[: count // 2], positions[count // 2 :]
-            return [v for half in halves for v in self._compute_vector(calls, number, arguments, resources, half)]
-        return [calls.fail_call(call, position, error, arguments.given(position)) for position in positions]
-
     def _to_output(self, calls: Calls, number: int, column: Column) -> Output:
         """Return a column as an output; what cannot be pickled fails alone."""
         output = cut_output(column, calls.task.grain)
         if not self._bench.sends:
             return output
-        sound = calls.can_return(column.values)
+        sound = calls.can_return(column)
         if sound and all(self._bench.attempt(payload.encode)[1] is None for payload in output.payloads):
             return output
         call = calls.stage.calls[max(number - calls.stage.inputs, 0)]

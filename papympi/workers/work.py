@@ -17,20 +17,21 @@ class Work:
     In a scatter the key is that of the item that the generator was made for, in a fold that of the item being folded.
 
     Attributes:
+        calls: of the task.
         positions: of the items that a vectorized function has been given.
     """
 
-    __slots__ = ("_calls", "positions", "recorder", "seed")
+    __slots__ = ("calls", "positions", "recorder", "seed")
 
     def __init__(self, calls: Calls, recorder: Recorder, seed: int) -> None:
-        self._calls = calls
+        self.calls = calls
         self.recorder = recorder
         self.seed = seed
         self.positions: Sequence[int] = ()
 
     def locate(self, number: int = 0) -> tuple[str, Key | None]:
         """Return the node and the key of the item at work; of a vectorized function the item with that number."""
-        calls, slots = self._calls, self._calls.bench.cell.slots
+        calls, slots = self.calls, self.calls.bench.cell.slots
         node, position, count = slots[NODE], slots[INDEX], slots[COUNT]
         if node < 0:  # arguments are being unpickled
             return calls.stage.calls[0].node, None

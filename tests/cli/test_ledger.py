@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -80,6 +81,24 @@ def test_failures_are_listed_in_groups_and_repeated(papympi, failed, project):
 
 
 SLOW = "import time\nfrom papympi import node\n\n@node(stride=1)\ndef slow(x):\n    time.sleep(0.1)\n    return x\n"
+
+
+def test_failures_are_listed_although_the_journal_was_left_half_written(papympi, failed):
+    torn = """
+import os, signal, sqlite3, sys
+journal = sqlite3.connect(sys.argv[1], isolation_level=None)
+journal.execute("PRAGMA cache_size = 1")
+journal.execute("BEGIN")
+journal.execute("DELETE FROM failures")
+for _ in range(1000):
+    journal.execute("INSERT INTO payloads (count, body) VALUES (1, ?)", (bytes(5000),))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", torn, failed / "journal.sqlite"], check=False)
+    assert (failed / "journal.sqlite-journal").stat().st_size
+    listed = papympi("failures", failed)
+    assert listed.returncode == 0, listed.stderr
+    assert listed.stdout.startswith("5 failures\n")
 
 
 def test_status_and_cancel(start, papympi, project):

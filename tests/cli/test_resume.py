@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-KILLS = int(os.environ.get("KILLS", "25"))
+KILLS = 200
 """How often a run is killed, at a random moment each time."""
 
 PIPELINE = """
@@ -90,12 +90,12 @@ def wait_for(condition):
 
 
 def count_results(folder):
-    with closing(sqlite3.connect(f"file:{folder}/journal.sqlite?mode=ro", uri=True, timeout=20)) as connection:
+    with closing(sqlite3.connect(f"file:{folder}/journal.sqlite?mode=rw", uri=True, timeout=20)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         return connection.execute("SELECT COUNT(*) FROM results").fetchone()[0]
 
 
-@pytest.mark.timeout(60 + 8 * KILLS)
+@pytest.mark.timeout(600)
 def test_killed_at_random_moments(start, papympi, pipeline, reference, project, nothing_left):
     command = pipeline(0.01, 120)
     whole, _ = reference(command)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -13,7 +12,7 @@ import pytest
 
 from papympi.runner.following import Follower
 
-pytestmark = pytest.mark.timeout(900 if "LONG" in os.environ else 300)
+pytestmark = pytest.mark.timeout(300)
 
 PIPELINE = """
 import os, subprocess, time
@@ -34,8 +33,6 @@ def total(so_far, slow):
     return so_far + slow
 """
 BOTH = ("--target", "slow", "--target", "total")
-LONG = "LONG" in os.environ
-"""Takes Slurm's real time limit of a minute; else the signal before it is sent by hand, and earlier."""
 
 
 class Project:
@@ -66,10 +63,6 @@ class Project:
     def read_calls(self):
         """Return job and number of the attempt of each call."""
         return [line for path in (self.folder / "calls").iterdir() for line in path.read_text().splitlines()]
-
-    def has_attempt(self, count):
-        """Return whether an attempt is at work."""
-        return f"{self.number} {count}" in self.read_calls()
 
     def warn(self, part=""):
         """Let Slurm do what it does before the limit."""
@@ -124,13 +117,15 @@ def ranks(hosts, each, *more):
 
 @pytest.fixture(scope="module")
 def started(_running, tmp_path_factory):
-    """Return jobs that run side by side; to each is done what its name says, as soon as it is at work."""
+    """Return jobs that run side by side; to each is done what its name says, as soon as it is at work.
+
+    One has more than three minutes of work and a limit of one, which is the shortest that Slurm knows.
+    """
     folder = tmp_path_factory.mktemp("jobs")
-    limit = ("--time", "1", "--lead", "10", "--requeues", "50") if LONG else ("--time", "10")
-    items, pause = (1400, "1") if LONG else (280, "0.5")
+    limit = ("--time", "1", "--lead", "10", "--requeues", "50")
     shares = ("--target", "slow", *ranks(1, 2, "--time", "10", "--array", "2"))
     found = {
-        "limit": Project(_running, folder / "limit", items, *BOTH, *ranks(2, 4, *limit), pause=pause),
+        "limit": Project(_running, folder / "limit", 1400, *BOTH, *ranks(2, 4, *limit), pause="1"),
         "rank 0": Project(_running, folder / "rank-0", 60, *BOTH, *ranks(2, 2, "--time", "10")),
         "rank 3": Project(_running, folder / "rank-3", 60, *BOTH, *ranks(2, 2, "--time", "10")),
         "array": Project(_running, folder / "array", 80, *shares),
@@ -144,12 +139,11 @@ def started(_running, tmp_path_factory):
 
 def disturb(jobs):
     """Send the signals that each job is to survive."""
-    limit, array = jobs["limit"], jobs["array"]
+    array = jobs["array"]
     part = Follower(array.run / "part-0")
     steps = [
         (lambda: part.count() >= 3, lambda: array.warn("_0")),
         *((partial(jobs[f"rank {n}"].knows_of, 8), partial(jobs[f"rank {n}"].kill, n)) for n in (0, 3)),
-        *((partial(limit.has_attempt, count), limit.warn) for count in range(0 if LONG else 2)),
     ]
 
     def go_on():
@@ -160,7 +154,7 @@ def disturb(jobs):
                 steps.remove(step)
         return not steps
 
-    limit.cluster.wait_for(go_on, 180)
+    array.cluster.wait_for(go_on, 180)
 
 
 @pytest.mark.parametrize("number", [0, 3])
@@ -187,16 +181,6 @@ def test_each_task_of_an_array_goes_on_by_itself_and_merge_joins_them(cluster, s
     project.compare("all.jsonl", ("--target", "slow"))
 
 
-def test_until_done_a_job_goes_on_over_its_limit_and_computes_nothing_twice(cluster, started):
-    project = started["limit"]
-    project.wait(800 if LONG else 120)
-    attempts = set(project.read_calls())
-    assert len(attempts) >= 3, project.log
-    assert project.log.count("work is left: once more") == len(attempts) - 1
-    assert project.calls == [1] * project.items
-    project.compare()
-
-
 def test_a_job_that_is_cancelled_goes_on_when_it_is_submitted_again(cluster, tmp_path):
     """The programs that its nodes have started are ended with it: that is no failure of an item."""
     project = Project(cluster, tmp_path, 60, *BOTH, *ranks(2, 2, "--time", "10"), PROGRAM="1")
@@ -218,6 +202,17 @@ def test_a_job_that_is_cancelled_goes_on_when_it_is_submitted_again(cluster, tmp
     project.wait()
     assert {first, second, third} == {path.stem.removeprefix("slurm-") for path in project.run.glob("*.log")} | {first}
     assert sum(project.calls) - project.items <= 20, project.calls
+    project.compare()
+
+
+@pytest.mark.timeout(900)
+def test_until_done_a_job_goes_on_over_its_limit_and_computes_nothing_twice(cluster, started):
+    project = started["limit"]
+    project.wait(600)
+    attempts = set(project.read_calls())
+    assert len(attempts) >= 3, project.log
+    assert project.log.count("work is left: once more") == len(attempts) - 1
+    assert project.calls == [1] * project.items
     project.compare()
 
 
