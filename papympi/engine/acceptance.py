@@ -81,6 +81,7 @@ class Acceptor:
         strides: Strides,
     ) -> None:
         self._calls = {number: stage.calls for number, stage in plan.program.stages.items()}
+        self._nodes = {number: [call.node for call in calls] for number, calls in self._calls.items()}
         self._ledger = ledger
         self._dispatcher = dispatcher
         self._router = router
@@ -101,10 +102,12 @@ class Acceptor:
             self._accept_batch(flight, outcome)
 
     def _count(self, flight: Flight, outcome: Outcome) -> None:
-        nodes, tally = [call.node for call in self._calls[flight.step.number]], self.tally
-        for node, calls, drops in zip(nodes, outcome.calls, outcome.drops, strict=True):
+        nodes, tally = self._nodes[flight.step.number], self.tally
+        for node, calls in zip(nodes, outcome.calls, strict=True):
             tally.done[node] += calls
-            tally.dropped[node] += drops
+        if any(outcome.drops):
+            for node, drops in zip(nodes, outcome.drops, strict=True):
+                tally.dropped[node] += drops
         tally.seconds[nodes[-1]] += outcome.seconds
         if outcome.failures:
             if self._router.recorder is not None:
@@ -117,9 +120,12 @@ class Acceptor:
             raise AssertionError("a call without its batch came home")
         self._strides.learn(step, batch.items, outcome.seconds)
         spans = spans_of(batch.runs)
-        holes = self._postpone(step, batch, outcome.again) if outcome.again else {}
+        holes = self._postpone(step, batch, outcome.again) if outcome.again else None
         for stream, output in zip(step.outputs, outcome.outputs, strict=True):
             for segment, piece, failed in distribute(output, spans):
+                if holes is None:
+                    self._router.post(stream, segment, piece, failed)
+                    continue
                 for part, some in cut_around(piece, failed, holes.get(segment, ())):
                     self._router.post(stream, segment, part, some)
 

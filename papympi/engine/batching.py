@@ -36,6 +36,8 @@ class Run(NamedTuple):
 
 def clip_columns(columns: Columns, start: int, stop: int) -> Columns:
     """Return the parts of columns that lie in start..stop."""
+    if len(columns) == 1 and len(columns[0]) == 1:
+        return ((_clip(columns[0][0], start, stop),),)
     return [[_clip(part, start, stop) for part in column if part[1] > start and part[0] < stop] for column in columns]
 
 
@@ -44,6 +46,13 @@ def _clip(part: Piece | Shared, start: int, stop: int) -> Piece | Shared:
     if isinstance(part, Shared):
         return part._replace(start=low, stop=high)
     return clip(part, low, high)
+
+
+def cut(run: Run, start: int, stop: int) -> Run:
+    """Return the part start..stop of a run of which nothing is missing."""
+    if start == run.start and stop == run.stop:
+        return run
+    return Run(run.segment, start, stop, FULL, clip_columns(run.columns, start, stop), alone=run.alone)
 
 
 def split(run: Run, at: int) -> tuple[Run, Run]:
@@ -72,6 +81,8 @@ class Batch:
 
     def mask(self) -> int:
         """Return the masks of the runs as one."""
+        if len(self.runs) == 1:
+            return self.runs[0].mask
         if all(run.mask == FULL for run in self.runs):
             return FULL
         mask = shift = 0
@@ -82,15 +93,19 @@ class Batch:
 
     def columns(self) -> list[list[Slice]]:
         """Return the columns of the runs end to end, as a task carries them."""
+        if len(self.runs) == 1:
+            return [[_to_slice(part) for part in column] for column in self.runs[0].columns]
         columns: list[list[Slice]] = [[] for _ in self.runs[0].columns]
         for run in self.runs:
             for slices, column in zip(columns, run.columns, strict=True):
-                for part in column:
-                    slices.append(_shared_slice(part) if isinstance(part, Shared) else to_slice(part))
+                slices.extend(map(_to_slice, column))
         return columns
 
     def keys(self) -> list[KeyRun]:
         """Return the keys of all positions, as runs."""
+        if len(self.runs) == 1:
+            segment, start, stop = self.runs[0][:3]
+            return segment.key_runs(start, stop)
         return [run for segment, start, stop, *_ in self.runs for run in segment.key_runs(start, stop)]
 
     def pick(self, positions: list[int]) -> Iterator[Run]:
@@ -113,7 +128,8 @@ class Batch:
 
     def attempts(self) -> dict[int, int]:
         """Return how often positions were tried before, where they were."""
-        found, at = {}, 0
+        found: dict[int, int] = {}
+        at = 0
         for run in self.runs:
             if run.attempts:
                 found[at] = run.attempts
@@ -122,12 +138,17 @@ class Batch:
 
     def culprits(self) -> dict[tuple[int, int], Failure]:
         """Return the failures that take the place of items, by (position, 0)."""
-        found, at = {}, 0
+        found: dict[tuple[int, int], Failure] = {}
+        at = 0
         for run in self.runs:
             if run.culprit is not None:
                 found[at, 0] = run.culprit
             at += run.stop - run.start
         return found
+
+
+def _to_slice(part: Piece | Shared) -> Slice:
+    return _shared_slice(part) if isinstance(part, Shared) else to_slice(part)
 
 
 def _shared_slice(part: Shared) -> Slice:
@@ -139,6 +160,8 @@ def _shared_slice(part: Shared) -> Slice:
 
 class ReadyQueue:
     """The runs of one step that are ready, in order.
+
+    Of the first one the beginning may be gone: its entry says where the rest begins.
 
     Attributes:
         items: how many items they have.
@@ -159,36 +182,52 @@ class ReadyQueue:
         heappush(self._heap, (run.segment.path, run.start, next(self._tie), run))
         self.items += count_present(run.mask, run.stop - run.start)
 
-    def head(self) -> Run:
-        """Return the first run and leave it."""
-        return self._heap[0][3]
+    def head(self) -> tuple[Segment, int]:
+        """Return the first position."""
+        _, start, _, run = self._heap[0]
+        return run.segment, start
 
     def take(self, stride: int) -> tuple[Batch, Run | None]:
         """Remove and return the next batch of up to `stride` items, and a rest that has no items, if one is left."""
         runs: list[Run] = []
         items = positions = 0
         empty = None
-        while self._heap and items < stride and not (runs and (runs[0].alone or self.head().alone)):
-            run = heappop(self._heap)[3]
-            present = count_present(run.mask, run.stop - run.start)
+        while self._heap and items < stride and not (runs and (runs[0].alone or self._heap[0][3].alone)):
+            if self._heap[0][3].mask == FULL:
+                run = self._take_full(stride - items)
+                present = run.stop - run.start
+            else:
+                run, empty = self._take_gappy(stride - items)
+                present = run.mask.bit_count()
             self.items -= present
-            if items + present > stride:
-                run, rest = split(run, _cut_point(run, stride - items))
-                present = stride - items
-                if rest.mask == 0:
-                    empty = rest
-                else:
-                    self.put(rest)
             runs.append(run)
             items += present
             positions += run.stop - run.start
         return Batch(runs, positions, items), empty
 
+    def _take_full(self, most: int) -> Run:
+        """Remove and return up to `most` positions of the first run, of which none is missing."""
+        path, start, tie, run = self._heap[0]
+        if run.stop - start <= most:
+            heappop(self._heap)
+            return cut(run, start, run.stop)
+        self._heap[0] = (path, start + most, tie, run)  # no other run begins within this one, so it stays the first
+        return cut(run, start, start + most)
+
+    def _take_gappy(self, most: int) -> tuple[Run, Run | None]:
+        """Remove and return up to `most` items of the first run, and a rest that has none, if one is left."""
+        run = heappop(self._heap)[3]
+        if run.mask.bit_count() <= most:
+            return run, None
+        run, rest = split(run, _cut_point(run, most))
+        if not rest.mask:
+            return run, rest
+        heappush(self._heap, (rest.segment.path, rest.start, next(self._tie), rest))
+        return run, None
+
 
 def _cut_point(run: Run, wanted: int) -> int:
     """Return the position behind the item number `wanted` of a run."""
-    if run.mask == FULL:
-        return run.start + wanted
     at = 0
     while wanted:
         wanted -= run.mask >> at & 1

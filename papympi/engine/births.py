@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from itertools import count
@@ -224,8 +224,15 @@ class Gated:
         return None
 
 
-def distribute(output: Output, spans: list[tuple[Segment, int, int]]) -> Iterator[tuple[Segment, Piece, int]]:
-    """Lay an output's payloads over the positions they are for: yield (segment, piece, mask of failures)."""
+def distribute(output: Output, spans: list[tuple[Segment, int, int]]) -> Iterable[tuple[Segment, Piece, int]]:
+    """Lay an output's payloads over the positions they are for: return (segment, piece, mask of failures) of each."""
+    if len(spans) == len(output.payloads) == 1 and output.mask == FULL:
+        segment, start, stop = spans[0]
+        return [(segment, (start, stop, output.payloads[0], 0, FULL), output.failed)]
+    return _distribute(output, spans)
+
+
+def _distribute(output: Output, spans: list[tuple[Segment, int, int]]) -> Iterator[tuple[Segment, Piece, int]]:
     payloads = iter(output.payloads)
     payload: Payload | None = None
     at = used = 0
@@ -256,6 +263,8 @@ def share_of(piece: Piece, number: int, shards: int) -> Piece:
 def spans_of(runs: list[Run]) -> list[tuple[Segment, int, int]]:
     """Return the positions of runs as (segment, start, stop), neighbours merged."""
     spans: list[tuple[Segment, int, int]] = []
+    if len(runs) == 1:
+        return [runs[0][:3]]
     for segment, start, stop, *_ in runs:
         if spans and spans[-1][0] is segment and spans[-1][2] == start:
             spans[-1] = (segment, spans[-1][1], stop)

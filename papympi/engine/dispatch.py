@@ -65,8 +65,8 @@ class Dispatcher:
 
     def head_order(self, step: Step) -> Order:
         """Return the order key of the first child that a scatter would bear if it started."""
-        run = self.queues[step].head()
-        return (*run.segment.order(run.start), step.outputs[0].space.rank, 0)
+        segment, start = self.queues[step].head()
+        return (*segment.order(start), step.outputs[0].space.rank, 0)
 
     def may_bear(self, step: Step, order: Order) -> bool:
         """Return whether a gated task of a step may have its chunk now."""
@@ -160,8 +160,8 @@ class Dispatcher:
             return segment.parent.order(min(segment.low + segment.states[step].done, segment.high - 1))
         if step.kind == "scatter":
             return self.head_order(step)
-        run = self.queues[step].head()
-        return run.segment.order(run.start)
+        segment, start = self.queues[step].head()
+        return segment.order(start)
 
     def _launch(self, worker: Worker, choice: Choice) -> None:
         """Send a worker what was chosen for it."""

@@ -83,7 +83,10 @@ class Router:
     def _deliver(self, stream: Stream, segment: Segment, piece: Piece, exit_: tuple[str, Stream]) -> None:
         start, stop, _, _, mask = piece
         if self._ordered:
-            segment.results.setdefault(stream, Port()).add(piece if mask else (start, stop, None, 0, 0))
+            port = segment.results.get(stream)
+            if port is None:
+                port = segment.results[stream] = Port()
+            port.add(piece if mask else (start, stop, None, 0, 0))
         elif mask:
             self.deliveries.append((stream, segment, piece))
         if not mask:

@@ -232,11 +232,11 @@ class Engine:
                 logs = arrival if isinstance(arrival, Logs) else arrival.logs
                 if logs is not None and self._tell is not None:
                     self._tell(logs)
-                if isinstance(arrival, Lost):
-                    self._recovery.recover(name, arrival)
-                elif isinstance(arrival, Outcome):
+                if isinstance(arrival, Outcome):
                     self._recovery.succeed(name)
                     self._acceptor.accept(arrival)
+                elif isinstance(arrival, Lost):
+                    self._recovery.recover(name, arrival)
         moved |= self._intake.take()
         if moved:
             self._waiter.reset()

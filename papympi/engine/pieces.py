@@ -109,7 +109,7 @@ def place(piece: Piece) -> tuple[Payload, int]:
 def to_slice(piece: Piece) -> Slice:
     """Return a piece as a task carries it."""
     start, stop, payload, offset, _ = piece
-    if isinstance(payload, Gathered):
+    if type(payload) is Gathered:
         return payload.slice(offset, offset + stop - start)
     payload, offset = place(piece)
     return (payload, offset, offset + stop - start)

@@ -21,10 +21,8 @@ def call_task(number: int, step: Step, batch: Batch, grain: int) -> Task:
     """Return the task that calls a step's functions for a batch."""
     mask = normal(batch.mask(), batch.count)
     task = Task(number, Kind.CALL, step.number, batch.count, mask, batch.columns(), batch.keys(), grain)
-    if any(run.culprit is not None for run in batch.runs):
-        task.culprits = batch.culprits()
-    if any(run.attempts for run in batch.runs):
-        task.attempts = batch.attempts()
+    task.culprits = batch.culprits()
+    task.attempts = batch.attempts()
     return task
 
 

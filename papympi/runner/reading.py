@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Literal, Never, Self
 
@@ -31,15 +31,15 @@ class Refusal:
         raise StateError(self._why)
 
 
-def read_values(session: Session, errors: Errors) -> Iterator[Any]:
-    """Yield the values of the one target; the session begins with the first."""
+def read_values(session: Session, errors: Errors) -> Iterator[list[Any]]:
+    """Yield the values of the one target, in lists as they come; the session begins with the first."""
     session.begin()
     for found in session.handovers():
         values = found.present()
-        if session.engine is not None and session.engine.tally.failures:
-            yield from _sift(session, values, errors)
+        if session.engine is None or not session.engine.tally.failures:
+            yield values
         else:
-            yield from values
+            yield from _sift(session, values, errors)
 
 
 def read_results(session: Session, errors: Errors) -> Iterator[Result | Failure]:
@@ -48,22 +48,24 @@ def read_results(session: Session, errors: Errors) -> Iterator[Result | Failure]
     for found in session.handovers():
         for key, value in found.keyed():
             if type(value) is Failure:
-                yield from _sift(session, [replace(value, target=found.node, place=key)], errors)
+                for kept in _sift(session, [replace(value, target=found.node, place=key)], errors):
+                    yield from kept
             else:
                 yield Result(found.node, key, value)
 
 
-def _sift(session: Session, values: Iterable[Any], errors: Errors) -> Iterator[Any]:
-    """Yield values; what becomes of failures is as `run(errors=...)` says."""
+def _sift(session: Session, values: list[Any], errors: Errors) -> Iterator[list[Any]]:
+    """Yield values in lists; what becomes of failures is as `run(errors=...)` says."""
+    kept: list[Any] = []
     for value in values:
-        if type(value) is not Failure:
-            yield value
-            continue
-        session.misses += 1
-        if errors == "keep":
-            yield value
-        elif errors == "raise":
+        failed = type(value) is Failure
+        session.misses += failed
+        if failed and errors == "raise":
+            yield kept
             raise value.to_error()
+        if not failed or errors == "keep":
+            kept.append(value)
+    yield kept
 
 
 def refuse_single(plan: Plan) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -46,18 +47,31 @@ class Run:
         self._session = session
         self._read = False
         several = refuse_single(self.plan)
-        self._values: Iterator[Any] = Refusal(several) if several else read_values(session, errors)
+        self._lists: Iterator[list[Any]] = Refusal(several) if several else read_values(session, errors)
+        self._values: list[Any] = []
+        self._rest = iter(self._values)
         self._entries: Iterator[Result | Failure] = read_results(session, errors)
         session.on_cut = WeakMethod(self._cut_off)
 
-    def __iter__(self) -> Self:
-        return self
+    def __iter__(self) -> Iterator[Any]:
+        with suppress(StopIteration):
+            while True:
+                yield from self._rest
+                self._advance()
 
     def __next__(self) -> Any:
+        while True:
+            for value in self._rest:
+                return value
+            self._advance()
+
+    def _advance(self) -> None:
+        """Go on to the next values."""
         try:
-            return next(self._values)
+            self._values = next(self._lists)
         except ValueError as error:
             raise explain_busy(error) from None
+        self._rest = iter(self._values)
 
     def __enter__(self) -> Self:
         return self
@@ -78,7 +92,7 @@ class Run:
         if self._read:
             raise StateError("the results of this run are being read already; call run() again for another")
         self._read = True
-        self._values = Refusal("this run is read through its results(), and cannot be iterated as well")
+        self._lists = Refusal("this run is read through its results(), and cannot be iterated as well")
         return _Results(self)
 
     def tee(self) -> dict[str, Iterator[Any]]:
@@ -167,7 +181,8 @@ class Run:
 
     def _cut_off(self, why: str) -> None:
         """Let readers know that there is more that they will not get."""
-        self._values = self._entries = Refusal(why)
+        self._lists = self._entries = Refusal(why)
+        self._values.clear()
 
 
 class _Results:
