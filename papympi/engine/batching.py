@@ -11,6 +11,7 @@ from typing import NamedTuple
 from papympi.engine.pieces import Piece, Shared, clip, clip_mask, count_present, ones, to_slice
 from papympi.engine.segment import Segment
 from papympi.model.item import Failure
+from papympi.transport.payload import Payload
 from papympi.transport.task import FULL, KeyRun, Slice
 
 Columns = Sequence[Sequence[Piece | Shared]]
@@ -100,6 +101,16 @@ class Batch:
             for slices, column in zip(columns, run.columns, strict=True):
                 slices.extend(map(_to_slice, column))
         return columns
+
+    def weigh(self) -> int:
+        """Return about how many bytes it has to carry; what is gathered is not counted."""
+        weight = 0
+        for column in (column for run in self.runs for column in run.columns):
+            for part in column:
+                piece = part.piece if isinstance(part, Shared) else part
+                if type(piece[2]) is Payload:
+                    weight += piece[2].weigh() * (piece[1] - piece[0]) // piece[2].count
+        return weight
 
     def keys(self) -> list[KeyRun]:
         """Return the keys of all positions, as runs."""

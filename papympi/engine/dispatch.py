@@ -172,7 +172,7 @@ class Dispatcher:
             task, fold = fold_task(number, step, segment, self._strides[step])
             flight = Flight(worker, step, fold=fold)
         elif step.kind == "map":
-            batch = self._take(step)
+            batch = self._take(step, worker.pool)
             grain = self._strides.grain(step)
             task = call_task(number, step, batch, grain if grain < batch.count else 0)
             flight = Flight(worker, step, batch=batch)
@@ -200,8 +200,9 @@ class Dispatcher:
         worker.pool.move(worker, before)
         return flight
 
-    def _take(self, step: Step) -> Batch:
-        batch, empty = self.queues[step].take(self._strides[step])
+    def _take(self, step: Step, pool: PoolState) -> Batch:
+        queue = self.queues[step]
+        batch, empty = queue.take(self._strides.share(step, queue.items, pool.places))
         if empty is not None:
             self._router.make_ready(step, empty)
         return batch
@@ -212,7 +213,7 @@ class Dispatcher:
         grain = self._strides.grain(step)
         self._admission.ledger.reserve(chunk)
         if generator is None:
-            generator = self._open_generator(step, self._take(step))
+            generator = self._open_generator(step, self._take(step, worker.pool))
         generator.granted = chunk
         if generator.holder is worker:
             return advance_task(number, generator, chunk, grain), generator

@@ -40,6 +40,7 @@ class PoolState:
         loads: its workers by how many tasks they have.
         orphans: generators that no worker holds any more.
         holds: how many generators stand on its workers.
+        places: how many tasks all its workers may have together.
     """
 
     pool: Pool
@@ -48,6 +49,7 @@ class PoolState:
     loads: list[dict[Worker, None]] = field(default_factory=list)
     orphans: list[Generator] = field(default_factory=list)
     holds: int = 0
+    places: int = 0
 
     def next_load(self, load: int) -> int:
         """Return a load above `load` below which no worker's is; where few workers have many places, it jumps there."""
@@ -95,5 +97,6 @@ def make_pool_state(name: str, pool: Pool, plan: Plan) -> PoolState:
     steps = sorted((step for step in plan.steps if step.pool == name), key=lambda step: -step.level)
     state = PoolState(pool, steps, loads=[{} for _ in range(pool.places + 1)])
     state.workers = [Worker(state, number) for number in range(len(pool.workers))]
+    state.places = len(state.workers) * pool.places
     state.loads[0] = dict.fromkeys(state.workers)
     return state

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from papympi.plan.plan import Plan, Step
 
 WORTH_S = 0.002
 """A batch that takes less than this, in seconds, could be larger: its overhead is tens of microseconds."""
 LONG_S = 0.02
 """A batch that takes longer than this, in seconds, keeps others waiting."""
+SHORT_S = 0.0002
+"""Batches of a fixed stride that take less than this together, in seconds, are handed over as one."""
 LARGEST = 1024
 """No batch has more items than this unless the user says so."""
+HEAVY_BYTES = 1 << 20
+"""A batch does not grow beyond this: with so much to carry, what else it costs does not matter."""
 
 
 class Strides:
     """The stride of every step that is a task, and the chunk that every source and scatter would like.
+
+    A fixed stride is how many items a vectorized function is given at the most, and the smallest batch. Where items are
+    so cheap that batches would cost more than what is in them, several are handed over as one.
 
     Attributes:
         changed: a stride has changed since `wanted_chunks` was last called.
@@ -23,23 +32,44 @@ class Strides:
         self._tasks = [step for step in plan.steps if step.pool is not None]
         self._gated = [step for step in plan.steps if step.kind in {"source", "scatter"}]
         self._largest = max(1, min(largest, LARGEST))
-        self._strides = {step: 1 if step.stride == "auto" else step.stride for step in self._tasks}
-        self._auto = {step for step in self._tasks if step.stride == "auto"}
+        self._least = {step: 1 if step.stride == "auto" else step.stride for step in self._tasks}
+        self._strides = dict(self._least)
+        self._worth_s = {step: WORTH_S if step.stride == "auto" else SHORT_S for step in self._tasks}
+        for step in self._tasks:
+            if step.stride != "auto" and any(call.vectorized for call in plan.program.stages[step.number].calls):
+                self._worth_s[step] = 0.0
         self._chunks = dict.fromkeys(self._gated, 1)
         self.changed = True
 
     def __getitem__(self, step: Step) -> int:
         return self._strides[step]
 
-    def learn(self, step: Step, items: int, seconds: float) -> None:
-        """Note that a batch of so many items took so long on its worker."""
+    def share(self, step: Step, ready: int, places: int) -> int:
+        """Return how many of the items that are ready go out next, so that every place gets some.
+
+        A batch is never smaller than the user's stride; others shrink towards the end of the input, as in guided
+        self-scheduling (Polychronopoulos and Kuck, IEEE Trans. Comput. C-36, 1987).
+
+        Args:
+            step: whose items they are.
+            ready: how many there are.
+            places: how many batches its pool takes at the same time.
+        """
         stride = self._strides[step]
-        if step not in self._auto or items < stride:
-            return
-        if seconds < WORTH_S and stride < self._largest:
-            self._set(step, min(2 * stride, self._largest))
-        elif seconds > LONG_S and stride > 1:
-            self._set(step, stride // 2)
+        if stride * places <= ready:
+            return stride
+        return max(self._least[step], min(stride, -(-ready // places)))
+
+    def learn(self, step: Step, items: int, seconds: float, weigh: Callable[[], int]) -> None:
+        """Note that a batch of so many items took so long on its worker; `weigh` says about how many bytes it has."""
+        stride, least, worth = self._strides[step], self._least[step], self._worth_s[step]
+        if seconds < worth:
+            if items >= stride and stride < self._largest and 2 * weigh() <= HEAVY_BYTES:
+                self._set(step, max(stride, min(2 * stride, self._largest)))
+        elif stride > least and seconds > LONG_S / WORTH_S * worth:
+            self._set(step, max(stride // 2, least))
+        if stride > least and weigh() > HEAVY_BYTES:
+            self._set(step, max(stride // 2, least))
 
     def learn_chunk(self, step: Step, children: int, seconds: float) -> None:
         """Note that a generator made a whole chunk of children in so long."""

@@ -47,6 +47,12 @@ class Payload:
             return Payload(self._values[start:stop]), 0
         return self, start
 
+    def weigh(self) -> int:
+        """Return how many bytes the pickled form has; while there is none, what the first value says of itself."""
+        if self._coded is not None:
+            return sum(map(_count_bytes, (self._coded[0], *self._coded[1])))
+        return _count_bytes(self._values[0]) * self.count if self._values else 0
+
     def encode(self) -> codec.Coded:
         """Return the pickled form, making it the first time.
 
@@ -72,6 +78,14 @@ class Payload:
     def __repr__(self) -> str:
         state = "coded" if self._values is None else "live"
         return f"Payload({self.count} {state})"
+
+
+def _count_bytes(value: Any) -> int:
+    """Return how many bytes a buffer or an array has; 0 for anything else."""
+    if isinstance(value, bytes | bytearray | str):
+        return len(value)
+    size = getattr(value, "nbytes", 0)
+    return size if isinstance(size, int) else 0
 
 
 def _revive(count: int, body: codec.Buffer, buffers: Sequence[codec.Buffer] = ()) -> Payload:

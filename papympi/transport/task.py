@@ -146,6 +146,10 @@ class Outcome:
     again: list[int] = field(default_factory=list)
     logs: Logs | None = None
 
+    def weigh(self) -> int:
+        """Return about how many bytes its values have."""
+        return sum(payload.weigh() for output in self.outputs for payload in output.payloads)
+
     def to_wire(self) -> tuple[Any, ...]:
         """Return the outcome as a tuple of plain values and payloads."""
         outputs = [(output.payloads, output.mask, output.failed) for output in self.outputs]

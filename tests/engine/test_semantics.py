@@ -115,7 +115,11 @@ def call_scatter(name, fan, fail, *values):
     """The function of a scatter: up to `fan` children; one in `fail` parents fails midway."""
     count = digest(name, "fan", values) % (fan + 1)
     for child in range(count):
-        if fail and digest(name, "fail", values) % fail == 0 and child == (0 if TROUBLE.kills else count // 2):
+        if (
+            fail
+            and digest(name, "fail", values) % fail == 0
+            and child == (0 if "TEST_KILLS" in os.environ else count // 2)
+        ):
             TROUBLE.fail(name)
         if child == count // 2:
             TROUBLE.stumble(name, *values)
