@@ -49,7 +49,8 @@ class Pool(Protocol):
         capabilities: what the engine may expect.
         workers: a label for each worker, fixed once the pool is open.
         concurrency: how many batches one worker evaluates at the same time (an executor counts as one worker).
-        places: how many batches one worker may have: those at work and those on their way.
+        places: how many batches one worker may have: those at work and those on their way; more than twice
+            `concurrency` are used only while batches are brief.
     """
 
     name: str

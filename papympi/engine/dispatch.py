@@ -94,10 +94,10 @@ class Dispatcher:
         common = list(self._common_choices(state))
         if not common and not state.holds:
             return False
-        fed, second = False, load >= state.pool.concurrency
+        fed = False
         for worker in list(state.loads[load]):
             if common or worker.generators:
-                choice = self._choose(worker, common, second=second)
+                choice = self._choose(worker, common, load // state.pool.concurrency)
                 if choice is not None:
                     self._launch(worker, choice)
                     fed = True
@@ -129,7 +129,11 @@ class Dispatcher:
             if self.may_bear(generator.step, generator.order()):
                 yield Choice(0, -generator.step.level, generator.step, generator)
 
-    def _choose(self, worker: Worker, common: list[Choice], *, second: bool) -> Choice | None:
+    def _choose(self, worker: Worker, common: list[Choice], waiting: int) -> Choice | None:
+        """Return what a worker gets that is busy (1), or for which more is waiting than what is on its way anyway (2).
+
+        What waits behind others should be worth it, and must not have to wait long.
+        """
         choices = list(common)
         choices += [
             Choice(0, -generator.step.level, generator.step, generator)
@@ -137,8 +141,10 @@ class Dispatcher:
             if not generator.granted and self.may_bear(generator.step, generator.order())
         ]
         oldest = (worker.dispatched + 1) % TAKES_OLDEST == 0
-        if second and not oldest:
+        if waiting and not oldest:
             choices = [choice for choice in choices if not choice.partial]
+        if waiting > 1:
+            choices = [choice for choice in choices if self._strides.is_brief(choice.step)]
         if not choices:
             return None
         if len(choices) == 1:

@@ -35,6 +35,7 @@ from papympi.engine.recording import Recorder, restored
 from papympi.engine.recovery import Recovery
 from papympi.engine.replaying import Replay
 from papympi.engine.retiring import Retirement
+from papympi.engine.roster import count_places
 from papympi.engine.segment import Ledger, Segment
 from papympi.engine.strides import Strides
 from papympi.engine.waiting import Waiter
@@ -83,7 +84,7 @@ class Engine:
     ) -> None:
         self.plan = plan
         self._pools = dict(pools)
-        self._places = {name: len(pool.workers) * pool.places for name, pool in self._pools.items()}
+        self._places = {name: count_places(pool) for name, pool in self._pools.items()}
         self._fixed = admission
         self._length = length
         self._tell = tell

@@ -40,7 +40,7 @@ class PoolState:
         loads: its workers by how many tasks they have.
         orphans: generators that no worker holds any more.
         holds: how many generators stand on its workers.
-        places: how many tasks all its workers may have together.
+        places: how many tasks keep all its workers busy, one at work and one on its way for each.
     """
 
     pool: Pool
@@ -92,11 +92,16 @@ class Choice(NamedTuple):
     generator: Generator | None
 
 
+def count_places(pool: Pool) -> int:
+    """Return how many tasks keep a pool busy; the places beyond that are for brief ones."""
+    return len(pool.workers) * min(pool.places, 2 * pool.concurrency)
+
+
 def make_pool_state(name: str, pool: Pool, plan: Plan) -> PoolState:
     """Return the state of a pool whose workers are all idle."""
     steps = sorted((step for step in plan.steps if step.pool == name), key=lambda step: -step.level)
     state = PoolState(pool, steps, loads=[{} for _ in range(pool.places + 1)])
     state.workers = [Worker(state, number) for number in range(len(pool.workers))]
-    state.places = len(state.workers) * pool.places
+    state.places = count_places(pool)
     state.loads[0] = dict.fromkeys(state.workers)
     return state

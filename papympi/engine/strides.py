@@ -12,6 +12,8 @@ LONG_S = 0.02
 """A batch that takes longer than this, in seconds, keeps others waiting."""
 SHORT_S = 0.0002
 """Batches of a fixed stride that take less than this together, in seconds, are handed over as one."""
+BRIEF_S = 0.002
+"""While batches take less than this, in seconds, a worker may have more than one waiting for it."""
 LARGEST = 1024
 """No batch has more items than this unless the user says so."""
 HEAVY_BYTES = 1 << 20
@@ -39,10 +41,15 @@ class Strides:
             if step.stride != "auto" and any(call.vectorized for call in plan.program.stages[step.number].calls):
                 self._worth_s[step] = 0.0
         self._chunks = dict.fromkeys(self._gated, 1)
+        self._brief: set[Step] = set()
         self.changed = True
 
     def __getitem__(self, step: Step) -> int:
         return self._strides[step]
+
+    def is_brief(self, step: Step) -> bool:
+        """Return whether the last batch of a step took so little that others may wait behind one."""
+        return step in self._brief
 
     def share(self, step: Step, ready: int, places: int) -> int:
         """Return how many of the items that are ready go out next, so that every place gets some.
@@ -63,6 +70,7 @@ class Strides:
     def learn(self, step: Step, items: int, seconds: float, weigh: Callable[[], int]) -> None:
         """Note that a batch of so many items took so long on its worker; `weigh` says about how many bytes it has."""
         stride, least, worth = self._strides[step], self._least[step], self._worth_s[step]
+        self._note(step, seconds)
         if seconds < worth:
             if items >= stride and stride < self._largest and 2 * weigh() <= HEAVY_BYTES:
                 self._set(step, max(stride, min(2 * stride, self._largest)))
@@ -73,10 +81,17 @@ class Strides:
 
     def learn_chunk(self, step: Step, children: int, seconds: float) -> None:
         """Note that a generator made a whole chunk of children in so long."""
+        self._note(step, seconds)
         chunk = self._chunks[step]
         if children >= chunk and seconds < WORTH_S and chunk < self._largest:
             self._chunks[step] = min(2 * chunk, self._largest)
             self.changed = True
+
+    def _note(self, step: Step, seconds: float) -> None:
+        if seconds < BRIEF_S:
+            self._brief.add(step)
+        else:
+            self._brief.discard(step)
 
     def _set(self, step: Step, stride: int) -> None:
         self._strides[step] = stride

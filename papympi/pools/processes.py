@@ -26,7 +26,7 @@ class ProcessesPool:
     Args:
         name: the pool's name.
         workers: how many; by default one for each CPU that this process may use.
-        places: how many batches one worker may have: 2 means one at work and one on its way.
+        places: how many batches one worker may have: one at work, one on its way, and more while they are brief.
         memory: how much one worker may allocate, e.g. "2 GB" or a number of bytes; by default what there is.
     """
 

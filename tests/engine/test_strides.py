@@ -13,9 +13,10 @@ class Clocked:
     """A pool that notes how many items each batch has, and says that every item took so many seconds."""
 
     capabilities = Capabilities(shares_memory=True)
-    concurrency, places = 1, 2
+    concurrency = 1
 
-    def __init__(self, seconds, workers=2):
+    def __init__(self, seconds, workers=2, places=2):
+        self.places, self.deepest = places, 0
         self.name, self.workers = "clocked", [f"clocked[{number}]" for number in range(workers)]
         self.seconds, self.sizes, self._tasks = seconds, [], deque()
 
@@ -25,6 +26,7 @@ class Clocked:
     def submit(self, worker, task):
         self.sizes.append(task.count)
         self._tasks.append(task)
+        self.deepest = max(self.deepest, len(self._tasks))
 
     def collect(self):
         if not self._tasks:
@@ -103,3 +105,11 @@ def test_the_last_batches_are_smaller_and_smaller():
     sizes = spread(lambda x: x, range(50_000), 1e-6, stride="auto")
     assert max(sizes) > 1000
     assert max(sizes[-4:]) < max(sizes) / 8
+
+
+@pytest.mark.parametrize(("seconds", "waiting"), [(1e-3, 4), (1e-2, 2)])
+def test_more_than_one_batch_waits_for_a_worker_only_while_they_are_brief(seconds, waiting):
+    graph, pool = Graph("places"), Clocked(seconds, workers=1, places=4)
+    graph.add(lambda x: x, name="node", pool="clocked", stride=1, inputs={"x": "x"})
+    assert list(run({"x": range(100)}, graph=graph, pools={"clocked": pool})) == list(range(100))
+    assert pool.deepest == waiting
