@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import small
+from benchmarks import arrays, latency, small
 from benchmarks.harness import Row, Setting, say
 from benchmarks.jobs import ROOT
 from benchmarks.report import list_unmeasured, show_table, write_json
@@ -16,6 +16,8 @@ from benchmarks.report import list_unmeasured, show_table, write_json
 GROUPS: dict[str, Callable[[Setting], list[Row]]] = {
     "small": small.run,
     "small-mpi": small.run_mpi,
+    "latency": latency.run,
+    "arrays": arrays.run,
 }
 
 

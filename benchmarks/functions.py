@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import papympi
@@ -61,17 +61,31 @@ def build(shape: str, **options: Any) -> papympi.Graph:
 
 @contextmanager
 def start_run(
-    graph: papympi.Graph, items: Sequence[Any], pool: Any, **options: Any
-) -> Iterator[Callable[[], list[Any]]]:
+    graph: papympi.Graph, items: Iterable[Any], pool: Any, *, results: int, **options: Any
+) -> Iterator[Callable[[], Iterator[Any]]]:
     """Start a run and wait for its first result, so that workers are there; yield what returns all results.
 
     The workers end afterwards: neither their start nor their end counts, as with the pools of others that stay.
     """
     with papympi.run({"number": items}, graph=graph, pools={"pool": pool}, **options) as running:
         first = next(running)
-        yield lambda: [first, *islice(running, len(items) - 1)]
+        yield lambda: chain([first], islice(running, results - 1))
         if list(running):
-            raise ValueError("there are more results than items")
+            raise ValueError("there are more results than there should be")
+
+
+def serve_ranks(work: Callable[[], dict[str, float]]) -> dict[str, float] | None:
+    """Do some work on rank 0 of an MPI job, whose other ranks are papympi's; return what it found, on rank 0."""
+    from papympi.runner.launch import rank_main
+
+    found: dict[str, float] = {}
+
+    def main() -> int:
+        found.update(work())
+        return 0
+
+    rank_main(main)
+    return found or None
 
 
 class Each:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
@@ -179,24 +179,19 @@ def rate(
         count = min(most, max(2 * count, int(count * min(20.0, seconds / max(taken, 1e-9)))))
 
 
-def check(found: Iterable[object], expected: Iterable[object]) -> None:
+def check(found: Iterable[object], expected: Sequence[object]) -> None:
     """Say if results are wrong: then nothing was measured.
 
     Raises:
         ValueError: they are.
     """
-    pairs = zip(found, expected, strict=True)
-    wrong = next(((number, a, b) for number, (a, b) in enumerate(pairs) if a != b), None)
-    if wrong is not None:
-        raise ValueError(f"wrong result {wrong[0]}: {str(wrong[1])[:40]}, not {str(wrong[2])[:40]}")
+    results = list(found)
+    if results != list(expected):
+        number = next((i for i, (a, b) in enumerate(zip(results, expected, strict=False)) if a != b), -1)
+        raise ValueError(f"wrong results: {len(results)} of {len(expected)}, the first wrong one is number {number}")
 
 
 def say(text: str) -> None:
     """Tell people how far it is."""
     sys.stderr.write(text.rstrip() + "\n")
     sys.stderr.flush()
-
-
-def read_counts(text: str) -> Iterator[int]:
-    """Yield the numbers of a list such as "1,64"."""
-    yield from map(int, text.split(","))

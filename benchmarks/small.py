@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from benchmarks.frameworks import CHAINS_ONLY, FRAMEWORKS
-from benchmarks.functions import DIAMOND, ONE, THREE, build, expect, start_run
+from benchmarks.functions import DIAMOND, ONE, THREE, build, expect, serve_ranks, start_run
 from benchmarks.goals import SMALL, SMALL_MPI
 from benchmarks.harness import Figures, Row, Setting, check, compare, make_row, play, rate
 from benchmarks.jobs import Job
@@ -19,6 +19,8 @@ from benchmarks.peers import MAPS, STANDARD, Shaped, shape_maps
 
 WORKERS = 2
 MOST = 1_000_000
+USUAL = 200_000
+"""About how many items a second to expect of papympi: it is started once for each try."""
 STRIDES = (1, 64, 512)
 RECORDED_NUMAP = 24_000.0
 """Items a second that NuMap, PaPy's pool, was recorded with at stride 512."""
@@ -37,10 +39,15 @@ def measure_papympi(workloads: list[Workload], pool: Any, seconds: float, most: 
     @contextmanager
     def prepare(shape: str, stride: Any, count: int) -> Iterator[Callable[[], None]]:
         expected = expect(shape, range(count))
-        with start_run(build(shape, stride=stride), range(count), pool) as finish:
-            yield lambda: check(finish(), expected)
+        with start_run(build(shape, stride=stride), range(count), pool, results=count) as read:
+            yield lambda: check(read(), expected)
 
-    return measure_all(workloads, prepare, seconds, most)
+    return measure_all(workloads, prepare, seconds, most, least=min(most, int(USUAL * seconds)))
+
+
+def measure_papympi_ranks(**arguments: Any) -> dict[str, float] | None:
+    """Return items a second of papympi, on ranks that are there."""
+    return serve_ranks(lambda: measure_papympi(**arguments))
 
 
 def measure_peer(workloads: list[Workload], peer: str, seconds: float, most: int) -> dict[str, float]:
@@ -78,14 +85,18 @@ def measure_shaped(workloads: list[Workload], compute: Shaped, seconds: float, m
 
 
 def measure_all(
-    workloads: list[Workload], prepare: Callable[..., AbstractContextManager[Any]], seconds: float, most: int
+    workloads: list[Workload],
+    prepare: Callable[..., AbstractContextManager[Any]],
+    seconds: float,
+    most: int,
+    least: int = 16,
 ) -> dict[str, float]:
-    """Return the rate of each workload."""
+    """Return the rate of each workload, tried with at least so many items."""
     found = {}
     for shape, stride in workloads:
-        least = 16 * (stride if isinstance(stride, int) else 64)
+        first = max(least, 16 * (stride if isinstance(stride, int) else 64))
         found[name_of(shape, stride)] = rate(
-            lambda count, shape=shape, stride=stride: prepare(shape, stride, count), seconds, least=least, most=most
+            lambda count, shape=shape, stride=stride: prepare(shape, stride, count), seconds, least=first, most=most
         )
     return found
 
@@ -135,8 +146,9 @@ def run_mpi(setting: Setting) -> list[Row]:
     pools = {"papympi": False, "papympi, isolated": True}
     contenders = {
         name: Job(
-            "benchmarks.small:measure_papympi",
-            {"workloads": ours, "pool": {"backend": "mpi", "workers": WORKERS, "isolate": isolate}, **limits},
+            "benchmarks.small:measure_papympi_ranks",
+            {"workloads": ours, "pool": {"backend": "mpi", "isolate": isolate}, **limits},
+            ranks=WORKERS + 1,
         )
         for name, isolate in pools.items()
     }
