@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import arrays, latency, small
+from benchmarks import arrays, latency, memory, overheads, ranks, realwork, scatter, skew, small
 from benchmarks.harness import Row, Setting, say
 from benchmarks.jobs import ROOT
 from benchmarks.report import list_unmeasured, show_table, write_json
@@ -18,6 +18,12 @@ GROUPS: dict[str, Callable[[Setting], list[Row]]] = {
     "small-mpi": small.run_mpi,
     "latency": latency.run,
     "arrays": arrays.run,
+    "skew": skew.run,
+    "scatter": scatter.run,
+    "memory": memory.run,
+    "ranks": ranks.run,
+    "overheads": overheads.run,
+    "real": realwork.run,
 }
 
 

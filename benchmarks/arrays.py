@@ -55,7 +55,7 @@ def measure(prepare: Callable[..., AbstractContextManager[Any]], seconds: float,
     return {
         name_of(shape): 2e-9
         * size
-        * rate(lambda count, shape=shape: prepare(shape, count), seconds, least=8, most=MOST)
+        * rate(lambda count, shape=shape: prepare(shape, count), seconds, least=2, most=MOST)
         for shape in SHAPES
     }
 

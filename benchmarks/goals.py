@@ -56,7 +56,7 @@ GOALS = (
     Goal("ranks", "64 ranks, stride auto, .*", "papympi", "no overhead", 0.95),
     Goal("ranks", "128 ranks, stride auto, .*", "papympi", "no overhead", 0.85),
     Goal("memory", "(flat|scatter), .* at 10\\^7", "papympi", "papympi at 10\\^5", 1 / 1.1),
-    Goal("overheads", "(isolation|journal|telemetry) .*", "on", "off", 1 / 1.05),
+    Goal("overheads", "(isolation|journal|telemetry).*", "on", "off", 1 / 1.05),
 )
 
 
