@@ -141,8 +141,9 @@ class Arena:
         return Terms(start, start + self._share, used)
 
     def close(self) -> None:
-        """Let go of the memory; it stays mapped until the last view is gone."""
+        """Let go of the memory, now or when the last view is gone; nothing is put or lent any more."""
         os.close(self.descriptor)
+        del self._memory
 
 
 class Lender:

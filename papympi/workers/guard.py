@@ -203,7 +203,6 @@ class Guard:
         lost = self._report(reason, progress)
         lost.logs = self.take_logs()
         self._tasks.clear()
-        self._held.clear()
         if not self._ready:
             self._stillbirths += 1
         return outcomes, lost
@@ -217,6 +216,7 @@ class Guard:
     def close(self) -> None:
         """Close the connection, which ends the child once it has finished what it is at; the fork server reaps it."""
         self.descriptors = ()
+        self._held.clear()
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)  # closing is not enough if a copy of this process was forked
         self._resources.close()
