@@ -16,6 +16,7 @@ import papympi
 from papympi import Graph
 from papympi.errors import OptionError
 from papympi.transport.arena import LEAST, Lender, Tenant, open_arena
+from papympi.transport.payload import Payload
 
 MB = 1 << 20
 
@@ -107,6 +108,20 @@ def test_a_view_that_is_sent_on_is_not_copied_and_its_block_is_free_after_the_la
     assert lender.take_returned() == [offset]
     tenant.give([offset])
     assert tenant.put(memoryview(bytes(MB))) == offset
+
+
+def test_what_becomes_a_value_is_a_copy_and_does_not_keep_its_block(ends):
+    lender, tenant = ends
+    body, (buffer,) = Payload([np.ones(MB // 8)]).encode()
+    offset = tenant.put(buffer)
+    payload = Payload(None, (body, (lender.get(offset, MB),)), 1)
+    (value,) = payload.values()
+    value[...] = 5
+    (again,) = Payload(None, payload.encode(), 1).values()
+    assert set(again) == {1}
+    del payload
+    assert lender.take_returned() == [offset]
+    assert set(value) == {5}
 
 
 def test_what_a_dead_child_has_lent_is_not_overwritten_by_the_next(ends):
