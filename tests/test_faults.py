@@ -324,6 +324,7 @@ def dawdle(x):
     return x
 
 
+@pytest.mark.timeout(180)
 def test_an_item_that_takes_too_long_fails_and_its_neighbours_do_not(where):
     slow = {
         "inline": ["sleep", "loop", "read"],
@@ -345,6 +346,7 @@ def test_an_item_that_takes_too_long_fails_and_its_neighbours_do_not(where):
     assert [values[4 * i + 1].input for i in range(len(slow))] == [repr(name) for name in slow]
 
 
+@pytest.mark.timeout(180)
 def test_batches_without_a_timeout_that_wait_behind_some_that_are_stuck_come_out(where):
     if where == "inline":
         slow = "sleep"  # whatever it cannot interrupt stops it

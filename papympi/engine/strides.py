@@ -24,7 +24,8 @@ class Strides:
     """The stride of every step that is a task, and the chunk that every source and scatter would like.
 
     A fixed stride is how many items a vectorized function is given at the most, and the smallest batch. Where items are
-    so cheap that batches would cost more than what is in them, several are handed over as one.
+    so cheap that batches would cost more than what is in them, several are handed over as one; not where there is a
+    time-out, since some pools cannot give an item up before all of its batch has had its time.
 
     Attributes:
         changed: a stride has changed since `wanted_chunks` was last called.
@@ -38,7 +39,8 @@ class Strides:
         self._strides = dict(self._least)
         self._worth_s = {step: WORTH_S if step.stride == "auto" else SHORT_S for step in self._tasks}
         for step in self._tasks:
-            if step.stride != "auto" and any(call.vectorized for call in plan.program.stages[step.number].calls):
+            calls = plan.program.stages[step.number].calls
+            if step.stride != "auto" and any(call.vectorized or call.timeout for call in calls):
                 self._worth_s[step] = 0.0
         self._chunks = dict.fromkeys(self._gated, 1)
         self._brief: set[Step] = set()

@@ -14,7 +14,7 @@ from papympi.transport.records import Logs
 from papympi.transport.ship import pack_program
 from papympi.transport.task import Lost, Outcome, Task
 from papympi.workers.guards import Guards
-from papympi.workers.limits import parse_memory
+from papympi.workers.limits import parse_memory, parse_shared_memory
 from papympi.workers.nursery import Nursery
 
 CAPABILITIES: Final = Capabilities(streams=True, survives_crash=True, can_kill=True)
@@ -28,19 +28,29 @@ class ProcessesPool:
         workers: how many; by default one for each CPU that this process may use.
         places: how many batches one worker may have: one at work, one on its way, and more while they are brief.
         memory: how much one worker may allocate, e.g. "2 GB" or a number of bytes; by default what there is.
+        shared_memory: how much shared memory large values may take on their way, in the same form; by default a
+            quarter of the memory that there is. What finds no room there, with 0 everything, goes through sockets.
     """
 
     capabilities = CAPABILITIES
     concurrency = 1
 
-    def __init__(self, name: str, workers: int | None = None, places: int = 2, memory: int | str | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        workers: int | None = None,
+        places: int = 2,
+        memory: int | str | None = None,
+        shared_memory: int | str | None = None,
+    ) -> None:
         self.name = name
         count = _count_cpus() if workers is None else _check_count(name, "workers", workers)
         self.places = _check_count(name, "places", places)
         self.workers: Sequence[str] = [f"{name}[{number}] on {socket.gethostname()}" for number in range(count)]
         self._nursery = Nursery(name)
         names = [f"{name}[{number}]" for number in range(count)]
-        self._guards = Guards(self._nursery, names, parse_memory(name, memory))
+        shared = parse_shared_memory(name, shared_memory)
+        self._guards = Guards(self._nursery, names, parse_memory(name, memory), shared=shared)
 
     def open(self, program: Program) -> None:
         """Start the fork server and a child for each worker."""
@@ -92,6 +102,6 @@ def _check_count(name: str, option: str, value: Any) -> int:
 
 BACKEND: Final = Backend(
     make=ProcessesPool,
-    summary="child processes on this host; a crash costs one item (options: workers, places, memory)",
+    summary="child processes on this host; a crash costs one item (options: workers, places, memory, shared_memory)",
     capabilities=CAPABILITIES,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -51,8 +51,13 @@ def plugin_manager(blocked: Iterable[str] = ()) -> PluginManager:
     return _make_manager(frozenset(name.strip() for name in (*blocked, *named) if name.strip()))
 
 
-def collect_offers(manager: PluginManager, hook: str) -> dict[str, Any]:
+def collect_offers(manager: PluginManager, hook: str, without: Collection[object] = ()) -> dict[str, Any]:
     """Return what all plugins offer through a hook that returns a table by name: backends, options, readers, writers.
+
+    Args:
+        manager: of the plugins.
+        hook: its name.
+        without: plugins that are not asked.
 
     Raises:
         PluginError: a hook raised or returned no table, or two plugins offer the same name.
@@ -60,7 +65,7 @@ def collect_offers(manager: PluginManager, hook: str) -> dict[str, Any]:
     offers: dict[str, Any] = {}
     owners: dict[str, str] = {}
     plugins = [impl.plugin for impl in getattr(manager.hook, hook).get_hookimpls()]
-    for plugin in plugins:
+    for plugin in (plugin for plugin in plugins if plugin not in without):
         owner = manager.get_name(plugin) or repr(plugin)
         others = [other for other in plugins if other is not plugin]
         for table in manager.subset_hook_caller(hook, others)():
@@ -81,6 +86,18 @@ def backends(manager: PluginManager) -> dict[str, Backend]:
         PluginError: a hook raised, or two plugins have a backend of the same name.
     """
     return collect_offers(manager, "papympi_backends")
+
+
+def find_backend(manager: PluginManager, name: str) -> Backend | None:
+    """Return the backend of that name, if there is one; the other pools of papympi are not even imported for it.
+
+    Raises:
+        PluginError: a hook raised, or two plugins have this backend.
+    """
+    from papympi.runner.backends import BUILTINS, PoolPlugin
+
+    others = [plugin for plugin in BUILTINS if isinstance(plugin, PoolPlugin) and plugin.name != name]
+    return collect_offers(manager, "papympi_backends", others).get(name)
 
 
 def declare_node_options() -> None:

@@ -14,7 +14,7 @@ from papympi.contracts import Backend, Pool
 from papympi.errors import OptionError, PoolError, did_you_mean
 from papympi.pools.executor import ExecutorPool
 from papympi.pools.members import MembersPool
-from papympi.runner.plugins import backends
+from papympi.runner.plugins import backends, find_backend
 
 if TYPE_CHECKING:
     from pluggy import PluginManager
@@ -103,7 +103,7 @@ def open_pools(
     """
     specs: dict[str, PoolSpec | Pool | Executor] = dict(tables or {})
     specs.update((name, _to_spec(name, value)) for name, value in (given or {}).items())
-    maker = _Maker(specs, overrides or {}, backends(manager))
+    maker = _Maker(specs, overrides or {}, manager)
     return {name: maker.make(name) for name in names}
 
 
@@ -125,11 +125,11 @@ class _Maker:
         self,
         specs: Mapping[str, PoolSpec | Pool | Executor],
         overrides: Mapping[str, PoolSpec],
-        known: Mapping[str, Backend],
+        manager: PluginManager,
     ) -> None:
         self._specs = specs
         self._overrides = overrides
-        self._backends = known
+        self._manager = manager
 
     def make(self, name: str, above: tuple[str, ...] = ()) -> Pool:
         """Return the pool of that name; `above` are the pools that it is a member of."""
@@ -142,7 +142,7 @@ class _Maker:
             return spec
         if spec.members:
             return MembersPool(name, [self.make(member, (*above, name)) for member in spec.members])
-        backend = self._backends.get(spec.backend)
+        backend = find_backend(self._manager, spec.backend)
         if backend is None:
             raise PoolError(self._unknown(name, spec.backend))
         _check_options(spec, backend)
@@ -168,7 +168,7 @@ class _Maker:
     def _unknown(self, name: str, backend: str) -> str:
         """Return what to say about a backend that does not exist."""
         what = f"there is no pool {name!r}" if name == backend else f"pool {name!r}: there is no backend {backend!r}"
-        known = set(self._backends) | (set(self._specs) if name == backend else set())
+        known = set(backends(self._manager)) | (set(self._specs) if name == backend else set())
         return f"{what}{did_you_mean(backend, known)} (there are {', '.join(sorted(known))})"
 
 

@@ -21,13 +21,14 @@ from papympi.plan.compile import PlanSettings, compile_plan
 from papympi.plan.plan import Stride
 from papympi.runner.feeds import make_feeds
 from papympi.runner.hooks import Watchers, compile_nodes
-from papympi.runner.keeping import Keeping, make_keeper
+from papympi.runner.keeping import Keeping
 from papympi.runner.launch import launched_ranks
 from papympi.runner.options import Options, check_seed, read_options
 from papympi.runner.plugins import plugin_manager
 from papympi.runner.pooling import Given, open_pools
 from papympi.runner.reading import Errors, Refusal, explain_busy, read_results, read_values, refuse_single
 from papympi.runner.session import Session
+from papympi.runner.wanted import make_keeper
 from papympi.workers.capture import read_levels
 
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakSet
 
 from papympi.contracts import Pool
@@ -21,9 +21,11 @@ from papympi.plan.plan import Plan
 from papympi.runner.culprits import find_culprit, name_pool
 from papympi.runner.echo import Echo
 from papympi.runner.hooks import Watchers
-from papympi.runner.keeping import Keeper
 from papympi.workers import outlet
 from papympi.workers.capture import be_runner
+
+if TYPE_CHECKING:
+    from papympi.runner.keeper import Keeper
 
 _OPEN: WeakSet[Session] = WeakSet()
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from papympi.errors import ShippingError
+from papympi.transport.arena import own
 from papympi.transport.blame import describe, describe_kind, find_culprit
 
 Buffer = bytes | bytearray | memoryview
@@ -32,9 +33,9 @@ def encode(values: list[Any]) -> Coded:
 
 
 def decode(coded: Coded) -> list[Any]:
-    """Return the values; big buffers are not copied, they become theirs."""
+    """Return the values; big buffers become theirs, and are copied only out of shared blocks."""
     body, buffers = coded
-    values: list[Any] = pickle.loads(body, buffers=buffers) if buffers else pickle.loads(body)
+    values: list[Any] = pickle.loads(body, buffers=map(own, buffers)) if buffers else pickle.loads(body)
     return values
 
 

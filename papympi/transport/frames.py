@@ -1,6 +1,8 @@
 """Messages on stream sockets: one pickled object each, with big buffers beside the pickle.
 
-| number of buffers: 4 | length of the pickle: 8 | length of each buffer: 8 ... | pickle | buffers ... |
+| number of buffers: 4 | length of the pickle: 8 | length and place of each buffer: 8 + 8 ... | pickle | buffers ... |
+
+The place is an offset in shared memory, and the buffer is not in the message; or -1, and it is.
 """
 
 from __future__ import annotations
@@ -11,21 +13,27 @@ import struct
 from collections import deque
 from typing import Any
 
+from papympi.transport.arena import LEAST, Blocks
 from papympi.transport.codec import BIG
 
 Part = bytes | bytearray | memoryview
 
 _HEAD = struct.Struct("<IQ")
 _HEAD_SIZE = _HEAD.size
-_SIZE = 8
+_PLACE = struct.Struct("<Qq")
+_HERE = -1
 _ROOM = 256 * 1024
 _PARTS_AT_ONCE = 64
 
 
-def pack(value: Any) -> list[Part]:
+def pack(value: Any, blocks: Blocks | None = None) -> list[Part]:
     """Return the message that carries `value`, as parts to be sent one after the other.
 
-    Buffers are not copied: they must stay as they are until they are sent.
+    Buffers that are parts are not copied: they must stay as they are until they are sent.
+
+    Args:
+        value: anything that can be pickled.
+        blocks: where buffers go that are big enough, as far as there is room.
     """
     buffers: list[memoryview] = []
 
@@ -39,19 +47,26 @@ def pack(value: Any) -> list[Part]:
     body = pickle.dumps(value, 5, buffer_callback=keep)
     head = _HEAD.pack(len(buffers), len(body))
     if buffers:
-        head += b"".join(buffer.nbytes.to_bytes(_SIZE, "little") for buffer in buffers)
+        places = [_place(buffer, blocks) for buffer in buffers]
+        head += b"".join(_PLACE.pack(buffer.nbytes, place) for buffer, place in zip(buffers, places, strict=True))
+        buffers = [buffer for buffer, place in zip(buffers, places, strict=True) if place == _HERE]
     if len(body) < BIG:
         return [head + body, *buffers]
     return [head, body, *buffers]
 
 
-def send(sock: socket.socket, value: Any) -> None:
+def _place(buffer: memoryview, blocks: Blocks | None) -> int:
+    """Return where a buffer is: the offset of its block, or -1 if it travels in the message."""
+    return _HERE if blocks is None or buffer.nbytes < LEAST else blocks.put(buffer)
+
+
+def send(sock: socket.socket, value: Any, blocks: Blocks | None = None) -> None:
     """Send `value` and wait until the socket has taken all of it.
 
     Raises:
         OSError: the peer is gone.
     """
-    parts = pack(value)
+    parts = pack(value, blocks)
     if len(parts) == 1:
         sock.sendall(parts[0])
         return
@@ -65,15 +80,17 @@ class Writer:
 
     Attributes:
         sock: a connected stream socket.
+        blocks: where big buffers go, if the other end has them, too.
     """
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, blocks: Blocks | None = None) -> None:
         self.sock = sock
+        self.blocks = blocks
         self._queue: deque[Part] = deque()
 
     def put(self, value: Any) -> None:
         """Queue `value`; `flush` sends it."""
-        self._queue.extend(pack(value))
+        self._queue.extend(pack(value, self.blocks))
 
     def flush(self) -> bool:
         """Send what the socket takes; return whether nothing is left.
@@ -100,10 +117,12 @@ class Reader:
 
     Attributes:
         sock: a connected stream socket.
+        blocks: where buffers are that are not in the message.
     """
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, blocks: Blocks | None = None) -> None:
         self.sock = sock
+        self.blocks = blocks
         self._room = memoryview(bytearray(_ROOM))
         self._start = 0  # of what is in the room and not yet parsed
         self._stop = 0
@@ -144,7 +163,7 @@ class Reader:
                 messages.append(pickle.loads(room[body : body + length]))
                 start = body + length
             elif buffers or length > _ROOM // 2:
-                large = _Large(buffers, length)
+                large = _Large(buffers, length, self.blocks)
                 start = body + large.feed(room[body:stop])
                 if not large.full:
                     self._large = large
@@ -170,9 +189,11 @@ class Reader:
 class _Large:
     """A message on its way into memory of its own: the table of sizes, then the pickle and each buffer."""
 
-    def __init__(self, buffers: int, length: int) -> None:
+    def __init__(self, buffers: int, length: int, shared: Blocks | None) -> None:
         self._length = length
-        self._blocks = [bytearray(_SIZE * buffers)]
+        self._shared = shared
+        self._places: list[tuple[int, int]] = []
+        self._blocks = [bytearray(_PLACE.size * buffers)]
         self._current = -1
         self._left = memoryview(b"")
         self.full = False
@@ -200,14 +221,21 @@ class _Large:
 
     def load(self) -> Any:
         """Return the message."""
-        return pickle.loads(self._blocks[1], buffers=self._blocks[2:])
+        here = iter(self._blocks[2:])
+        buffers = [next(here) if place == _HERE else self._get(place, size) for size, place in self._places]
+        return pickle.loads(self._blocks[1], buffers=buffers)
+
+    def _get(self, place: int, size: int) -> Part:
+        """Return a buffer that is not in the message."""
+        assert self._shared is not None
+        return self._shared.get(place, size)
 
     def _next(self) -> None:
         """Go on to the next block that is not empty."""
         while not self._left:
             if self._current == 0:
-                table = self._blocks[0]
-                sizes = [int.from_bytes(table[i : i + _SIZE], "little") for i in range(0, len(table), _SIZE)]
+                self._places = list(_PLACE.iter_unpack(self._blocks[0]))
+                sizes = [size for size, place in self._places if place == _HERE]
                 self._blocks += [bytearray(size) for size in (self._length, *sizes)]
             self._current += 1
             if self._current == len(self._blocks):

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from papympi.transport import frames
+from papympi.transport.arena import Tenant
 from papympi.transport.records import Logs
 from papympi.transport.ship import unpack_program
 from papympi.transport.task import Kind
@@ -24,10 +25,11 @@ from papympi.workers.sealed import open_task, seal_outcome
 
 
 class Birth(NamedTuple):
-    """What a child is born with: the socket that it is spoken to through, and the descriptor of its cell."""
+    """What a child is born with: the socket that it is spoken to through, the descriptors of its cell and the arena."""
 
     connection: socket.socket
     cell: int
+    arena: int | None = None
 
 
 class _LastWords:
@@ -51,15 +53,16 @@ class _LastWords:
 class _Post:
     """Sends messages home, one at a time: what threads of the user's code print must not come between others."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, blocks: Tenant | None) -> None:
         self._connection = connection
+        self._blocks = blocks
         self._lock = threading.Lock()
 
     def send(self, message: Any) -> None:
         """Send a message; what is printed when nobody reads any more is shown by the child itself."""
         try:
             with self._lock:
-                frames.send(self._connection, message)
+                frames.send(self._connection, message, self._blocks)
         except OSError:
             if not isinstance(message, Logs):
                 raise
@@ -71,20 +74,27 @@ def work(birth: Birth) -> None:
     cell = Cell(birth.cell)
     os.close(birth.cell)
     with birth.connection, _LastWords(birth.connection), contextlib.suppress(ConnectionError):
-        messages = _read_all(frames.Reader(birth.connection))
+        blocks = None if birth.arena is None else Tenant(birth.arena)
+        messages = _read_all(frames.Reader(birth.connection, blocks))
         hello = next(messages, None)
         if hello is None:
             return
-        label, program, memory = hello
+        label, program, memory, *terms = hello
+        if blocks is not None:
+            blocks.settle(*terms)
         if memory:
             limit_memory(memory)
         watch_import()
-        post = _Post(birth.connection)
+        post = _Post(birth.connection, blocks)
         recorder = Recorder(label, post.send)
         evaluator = Evaluator(unpack_program(program), label, cell, memory=memory, recorder=recorder)
         post.send(None)
         try:
             for message in messages:
+                if type(message) is list:
+                    assert blocks is not None
+                    blocks.give(message)
+                    continue
                 task, is_sealed = open_task(message)
                 outcome = evaluator.run(task)
                 if task.kind is not Kind.DISCARD:

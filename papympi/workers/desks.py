@@ -22,7 +22,9 @@ from papympi.workers.seats import Seats, leave, live, serve
 MERCY_S: Final = 0.05
 """How long after its time-out an item is left to end by itself before its thread is given up."""
 _PATIENCE_S: Final = 2.0
-"""How long after the time-outs of a task a process that nothing is known about is left to bring it home."""
+"""How long after the time-outs of a task a process that nothing is known about is left to bring it home, at least."""
+_PATIENCE_STARTS: Final = 2.0
+"""So many times as long as the first process took to start: others may start later, and the host may be busy."""
 
 
 class _Shift(NamedTuple):
@@ -111,7 +113,9 @@ class RemoteDesk:
         self._slots = slots
         self._attached = slots
         self._budgets: dict[int, tuple[float, float]] = {}
+        self._asked = time.monotonic()
         self._started: float | None = None
+        self._patience_s = _PATIENCE_S
         self.timed = find_shortest_timeout(program) > 0
         live[self._run] = program
 
@@ -131,6 +135,7 @@ class RemoteDesk:
     def note_start(self) -> None:
         """Note that the processes have started: time-outs count from here."""
         self._started = time.monotonic()
+        self._patience_s = _PATIENCE_S + _PATIENCE_STARTS * (self._started - self._asked)
 
     def note_end(self, task: Task) -> None:
         """Note that a task is not waited for any longer."""
@@ -140,7 +145,7 @@ class RemoteDesk:
         """Let the next tasks bring the program, since there are other workers now, which have not started yet."""
         self._attached = self._slots
         self._budgets.clear()
-        self._started = None
+        self._asked, self._started = time.monotonic(), None
 
     def deadline(self) -> float | None:
         """Return when the first of the tasks has had its time, by `time.monotonic`; `None`: nobody can say."""
@@ -158,7 +163,7 @@ class RemoteDesk:
 
     def _deadline_of(self, task: int) -> float:
         handed, budget = self._budgets[task]
-        return max(handed, self._started or 0.0) + budget + _PATIENCE_S
+        return max(handed, self._started or 0.0) + budget + self._patience_s
 
     def _find_budget(self, task: Task) -> float | None:
         """Return how long a task may take at most, in seconds; `None`: as long as it likes."""

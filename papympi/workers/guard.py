@@ -12,12 +12,13 @@ from typing import Final
 
 from papympi.errors import ItemTimeout, PoolError, ShippingError, WorkerLost
 from papympi.plan.program import Program
+from papympi.transport.arena import Lender
 from papympi.transport.frames import Reader, Writer
 from papympi.transport.records import Logs
 from papympi.transport.task import Kind, Lost, Outcome, Task
 from papympi.workers.alarm import NS
 from papympi.workers.cell import Cell, Progress, create_cell_file, mark_resource
-from papympi.workers.limits import format_memory
+from papympi.workers.limits import tell_end
 from papympi.workers.nursery import Nursery, open_pidfd
 from papympi.workers.overdue import find_shortest_timeout, find_timeout
 from papympi.workers.sealed import read_outcome
@@ -28,8 +29,6 @@ _DYING_S: Final = 0.5
 """How long a child that has closed its connection may take to end."""
 _MERCY_S: Final = 0.5
 """How long after its time-out an item that cannot be interrupted is waited for before its child is killed."""
-_OUT_OF_MEMORY: Final = ("SIGKILL", "SIGABRT", "SIGSEGV", "SIGBUS")
-"""What ends a child whose C code gets no memory."""
 _FEW: Final = 3
 """How often in a row a child may die before it has loaded its program."""
 
@@ -47,6 +46,7 @@ class Guard:
         program: what the child is told first.
         packed: the same as bytes.
         memory: how many bytes it may allocate; 0: as many as there are.
+        blocks: shared memory for big buffers, if there is any.
 
     Attributes:
         label: the child's name with process id and host.
@@ -56,7 +56,15 @@ class Guard:
     """
 
     def __init__(
-        self, number: int, name: str, nursery: Nursery, program: Program, packed: bytes, memory: int = 0
+        self,
+        number: int,
+        name: str,
+        nursery: Nursery,
+        program: Program,
+        packed: bytes,
+        memory: int = 0,
+        *,
+        blocks: Lender | None = None,
     ) -> None:
         self.number = number
         self.name = name
@@ -67,6 +75,8 @@ class Guard:
         self._program = program
         self._packed = packed
         self._memory = memory
+        self._blocks = blocks
+        self._held: dict[int, list[memoryview]] = {}
         self._shortest = find_shortest_timeout(program)
         self._overdue: Progress | None = None
         self._tasks: dict[int, int] = {}
@@ -88,6 +98,7 @@ class Guard:
         self._ready = False
         self._last_words = ""
         self._overdue = None
+        blocks = self._blocks
         with contextlib.ExitStack() as stack, contextlib.ExitStack() as given:
             ours, theirs = socket.socketpair()
             given.enter_context(theirs)
@@ -96,7 +107,7 @@ class Guard:
             given.callback(os.close, cell)
             self._cell = Cell(cell)
             stack.callback(self._cell.close)
-            self.pid = self._nursery.spawn(theirs, cell)
+            self.pid = self._nursery.spawn(theirs, cell, None if blocks is None else blocks.descriptor)
             self._pidfd = open_pidfd(self.pid)
             if self._pidfd >= 0:
                 stack.callback(os.close, self._pidfd)
@@ -105,9 +116,10 @@ class Guard:
         self.label = f"{self.name} pid {self.pid} on {socket.gethostname()}"
         ours.settimeout(0)
         self._socket = ours
-        self._reader = Reader(ours)
-        self._writer = Writer(ours)
-        self._writer.put((self.label, self._packed, self._memory))
+        self._reader = Reader(ours, blocks)
+        self._writer = Writer(ours, blocks)
+        terms = () if blocks is None else (blocks.terms(),)
+        self._writer.put((self.label, self._packed, self._memory, *terms))
         return self.flush()
 
     def send(self, task: Task) -> bool:
@@ -116,7 +128,12 @@ class Guard:
         Raises:
             ShippingError: one of its values cannot be sent; nothing has been.
         """
+        blocks = self._blocks
+        if blocks is not None and blocks.returned:
+            self._writer.put(blocks.take_returned())
         self._writer.put(task.to_wire())
+        if blocks is not None and blocks.held:
+            self._held[task.id] = blocks.take_held()
         if task.kind is not Kind.DISCARD:
             self._tasks[task.id] = task.stage
         return self.flush()
@@ -140,6 +157,8 @@ class Guard:
             if type(message) is tuple:
                 outcome = read_outcome(message)
                 self._tasks.pop(outcome.task, None)
+                if self._held:
+                    self._held.pop(outcome.task, None)
                 if self._logs is not None:
                     outcome.logs = self.take_logs(outcome.logs)
                 outcomes.append(outcome)
@@ -178,7 +197,7 @@ class Guard:
         self.close()
         pid, self.pid = self.pid, 0
         code = self._nursery.reap(pid)
-        reason = self._tell_end(code) if went else "it closed its connection and did not end"
+        reason = tell_end(code, self._memory) if went else "it closed its connection and did not end"
         if self._last_words:
             reason += f"\n{self._last_words.rstrip()}"
         lost = self._report(reason, progress)
@@ -197,6 +216,7 @@ class Guard:
     def close(self) -> None:
         """Close the connection, which ends the child once it has finished what it is at; the fork server reaps it."""
         self.descriptors = ()
+        self._held.clear()
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)  # closing is not enough if a copy of this process was forked
         self._resources.close()
@@ -268,20 +288,6 @@ class Guard:
         arguments = (a for stage in self._program.stages.values() for call in stage.calls for a in call.arguments)
         specs = (a.resource for a in arguments if mark is not None and a.resource is not None)
         return next((spec.name for spec in specs if mark_resource(spec.name) == mark), "")
-
-    def _tell_end(self, code: int) -> str:
-        """Return what ended the child, by its exit code."""
-        if code >= 0:
-            return f"exit code {code}"
-        try:
-            name = signal.Signals(-code).name
-        except ValueError:
-            name = f"signal {-code}"
-        if self._memory and name in _OUT_OF_MEMORY:
-            return f"{name}; its memory limit is {format_memory(self._memory)}"
-        if name == "SIGKILL":
-            return f"{name}; if nobody has killed it, the system did since memory was short"
-        return name
 
 
 def _is_readable(descriptor: int, seconds: float) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from papympi.plan.program import Program
+from papympi.transport.arena import Arena, Lender, open_arena
 from papympi.transport.records import Logs
 from papympi.transport.task import Lost, Outcome, Task
 from papympi.workers.guard import Guard
@@ -29,13 +30,18 @@ class Guards:
         names: how messages name each of them, e.g. `processes[3]`.
         memory: how many bytes each may allocate; 0: as many as there are.
         lasting: the fork server outlives them, for others to come.
+        shared: how many bytes of shared memory big buffers may take; 0: they travel through the sockets.
     """
 
-    def __init__(self, nursery: Nursery, names: Sequence[str], memory: int = 0, *, lasting: bool = False) -> None:
+    def __init__(
+        self, nursery: Nursery, names: Sequence[str], memory: int = 0, *, lasting: bool = False, shared: int = 0
+    ) -> None:
         self._nursery = nursery
         self._lasting = lasting
         self._names = names
         self._memory = memory
+        self._shared = shared
+        self._arena: Arena | None = None
         self._guards: list[Guard] = []
         self._selector: selectors.DefaultSelector | None = None
         self._waiting: set[Guard] = set()
@@ -56,8 +62,10 @@ class Guards:
             stack.callback(self.kill)
             self._selector = selectors.DefaultSelector()
             self._timed = find_shortest_timeout(program) > 0
+            self._arena = open_arena(self._shared, len(self._names))
             for number, name in enumerate(self._names):
-                guard = Guard(number, name, self._nursery, program, packed, self._memory)
+                blocks = None if self._arena is None else Lender(self._arena, number)
+                guard = Guard(number, name, self._nursery, program, packed, self._memory, blocks=blocks)
                 self._start(guard)
                 self._guards.append(guard)
             stack.pop_all()
@@ -185,6 +193,9 @@ class Guards:
             self._nursery.clear(grace)
         else:
             self._nursery.end(grace)
+        if self._arena is not None:
+            self._arena.close()
+            self._arena = None
         if self._selector is not None:
             self._selector.close()
             self._selector = None

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 from papympi.errors import OptionError
 
 _UNITS: Final = {"": 1, "b": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4}
 _BINARY: Final = {"ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30, "ti": 1 << 40}
+_OUT_OF_MEMORY: Final = ("SIGKILL", "SIGABRT", "SIGSEGV", "SIGBUS")
+"""What ends a worker whose C code gets no memory."""
 _FORM: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?\s*", re.IGNORECASE)
 _LEAST: Final = 64 << 20
 """A worker with less than this, in bytes, could not even start."""
+_SHARED: Final = 4
+"""Shared memory takes at most this part of all memory, unless somebody says how much."""
 
 
 def parse_memory(pool: str, value: Any) -> int:
@@ -23,14 +31,56 @@ def parse_memory(pool: str, value: Any) -> int:
     """
     if value is None:
         return 0
-    found = _FORM.fullmatch(str(value)) if isinstance(value, int | str) and not isinstance(value, bool) else None
-    if found is None:
-        raise OptionError(f'pool {pool!r}: memory is {value!r}; it is a number of bytes, or e.g. "512 MB" or "2GiB"')
-    unit = (found[2] or "").lower()
-    size = int(float(found[1]) * (_BINARY.get(unit) or _UNITS[unit]))
+    size = _parse_size(pool, "memory", value)
     if size < _LEAST:
         raise OptionError(f"pool {pool!r}: memory={value!r} is too little; a worker needs at least 64 MiB")
     return size
+
+
+def parse_shared_memory(pool: str, value: Any) -> int:
+    """Return how many bytes of shared memory a pool may take: what `value` means, by default a quarter of all memory.
+
+    Raises:
+        OptionError: another form.
+    """
+    return count_memory() // _SHARED if value is None else _parse_size(pool, "shared_memory", value)
+
+
+def _parse_size(pool: str, option: str, value: Any) -> int:
+    """Return how many bytes a number or a text with a unit means."""
+    found = _FORM.fullmatch(str(value)) if isinstance(value, int | str) and not isinstance(value, bool) else None
+    if found is None:
+        raise OptionError(f'pool {pool!r}: {option} is {value!r}; it is a number of bytes, or e.g. "512 MB" or "2GiB"')
+    unit = (found[2] or "").lower()
+    return int(float(found[1]) * (_BINARY.get(unit) or _UNITS[unit]))
+
+
+def count_memory() -> int:
+    """Return how many bytes this process and its children may use: what the host has, or less if a limit says so."""
+    found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), *_find_group_limits()]
+    with contextlib.suppress(ImportError):
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        found += [] if limit == resource.RLIM_INFINITY else [limit]
+    return min(found)
+
+
+def _find_group_limits() -> Iterator[int]:
+    """Yield what the control groups of this process may use, as far as it can be seen."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:  # another system
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        root, name = ("memory", "memory.limit_in_bytes") if controllers else ("", "memory.max")
+        folder = Path(path.lstrip("/"))
+        for group in (folder, *folder.parents):
+            with contextlib.suppress(OSError, ValueError):  # there is no such file, or it says "max"
+                yield int((Path("/sys/fs/cgroup") / root / group / name).read_text(encoding="utf-8"))
 
 
 def format_memory(size: int) -> str:
@@ -51,3 +101,18 @@ def limit_memory(size: int) -> None:
 
         hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
         resource.setrlimit(resource.RLIMIT_DATA, (size, hard))
+
+
+def tell_end(code: int, memory: int) -> str:
+    """Return what ended a worker, by its exit code (negative: a signal) and how many bytes it could allocate."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    if memory and name in _OUT_OF_MEMORY:
+        return f"{name}; its memory limit is {format_memory(memory)}"
+    if name == "SIGKILL":
+        return f"{name}; if nobody has killed it, the system did since memory was short"
+    return name

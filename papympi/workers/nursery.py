@@ -55,13 +55,13 @@ class Nursery:
                 os.close(alive)
         self._control = control
 
-    def spawn(self, connection: socket.socket, cell: int) -> int:
-        """Return the process id of a new child that has got `connection` and the descriptor `cell`.
+    def spawn(self, connection: socket.socket, cell: int, arena: int | None = None) -> int:
+        """Return the process id of a new child that has got `connection` and the descriptors `cell` and `arena`.
 
         Raises:
             PoolError: the server is gone, or the system refuses another process.
         """
-        pid, error = self._ask(server.SPAWN, 0, [connection.fileno(), cell])
+        pid, error = self._ask(server.SPAWN, 0, [connection.fileno(), cell, *([] if arena is None else [arena])])
         if pid < 0:
             raise PoolError(f"pool {self.owner!r}: cannot start another worker: {os.strerror(error)}")
         return pid

@@ -25,7 +25,10 @@ from typing import Final
 from papympi.workers.child import Birth, work
 
 SPAWN: Final = 1
-"""Fork a child, which gets the socket and the cell that come with the request. Reply: its process id; or -1, errno."""
+"""Fork a child, which gets the socket, the cell and the arena (if there is one) that come with the request.
+
+Reply: its process id; or -1, errno.
+"""
 REAP: Final = 2
 """Forget the child with this process id, which is dead. Reply: process id, wait status."""
 END: Final = 3
@@ -111,7 +114,7 @@ class Server:
             if ready:
                 break
         try:
-            data, descriptors, _, _ = socket.recv_fds(self._control, REQUEST.size, 2, _CLOSE_ON_EXEC)
+            data, descriptors, _, _ = socket.recv_fds(self._control, REQUEST.size, 3, _CLOSE_ON_EXEC)
         except OSError:
             return None
         return (*REQUEST.unpack(data), descriptors) if len(data) == REQUEST.size else None
@@ -122,7 +125,7 @@ class Server:
             return bool(select.select([self._alive], [], [], 0)[0])
         return os.getppid() != self._parent
 
-    def _spawn(self, connection: int, cell: int) -> Birth | None:
+    def _spawn(self, connection: int, cell: int, arena: int | None = None) -> Birth | None:
         """Fork a child; return its birth in the child, `None` here."""
         server = os.getpid()
         try:
@@ -132,9 +135,9 @@ class Server:
             self._reply(-1, error.errno or 0)
         if pid == 0:
             self._become_child(server)
-            return Birth(socket.socket(fileno=connection), cell)
-        os.close(connection)
-        os.close(cell)
+            return Birth(socket.socket(fileno=connection), cell, arena)
+        for descriptor in (connection, cell, *(() if arena is None else (arena,))):
+            os.close(descriptor)
         if pid > 0:
             with contextlib.suppress(OSError):  # the child does it, too: whoever comes first
                 os.setpgid(pid, pid)

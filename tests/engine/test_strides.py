@@ -82,9 +82,11 @@ def test_what_has_grown_shrinks_when_items_become_dear():
     assert max(pool.sizes[-500:]) == 2
 
 
-def test_a_vectorized_function_never_gets_more_than_its_stride():
-    sizes = spread(lambda x: [2 * value for value in x], range(1000), 1e-8, stride=8, vectorized=True)
-    assert set(sizes) == {8}
+@pytest.mark.parametrize(
+    ("function", "options"), [(lambda x: x[:], {"vectorized": True}), (lambda x: x, {"timeout": 5})]
+)
+def test_vectorized_functions_and_items_with_a_timeout_never_travel_with_more_than_their_stride(function, options):
+    assert set(spread(function, range(1000), 1e-8, stride=8, **options)) == {8}
 
 
 @pytest.mark.parametrize("stride", [1, "auto"])

@@ -524,9 +524,12 @@ class TestTheLoop:
             def __getitem__(self, key):
                 raise LookupError("odd")
 
+        def break_and_count():
+            running.plan.program.stages = Odd()
+            yield 1
+
         graph.add(lambda x: x, name="node", pool="asyncio")
-        running = run({"x": [1]}, graph=graph)
-        running.plan.program.stages = Odd()
+        running = run({"x": break_and_count()}, graph=graph)
         with pytest.raises(PoolError, match="a batch could not be evaluated: LookupError: odd"):
             list(running)
 

@@ -1,0 +1,249 @@
+"""Large values through shared blocks: the same values, whatever happens to them, and the blocks come back."""
+
+import gc
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import papympi
+from papympi import Graph
+from papympi.errors import OptionError
+from papympi.transport.arena import LEAST, Lender, Tenant, open_arena
+from papympi.transport.payload import Payload
+
+MB = 1 << 20
+
+
+def pools(shared="256MiB", workers=2):
+    return {"processes": {"backend": "processes", "workers": workers, "shared_memory": shared}}
+
+
+def chain(*functions, **options):
+    """A graph that calls functions one after the other, each in a stage of its own on `processes`."""
+    graph, before = Graph("chain"), "x"
+    for number, function in enumerate(functions):
+        graph.node(function, name=f"n{number}", inputs={"v": before}, pool="processes", fuse=False, **options)
+        before = f"n{number}"
+    return graph
+
+
+def arrays(count, size=MB):
+    return (np.full(size // 8, number, "i8") for number in range(count))
+
+
+def as_inputs(values):
+    graph = Graph("inputs")
+
+    @graph.node
+    def x():
+        yield from values
+
+    return graph
+
+
+def run(values, *functions, shared="256MiB", **options):
+    """The results of a chain over some values."""
+    graph = chain(*functions, **options)
+    source = as_inputs(values)
+    source.include(graph)
+    with papympi.run(graph=source, pools=pools(shared)) as results:
+        yield from results
+
+
+def same(v):
+    return v
+
+
+def plus_one(v):
+    return v + 1
+
+
+def spoil(v):
+    before = v.copy()
+    v += 100
+    return before
+
+
+def spoil_once(v):
+    v += 1
+    return v
+
+
+KEPT = []
+
+
+def keep(v):
+    KEPT.append(v)
+    return [int(kept[0]) for kept in KEPT], int(v[0])
+
+
+@pytest.fixture
+def ends():
+    """A parent's end and a child's, which are in one process here."""
+    arena = open_arena(8 * MB, 1)
+    lender = Lender(arena, 0)
+    tenant = Tenant(os.dup(lender.descriptor))
+    tenant.settle(lender.terms())
+    yield lender, tenant
+    os.close(tenant._memory._descriptor)
+    arena.close()
+
+
+def test_a_view_that_is_sent_on_is_not_copied_and_its_block_is_free_after_the_last_one(ends):
+    lender, tenant = ends
+    offset = tenant.put(memoryview(bytes(MB)))
+    view = lender.get(offset, MB)
+    assert lender.put(view) == offset
+    assert lender.put(view[1:]) != offset
+    del view
+    assert lender.take_returned() == []
+    lender.take_held()
+    assert lender.take_returned() == [offset]
+    tenant.give([offset])
+    assert tenant.put(memoryview(bytes(MB))) == offset
+
+
+def test_what_becomes_a_value_is_a_copy_and_does_not_keep_its_block(ends):
+    lender, tenant = ends
+    body, (buffer,) = Payload([np.ones(MB // 8)]).encode()
+    offset = tenant.put(buffer)
+    payload = Payload(None, (body, (lender.get(offset, MB),)), 1)
+    (value,) = payload.values()
+    value[...] = 5
+    (again,) = Payload(None, payload.encode(), 1).values()
+    assert set(again) == {1}
+    del payload
+    assert lender.take_returned() == [offset]
+    assert set(value) == {5}
+
+
+def test_what_a_dead_child_has_lent_is_not_overwritten_by_the_next(ends):
+    lender, tenant = ends
+    lent, lost = (tenant.put(memoryview(bytes([number]) * MB)) for number in (1, 2))
+    view = lender.get(lent, MB)
+    tenant.settle(lender.terms())
+    offsets = []
+    while (offset := tenant.put(memoryview(bytes([3]) * MB))) >= 0:
+        offsets.append(offset)
+    assert lost in offsets
+    assert lent not in offsets
+    assert bytes(view) == bytes([1]) * MB
+
+
+SIZES = st.sampled_from([0, 8, 16 * 1024, LEAST - 8, LEAST, LEAST + 8, 300_000, MB])
+
+
+@settings(max_examples=4, deadline=None)
+@given(st.lists(SIZES, min_size=1, max_size=12), st.integers(1, 5), st.integers(1, 5))
+def test_values_are_the_same_across_thresholds_and_strides(sizes, first, second):
+    values = [
+        (np.arange(size // 8)[::-1] if i % 2 else np.arange(size // 8), bytes(size)) for i, size in enumerate(sizes)
+    ]
+    graph = as_inputs(values)
+    graph.node(same, name="a", inputs={"v": "x"}, pool="processes", fuse=False, stride=first)
+    graph.node(same, name="b", inputs={"v": "a"}, pool="processes", fuse=False, stride=second)
+    graph.node(same, name="c", inputs={"v": "b"}, pool="threads", stride=first)
+    with papympi.run(graph=graph, pools=pools(), targets=["a", "c"]) as results:
+        got = {"a": [], "c": []}
+        for result in results.results():
+            got[result.node].append(result.value)
+    for found in got.values():
+        assert len(found) == len(values)
+        for (array, data), (sent, body) in zip(found, values, strict=True):
+            assert array.dtype == sent.dtype
+            assert (array == sent).all()
+            assert data == body
+            assert array.flags.writeable
+            array[...] = -1
+
+
+@pytest.mark.parametrize("shared", [0, "1MiB", "6MiB", "256MiB"])
+def test_results_are_the_same_whatever_the_cap_and_many_times_the_cap_goes_through(shared, nothing_left):
+    found = [int(value.sum()) for value in run(arrays(40), plus_one, plus_one, shared=shared)]
+    assert found == [(number + 2) * MB // 8 for number in range(40)]
+
+
+def test_results_that_are_kept_stay_as_they_are():
+    found = list(run(arrays(30), plus_one, shared="8MiB"))
+    assert [set(value) for value in found] == [{number + 1} for number in range(30)]
+
+
+def test_what_a_function_changes_in_place_is_its_own():
+    graph = as_inputs(arrays(12))
+    graph.node(plus_one, name="p", inputs={"v": "x"}, pool="processes", fuse=False, stride=2)
+    for name in "ab":
+        graph.node(spoil, name=name, inputs={"v": "p"}, pool="processes", fuse=False, stride=3)
+    with papympi.run(graph=graph, pools=pools(), targets=["a", "b"]) as results:
+        found = [(result.node, set(result.value)) for result in results.results()]
+    assert sorted(found) == sorted((name, {number + 1}) for name in "ab" for number in range(12))
+
+
+def test_what_a_function_keeps_stays_as_it_is():
+    for kept, last in run(arrays(60), keep, shared="8MiB", stride=1):
+        assert kept[-1] == last
+        assert kept == sorted(set(kept))
+
+
+def test_children_that_are_killed_with_large_values_cost_their_items_and_no_blocks(nothing_left):
+    def die(v):
+        if v[0] % 5 == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return v + 1
+
+    graph = as_inputs(arrays(40))
+    graph.node(plus_one, name="p", inputs={"v": "x"}, pool="processes", fuse=False, stride=2)
+    graph.node(die, name="d", inputs={"v": "p"}, pool="processes", fuse=False, stride=4)
+    with papympi.run(graph=graph, pools=pools("16MiB"), errors="keep") as results:
+        found = list(results)
+    for number, value in enumerate(found):
+        if (number + 1) % 5 == 3:
+            assert isinstance(value, papympi.Failure)
+        else:
+            assert set(value) == {number + 2}
+
+
+def test_two_runs_at_once():
+    pairs = zip(run(arrays(20), plus_one), run(arrays(20), spoil_once), strict=True)
+    assert all((one == other).all() for one, other in pairs)
+
+
+def test_no_memory_file_is_left_of_a_run_that_is_cut_off(nothing_left):
+    results = run(arrays(50), plus_one, shared="16MiB")
+    assert next(results)[0] == 1
+    results.close()
+    del results
+    gc.collect()
+
+
+def test_no_pages_to_be_had_means_sockets():
+    program = """
+        import resource
+        import numpy as np
+        import papympi
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+        found = list(papympi.map(abs, [np.full(1 << 18, -n) for n in range(6)]))
+        print([int(value[-1]) for value in found])
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, "[0, 1, 2, 3, 4, 5]"), done.stderr
+
+
+def test_a_memory_limit_of_children_does_not_count_shared_memory():
+    options = {"backend": "processes", "workers": 1, "memory": "300 MB", "shared_memory": "4 GiB"}
+    graph = as_inputs(arrays(20, 8 * MB))
+    graph.node(plus_one, name="p", inputs={"v": "x"}, pool="processes", stride=1)
+    with papympi.run(graph=graph, pools={"processes": options}) as results:
+        assert [int(value[0]) for value in results] == list(range(1, 21))
+
+
+def test_the_cap_must_be_a_size():
+    with pytest.raises(OptionError, match="shared_memory is 'much'"):
+        list(run(arrays(1), same, shared="much"))
