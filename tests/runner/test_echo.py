@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -237,12 +238,26 @@ def test_a_bar_that_is_drawn_over_itself_is_one_line(capsys):
     assert [text for *_, text in lines_of(capsys.readouterr().err)] == ["100 %"]
 
 
-def test_the_streams_are_the_users_again_afterwards():
-    streams, factory = (sys.stdout, sys.stderr), logging.getLogRecordFactory()
-    for pool in ("inline", "threads"):
-        go(talk, [1], pool)
-    assert (sys.stdout, sys.stderr) == streams
-    assert logging.getLogRecordFactory() == factory
+@pytest.mark.parametrize("pool", ["inline", "threads"])
+def test_the_streams_are_the_users_again_afterwards(pool):
+    program = f"""
+        import logging, sys
+        import papympi
+
+        def talk(x):
+            print("first", x)
+            logging.warning("second")
+            return sys.stdout
+
+        before = sys.stdout, sys.stderr, logging.getLogRecordFactory()
+        seen, = papympi.map(talk, [1], pool="{pool}")
+        assert seen is not before[0], "nobody listened"
+        assert (sys.stdout, sys.stderr, logging.getLogRecordFactory()) == before
+    """
+    argv = [sys.executable, "-c", textwrap.dedent(program)]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=50, check=False)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert "first 1" in done.stderr
 
 
 def test_code_outside_nodes_prints_as_always(capsys):
