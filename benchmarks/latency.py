@@ -125,7 +125,7 @@ def make_rows(figures: Figures, peers: list[str]) -> list[Row]:
         rows.append(
             compare(figures, GROUP, COLD, "s", ("papympi, mpi" if ranks else "papympi, processes", peer), lower=True)
         )
-        for ours in ["papympi, mpi, ranks there"] if ranks else ["papympi, processes", "papympi, processes, not fused"]:
-            rows.append(compare(figures, GROUP, WARM, "s", (ours, peer), lower=True))
+        warm = ["papympi, mpi, ranks there"] if ranks else ["papympi, processes", "papympi, processes, not fused"]
+        rows += [compare(figures, GROUP, WARM, "s", (ours, peer), lower=True) for ours in warm]
     rows.append(compare(figures, GROUP, COLD, "s", ("papympi, inline", "ProcessPoolExecutor.map"), lower=True))
     return rows

@@ -1,4 +1,4 @@
-"""What it costs to be careful, on items that compute for a millisecond: each thing on and off, in turns in one process."""
+"""What it costs to be careful, on items that compute for a millisecond: on and off, in turns in one process."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import papympi
 from benchmarks.functions import serve_ranks, start_run
-from benchmarks.harness import Figures, Row, Setting, compare, make_row, play
+from benchmarks.harness import Figures, Row, Setting, make_row, play
 from benchmarks.jobs import Job
 
 GROUP = "ranks"
