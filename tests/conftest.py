@@ -58,15 +58,16 @@ def _leftovers() -> tuple[set[psutil.Process], set[str], set[str]]:
     return children, descriptors, blocks
 
 
-def _foreign_blocks() -> set[str]:
-    """Return the shared memory blocks that processes use which are not ours."""
+def _foreign_blocks(blocks: set[str]) -> set[str]:
+    """Return which shared memory blocks belong to processes that are not ours: they use them or are in their names."""
     ours = {os.getpid(), *(child.pid for child in psutil.Process().children(recursive=True))}
-    blocks = set()
+    makers = {block: int(found[1]) for block in blocks if (found := re.match(r"sem\.loky-(\d+)-", block))}
+    foreign = {block for block, maker in makers.items() if maker not in ours and psutil.pid_exists(maker)}
     for maps in Path("/proc").glob("[0-9]*/maps"):
         if int(maps.parent.name) not in ours:
             with contextlib.suppress(OSError):
-                blocks |= set(re.findall(r"/dev/shm/(\S+)", maps.read_text()))
-    return blocks
+                foreign |= set(re.findall(r"/dev/shm/(\S+)", maps.read_text()))
+    return foreign
 
 
 @pytest.fixture
@@ -81,7 +82,7 @@ def nothing_left() -> Iterator[Callable[[], None]]:
         kinds = zip(("processes", "descriptors", "shared blocks"), before, _leftovers(), strict=True)
         left = {kind: new - old for kind, old, new in kinds if new - old}
         if "shared blocks" in left:
-            left["shared blocks"] -= _foreign_blocks()
+            left["shared blocks"] -= _foreign_blocks(left["shared blocks"])
         return {kind: new for kind, new in left.items() if new}
 
     def look() -> None:
