@@ -7,7 +7,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from queue import SimpleQueue
 from typing import Any
 
@@ -91,14 +91,18 @@ class Feed:
             self._iterators.append(iter(maker()))
 
     def _read_single(self) -> Iterator[Any]:
+        """Return the rows; nothing of our own stands between one that does not block and whoever takes its rows."""
+        return chain.from_iterable(self._pass_single())
+
+    def _pass_single(self) -> Iterator[Iterable[Any]]:
         self._open()
-        if self.between is None:
-            yield from self._iterators[0]
-        else:
-            for value in self._iterators[0]:
-                yield value
-                self.between()
+        yield self._iterators[0] if self.between is None else self._tell_between(self.between)
         self.ended = True
+
+    def _tell_between(self, between: Callable[[], None]) -> Iterator[Any]:
+        for value in self._iterators[0]:
+            yield value
+            between()
 
     def _read_several(self) -> Iterator[tuple[Any, ...]]:
         self._open()

@@ -10,12 +10,14 @@ WORTH_S = 0.002
 """A batch that takes less than this, in seconds, could be larger: its overhead is tens of microseconds."""
 LONG_S = 0.02
 """A batch that takes longer than this, in seconds, keeps others waiting."""
-SHORT_S = 0.0002
+SHORT_S = 0.0005
 """Batches of a fixed stride that take less than this together, in seconds, are handed over as one."""
 BRIEF_S = 0.002
 """While batches take less than this, in seconds, a worker may have more than one waiting for it."""
-LARGEST = 1024
+LARGEST = 4096
 """No batch has more items than this unless the user says so."""
+STEEP = 8
+"""A stride changes by no more than this factor at a time."""
 HEAVY_BYTES = 1 << 20
 """A batch does not grow beyond this: with so much to carry, what else it costs does not matter."""
 
@@ -74,10 +76,12 @@ class Strides:
         stride, least, worth = self._strides[step], self._least[step], self._worth_s[step]
         self._note(step, seconds)
         if seconds < worth:
-            if items >= stride and stride < self._largest and 2 * weigh() <= HEAVY_BYTES:
-                self._set(step, max(stride, min(2 * stride, self._largest)))
+            if items >= stride and stride < self._largest:
+                factor = min(_bound(worth / max(seconds, 1e-9)), HEAVY_BYTES // max(1, weigh()))
+                if factor > 1:
+                    self._set(step, max(stride, min(factor * stride, self._largest)))
         elif stride > least and seconds > LONG_S / WORTH_S * worth:
-            self._set(step, max(stride // 2, least))
+            self._set(step, max(stride // _bound(seconds / worth), least))
         if stride > least and weigh() > HEAVY_BYTES:
             self._set(step, max(stride // 2, least))
 
@@ -118,3 +122,8 @@ class Strides:
     def demand(self, places: dict[str, int]) -> int:
         """Return how many items keep every place of every pool busy, summed over the stages."""
         return sum(self._strides[step] * places[step.pool] for step in self._tasks if step.pool is not None)
+
+
+def _bound(factor: float) -> int:
+    """Return by how much a stride changes at a time, if so much is wanted."""
+    return max(2, min(STEEP, int(factor)))

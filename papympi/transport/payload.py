@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pickle import PickleBuffer
-from typing import Any
+from typing import Any, Final
 
 from papympi.errors import ShippingError
 from papympi.transport import codec
@@ -16,6 +16,9 @@ class Unsendable:
     """Stands for a value that could not be sent to a worker: calls that need it fail with `error`."""
 
     error: BaseException
+
+
+_OWN: Final = b"papympi"
 
 
 class Payload:
@@ -46,6 +49,16 @@ class Payload:
         if self._coded is None and self._values is not None and (start, stop) != (0, self.count):
             return Payload(self._values[start:stop]), 0
         return self, start
+
+    def is_plain(self) -> bool:
+        """Return whether no value is, or holds, an object of papympi's own, such as a failure; `False`: it may be.
+
+        A pickle names the module of every class that it needs.
+        """
+        if self._coded is None:
+            return False
+        body = self._coded[0]
+        return _OWN not in (bytes(body) if isinstance(body, memoryview) else body)
 
     def weigh(self) -> int:
         """Return how many bytes the pickled form has; while there is none, what the first value says of itself."""

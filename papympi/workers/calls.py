@@ -21,7 +21,7 @@ from papympi.workers.alarm import Abandoned, Overdue
 from papympi.workers.arguments import Arguments
 from papympi.workers.bench import Bench
 from papympi.workers.cell import COUNT
-from papympi.workers.columns import Column, has_failures, is_gathered, key_at, load_column, positions_of
+from papympi.workers.columns import Column, has_failures, is_gathered, is_plain, key_at, load_column, positions_of
 from papympi.workers.here import at
 from papympi.workers.limits import format_memory
 
@@ -177,7 +177,7 @@ class Calls:
         if is_gathered(slices):
             return Column(self._replace_unsendable_members(number, values), self.task.mask, gathered=True)
         column = Column(values, self.task.mask)
-        if has_failures(values):
+        if not is_plain(slices) and has_failures(values):
             column.values = values = list(values)
             for position in positions_of(column.present, len(values)):
                 value = values[position] = self._replace_unsendable(number, position, values[position])

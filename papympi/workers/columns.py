@@ -52,6 +52,11 @@ def is_gathered(slices: list[Slice]) -> bool:
     return bool(slices) and not isinstance(slices[0][0], Payload)
 
 
+def is_plain(slices: list[Slice]) -> bool:
+    """Return whether the values that the slices cover surely are no failures, nor stand for what could not come."""
+    return all(piece[0].is_plain() for piece in slices)
+
+
 def mark_column(values: list[Any], present: int) -> Column:
     """Return the column of fresh results: `DROP` becomes a hole, failures are marked; changes `values`."""
     kinds = set(map(type, values))

@@ -77,7 +77,7 @@ def test_what_has_grown_shrinks_when_items_become_dear():
         return x
 
     graph.add(slow, pool="clocked", stride=2, inputs={"x": "x"})
-    assert list(run({"x": range(12_000)}, graph=graph, pools={"clocked": pool})) == list(range(12_000))
+    assert list(run({"x": range(40_000)}, graph=graph, pools={"clocked": pool})) == list(range(40_000))
     assert max(pool.sizes) > 100
     assert max(pool.sizes[-500:]) == 2
 
