@@ -44,7 +44,9 @@ from papympi.transport.records import Logs
 from papympi.transport.task import Lost, Outcome
 
 ROOM = 4
-"""The default admission is so many times what keeps every place of every pool busy."""
+"""The default admission is so many times what keeps every place of every pool busy,"""
+AHEAD = 128
+"""and at least so many items for each place: while one worker is at a long item, the others get on."""
 
 
 class Engine:
@@ -222,8 +224,8 @@ class Engine:
 
     def _resize(self) -> None:
         wanted = self._strides.wanted_chunks()
-        bound = self._fixed or max(2, ROOM * self._strides.demand(self._places))
-        self._admission.resize(bound, wanted)
+        usual = max(2, ROOM * self._strides.demand(self._places), AHEAD * sum(self._places.values()))
+        self._admission.resize(self._fixed or usual, wanted)
 
     def _collect(self) -> bool:
         moved = False
