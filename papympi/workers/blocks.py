@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.abc
 import importlib.util
 import os
 import sys
@@ -11,7 +10,10 @@ from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
-from typing import Final
+from typing import TYPE_CHECKING, Final, cast
+
+if TYPE_CHECKING:
+    from importlib.abc import Loader  # importing it takes as long as much of what a worker needs
 
 _BLOCKS: Final = ("/dev/shm/mpich_shm_", "/dev/shm/sm_segment.", "/dev/shm/vader_segment.")  # noqa: S108 - names to look for
 _LATE: Final = "/dev/shm/ucx_shm_posix_"  # noqa: S108 - likewise; other ranks may map it at any time
@@ -33,10 +35,10 @@ def drop_blocks(pid: int, names: Sequence[str] = _BLOCKS) -> None:
             path.unlink()
 
 
-class _Loader(importlib.abc.Loader):
+class _Loader:
     """Loads a module as another loader does, and tidies up behind it."""
 
-    def __init__(self, loader: importlib.abc.Loader) -> None:
+    def __init__(self, loader: Loader) -> None:
         self._loader = loader
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
@@ -47,7 +49,7 @@ class _Loader(importlib.abc.Loader):
         drop_blocks(os.getpid(), (*_BLOCKS, _LATE))
 
 
-class _Finder(importlib.abc.MetaPathFinder):
+class _Finder:
     """Waits for the one import that initialises MPI."""
 
     def find_spec(
@@ -58,7 +60,7 @@ class _Finder(importlib.abc.MetaPathFinder):
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(fullname)
         if spec is not None and spec.loader is not None:
-            spec.loader = _Loader(spec.loader)
+            spec.loader = cast("Loader", _Loader(spec.loader))
         return spec
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import tempfile
 import time
 import zlib
 from pathlib import Path
@@ -54,6 +53,8 @@ def create_cell_file() -> int:
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("papympi-cell", os.MFD_CLOEXEC)
     else:  # macOS: a file whose name is gone at once
+        import tempfile
+
         descriptor, path = tempfile.mkstemp(prefix="papympi-cell-")
         Path(path).unlink()
     os.pwrite(descriptor, b"\xff" * _SIZE, 0)  # -1 everywhere: nothing
