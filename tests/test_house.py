@@ -9,6 +9,7 @@ import re
 import resource
 import subprocess
 import sys
+import textwrap
 import tokenize
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -297,3 +298,19 @@ def test_import_is_within_its_budget():
         if len(full) >= 5 and cost < IMPORT_BUDGET_S:
             return
     pytest.fail(f"`import papympi` takes {cost * 1000:.0f} ms more than the bare interpreter")
+
+
+@pytest.mark.parametrize("pool", ["processes:1", "mpi:1"])
+def test_workers_import_neither_the_engine_nor_dill_for_a_plain_function(pool):
+    program = f"""
+        import papympi
+
+        def list_modules(x):
+            import sys
+            return sorted(sys.modules)
+
+        if __name__ == "__main__":
+            (names,) = papympi.map(list_modules, [1], pool="{pool}", errors="raise")
+            print(["papympi" in names, *(name for name in names if name.startswith(("papympi.engine", "dill")))])
+    """
+    assert run_python(textwrap.dedent(program)).strip() == "[True]"

@@ -1,4 +1,4 @@
-"""What stands between the engine's columns and a user's function that gathers or folds several of them.
+"""What stands between the engine's columns and a user's function: whole rows are gathered, folded, given by position.
 
 Everything here travels to the workers by reference or as a small object that holds the user's function.
 """
@@ -175,3 +175,26 @@ class Finish:
     def __call__(self, total: Any, /) -> Any:
         """Return the result."""
         return self.factory() if total is NOTHING else total
+
+
+class ByPosition:
+    """Calls a function with its items by position, whatever its parameters are called.
+
+    Args:
+        function: the user's.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    def __call__(self, *items: Any) -> Any:
+        """Return the function's result."""
+        return self.function(*items)
+
+
+class AwaitedByPosition(ByPosition):
+    """Does the same with an async function."""
+
+    async def __call__(self, *items: Any) -> Any:
+        """Return the function's result."""
+        return await self.function(*items)

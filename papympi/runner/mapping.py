@@ -8,6 +8,7 @@ from typing import Any
 from papympi.contracts import Pool
 from papympi.model.graph import Graph
 from papympi.model.node import is_async
+from papympi.plan.adapters import AwaitedByPosition, ByPosition
 from papympi.plan.plan import Stride
 from papympi.runner.reading import Errors
 from papympi.runner.run import Run, run
@@ -51,8 +52,8 @@ def map(  # noqa: A001 - the field's name for it; `papympi.map` hides nothing
     name = getattr(function, "__name__", "function")
     node = name if name.isidentifier() and name not in names else "function"
     options = {"timeout": timeout, "retries": retries}
-    spread = _AwaitedSpread(function) if is_async(function) else _Spread(function)
-    graph.add(spread, name=node, inputs={"items": names}, pool="map", stride=stride, **options)
+    called = AwaitedByPosition(function) if is_async(function) else ByPosition(function)
+    graph.add(called, name=node, inputs={"items": names}, pool="map", stride=stride, **options)
     return run(
         dict(zip(names, iterables, strict=True)),
         graph=graph,
@@ -62,20 +63,3 @@ def map(  # noqa: A001 - the field's name for it; `papympi.map` hides nothing
         admission=admission,
         seed=seed,
     )
-
-
-class _Spread:
-    """Calls a function with its items by position, whatever its parameters are called."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self.function = function
-
-    def __call__(self, *items: Any) -> Any:
-        return self.function(*items)
-
-
-class _AwaitedSpread(_Spread):
-    """Does the same with an async function."""
-
-    async def __call__(self, *items: Any) -> Any:
-        return await self.function(*items)

@@ -53,9 +53,9 @@ class Payload:
     def is_plain(self) -> bool:
         """Return whether no value is, or holds, an object of papympi's own, such as a failure; `False`: it may be.
 
-        A pickle names the module of every class that it needs.
+        A pickle names the module of every class that it needs. What has not been opened may not be able to.
         """
-        if self._coded is None:
+        if self._coded is None or self._values is None:
             return False
         body = self._coded[0]
         return _OWN not in (bytes(body) if isinstance(body, memoryview) else body)

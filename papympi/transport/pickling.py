@@ -189,7 +189,9 @@ class Reducer:
         return rebuild.make_type_variable, (variable.__name__, variable.__constraints__, options)
 
     def _reduce_class(self, value: type) -> Any:
-        if value.__module__ == "builtins" or self._is_found(value):
+        if self._is_found(value):
+            return value.__qualname__  # dill would let the other end import it for classes that are built in
+        if value.__module__ == "builtins":
             return NotImplemented
         if isinstance(value, enum.EnumMeta):
             return _reduce_enum(value)

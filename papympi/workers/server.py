@@ -1,6 +1,6 @@
 """The fork server: a small process of its own that makes a pool's children, and leaves nothing behind when it ends.
 
-It is single-threaded, has everything a child needs imported already, and knows nothing of MPI. It forks a child when
+It is single-threaded, has imported all that most children need, and knows nothing of MPI. It forks a child when
 it is asked to, reaps one only when it is asked to (until then no other process can have its id), and kills everything
 below it when its parent says so, closes the connection, or is gone.
 """
@@ -226,8 +226,6 @@ def _name(name: str) -> None:
 
 def main(control: int, parent: int, alive: int) -> None:
     """Run the server in this process, and its children in theirs."""
-    import dill  # noqa: F401  # the children find it imported
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     for number in (signal.SIGUSR1, signal.SIGUSR2):  # srun sends what it passes on to every process of its step

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from papympi.errors import ShippingError
+from papympi.model.item import Failure
 from papympi.transport.payload import Payload, Unsendable
 
 
@@ -42,3 +43,21 @@ def test_a_value_that_cannot_be_sent_is_replaced_by_its_error():
     assert (first, third) == (1, 3)
     assert isinstance(second, Unsendable)
     assert isinstance(second.error, ShippingError)
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [
+        (1, True),
+        ("text", True),
+        (np.arange(10), True),
+        (Unsendable(ValueError()), False),
+        ([{"deep": Failure("node", (1,), ValueError(), "")}], False),
+    ],
+)
+def test_whether_there_may_be_failures_is_known_of_what_was_opened(value, plain):
+    payload = pickle.loads(pickle.dumps(Payload([0, value]), 5))
+    assert not payload.is_plain()
+    payload.values()
+    assert payload.is_plain() is plain
+    assert not Payload([value]).is_plain()
