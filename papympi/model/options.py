@@ -21,7 +21,7 @@ class Options:
 
     Attributes:
         pool: name of the pool that evaluates it.
-        stride: how many items a batch has; if they take less than 0.2 ms together, so do several batches.
+        stride: how many items a batch has; if they take less than 0.5 ms together, so do several batches.
         gather: `True`: take the list of children; a number: lists of so many siblings.
         fold: makes a fresh accumulator.
         combine: joins two accumulators, in order.

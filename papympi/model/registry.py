@@ -56,7 +56,7 @@ def node(function: F | None = None, /, *, graph: Graph | None = None, **options:
         **options: `name`: instead of the function's own.
             `inputs`: for parameters the node (its name or function) to take; of `*args` a list of them.
             `pool`: name of the pool that evaluates it.
-            `stride`: how many items a batch has, or "auto"; batches that take less than 0.2 ms travel together.
+            `stride`: how many items a batch has, or "auto"; batches that take less than 0.5 ms travel together.
             `gather`: `True` takes the list of all children of an item, a number lists of so many siblings.
             `fold`: makes an accumulator; the function takes it first and returns it.
             `combine`: joins two accumulators in order, so that workers can fold apart.
