@@ -1,4 +1,4 @@
-"""How many items may be in the graph at once, and who may bear the next ones: the only bound there is.
+"""How many items, of how many bytes, may be in the graph at once, and who may bear the next: the only bound there is.
 
 Positions are born only by gated tasks: the pull of a source, the start of a scatter, its continuation. Each is granted
 a whole chunk of births or nothing, smallest order key first, so that the item that everything waits for has its way.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from papympi.engine.segment import Ledger
+from papympi.engine.weights import ANY, Weights, groups_over
 from papympi.plan.plan import Plan, Step
 
 Order = tuple[int, ...]
@@ -25,24 +26,36 @@ class Admission:
         consumer_waits: the consumer is asking for an item right now.
     """
 
-    def __init__(self, plan: Plan, ledger: Ledger, bound: int) -> None:
+    def __init__(self, plan: Plan, ledger: Ledger, weights: Weights, bound: int) -> None:
         self.ledger = ledger
+        self._weights = weights
         self.consumer_waits = False
         self._gated: list[Step] = [step for step in plan.steps if step.kind in {"source", "scatter"}]
         self._wanted = dict.fromkeys(self._gated, 1)
         self._above, self._below = _levels(self._gated)
+        self._groups = {step: groups_over(plan, step.outputs[0].space) for step in self._gated}
+        self._limits: list[int] = []
         self._chunks: dict[Step, int] = {}
         self._caps: dict[Step, int] = {}
         self._margin = 1
         self.resize(bound)
 
-    def resize(self, bound: int, wanted: dict[Step, int] | None = None) -> None:
-        """Set the bound, and how many births each gated step would like at a time."""
+    def resize(self, bound: int, wanted: dict[Step, int] | None = None, few: int = ANY) -> None:
+        """Set the bound, and take over what is known of weights by now.
+
+        Args:
+            bound: how many items may be in the graph at once.
+            wanted: how many births each gated step would like at a time.
+            few: how many items of a space there may be while it is not known what they weigh.
+        """
         self.bound = max(1, bound)
         self._wanted.update(wanted or {})
+        self._limits = self._weights.share_out(self.bound, few)
+        self.ledger.weigh(self._weights.of_spaces())
         share = self.bound // (2 * max(1, len(self._gated)))
         for step in self._gated:
-            self._chunks[step] = max(1, min(self._wanted[step], share))
+            limit = self._limits[step.outputs[0].space.number]
+            self._chunks[step] = max(1, min(self._wanted[step], share, limit // 2))
             above, below = self._above[step], self._below[step]
             self._caps[step] = max(1, self.bound * above // (above + below))
         self._margin = max((self._chunks[step] for step in self._gated if step.kind == "scatter"), default=1)
@@ -62,14 +75,24 @@ class Admission:
         chunk, ledger = self._chunks[step], self.ledger
         if not self.consumer_waits and ledger.births + ledger.reserved + chunk > self.bound:
             return False
-        room = self._caps[step] - ledger.live - ledger.reserved
-        if room >= chunk + self._margin:
+        if not self.is_tight(step):
             return True
-        return room >= chunk and (smallest is None or order <= smallest)
+        return (smallest is None or order <= smallest) and self._has_room(step, 0, 0)
 
     def is_tight(self, step: Step) -> bool:
         """Return whether only the smallest gated task could be granted a chunk."""
-        return self._caps[step] - self.ledger.live - self.ledger.reserved < self._chunks[step] + self._margin
+        return not self._has_room(step, self._margin, self._chunks[step] if step.kind == "scatter" else 0)
+
+    def _has_room(self, step: Step, beside: int, of_its_kind: int) -> bool:
+        """Return whether a chunk fits, and beside it so many more births, or so many in the same space."""
+        chunk, ledger, limits = self._chunks[step], self.ledger, self._limits
+        if ledger.live + ledger.reserved + chunk + beside > self._caps[step]:
+            return False
+        space = step.outputs[0].space.number
+        if ledger.spaces[space] + chunk + of_its_kind > limits[space]:
+            return False
+        groups = self._groups[step]
+        return not groups or all(ledger.spaces[group.number] < limits[group.number] for group in groups)
 
     def sees_ahead(self, step: Step, emitted: int, retired: int) -> bool:
         """Return whether a source is not too far ahead of its first item that has not retired."""

@@ -217,7 +217,7 @@ class Dispatcher:
         """Return the task that begins or advances a generator by a chunk, whose births are reserved."""
         chunk = self._admission.chunk(step)
         grain = self._strides.grain(step)
-        self._admission.ledger.reserve(chunk)
+        self._admission.ledger.reserve(step.outputs[0].space, chunk)
         if generator is None:
             generator = self._open_generator(step, self._take(step, worker.pool))
         generator.granted = chunk

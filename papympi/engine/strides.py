@@ -21,6 +21,13 @@ STEEP = 8
 HEAVY_BYTES = 1 << 20
 """A batch does not grow beyond this: with so much to carry, what else it costs does not matter."""
 
+ROOM = 4
+"""So many times what keeps every place of every pool busy should be in the graph,"""
+AHEAD = 128
+"""and at least so many items for each place: while one worker is at a long item, the others get on;"""
+FEW = 2
+"""but only so many times what keeps every place busy, while it is not known what items weigh."""
+
 
 class Strides:
     """The stride of every step that is a task, and the chunk that every source and scatter would like.
@@ -119,9 +126,14 @@ class Strides:
             wanted[step] = self._largest if step.kind == "source" else max([*strides, self._chunks[step]])
         return wanted
 
-    def demand(self, places: dict[str, int]) -> int:
-        """Return how many items keep every place of every pool busy, summed over the stages."""
-        return sum(self._strides[step] * places[step.pool] for step in self._tasks if step.pool is not None)
+    def propose(self, places: dict[str, int]) -> tuple[int, int]:
+        """Return how many items should be in the graph at once, and how many while it is not known what they weigh.
+
+        Args:
+            places: for each pool how many batches it takes at the same time.
+        """
+        busy = sum(self._strides[step] * places[step.pool] for step in self._tasks if step.pool is not None)
+        return max(2, ROOM * busy, AHEAD * sum(places.values())), max(2, FEW * busy)
 
 
 def _bound(factor: float) -> int:
