@@ -6,7 +6,8 @@ a whole chunk of births or nothing, smallest order key first, so that the item t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from papympi.engine.segment import Ledger
 from papympi.engine.weights import ANY, Weights, groups_over
@@ -15,6 +16,26 @@ from papympi.plan.plan import Plan, Step
 Order = tuple[int, ...]
 LOOK_AHEAD = 8
 """A source may be this many times the admission ahead of its first item that has not retired."""
+
+
+@dataclass(slots=True)
+class Room:
+    """What there may be when a gated task of a step is granted its chunk.
+
+    Attributes:
+        items: how many positions of all spaces there may be at the most.
+        beside: by so many less, unless the task is the smallest.
+        space: number of the space that it bears positions of.
+        siblings, siblings_beside: the same for the positions of that space alone.
+        groups: for the spaces of groups over it: (number, how many positions are too many).
+    """
+
+    items: int
+    beside: int
+    space: int
+    siblings: int
+    siblings_beside: int
+    groups: list[tuple[int, int]]
 
 
 class Admission:
@@ -34,10 +55,8 @@ class Admission:
         self._wanted = dict.fromkeys(self._gated, 1)
         self._above, self._below = _levels(self._gated)
         self._groups = {step: groups_over(plan, step.outputs[0].space) for step in self._gated}
-        self._limits: list[int] = []
         self._chunks: dict[Step, int] = {}
-        self._caps: dict[Step, int] = {}
-        self._margin = 1
+        self._rooms: dict[Step, Room] = {}
         self.resize(bound)
 
     def resize(self, bound: int, wanted: dict[Step, int] | None = None, few: int = ANY) -> None:
@@ -50,49 +69,49 @@ class Admission:
         """
         self.bound = max(1, bound)
         self._wanted.update(wanted or {})
-        self._limits = self._weights.share_out(self.bound, few)
+        limits = self._weights.share_out(self.bound, few)
         self.ledger.weigh(self._weights.of_spaces())
         share = self.bound // (2 * max(1, len(self._gated)))
         for step in self._gated:
-            limit = self._limits[step.outputs[0].space.number]
-            self._chunks[step] = max(1, min(self._wanted[step], share, limit // 2))
-            above, below = self._above[step], self._below[step]
-            self._caps[step] = max(1, self.bound * above // (above + below))
-        self._margin = max((self._chunks[step] for step in self._gated if step.kind == "scatter"), default=1)
+            self._chunks[step] = max(1, min(self._wanted[step], share, limits[step.outputs[0].space.number] // 2))
+        margin = max((self._chunks[step] for step in self._gated if step.kind == "scatter"), default=1)
+        for step in self._gated:
+            above, below, chunk = self._above[step], self._below[step], self._chunks[step]
+            space = step.outputs[0].space.number
+            self._rooms[step] = Room(
+                items=max(1, self.bound * above // (above + below)) - chunk,
+                beside=margin,
+                space=space,
+                siblings=limits[space] - chunk,
+                siblings_beside=chunk if step.kind == "scatter" else 0,
+                groups=[(group.number, limits[group.number]) for group in self._groups[step]],
+            )
 
     def chunk(self, step: Step) -> int:
         """Return how many births the step is granted at a time."""
         return self._chunks[step]
 
-    def grants(self, step: Step, order: Order, smallest: Order | None) -> bool:
+    def grants(self, step: Step, order: Order, smallest: Callable[[], Order | None]) -> bool:
         """Return whether a gated task may have its chunk now.
 
         Args:
             step: whose task it is.
             order: the order key of the next position it would bear.
-            smallest: the smallest such key of all gated tasks, those on their way included.
+            smallest: returns the smallest such key of all gated tasks, those on their way included.
         """
-        chunk, ledger = self._chunks[step], self.ledger
-        if not self.consumer_waits and ledger.births + ledger.reserved + chunk > self.bound:
+        room, ledger = self._rooms[step], self.ledger
+        if not self.consumer_waits and ledger.births + ledger.reserved + self._chunks[step] > self.bound:
             return False
-        if not self.is_tight(step):
+        items = room.items - ledger.live - ledger.reserved
+        siblings = room.siblings - ledger.spaces[room.space]
+        if items < 0 or siblings < 0:
+            return False
+        if room.groups and any(ledger.spaces[number] >= limit for number, limit in room.groups):
+            return False
+        if items >= room.beside and siblings >= room.siblings_beside:
             return True
-        return (smallest is None or order <= smallest) and self._has_room(step, 0, 0)
-
-    def is_tight(self, step: Step) -> bool:
-        """Return whether only the smallest gated task could be granted a chunk."""
-        return not self._has_room(step, self._margin, self._chunks[step] if step.kind == "scatter" else 0)
-
-    def _has_room(self, step: Step, beside: int, of_its_kind: int) -> bool:
-        """Return whether a chunk fits, and beside it so many more births, or so many in the same space."""
-        chunk, ledger, limits = self._chunks[step], self.ledger, self._limits
-        if ledger.live + ledger.reserved + chunk + beside > self._caps[step]:
-            return False
-        space = step.outputs[0].space.number
-        if ledger.spaces[space] + chunk + of_its_kind > limits[space]:
-            return False
-        groups = self._groups[step]
-        return not groups or all(ledger.spaces[group.number] < limits[group.number] for group in groups)
+        first = smallest()
+        return first is None or order <= first
 
     def sees_ahead(self, step: Step, emitted: int, retired: int) -> bool:
         """Return whether a source is not too far ahead of its first item that has not retired."""
