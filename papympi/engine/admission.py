@@ -6,12 +6,12 @@ a whole chunk of births or nothing, smallest order key first, so that the item t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from papympi.engine.segment import Ledger
-from papympi.engine.weights import ANY, Weights, groups_over
-from papympi.plan.plan import Plan, Step
+from papympi.engine.weights import Weights, groups_over
+from papympi.plan.plan import Plan, Space, Step
 
 Order = tuple[int, ...]
 LOOK_AHEAD = 8
@@ -59,7 +59,7 @@ class Admission:
         self._rooms: dict[Step, Room] = {}
         self.resize(bound)
 
-    def resize(self, bound: int, wanted: dict[Step, int] | None = None, few: int = ANY) -> None:
+    def resize(self, bound: int, wanted: dict[Step, int] | None = None, few: Mapping[Space, int] | None = None) -> None:
         """Set the bound, and take over what is known of weights by now.
 
         Args:
@@ -69,11 +69,13 @@ class Admission:
         """
         self.bound = max(1, bound)
         self._wanted.update(wanted or {})
-        limits = self._weights.share_out(self.bound, few)
+        limits = self._weights.share_out(self.bound, few or {})
         self.ledger.weigh(self._weights.of_spaces())
         share = self.bound // (2 * max(1, len(self._gated)))
         for step in self._gated:
-            self._chunks[step] = max(1, min(self._wanted[step], share, limits[step.outputs[0].space.number] // 2))
+            rooms = [limits[number] * members for number, members in self._groups[step].items()]
+            room = min([limits[step.outputs[0].space.number], *rooms])
+            self._chunks[step] = max(1, min(self._wanted[step], share, room // 2))
         margin = max((self._chunks[step] for step in self._gated if step.kind == "scatter"), default=1)
         for step in self._gated:
             above, below, chunk = self._above[step], self._below[step], self._chunks[step]
@@ -84,7 +86,7 @@ class Admission:
                 space=space,
                 siblings=limits[space] - chunk,
                 siblings_beside=chunk if step.kind == "scatter" else 0,
-                groups=[(group.number, limits[group.number]) for group in self._groups[step]],
+                groups=[(number, limits[number]) for number in self._groups[step]],
             )
 
     def chunk(self, step: Step) -> int:

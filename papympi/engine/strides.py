@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
-from papympi.plan.plan import Plan, Step
+from papympi.plan.plan import Plan, Space, Step
 
 WORTH_S = 0.002
 """A batch that takes less than this, in seconds, could be larger: its overhead is tens of microseconds."""
@@ -126,14 +127,17 @@ class Strides:
             wanted[step] = self._largest if step.kind == "source" else max([*strides, self._chunks[step]])
         return wanted
 
-    def propose(self, places: dict[str, int]) -> tuple[int, int]:
-        """Return how many items should be in the graph at once, and how many while it is not known what they weigh.
+    def propose(self, places: dict[str, int]) -> tuple[int, dict[Space, int]]:
+        """Return how many items should be in the graph, and how many of each space before their weight is known.
 
         Args:
             places: for each pool how many batches it takes at the same time.
         """
-        busy = sum(self._strides[step] * places[step.pool] for step in self._tasks if step.pool is not None)
-        return max(2, ROOM * busy, AHEAD * sum(places.values())), max(2, FEW * busy)
+        busy = Counter[Space]()
+        for step in self._tasks:
+            busy[step.space] += self._strides[step] * places[step.pool or ""]
+        few = {space: FEW * count for space, count in busy.items()}
+        return max(2, ROOM * busy.total(), AHEAD * sum(places.values())), few
 
 
 def _bound(factor: float) -> int:

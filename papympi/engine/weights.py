@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from papympi.engine.pieces import Piece, count_present
@@ -13,6 +14,8 @@ SLOW: Final = 8
 """When items get lighter, this part of the difference is believed with each batch; when heavier, all of it at once."""
 CLOSE: Final = 4
 """A weight that differs from the one in use by no more than this part of it makes no difference."""
+FEWEST: Final = 2
+"""So many items of each space there may be before anything is known of their weights."""
 ANY: Final = 1 << 62
 """More items than there ever are."""
 
@@ -81,7 +84,7 @@ class Weights:
         """Return about how many bytes an item of each space has, by the numbers of the spaces; 0: nothing is known."""
         return [int(sum(self._known.get(stream, 0) for stream in streams)) for streams in self._streams]
 
-    def share_out(self, items: int, few: int) -> list[int]:
+    def share_out(self, items: int, few: Mapping[Space, int]) -> list[int]:
         """Return how many items there may be at once in each space, by the numbers of the spaces.
 
         The lightest spaces get what they can use at the most, and the others equal parts of the rest, each enough for
@@ -89,7 +92,7 @@ class Weights:
 
         Args:
             items: how many there may be of all spaces.
-            few: how many there may be where it is not yet known what they weigh.
+            few: for spaces in which something is done, how many there may be while it is not known what they weigh.
         """
         self.changed = False
         self._used = dict(self._known)
@@ -103,14 +106,18 @@ class Weights:
             left -= min(need, share)
         for number, streams in enumerate(self._streams):
             if any(stream not in self._known for stream in streams):
-                limits[number] = min(limits[number], few)
+                limits[number] = min(limits[number], max(FEWEST, few.get(streams[0].space, 0)))
         return limits
 
 
-def groups_over(plan: Plan, space: Space) -> list[Space]:
-    """Return the spaces of groups that are cut from the items of a space, groups of groups included."""
-    found = [space]
-    for other in plan.spaces:  # a grouped space comes before its groups
-        if other.over in found:
-            found.append(other)
-    return found[1:]
+def groups_over(plan: Plan, space: Space) -> dict[int, int]:
+    """Return the numbers of the spaces of groups that are cut from items of a space, and how many of these each takes.
+
+    Groups of groups are included.
+    """
+    members = {space.number: 1}
+    for step in plan.steps:  # in topological order
+        if step.kind == "group" and step.space.number in members:
+            members[step.outputs[0].space.number] = members[step.space.number] * step.size
+    del members[space.number]
+    return members

@@ -468,9 +468,7 @@ def test_ordered_results_equal_the_naive_evaluators(case, bounds, workers, seed,
     assert statistics.live == 0, "something was never forgotten"
     failures = [(failure.node, failure.key) for failure in running.failures]
     assert sorted(failures) == sorted(entry for entry in naive.failures if entry[0] in needed(specs, targets))
-    if (
-        bounds["admission"] is not None and not running.plan.warnings
-    ):  # a late broadcast holds a group
+    if bounds["admission"] is not None and not running.plan.warnings:  # a late broadcast holds a group
         assert statistics.highest <= gated_bound(specs, targets, bounds["admission"])
 
 
