@@ -121,13 +121,14 @@ def test_a_source_waits_where_groups_of_its_rows_are_heavy():
 
     @graph.node(stride=1, pool="pool", gather=10)
     def joined(x):
-        return bytes(2 * MB)
+        return len(x)
 
-    with run({"x": counted(pulled)}, graph=graph, pools={"pool": "processes:2"}, admission_bytes="20 MB") as running:
-        for taken in range(30):
+    source = counted(pulled, lambda _: bytes(MB))
+    with run({"x": source}, graph=graph, pools={"pool": "processes:2"}, admission_bytes="60 MB") as running:
+        for taken in range(15):
             next(running)
             time.sleep(0.01)
-            assert len(pulled) <= 10 * (taken + 1) + 10 * (10 + FEW) + 40
+            assert len(pulled) <= 10 * (taken + 1) + 10 * (30 // 10) + 30
 
 
 def test_items_heavier_than_all_that_may_be_come_through(pool):
