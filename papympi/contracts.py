@@ -131,6 +131,8 @@ class Statistics:
         delivered: results handed to the consumer.
         live: items in the graph now; `admission` bounds it.
         highest: the most items that were in the graph at once, births on their way included.
+        heaviest: about how many bytes those in the graph at once had at the most: an estimate from what items of their
+            kind have had so far, rather too high.
         seconds: since the first item was asked for.
         finished: nothing more will be delivered.
         complete: everything has been delivered: the run was not stopped before.
@@ -142,6 +144,7 @@ class Statistics:
     delivered: int = 0
     live: int = 0
     highest: int = 0
+    heaviest: int = 0
     seconds: float = 0.0
     finished: bool = False
     complete: bool = False

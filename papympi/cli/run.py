@@ -19,7 +19,7 @@ from papympi.cli.interrupts import Interrupts
 from papympi.cli.keeping import hold, keeping_options, read_keeping
 from papympi.cli.options import block_plugins, invocation, plan_options, read_plan_options, target_argument
 from papympi.cli.show import Show, Style, ready_stdout
-from papympi.errors import PapympiError
+from papympi.errors import OptionError, PapympiError
 from papympi.model.item import Failure
 from papympi.monitors.progress import Progress
 from papympi.plan.plan import Plan
@@ -28,7 +28,7 @@ from papympi.runner.inputs import FORMS, parse_inputs
 from papympi.runner.keeping import Keeping
 from papympi.runner.launch import launched_ranks, read_drain_signal, run_under_mpiexec
 from papympi.runner.loading import Loaded, load_graph
-from papympi.runner.options import Options
+from papympi.runner.options import Options, check_bytes
 from papympi.runner.outputs import open_output, write_failures
 from papympi.runner.plugins import collect_offers, plugin_manager
 from papympi.runner.run import Run
@@ -52,10 +52,19 @@ class Request:
     output: str
     unordered: bool
     admission: int | None
+    admission_bytes: int | None
     seed: int | None
     progress: bool | None
     blocked: tuple[str, ...]
     keeping: Keeping | None = None
+
+
+def _read_bytes(ctx: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
+    """Return how many bytes a size means."""
+    try:
+        return None if value is None else check_bytes(value)
+    except OptionError as error:
+        raise click.BadParameter(str(error), ctx=ctx, param=parameter) from None
 
 
 @click.command(epilog="\b\nVALUE is one of\n" + FORMS)
@@ -72,6 +81,12 @@ class Request:
 )
 @click.option("--unordered", is_flag=True, help="Take results as they come, not in the order of the inputs.")
 @click.option("--admission", type=click.IntRange(min=1), metavar="N", help="At most N items in the graph at once.")
+@click.option(
+    "--admission-bytes",
+    metavar="SIZE",
+    callback=_read_bytes,
+    help="At most about SIZE bytes in the graph at once: 4000000000, '4 GB'. Default: a quarter of the memory.",
+)
 @click.option("--seed", type=click.IntRange(min=0), metavar="N", help="What the items' random seeds are derived from.")
 @click.option("--ranks", type=click.IntRange(min=1), metavar="N", help="Start mpiexec with N ranks and run there.")
 @click.option("--progress/--no-progress", default=None, help="Show how far the run is.")
@@ -113,6 +128,7 @@ def execute(request: Request) -> int:
         request.strides,
         fusion=request.fusion,
         admission=request.admission,
+        admission_bytes=request.admission_bytes,
         seed=request.seed,
         progress=request.progress,
         block=request.blocked or None,

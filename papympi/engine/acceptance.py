@@ -14,10 +14,10 @@ from papympi.engine.feed import Pulled
 from papympi.engine.gathering import Folding
 from papympi.engine.joining import Router
 from papympi.engine.pieces import clip_mask, cut_around
-from papympi.engine.retiring import Retirement
 from papympi.engine.roster import Flight
 from papympi.engine.segment import Ledger, Segment
 from papympi.engine.strides import Strides
+from papympi.engine.weights import Weights
 from papympi.model.item import Failure, Key
 from papympi.plan.plan import Plan, Step
 from papympi.transport.task import Outcome
@@ -77,16 +77,17 @@ class Acceptor:
         ledger: Ledger,
         dispatcher: Dispatcher,
         router: Router,
-        retirement: Retirement,
         strides: Strides,
+        weights: Weights,
     ) -> None:
         self._calls = {number: stage.calls for number, stage in plan.program.stages.items()}
         self._nodes = {number: [call.node for call in calls] for number, calls in self._calls.items()}
         self._ledger = ledger
         self._dispatcher = dispatcher
         self._router = router
-        self._retirement = retirement
+        self._retirement = router.retirement
         self._strides = strides
+        self._weights = weights
         self.tally = Tally(retried=dispatcher.later.counts)
         self.shard: tuple[int, int] | None = None
 
@@ -122,6 +123,7 @@ class Acceptor:
         spans = spans_of(batch.runs)
         holes = self._postpone(step, batch, outcome.again) if outcome.again else None
         for stream, output in zip(step.outputs, outcome.outputs, strict=True):
+            self._weights.weigh(stream, output)
             for segment, piece, failed in distribute(output, spans):
                 if holes is None:
                     self._router.post(stream, segment, piece, failed)
@@ -159,16 +161,18 @@ class Acceptor:
         generator, step = flight.generator, flight.step
         if generator is None:
             raise AssertionError("a chunk without its generator came home")
-        self._ledger.reserved -= generator.granted
+        children = step.outputs[0]
+        self._ledger.release(children.space, generator.granted)
         generator.granted = 0
         touched = list(generator.accept(outcome))
         self._strides.learn_chunk(step, sum(entry[2] for entry in touched), outcome.seconds)
         self._hold(generator, outcome)
         spans = [(segment, start, start + size) for segment, start, size, _ in touched]
         for _, _, size, _ in touched:
-            self._ledger.bear(size)
+            self._ledger.bear(children.space, size)
+        self._weights.weigh(children, outcome.outputs[0])
         for segment, piece, failed in distribute(outcome.outputs[0], spans):
-            self._router.post(step.outputs[0], segment, piece, failed)
+            self._router.post(children, segment, piece, failed)
         for segment, _, _, finished in touched:
             self._router.gathers.grow(segment)
             if segment.parent is not None:
@@ -188,6 +192,7 @@ class Acceptor:
         if segment.parent is not None and done > before:
             spans = [(segment.parent, segment.low + before, segment.low + done)]
             output = outcome.outputs[0]
+            self._weights.weigh(step.outputs[0], output)
             output.mask &= clip_mask(segment.mask, before, done)
             for parent, piece, failed in distribute(output, spans):
                 self._router.post(step.outputs[0], parent, piece, failed)
@@ -199,7 +204,9 @@ class Acceptor:
 
     def accept_rows(self, source: Source, pulled: Pulled) -> None:
         """Enter rows of a source."""
-        self._ledger.reserved -= source.asked if pulled.whole else len(pulled.columns[0])
+        segment = source.segment
+        came = source.asked if pulled.whole else len(pulled.columns[0])
+        self._ledger.release(segment.table.space, came)
         if pulled.failure is not None:
             self.tally.fail([pulled.failure])
         failed_at = len(pulled.columns[0]) - 1 if pulled.failure is not None else -1
@@ -209,11 +216,11 @@ class Acceptor:
         pieces = source.accept(pulled)
         if self.shard is not None:
             pieces = [share_of(piece, *self.shard) for piece in pieces]
-        segment = source.segment
         if pieces:
-            self._ledger.bear(pieces[0][1] - pieces[0][0])
+            self._ledger.bear(segment.table.space, pieces[0][1] - pieces[0][0])
         for stream, piece in zip(source.step.outputs, pieces, strict=False):
             self.tally.done[stream.node] += piece[1] - piece[0]
+            self._weights.weigh_piece(stream, piece)
             self._router.post(stream, segment, piece, 1 << failed_at if failed_at >= 0 else 0)
         self._router.gathers.grow(segment)
         if segment.closed and segment.parent is not None:

@@ -70,8 +70,7 @@ class Dispatcher:
 
     def may_bear(self, step: Step, order: Order) -> bool:
         """Return whether a gated task of a step may have its chunk now."""
-        smallest = self.gated.smallest(self.heads) if self._admission.is_tight(step) else None
-        return self._admission.grants(step, order, smallest)
+        return self._admission.grants(step, order, lambda: self.gated.smallest(self.heads))
 
     def dispatch(self) -> bool:
         """Give every pool's free workers what is ready, those that idle first; return whether anything went out."""
@@ -217,7 +216,7 @@ class Dispatcher:
         """Return the task that begins or advances a generator by a chunk, whose births are reserved."""
         chunk = self._admission.chunk(step)
         grain = self._strides.grain(step)
-        self._admission.ledger.reserve(chunk)
+        self._admission.ledger.reserve(step.outputs[0].space, chunk)
         if generator is None:
             generator = self._open_generator(step, self._take(step, worker.pool))
         generator.granted = chunk

@@ -12,6 +12,7 @@ from papympi.engine.pieces import Gathered, Piece, clip, clip_mask
 from papympi.engine.replaying import Replay
 from papympi.engine.retiring import Retirement
 from papympi.engine.segment import Ledger, Progress, Segment
+from papympi.engine.weights import Weights
 from papympi.errors import StateError
 from papympi.model.item import Failure
 from papympi.plan.plan import Step, Stream
@@ -125,9 +126,10 @@ _OTHERS: dict[str, type[Progress]] = {"fold": Folding, "gather": Progress}
 class Gathers:
     """Advances what closes siblings, and makes the segments that it is kept in."""
 
-    def __init__(self, layout: Layout, ledger: Ledger, retirement: Retirement, post: Post) -> None:
+    def __init__(self, layout: Layout, ledger: Ledger, retirement: Retirement, weights: Weights, post: Post) -> None:
         self._layout = layout
         self._ledger = ledger
+        self._weights = weights
         self._retirement = retirement
         self._post = post
         self._note: Callable[[Segment], None] | None = None
@@ -191,6 +193,7 @@ class Gathers:
         lists = Gathered(state.port.take(base, ends[-1]), ends, base)
         mask = clip_mask(segment.mask, before, done)
         state.done = done
+        self._weights.weigh_lists(step, ends[-1] - base, done - before)
         piece = (segment.low + before, segment.low + done, lists, 0, mask)
         self._post(step.outputs[0], segment.parent, piece, 0)
         self._retirement.free(segment)
@@ -216,7 +219,8 @@ class Gathers:
         groups.anchors += state.anchors
         groups.closed = segment.closed and state.done == segment.size
         state.parents, state.anchors = [], []
-        self._ledger.bear(count)
+        self._ledger.bear(groups.table.space, count)
+        self._weights.weigh_lists(step, step.size, 1)
         self._retirement.leave(segment, ("use", step), before, state.reach)
         if count:
             self._post(step.outputs[0], groups, (first, groups.emitted, state.emit(), 0, FULL), 0)
@@ -255,6 +259,7 @@ class Gathers:
             if state.at < end:
                 break
             for piece, failed in replay.pieces(step.outputs[0], segment.parent, parent, parent + 1):
+                self._weights.weigh_piece(step.outputs[0], piece)
                 self._post(step.outputs[0], segment.parent, piece, failed)
             state.done += 1
         state.known = self._find_known(replay, step, segment, state)

@@ -82,7 +82,7 @@ class Intake:
 
     def _pull_chunk(self, source: Source) -> None:
         source.asked = self._admission.chunk(source.step)
-        self._admission.ledger.reserve(source.asked)
+        self._admission.ledger.reserve(source.segment.table.space, source.asked)
         if source.reader is not None:
             source.reader.ask(source.asked)
         else:

@@ -14,6 +14,7 @@ from papympi.engine.recording import Recorder
 from papympi.engine.replaying import Replay
 from papympi.engine.retiring import Retirement
 from papympi.engine.segment import Ledger, Segment, masks_joined
+from papympi.engine.weights import Weights
 from papympi.plan.plan import Space, Step, Stream
 from papympi.transport.task import FULL
 
@@ -25,6 +26,7 @@ class Router:
     and a piece is in the store for its children before any of its consumers sees it.
 
     Attributes:
+        retirement: forgets what is past all exits.
         gathers: what closes siblings.
         deliveries: in unordered runs, the pieces that the consumer has not seen: (stream, segment, piece).
         recorder: keeps what is worth it; `None`: nothing is.
@@ -32,16 +34,17 @@ class Router:
     """
 
     def __init__(
-        self, layout: Layout, ledger: Ledger, retirement: Retirement, put: Callable[[Step, Run], None], *, ordered: bool
+        self, layout: Layout, ledger: Ledger, weights: Weights, put: Callable[[Step, Run], None], *, ordered: bool
     ) -> None:
         self._layout = layout
         self._ledger = ledger
-        self._retirement = retirement
+        self._weights = weights
+        self.retirement = Retirement(ledger)
         self._put = put
         self._ordered = ordered
         self._agenda: deque[tuple[Stream, Segment, Piece, int]] = deque()
         self.deliveries: deque[tuple[Stream, Segment, Piece]] = deque()
-        self.gathers = Gathers(layout, ledger, retirement, self.post)
+        self.gathers = Gathers(layout, ledger, self.retirement, weights, self.post)
         self.recorder: Recorder | None = None
         self.replay: Replay | None = None
 
@@ -78,7 +81,7 @@ class Router:
         if table.delivery is not None:
             self._deliver(stream, segment, piece, table.delivery)
         if table.out is not None:
-            self._retirement.leave(segment, table.out, start, stop)
+            self.retirement.leave(segment, table.out, start, stop)
 
     def _deliver(self, stream: Stream, segment: Segment, piece: Piece, exit_: tuple[str, Stream]) -> None:
         start, stop, _, _, mask = piece
@@ -90,7 +93,7 @@ class Router:
         elif mask:
             self.deliveries.append((stream, segment, piece))
         if not mask:
-            self._retirement.leave(segment, exit_, start, stop)
+            self.retirement.leave(segment, exit_, start, stop)
 
     def _arrive(self, step: Step, number: int, segment: Segment, piece: Piece) -> None:
         if step.kind in {"gather", "group", "fold"}:
@@ -124,16 +127,18 @@ class Router:
         if step.kind != "scatter":
             for stream in step.outputs:
                 for piece, failed in replay.pieces(stream, segment, start, stop):
+                    self._weights.weigh_piece(stream, piece)
                     self.post(stream, segment, piece, failed)
             return
         children = self.gathers.open_segment(step, segment, start, stop, replay.parents_mask(step, run))
         replay.open_children(step, children)
-        self._ledger.bear(children.emitted)
+        self._ledger.bear(children.table.space, children.emitted)
         if children.emitted:
             for piece, failed in replay.pieces(step.outputs[0], children, 0, children.emitted):
+                self._weights.weigh_piece(step.outputs[0], piece)
                 self.post(step.outputs[0], children, piece, failed)
         self.gathers.grow(children)
-        self._retirement.leave(segment, ("use", step), start, stop)
+        self.retirement.leave(segment, ("use", step), start, stop)
 
     def _queue(self, step: Step, run: Run) -> None:
         segment, start, stop, mask, *_ = run
@@ -144,7 +149,7 @@ class Router:
             children.ends = [0] * (stop - start)
             children.closed = True
             self.gathers.grow(children)
-            self._retirement.leave(segment, ("use", step), start, stop)
+            self.retirement.leave(segment, ("use", step), start, stop)
         else:
             for stream in step.outputs:
                 self.post(stream, segment, (start, stop, None, 0, 0), 0)

@@ -34,19 +34,14 @@ from papympi.engine.pieces import count_present
 from papympi.engine.recording import Recorder, restored
 from papympi.engine.recovery import Recovery
 from papympi.engine.replaying import Replay
-from papympi.engine.retiring import Retirement
 from papympi.engine.roster import count_places
 from papympi.engine.segment import Ledger, Segment
 from papympi.engine.strides import Strides
 from papympi.engine.waiting import Waiter
+from papympi.engine.weights import Weights
 from papympi.plan.plan import Plan, Step
 from papympi.transport.records import Logs
 from papympi.transport.task import Lost, Outcome
-
-ROOM = 4
-"""The default admission is so many times what keeps every place of every pool busy,"""
-AHEAD = 128
-"""and at least so many items for each place: while one worker is at a long item, the others get on."""
 
 
 class Engine:
@@ -58,6 +53,7 @@ class Engine:
         feeds: for each source step where its rows come from.
         ordered: hand results over in input order.
         admission: how many items may be in the graph at once; `None`: enough to keep the pools busy.
+        admission_bytes: about how many bytes they may have.
         fails_fast: raise at the first failure that a target depends on.
         length: how many rows there are, if that is known.
         store: keeps what comes home.
@@ -75,6 +71,7 @@ class Engine:
         pools: Mapping[str, Pool],
         feeds: Mapping[Step, Feed],
         *,
+        admission_bytes: int,
         ordered: bool = True,
         admission: int | None = None,
         fails_fast: bool = False,
@@ -90,18 +87,18 @@ class Engine:
         self._fixed = admission
         self._length = length
         self._tell = tell
-        self._ledger = Ledger()
+        self._ledger = Ledger([0] * len(plan.spaces), [0] * len(plan.spaces))
         self._layout = Layout(plan, ordered=ordered)
         self._strides = Strides(plan, admission if admission is not None else 1 << 30)
-        self._admission = Admission(plan, self._ledger, admission or 1)
-        self._retirement = Retirement(self._ledger)
+        self._weights = Weights(plan, admission_bytes)
+        self._admission = Admission(plan, self._ledger, self._weights, admission or 1)
         self._router = Router(
-            self._layout, self._ledger, self._retirement, lambda step, run: self._queues[step].put(run), ordered=ordered
+            self._layout, self._ledger, self._weights, lambda step, run: self._queues[step].put(run), ordered=ordered
         )
         gated = Gated()
         self._dispatcher = Dispatcher(plan, self._pools, self._admission, self._router, self._strides, gated)
         self._queues = self._dispatcher.queues
-        self._acceptor = Acceptor(plan, self._ledger, self._dispatcher, self._router, self._retirement, self._strides)
+        self._acceptor = Acceptor(plan, self._ledger, self._dispatcher, self._router, self._strides, self._weights)
         self._intake = Intake(self._admission, gated, self._dispatcher, self._acceptor, self._router)
         self.tally = self._acceptor.tally
         self._recorder = Recorder(plan, store, self._pools) if store is not None else None
@@ -111,8 +108,8 @@ class Engine:
         unit = Segment(self._layout[plan.spaces[0]], None, 0, 1)
         unit.emitted, unit.closed = 1, True
         self._intake.open(plan, unit, feeds, self._waiter.wake)
-        leave = self._retirement.leave
-        self._cursor = Cursor(self._layout, unit, leave, self._retirement.free) if ordered else None
+        leave, free = self._router.retirement.leave, self._router.retirement.free
+        self._cursor = Cursor(self._layout, unit, leave, free) if ordered else None
         self._walk = self._cursor.walk() if self._cursor else Arrivals(self._router.deliveries, leave).walk()
         self._alarm = Alarm(plan, self.tally.failures) if fails_fast else None
         self._stopping = False
@@ -205,7 +202,7 @@ class Engine:
 
     def turn(self) -> bool:
         """Do everything that can be done now; return whether anything moved. The caller holds the lock."""
-        if self._strides.changed:
+        if self._strides.changed or self._weights.changed:
             self._resize()
         moved = self._collect()
         for step, item in self._dispatcher.later.take():
@@ -224,8 +221,8 @@ class Engine:
 
     def _resize(self) -> None:
         wanted = self._strides.wanted_chunks()
-        usual = max(2, ROOM * self._strides.demand(self._places), AHEAD * sum(self._places.values()))
-        self._admission.resize(self._fixed or usual, wanted)
+        usual, few = self._strides.propose(self._places)
+        self._admission.resize(self._fixed or usual, wanted, few)
 
     def _collect(self) -> bool:
         moved = False
@@ -294,6 +291,7 @@ class Engine:
             delivered=self._delivered,
             live=self._ledger.live,
             highest=self._ledger.highest,
+            heaviest=self._ledger.heaviest,
             seconds=seconds,
             finished=self._finished,
             complete=self.complete,

@@ -120,7 +120,7 @@ class Recovery:
 
     def _repeat_chunk(self, generator: Generator, lost: Lost | None) -> None:
         """Let a generator begin again; the child that a worker was at fails, if it is known."""
-        self._ledger.reserved -= generator.granted
+        self._ledger.release(generator.step.outputs[0].space, generator.granted)
         generator.granted = 0
         if lost is None:
             self._dispatcher.orphan(generator)

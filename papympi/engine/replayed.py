@@ -31,6 +31,10 @@ class KeptPayload(ReplayedPayload):
         """Return a payload that holds at least `start`..`stop`."""
         return self._inner.cut(start, stop)
 
+    def weigh(self) -> int:
+        """Return about how many bytes it has."""
+        return self._inner.weigh()
+
     def encode(self) -> Coded:
         """Return the pickled form."""
         return self._inner.encode()

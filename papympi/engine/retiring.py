@@ -35,7 +35,7 @@ class Retirement:
 
     def _retire(self, segment: Segment, start: int, stop: int) -> None:
         if segment.parent is not None:
-            self._ledger.live -= stop - start
+            self._ledger.retire(segment.table.space, stop - start)
         segment.retired.add(start, stop)
         segment.retired_count += stop - start
         for stream in segment.table.stored:

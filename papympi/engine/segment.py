@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import mul
 
 from papympi.engine.layout import SpaceTable, origin
 from papympi.engine.pieces import Cover, Piece, Port
@@ -20,27 +21,51 @@ class Ledger:
     """What is alive: positions born and not yet past all exits, and births that are promised.
 
     Attributes:
+        spaces: positions of each space, by its number, born and not retired or promised.
+        weights: about how many bytes a position of each space has.
         live: positions born and not retired.
         reserved: positions that tasks on their way may still bear.
         births: positions born since the consumer's last request.
         highest: the largest sum of live and reserved so far.
+        heaviest: about how many bytes all positions had at the most, those promised included.
     """
 
+    spaces: list[int]
+    weights: list[int]
     live: int = 0
     reserved: int = 0
     births: int = 0
     highest: int = 0
+    heaviest: int = 0
 
-    def reserve(self, count: int) -> None:
+    def reserve(self, space: Space, count: int) -> None:
         """Promise that many births."""
         self.reserved += count
+        self.spaces[space.number] += count
         self.highest = max(self.highest, self.live + self.reserved)
+        self.heaviest = max(self.heaviest, sum(map(mul, self.spaces, self.weights)))
 
-    def bear(self, count: int) -> None:
+    def release(self, space: Space, count: int) -> None:
+        """Take back the promise of that many births."""
+        self.reserved -= count
+        self.spaces[space.number] -= count
+
+    def bear(self, space: Space, count: int) -> None:
         """Enter births."""
         self.live += count
         self.births += count
+        self.spaces[space.number] += count
         self.highest = max(self.highest, self.live + self.reserved)
+
+    def retire(self, space: Space, count: int) -> None:
+        """Enter that positions are past all exits."""
+        self.live -= count
+        self.spaces[space.number] -= count
+
+    def weigh(self, weights: list[int]) -> None:
+        """Enter about how many bytes a position of each space has."""
+        self.weights = weights
+        self.heaviest = max(self.heaviest, sum(map(mul, self.spaces, weights)))
 
 
 class Progress:

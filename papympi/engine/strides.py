@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
-from papympi.plan.plan import Plan, Step
+from papympi.plan.plan import Plan, Space, Step
 
 WORTH_S = 0.002
 """A batch that takes less than this, in seconds, could be larger: its overhead is tens of microseconds."""
@@ -20,6 +21,13 @@ STEEP = 8
 """A stride changes by no more than this factor at a time."""
 HEAVY_BYTES = 1 << 20
 """A batch does not grow beyond this: with so much to carry, what else it costs does not matter."""
+
+ROOM = 4
+"""So many times what keeps every place of every pool busy should be in the graph,"""
+AHEAD = 128
+"""and at least so many items for each place: while one worker is at a long item, the others get on;"""
+FEW = 2
+"""but only so many times what keeps every place busy, while it is not known what items weigh."""
 
 
 class Strides:
@@ -119,9 +127,17 @@ class Strides:
             wanted[step] = self._largest if step.kind == "source" else max([*strides, self._chunks[step]])
         return wanted
 
-    def demand(self, places: dict[str, int]) -> int:
-        """Return how many items keep every place of every pool busy, summed over the stages."""
-        return sum(self._strides[step] * places[step.pool] for step in self._tasks if step.pool is not None)
+    def propose(self, places: dict[str, int]) -> tuple[int, dict[Space, int]]:
+        """Return how many items should be in the graph, and how many of each space before their weight is known.
+
+        Args:
+            places: for each pool how many batches it takes at the same time.
+        """
+        busy = Counter[Space]()
+        for step in self._tasks:
+            busy[step.space] += self._strides[step] * places[step.pool or ""]
+        few = {space: FEW * count for space, count in busy.items()}
+        return max(2, ROOM * busy.total(), AHEAD * sum(places.values())), few
 
 
 def _bound(factor: float) -> int:

@@ -80,6 +80,8 @@ def describe(statistics: Statistics) -> dict[str, Any]:
         "length": statistics.length,
         "delivered": statistics.delivered,
         "live": statistics.live,
+        "highest": statistics.highest,
+        "heaviest": statistics.heaviest,
         "seconds": round(statistics.seconds, 3),
         "complete": statistics.complete,
         "nodes": nodes,

@@ -7,6 +7,7 @@ from typing import Any
 
 from papympi.contracts import NodeCount, Statistics
 from papympi.monitors.groups import FailureGroup
+from papympi.workers.limits import format_memory
 
 CELL = 60
 """Longer cells of a table are cut off."""
@@ -33,6 +34,7 @@ def summarize(statistics: Statistics, groups: Sequence[FailureGroup] = (), notes
     ]
     parts = [format_table(rows, rows_limit=len(rows))] if rows else []
     parts.append(format_totals(statistics))
+    parts += [format_most(statistics.highest, statistics.heaviest)] if statistics.highest else []
     parts.extend(format_groups(groups))
     parts.extend(f"\nnote: {note}" for note in notes)
     return "\n".join(parts)
@@ -48,6 +50,12 @@ def format_totals(statistics: Statistics) -> str:
         number = sum(getattr(count, word) for count in statistics.nodes.values())
         line += f", {format_count(number)} {word}" if number else ""
     return line
+
+
+def format_most(items: int, size: int) -> str:
+    """Return the line that says how many items, of about how many bytes, were in the graph at the most."""
+    line = f"at the most {format_count(items)} {'item' if items == 1 else 'items'} in the graph at once"
+    return f"{line}, about {format_memory(size)}" if size else line
 
 
 def format_groups(groups: Sequence[FailureGroup]) -> list[str]:

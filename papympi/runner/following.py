@@ -132,6 +132,8 @@ def _describe_progress(entry: dict[str, Any]) -> str:
         line += f", {share:.0%}"
         if 0 < share < 1:
             line += f", {report.format_seconds(seconds * (1 - share) / share)} left"
+    if entry.get("highest"):
+        line += f"\n{report.format_most(entry['highest'], entry['heaviest'])}"
     return "\n".join([report.format_table(rows, rows_limit=len(rows)), line] if rows else [line])
 
 

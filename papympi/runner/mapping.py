@@ -24,6 +24,7 @@ def map(  # noqa: A001 - the field's name for it; `papympi.map` hides nothing
     timeout: float | None = None,
     retries: int = 0,
     admission: int | None = None,
+    admission_bytes: int | str | None = None,
     seed: int | None = None,
 ) -> Run:
     """Return the results of `function` for the items of the iterables: a lazy, bounded, parallel `map`.
@@ -39,6 +40,7 @@ def map(  # noqa: A001 - the field's name for it; `papympi.map` hides nothing
         timeout: how long one item may take, in seconds.
         retries: how often an item that failed is tried again.
         admission: how many items may be under way at once.
+        admission_bytes: about how many bytes they may have, as of `run`.
         seed: what the items' seeds are derived from, as of `run`.
 
     Raises:
@@ -61,5 +63,6 @@ def map(  # noqa: A001 - the field's name for it; `papympi.map` hides nothing
         ordered=ordered,
         errors=errors,
         admission=admission,
+        admission_bytes=admission_bytes,
         seed=seed,
     )

@@ -11,6 +11,7 @@ from typing import Any, Final
 from papympi.errors import OptionError, did_you_mean
 from papympi.plan.plan import Stride
 from papympi.runner.pooling import PoolSpec, parse_pool, parse_table
+from papympi.workers.limits import parse_size
 
 FILE: Final = "papympi.toml"
 PREFIX: Final = "PAPYMPI_"
@@ -26,7 +27,8 @@ class Options:
         pools: pools by name, from the tables of the file.
         overrides: pools that take the place of others, whatever the file and `run(pools=...)` say; "*" is for all.
         strides: by node name.
-        admission: how many top-level items may be in the graph at once; `None`: as many as keep the workers busy.
+        admission: how many items may be in the graph at once; `None`: as many as keep the workers busy.
+        admission_bytes: about how many bytes they may have; `None`: a quarter of the memory that there is.
         fusion: adjacent nodes become one stage where they can.
         seed: what the items' seeds are derived from.
         progress: the command line shows how far the run is; `None`: it does.
@@ -40,6 +42,7 @@ class Options:
     overrides: Mapping[str, PoolSpec] = field(default_factory=dict)
     strides: Mapping[str, Stride] = field(default_factory=dict)
     admission: int | None = None
+    admission_bytes: int | None = None
     fusion: bool = True
     seed: int = 0
     progress: bool | None = None
@@ -66,6 +69,16 @@ def read_options(start: Path | None = None, environment: Mapping[str, str] | Non
         options = replace(_merge(options, _read_file(path)), file=path)
     options = _merge(options, _read_environment(os.environ if environment is None else environment))
     return _merge(options, {name: value for name, value in given.items() if value is not None})
+
+
+def override(options: Options, **given: Any) -> Options:
+    """Return the options with those that a call of `run` gives itself, by their names; `None` means not given.
+
+    Raises:
+        OptionError: a value is impossible.
+    """
+    values = [(name, value) for name, value in given.items() if value is not None]
+    return replace(options, **{name: _checked(_CHECKS[name], value, f"{name}={value!r}") for name, value in values})
 
 
 def find_file(start: Path) -> Path | None:
@@ -176,14 +189,22 @@ def _count(value: Any) -> int:
     return value
 
 
-def check_seed(value: Any) -> int:
-    """Return a seed.
+def check_bytes(value: Any) -> int:
+    """Return how many bytes the items in the graph may have, from a number or a text such as "4 GB".
 
     Raises:
-        OptionError: it is not a whole number, or below 0.
+        OptionError: another form, or nothing.
     """
+    size = parse_size(value)
+    if size < 1:
+        raise OptionError(f"{value!r} lets nothing in; it is at least one byte")
+    return size
+
+
+def _seed(value: Any) -> int:
+    """Return a seed."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise OptionError(f"seed {value!r} is not a whole number of at least 0")
+        raise OptionError(f"{value!r} is not a whole number of at least 0")
     return value
 
 
@@ -237,7 +258,7 @@ def _count_text(text: str) -> int:
 
 def _seed_text(text: str) -> int:
     """Return a seed from the environment."""
-    return check_seed(int(text) if text.isdecimal() else text)
+    return _seed(int(text) if text.isdecimal() else text)
 
 
 def _names_text(text: str) -> tuple[str, ...]:
@@ -256,8 +277,9 @@ _CHECKS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "pools": _tables,
     "strides": _strides,
     "admission": _count,
+    "admission_bytes": check_bytes,
     "fusion": _switch,
-    "seed": check_seed,
+    "seed": _seed,
     "progress": _switch,
     "block": _names,
     "submit": _job,
@@ -269,6 +291,7 @@ _PARSERS: Final[Mapping[str, Callable[[str], Any]]] = {
     "pools": _overrides_text,
     "strides": parse_stride,
     "admission": _count_text,
+    "admission_bytes": check_bytes,
     "fusion": _switch_text,
     "seed": _seed_text,
     "progress": _switch_text,

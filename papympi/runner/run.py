@@ -23,13 +23,14 @@ from papympi.runner.feeds import make_feeds
 from papympi.runner.hooks import Watchers, compile_nodes
 from papympi.runner.keeping import Keeping
 from papympi.runner.launch import launched_ranks
-from papympi.runner.options import Options, check_seed, read_options
+from papympi.runner.options import Options, override, read_options
 from papympi.runner.plugins import plugin_manager
 from papympi.runner.pooling import Given, open_pools
 from papympi.runner.reading import Errors, Refusal, explain_busy, read_results, read_values, refuse_single
 from papympi.runner.session import Session
 from papympi.runner.wanted import make_keeper
 from papympi.workers.capture import read_levels
+from papympi.workers.limits import share_memory
 
 
 class Run:
@@ -211,6 +212,7 @@ def run(
     errors: Errors = "raise",
     ordered: bool = True,
     admission: int | None = None,
+    admission_bytes: int | str | None = None,
     progress: bool = False,
     seed: int | None = None,
     strides: Mapping[str, Stride] | None = None,
@@ -232,6 +234,7 @@ def run(
         errors: "raise": stop at the first failure; "keep": yield `Failure`s in their places; "drop": leave them out.
         ordered: yield results in input order; else as they come.
         admission: how many items may be in the graph at once; default: enough to keep the workers busy.
+        admission_bytes: about how many bytes they may have, e.g. "4 GB"; default: a quarter of the memory there is.
         progress: show how far the run is, on standard error.
         seed: what the items' seeds (`papympi.seed`) are derived from; default: 0.
         strides: for nodes how many items make a batch, instead of what they declare.
@@ -253,10 +256,7 @@ def run(
     graph = global_graph if graph is None else graph
     if errors not in {"raise", "keep", "drop"}:
         raise OptionError(f"errors={errors!r}: it is 'raise', 'keep' or 'drop'")
-    if admission is not None and admission < 1:
-        raise OptionError(f"admission={admission!r}: at least one item has to be let in")
-    if seed is not None:
-        options = replace(options, seed=check_seed(seed))
+    options = override(options, admission=admission, admission_bytes=admission_bytes, seed=seed)
     manager = plugin_manager(options.block)
     given = dict(inputs or {})
     settings = PlanSettings(
@@ -283,7 +283,8 @@ def run(
         feeds=feeds,
         length=length,
         ordered=ordered,
-        admission=admission if admission is not None else options.admission,
+        admission=options.admission,
+        admission_bytes=options.admission_bytes or share_memory(),
         fails_fast=errors == "raise",
     )
     return Run(session, errors)

@@ -19,6 +19,8 @@ class Unsendable:
 
 
 _OWN: Final = b"papympi"
+FEW: Final = 16
+"""A container of more values than this is not looked into to find out how many bytes it has."""
 
 
 class Payload:
@@ -63,7 +65,8 @@ class Payload:
     def weigh(self) -> int:
         """Return how many bytes the pickled form has; while there is none, what the first value says of itself."""
         if self._coded is not None:
-            return sum(map(_count_bytes, (self._coded[0], *self._coded[1])))
+            body, buffers = self._coded
+            return len(body) + sum(map(len, buffers)) if buffers else len(body)
         return _count_bytes(self._values[0]) * self.count if self._values else 0
 
     def encode(self) -> codec.Coded:
@@ -94,7 +97,14 @@ class Payload:
 
 
 def _count_bytes(value: Any) -> int:
-    """Return how many bytes a buffer or an array has; 0 for anything else."""
+    """Return how many bytes a buffer or an array has, or those in a tuple, list or dict of a few; else 0."""
+    if isinstance(value, tuple | list | dict) and len(value) <= FEW:
+        return sum(map(_count_buffer, value.values() if isinstance(value, dict) else value))
+    return _count_buffer(value)
+
+
+def _count_buffer(value: Any) -> int:
+    """Return how many bytes a text, a buffer or an array has; 0 for anything else."""
     if isinstance(value, bytes | bytearray | str):
         return len(value)
     size = getattr(value, "nbytes", 0)

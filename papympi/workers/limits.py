@@ -1,4 +1,4 @@
-"""How much memory a worker may allocate: read from what the user says, set in the worker."""
+"""How much memory there is and what of it may be used: read from what the user says, set in the worker."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _OUT_OF_MEMORY: Final = ("SIGKILL", "SIGABRT", "SIGSEGV", "SIGBUS")
 _FORM: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?\s*", re.IGNORECASE)
 _LEAST: Final = 64 << 20
 """A worker with less than this, in bytes, could not even start."""
-_SHARED: Final = 4
-"""Shared memory takes at most this part of all memory, unless somebody says how much."""
+_PART: Final = 4
+"""Shared memory, and the items of a run, take at most this part of all memory, unless somebody says how much."""
 
 
 def parse_memory(pool: str, value: Any) -> int:
@@ -43,16 +43,33 @@ def parse_shared_memory(pool: str, value: Any) -> int:
     Raises:
         OptionError: another form.
     """
-    return count_memory() // _SHARED if value is None else _parse_size(pool, "shared_memory", value)
+    return share_memory() if value is None else _parse_size(pool, "shared_memory", value)
 
 
 def _parse_size(pool: str, option: str, value: Any) -> int:
-    """Return how many bytes a number or a text with a unit means."""
+    """Return how many bytes an option of a pool means."""
+    try:
+        return parse_size(value)
+    except OptionError as error:
+        raise OptionError(f"pool {pool!r}: {option}: {error}") from None
+
+
+def parse_size(value: Any) -> int:
+    """Return how many bytes a number or a text with a unit means.
+
+    Raises:
+        OptionError: another form.
+    """
     found = _FORM.fullmatch(str(value)) if isinstance(value, int | str) and not isinstance(value, bool) else None
     if found is None:
-        raise OptionError(f'pool {pool!r}: {option} is {value!r}; it is a number of bytes, or e.g. "512 MB" or "2GiB"')
+        raise OptionError(f'{value!r} is not a number of bytes, nor e.g. "512 MB" or "2GiB"')
     unit = (found[2] or "").lower()
     return int(float(found[1]) * (_BINARY.get(unit) or _UNITS[unit]))
+
+
+def share_memory() -> int:
+    """Return how many bytes something may take of which nobody has said how much: a quarter of what there is."""
+    return count_memory() // _PART
 
 
 def count_memory() -> int:
@@ -85,7 +102,7 @@ def _find_group_limits() -> Iterator[int]:
 
 def format_memory(size: int) -> str:
     """Return a number of bytes in the unit that suits it."""
-    for unit, factor in (("GB", 1000**3), ("MB", 1000**2)):
+    for unit, factor in (("GB", 1000**3), ("MB", 1000**2), ("kB", 1000)):
         if size >= factor:
             return f"{size / factor:.3g} {unit}"
     return f"{size} bytes"

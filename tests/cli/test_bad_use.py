@@ -35,6 +35,8 @@ def refuse(done, *parts):
         (["run", "squares.py", "--input", "number=1", "--output", "a.xml"], [".csv, .jsonl, .pkl"]),
         (["run", "squares.py", "--input", "number=1", "--output", "none/a.csv"], ["cannot write", "none/a.csv"]),
         (["run", "squares.py", "--admission", "0"], ["--admission"]),
+        (["run", "squares.py", "--admission-bytes", "0"], ["--admission-bytes", "lets nothing in"]),
+        (["run", "squares.py", "--admission-bytes", "4 XB"], ["--admission-bytes", "'4 XB' is not a number of bytes"]),
         (["run", "squares.py", "--stirde", "square=1"], ["--stirde", "--stride", "papympi run --help"]),
         (["run"], ["FILE|MODULE[:GRAPH]"]),
         (["rum", "squares.py"], ["no such command: 'rum'", "did you mean 'run'"]),

@@ -20,6 +20,7 @@ def test_values_go_to_standard_output_and_the_summary_to_standard_error(papympi,
     assert done.stdout == "0\n1\n4\n"
     assert "square" in done.stderr
     assert "3 results in" in done.stderr
+    assert "in the graph at once" in done.stderr
 
 
 def test_every_pool_gives_the_same(papympi, squares, pool):
@@ -160,7 +161,7 @@ def test_unordered_has_all_results(papympi, squares):
 
 
 def test_admission_and_fusion_change_nothing(papympi, squares):
-    for option in (("--admission", "1"), ("--fusion",), ("--no-fusion",)):
+    for option in (("--admission", "1"), ("--admission-bytes", "1 kB"), ("--fusion",), ("--no-fusion",)):
         assert papympi("run", squares, "--input", "number=5..9", *INLINE, *option).stdout == "25\n36\n49\n64\n"
 
 

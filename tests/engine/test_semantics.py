@@ -448,45 +448,48 @@ def start(specs, targets, pools, **options):
 
 
 MANY = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
-ADMISSIONS = st.sampled_from([1, 1, 2, 5, 20, None])
+BOUNDS = st.fixed_dictionaries(
+    {
+        "admission": st.sampled_from([1, 1, 2, 5, 20, None]),
+        "admission_bytes": st.sampled_from([None, None, 1, 30, 100, 1000]),
+    }
+)
 
 
 @MANY
-@given(
-    graphs(), ADMISSIONS, st.integers(1, 4), st.integers(0, 10**6), st.booleans(), st.sampled_from([False] * 9 + [True])
-)
-def test_ordered_results_equal_the_naive_evaluators(case, admission, workers, seed, fusion, pause):
+@given(graphs(), BOUNDS, st.integers(1, 4), st.integers(0, 10**6), st.booleans(), st.sampled_from([False] * 9 + [True]))
+def test_ordered_results_equal_the_naive_evaluators(case, bounds, workers, seed, fusion, pause):
     specs, targets = case
     pools = {name: SimulatedPool(name, workers, seed) for name in ("one", "two")}
-    running = start(specs, targets, pools, admission=admission, fusion=fusion)
+    running = start(specs, targets, pools, **bounds, fusion=fusion)
     naive = Naive(specs)
     assert collect(running, pause) == expected(naive, targets)
     statistics = running.statistics()
     assert statistics.live == 0, "something was never forgotten"
     failures = [(failure.node, failure.key) for failure in running.failures]
     assert sorted(failures) == sorted(entry for entry in naive.failures if entry[0] in needed(specs, targets))
-    if admission is not None and not running.plan.warnings:  # a late broadcast holds a whole group, and says so
-        assert statistics.highest <= gated_bound(specs, targets, admission)
+    if bounds["admission"] is not None and not running.plan.warnings:  # a late broadcast holds a group
+        assert statistics.highest <= gated_bound(specs, targets, bounds["admission"])
 
 
 @MANY
-@given(graphs(), ADMISSIONS, st.integers(1, 4), st.integers(0, 10**6), st.booleans())
-def test_unordered_results_are_the_same_set(case, admission, workers, seed, fusion):
+@given(graphs(), BOUNDS, st.integers(1, 4), st.integers(0, 10**6), st.booleans())
+def test_unordered_results_are_the_same_set(case, bounds, workers, seed, fusion):
     specs, targets = case
     pools = {name: SimulatedPool(name, workers, seed) for name in ("one", "two")}
-    found = collect(start(specs, targets, pools, admission=admission, fusion=fusion, ordered=False), pause=False)
+    found = collect(start(specs, targets, pools, **bounds, fusion=fusion, ordered=False), pause=False)
     assert {target: sorted(entries) for target, entries in found.items()} == expected(Naive(specs), targets)
 
 
 @MANY
-@given(graphs(), ADMISSIONS, st.integers(1, 4), st.integers(0, 10**6), st.booleans(), st.integers(1, 3))
-def test_lost_workers_cost_only_the_item_they_were_at(case, admission, workers, seed, fusion, places):
+@given(graphs(), BOUNDS, st.integers(1, 4), st.integers(0, 10**6), st.booleans(), st.integers(1, 3))
+def test_lost_workers_cost_only_the_item_they_were_at(case, bounds, workers, seed, fusion, places):
     specs, targets = case
     blamable = [
         spec["name"] for spec in specs if spec["kind"] == "map" or (spec["kind"] == "fold" and not spec["combine"])
     ]
     pools = {name: SimulatedPool(name, workers, seed, places, 0.1, blamable) for name in ("one", "two")}
-    found = collect(start(specs, targets, pools, admission=admission, fusion=fusion), pause=False)
+    found = collect(start(specs, targets, pools, **bounds, fusion=fusion), pause=False)
     assert found == expected(Naive(specs, pools["one"].culprits | pools["two"].culprits), targets)
 
 
@@ -501,14 +504,14 @@ def with_retries(specs, seed):
 
 
 @MANY
-@given(graphs(), ADMISSIONS, st.integers(1, 4), st.integers(0, 10**6), st.booleans())
-def test_items_that_stumble_and_are_retried_come_out_as_if_nothing_had_been(case, admission, workers, seed, fusion):
+@given(graphs(), BOUNDS, st.integers(1, 4), st.integers(0, 10**6), st.booleans())
+def test_items_that_stumble_and_are_retried_come_out_as_if_nothing_had_been(case, bounds, workers, seed, fusion):
     specs, targets = case
     naive = Naive(specs)
     retries = with_retries(specs, seed)
     pools = {name: SimulatedPool(name, workers, seed) for name in ("one", "two")}
     with TROUBLE.stir(retries):
-        running = start(specs, targets, pools, admission=admission, fusion=fusion)
+        running = start(specs, targets, pools, **bounds, fusion=fusion)
         assert collect(running, pause=False) == expected(naive, targets)
     assert running.statistics().live == 0
     for failure in running.failures:
@@ -516,13 +519,13 @@ def test_items_that_stumble_and_are_retried_come_out_as_if_nothing_had_been(case
 
 
 @MANY
-@given(graphs(), ADMISSIONS, st.integers(1, 4), st.integers(0, 10**6), st.booleans(), st.integers(1, 3))
-def test_items_whose_worker_is_lost_are_retried(case, admission, workers, seed, fusion, places):
+@given(graphs(), BOUNDS, st.integers(1, 4), st.integers(0, 10**6), st.booleans(), st.integers(1, 3))
+def test_items_whose_worker_is_lost_are_retried(case, bounds, workers, seed, fusion, places):
     specs, targets = case
     with_retries(specs, seed)
     blamable = [spec["name"] for spec in specs if spec["kind"] == "map"]
     pools = {name: SimulatedPool(name, workers, seed, places, 0.2, blamable) for name in ("one", "two")}
-    found = collect(start(specs, targets, pools, admission=admission, fusion=fusion), pause=False)
+    found = collect(start(specs, targets, pools, **bounds, fusion=fusion), pause=False)
     assert found == expected(Naive(specs, pools["one"].culprits | pools["two"].culprits), targets)
 
 
@@ -542,10 +545,10 @@ REAL = st.sampled_from(["inline", "threads:2", "processes:2"])
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-@given(graphs(), ADMISSIONS, REAL, REAL, st.booleans())
-def test_real_pools_give_the_same(case, admission, one, two, fusion):
+@given(graphs(), BOUNDS, REAL, REAL, st.booleans())
+def test_real_pools_give_the_same(case, bounds, one, two, fusion):
     specs, targets = case
-    running = start(specs, targets, {"one": one, "two": two}, admission=admission, fusion=fusion)
+    running = start(specs, targets, {"one": one, "two": two}, **bounds, fusion=fusion)
     assert collect(running, pause=False) == expected(Naive(specs), targets)
 
 
@@ -553,24 +556,24 @@ AWAITING = st.sampled_from(["asyncio", "asyncio:1", "asyncio:3", "inline", "thre
 
 
 @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
-@given(graphs(), ADMISSIONS, AWAITING, AWAITING, st.integers(0, 10**6), st.booleans())
-def test_async_nodes_give_the_same(case, admission, one, two, seed, fusion):
+@given(graphs(), BOUNDS, AWAITING, AWAITING, st.integers(0, 10**6), st.booleans())
+def test_async_nodes_give_the_same(case, bounds, one, two, seed, fusion):
     specs, targets = case
     naive = Naive(specs)
     for spec in specs:
         spec["awaits"] = digest(seed, spec["name"]) % 4 > 0
     retries = with_retries(specs, seed)
     with TROUBLE.stir(retries):
-        running = start(specs, targets, {"one": one, "two": two}, admission=admission, fusion=fusion)
+        running = start(specs, targets, {"one": one, "two": two}, **bounds, fusion=fusion)
         assert collect(running, pause=False) == expected(naive, targets)
     assert running.statistics().live == 0
 
 
 @settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
-@given(graphs(), ADMISSIONS)
-def test_ranks_give_the_same(case, admission):
+@given(graphs(), BOUNDS)
+def test_ranks_give_the_same(case, bounds):
     specs, targets = case
-    running = start(specs, targets, {"one": "mpi:2", "two": "threads:2"}, admission=admission)
+    running = start(specs, targets, {"one": "mpi:2", "two": "threads:2"}, **bounds)
     assert collect(running, pause=False) == expected(Naive(specs), targets)
 
 
@@ -606,10 +609,10 @@ STOPS = st.lists(st.integers(1, 30), min_size=1, max_size=3)
 
 @settings(MANY, max_examples=int(os.environ.get("RESUMED_GRAPHS", "40")))
 @given(
-    kept_graphs(), ADMISSIONS, st.integers(1, 4), st.integers(0, 10**6), st.booleans(), STOPS,
+    kept_graphs(), BOUNDS, st.integers(1, 4), st.integers(0, 10**6), st.booleans(), STOPS,
     st.sampled_from([0, 0, 0, 0.1, 0.6]),
 )  # fmt: skip
-def test_a_run_that_was_interrupted_goes_on_to_the_same_end(case, admission, workers, seed, fusion, stops, torn):
+def test_a_run_that_was_interrupted_goes_on_to_the_same_end(case, bounds, workers, seed, fusion, stops, torn):
     specs, targets = case
     naive = Naive(specs)
     CALLS.clear()
@@ -620,7 +623,7 @@ def test_a_run_that_was_interrupted_goes_on_to_the_same_end(case, admission, wor
         folder = Path(place) / "run"
         for number, stop in enumerate([*stops, 0]):
             pools = {name: SimulatedPool(name, workers, seed + number) for name in ("one", "two")}
-            options = {"admission": admission, "fusion": fusion, "journal": folder, "resume": True}
+            options = {**bounds, "fusion": fusion, "journal": folder, "resume": True}
             running = start(specs, targets, pools, **options)
             if stop:
                 interrupt(running, stop)
@@ -635,20 +638,20 @@ def test_a_run_that_was_interrupted_goes_on_to_the_same_end(case, admission, wor
 
 
 @settings(MANY, max_examples=int(os.environ.get("RESUMED_GRAPHS", "25")))
-@given(kept_graphs(), ADMISSIONS, st.integers(0, 10**6), st.booleans(), st.sampled_from([None, 1, 5, 20]))
-def test_failed_items_are_tried_again_with_all_that_came_of_them(case, admission, seed, fusion, stop):
+@given(kept_graphs(), BOUNDS, st.integers(0, 10**6), st.booleans(), st.sampled_from([None, 1, 5, 20]))
+def test_failed_items_are_tried_again_with_all_that_came_of_them(case, bounds, seed, fusion, stop):
     specs, targets = case
     with tempfile.TemporaryDirectory() as place:
         keeping = Keeping(folder=Path(place) / "run", resume=True)
         pools = {name: SimulatedPool(name, 2, seed) for name in ("one", "two")}
-        running = start(specs, targets, pools, admission=admission, fusion=fusion, journal=keeping)
+        running = start(specs, targets, pools, **bounds, fusion=fusion, journal=keeping)
         assert stop is not None or collect(running, pause=False) == expected(Naive(specs), targets)
         if stop is not None:
             interrupt(running, stop)
         with TROUBLE.heal():
             again = replace(keeping, retry_failed=True)
             pools = {name: SimulatedPool(name, 2, seed + 1) for name in ("one", "two")}
-            running = start(specs, targets, pools, admission=admission, fusion=fusion, journal=again)
+            running = start(specs, targets, pools, **bounds, fusion=fusion, journal=again)
             assert collect(running, pause=False) == expected(Naive(specs), targets)
         assert running.failures == []
 

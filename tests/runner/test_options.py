@@ -26,6 +26,15 @@ def test_file_then_environment_then_command_line(project):
     assert options.file == project / "papympi.toml"
 
 
+def test_bytes_are_numbers_or_texts_with_a_unit(project):
+    (project / "papympi.toml").write_text("admission_bytes = '4 GB'\n")
+    assert read_options(environment={}).admission_bytes == 4 * 1000**3
+    for text, size in (("1000", 1000), ("2GiB", 2 << 30), ("1.5 MB", 1_500_000)):
+        assert read_options(environment={"PAPYMPI_ADMISSION_BYTES": text}).admission_bytes == size
+    (project / "papympi.toml").write_text("admission_bytes = 4096\n")
+    assert read_options(environment={}).admission_bytes == 4096
+
+
 def test_the_nearest_file_counts(project):
     inner = project / "deep" / "er"
     inner.mkdir(parents=True)
@@ -74,6 +83,9 @@ def test_names_to_block_add_up(project):
         ("admision = 3", "there is no option 'admision'; did you mean 'admission'"),
         ("admission = 0", "admission: 0 is not a whole number of at least 1"),
         ("admission = true", "admission: True is not"),
+        ("admission_bytes = 0", "admission_bytes: 0 lets nothing in"),
+        ("admission_bytes = '0 GB'", "admission_bytes: '0 GB' lets nothing in"),
+        ("admission_bytes = 'much'", "admission_bytes: 'much' is not a number of bytes"),
         ("fusion = 'no'", "fusion: 'no' is neither true nor false"),
         ("pool = 3", "pool: 3 is not a name"),
         ("pools = 3", "pools: 3 is not a table"),

@@ -365,6 +365,9 @@ def test_bad_arguments_are_refused_at_once():
         (InputError, "cannot be iterated", {"inputs": {"x": 3}}),
         (OptionError, "errors='ignore'", {"errors": "ignore"}),
         (OptionError, "admission=0", {"admission": 0}),
+        (OptionError, "admission_bytes=0: 0 lets nothing in", {"admission_bytes": 0}),
+        (OptionError, "admission_bytes='4 XB': .* is not a number of bytes", {"admission_bytes": "4 XB"}),
+        (OptionError, "seed=-1", {"seed": -1}),
         (PoolError, "did you mean 'processes'", {"pools": {"pool": "proceses:2"}}),
         (GraphError, "step", {"targets": ["stepp0"]}),
     ]:
