@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import socket
 from collections import deque
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from papympi.launchers.search import find_launcher
 from papympi.workers.job import LocalJob
 from papympi.workers.nursery import Nursery
 from papympi.workers.roster import Inbox, Roster
-from papympi.workers.station import CLOSE, Station
+from papympi.workers.station import CLOSE, OPEN, Station
 
 _HASTE_S: Final = 1.0
 """How long `kill` waits for ranks to finish their batch; those that take longer finish it with nobody listening."""
@@ -152,6 +153,8 @@ class Alone:
         """Hand a message to the children at once; without any, `take` sees to it."""
         if self._isolates:
             self._answers += self._station.handle(message)
+        elif message[0] == OPEN:
+            self._messages.append(pickle.loads(pickle.dumps(message, 5)))  # constants of its own, not the user's
         else:
             self._messages.append(message)
 

@@ -18,6 +18,7 @@ from papympi.errors import OptionError, PoolError, ShippingError
 from papympi.launchers import mpiexec
 from papympi.plan.program import Program
 from papympi.pools.links import Alone, Lent, Link, Local
+from papympi.transport.packed import Packed
 from papympi.transport.records import Logs
 from papympi.transport.ship import pack_program
 from papympi.transport.task import Lost, Outcome, Task
@@ -177,7 +178,7 @@ class MpiPool:
         ranks = [place.rank for place in link.places]
         return [f"{self.name}[{i}] rank {ranks[i % len(ranks)]}" for i in range(len(ranks) * self._each)]
 
-    def _send_program(self, link: Link, program: Program, packed: bytes, names: Sequence[str]) -> None:
+    def _send_program(self, link: Link, program: Program, packed: Packed, names: Sequence[str]) -> None:
         """Tell each rank what it will be asked for."""
         outlined = outline(program)
         for number, place in enumerate(link.places):

@@ -10,6 +10,7 @@ from typing import Final
 
 from papympi.plan.program import Program
 from papympi.transport.arena import Arena, Lender, open_arena
+from papympi.transport.packed import Packed
 from papympi.transport.records import Logs
 from papympi.transport.task import Lost, Outcome, Task
 from papympi.workers.guard import Guard
@@ -42,18 +43,19 @@ class Guards:
         self._memory = memory
         self._shared = shared
         self._arena: Arena | None = None
+        self._packed: Packed | None = None
         self._guards: list[Guard] = []
         self._selector: selectors.DefaultSelector | None = None
         self._waiting: set[Guard] = set()
         self._timed = False
         self._talking: set[Guard] = set()
 
-    def start(self, program: Program, packed: bytes) -> None:
+    def start(self, program: Program, packed: Packed) -> None:
         """Start a child under each name; the fork server has been started.
 
         Args:
             program: the stages.
-            packed: the same as the children get it.
+            packed: the same, from which the children get it.
 
         Raises:
             PoolError: there is no child to be had.
@@ -62,10 +64,11 @@ class Guards:
             stack.callback(self.kill)
             self._selector = selectors.DefaultSelector()
             self._timed = find_shortest_timeout(program) > 0
+            self._packed = packed.store()
             self._arena = open_arena(self._shared, len(self._names))
             for number, name in enumerate(self._names):
                 blocks = None if self._arena is None else Lender(self._arena, number)
-                guard = Guard(number, name, self._nursery, program, packed, self._memory, blocks=blocks)
+                guard = Guard(number, name, self._nursery, program, self._packed, self._memory, blocks=blocks)
                 self._start(guard)
                 self._guards.append(guard)
             stack.pop_all()
@@ -196,6 +199,9 @@ class Guards:
         if self._arena is not None:
             self._arena.close()
             self._arena = None
+        if self._packed is not None:
+            self._packed.close()
+            self._packed = None
         if self._selector is not None:
             self._selector.close()
             self._selector = None

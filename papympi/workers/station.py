@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 
 from papympi.errors import PoolError, ShippingError
 from papympi.plan.program import Program
+from papympi.transport.packed import Packed
 from papympi.transport.ship import unpack_program
 from papympi.transport.task import Kind, Lost, Task
 from papympi.workers.evaluate import Evaluator, attempt
@@ -79,7 +80,7 @@ class _Own:
 class _Staff:
     """The rank's children evaluate; it hands tasks and outcomes on without opening them."""
 
-    def __init__(self, nursery: Nursery, packed: bytes, isolation: Isolation) -> None:
+    def __init__(self, nursery: Nursery, packed: Packed, isolation: Isolation) -> None:
         nursery.owner = isolation.pool
         self._guards = Guards(nursery, isolation.names, isolation.memory, lasting=True)
         self._room = 2 * len(isolation.names)
@@ -204,7 +205,7 @@ class Station:
         """Return when `collect` has to look after a child's time-out, by `time.monotonic`."""
         return self._desk.deadline() if isinstance(self._desk, _Staff) else None
 
-    def _open(self, label: str, packed: bytes, isolation: Isolation | None) -> str | None:
+    def _open(self, label: str, packed: Packed, isolation: Isolation | None) -> str | None:
         """Load a program, or start children that do; return what went wrong."""
         if isolation is None:
             program, error = attempt(unpack_program, packed)

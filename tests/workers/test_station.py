@@ -12,6 +12,7 @@ import pytest
 from papympi.errors import ShippingError
 from papympi.testing import build_map, values_of
 from papympi.testing.nodes import add_one, crash
+from papympi.transport.packed import Packed
 from papympi.transport.payload import Payload
 from papympi.transport.ship import pack_program
 from papympi.transport.task import Kind, Outcome, Task
@@ -160,7 +161,7 @@ def test_nothing_of_a_child_outlives_its_pool(isolated):
 
 def test_children_that_cannot_load_the_program_break_the_pool(isolated):
     program = build_map(add_one)
-    isolated.handle((OPEN, "me", b"no program", Isolation("mpi", ["mpi[0] rank 3"], outline(program))))
+    isolated.handle((OPEN, "me", Packed(b"no program"), Isolation("mpi", ["mpi[0] rank 3"], outline(program))))
     ((kind, error),) = wait_answers(isolated)
     assert (kind, type(error)) == (BROKEN, ShippingError)
     assert "mpi[0] rank 3 pid" in str(error)
