@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import select
 import weakref
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -22,7 +23,7 @@ from papympi.transport.packed import Packed
 from papympi.transport.records import Logs
 from papympi.transport.ship import pack_program
 from papympi.transport.task import Lost, Outcome, Task
-from papympi.workers.limits import parse_memory
+from papympi.workers.limits import parse_memory, parse_shared_memory
 from papympi.workers.patience import GRACE_S, Patience, Silence
 from papympi.workers.roster import joined
 from papympi.workers.sealed import address, outline
@@ -47,6 +48,8 @@ class MpiPool:
             `False`: they evaluate themselves, which gives nodes the rank's own MPI.
         workers_per_rank: how many children each rank has.
         memory: how much one child may allocate, e.g. "2 GB" or a number of bytes; by default what there is.
+        shared_memory: how much shared memory large values may take on each host, in the same form, divided among the
+            ranks there; by default a quarter of the memory of the host. What finds no room goes through sockets.
     """
 
     concurrency = 1
@@ -61,6 +64,7 @@ class MpiPool:
         isolate: bool = True,
         workers_per_rank: int = 1,
         memory: int | str | None = None,
+        shared_memory: int | str | None = None,
     ) -> None:
         self.name = name
         self.places = _check_count(name, "places", places)
@@ -69,7 +73,12 @@ class MpiPool:
         self._isolate = isolate
         self._each = _check_count(name, "workers_per_rank", workers_per_rank)
         self._memory = parse_memory(name, memory)
-        for option, given in (("workers_per_rank", self._each > 1), ("memory", self._memory)):
+        self._shared = parse_shared_memory(name, shared_memory)
+        for option, given in (
+            ("workers_per_rank", self._each > 1),
+            ("memory", self._memory),
+            ("shared_memory", shared_memory is not None),
+        ):
             if given and not isolate:
                 raise OptionError(f"pool {name!r}: {option} is for the children of ranks: it needs isolate = true")
         self._limit = None if workers is None else _check_count(name, "workers", workers)
@@ -181,11 +190,12 @@ class MpiPool:
     def _send_program(self, link: Link, program: Program, packed: Packed, names: Sequence[str]) -> None:
         """Tell each rank what it will be asked for."""
         outlined = outline(program)
+        sharers = Counter(place.host for place in link.places)
         for number, place in enumerate(link.places):
             label = f"{names[number]} pid {place.pid} on {place.host}"
-            children = names[number :: len(link.places)]
-            isolation = Isolation(self.name, children, outlined, self._memory) if self._isolate else None
-            link.send(number, (OPEN, label, packed, isolation))
+            limits = self._memory, self._shared, sharers[place.host]
+            isolation = Isolation(self.name, names[number :: len(link.places)], outlined, *limits)
+            link.send(number, (OPEN, label, packed, isolation if self._isolate else None))
 
     def _tell_silence(self, silence: Silence) -> str:
         """Return what to say of a rank that hangs."""
@@ -255,6 +265,6 @@ def _check_switch(name: str, option: str, value: Any) -> bool:
 BACKEND: Final = Backend(
     make=MpiPool,
     summary="MPI ranks: those that mpiexec has started, else local ones of its own (options: workers, ranks, places, "
-    "isolate, workers_per_rank, memory)",
+    "isolate, workers_per_rank, memory, shared_memory)",
     capabilities=CAPABILITIES,
 )

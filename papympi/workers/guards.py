@@ -120,6 +120,10 @@ class Guards:
             self._talking.add(guard)
         return outcomes
 
+    def take_room(self, size: int) -> memoryview | None:
+        """Return shared memory for a big buffer of a task, which is then not copied; `None`: there is no room."""
+        return None if self._arena is None else self._arena.take(size)
+
     def take_logs(self) -> list[Logs]:
         """Return what children have printed and logged since; what is not taken comes with their next arrival."""
         if not self._talking:

@@ -24,6 +24,7 @@ from papympi.transport.ship import unpack_program
 from papympi.transport.task import Kind, Lost, Task
 from papympi.workers.evaluate import Evaluator, attempt
 from papympi.workers.guards import Guards
+from papympi.workers.limits import count_shared_memory
 from papympi.workers.nursery import Nursery
 from papympi.workers.sealed import SealedOutcome, receive, seal
 from papympi.workers.wire import Nap, decode
@@ -35,6 +36,8 @@ Message = tuple[Any, ...]
 
 _GRACE_S: Final = 4.0
 """How long children may take to finish what they are at; less than a rank may take to say goodbye."""
+_BRIEF_S: Final = 20e-6
+"""The nap while children are at work and a message is on its way."""
 _SHORT_S: Final = 50e-6
 """The first nap while children are at work: the processor is theirs."""
 _LONG_S: Final = 2e-3
@@ -53,12 +56,16 @@ class Isolation(NamedTuple):
         names: how messages name the children.
         outline: what their guards have to know of the program.
         memory: how many bytes each may allocate; 0: as many as there are.
+        shared: how many bytes of shared memory big buffers may take on this host; `None`: the usual part.
+        sharers: how many ranks of the pool are on this host, which divide it.
     """
 
     pool: str
     names: Sequence[str]
     outline: Program
     memory: int = 0
+    shared: int | None = None
+    sharers: int = 1
 
 
 class _Own:
@@ -82,7 +89,9 @@ class _Staff:
 
     def __init__(self, nursery: Nursery, packed: Packed, isolation: Isolation) -> None:
         nursery.owner = isolation.pool
-        self._guards = Guards(nursery, isolation.names, isolation.memory, lasting=True)
+        shared = count_shared_memory(isolation.shared) // isolation.sharers
+        self._guards = Guards(nursery, isolation.names, isolation.memory, lasting=True, shared=shared)
+        self.take_room = self._guards.take_room
         self._room = 2 * len(isolation.names)
         self._tasks: dict[int, int] = {}
         self._deaths = [0] * len(isolation.names)
@@ -191,11 +200,17 @@ class Station:
         desk = self._desk
         if hurried:
             nap.reset()
+        if isinstance(desk, _Staff) and desk.is_busy:
+            pause = _BRIEF_S if hurried else desk.choose_nap(nap.next())
+            select.select([desk.fileno()], [], [], pause)
+        elif hurried:
             os.sched_yield()
-        elif isinstance(desk, _Staff) and desk.is_busy:
-            select.select([desk.fileno()], [], [], desk.choose_nap(nap.next()))
         else:
             nap.take()
+
+    def take_room(self, size: int) -> memoryview | None:
+        """Return memory into which a big part of a message is best received; `None`: any will do."""
+        return self._desk.take_room(size) if isinstance(self._desk, _Staff) else None
 
     def fileno(self) -> int | None:
         """Return a descriptor that is readable when `collect` has something to do; `None`: it never has."""

@@ -121,6 +121,8 @@ def test_it_says_what_it_is():
         {"workers_per_rank": 0},
         {"workers_per_rank": 2, "isolate": False},
         {"memory": "1 GB", "isolate": False},
+        {"shared_memory": 0, "isolate": False},
+        {"shared_memory": "much"},
         {"memory": "much"},
     ],
 )

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 
+import numpy as np
 import psutil
 import pytest
 
@@ -34,6 +35,8 @@ from papympi.workers.station import (
 )
 from papympi.workers.wire import Nap, decode, encode
 
+MB = 1 << 20
+
 
 @pytest.fixture
 def isolated():
@@ -59,11 +62,13 @@ def opening(*functions, isolates=False, children=1):
     return OPEN, "me", pack_program(program), Isolation("mpi", names, outline(program)) if isolates else None
 
 
-def call(number, *values, child=0, deaths=0):
+def call_of(number, *values):
     n = len(values)
-    columns = [[(Payload(list(values)), 0, n)]]
-    task = Task(number, Kind.CALL, 0, n, columns=columns, keys=[((), 0, n)])
-    return travel((TASK, child, deaths, address(task)))
+    return Task(number, Kind.CALL, 0, n, columns=[[(Payload(list(values)), 0, n)]], keys=[((), 0, n)])
+
+
+def call(number, *values, child=0, deaths=0):
+    return travel((TASK, child, deaths, address(call_of(number, *values))))
 
 
 def wait_answers(station, count=1):
@@ -96,7 +101,7 @@ def test_it_evaluates_by_itself():
 
 
 def test_a_program_that_cannot_be_loaded_is_told_of():
-    ((kind, trouble),) = Station().handle((OPEN, "me", b"no program", None))
+    ((kind, trouble),) = Station().handle((OPEN, "me", Packed(b"no program"), None))
     assert kind == OPENED
     assert "Traceback" in trouble
 
@@ -115,6 +120,24 @@ def test_children_evaluate(isolated):
         assert isolated.handle((CLOSE, False)) == [(CLOSED,)]
         assert not any(map(psutil.pid_exists, pids))
     assert isolated.handle((END, False)) == [(BYE,)]
+
+
+def test_what_is_received_into_shared_memory_goes_to_the_child_and_back_without_a_copy(isolated):
+    assert isolated.take_room(MB) is None
+    isolated.handle(travel(opening(lambda x: x[::-1].copy(), isolates=True)))
+    for number in range(3):
+        message, *buffers = encode((TASK, 0, 0, address(call_of(number, np.arange(number, number + MB // 8)))))
+        rooms = [isolated.take_room(len(buffer)) for buffer in buffers]
+        for room, buffer in zip(rooms, buffers, strict=True):
+            room[:] = buffer
+        isolated.handle(decode([message, *rooms]))
+        (answer,) = wait_answers(isolated)
+        _, (_, result) = answer
+        assert isolated._desk._guards._arena.locate(memoryview(result)) > 0
+        (value,) = values_of(read(answer))
+        assert value.tolist() == list(range(number, number + MB // 8))[::-1]
+    isolated.handle((END, True))
+    assert isolated.take_room(MB) is None
 
 
 def test_a_child_that_dies_is_told_of_and_replaced(isolated):
