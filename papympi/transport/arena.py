@@ -20,7 +20,7 @@ import weakref
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
-from papympi.transport.heap import keep_heap
+from papympi.transport.heap import copy
 from papympi.transport.regions import Block, Region
 
 _Buffer = bytes | bytearray | memoryview
@@ -228,10 +228,9 @@ class Tenant:
         """Copy a buffer into a block; return its offset, -1 if there is no room."""
         return self._memory.put(buffer)
 
-    def get(self, offset: int, size: int) -> bytearray:
+    def get(self, offset: int, size: int) -> _Buffer:
         """Return a copy of what is in a block."""
-        keep_heap()
-        return bytearray(self._memory.view[offset : offset + size])
+        return copy(self._memory.view[offset : offset + size])
 
     def give(self, offsets: Iterable[int]) -> None:
         """Take note that blocks are free again."""
@@ -263,8 +262,7 @@ def own(buffer: _Buffer) -> _Buffer:
     """Return a buffer that nobody else has: a copy of a block, anything else as it is."""
     if not isinstance(_find_owner(buffer), ctypes.Array):
         return buffer
-    keep_heap()
-    return bytearray(buffer)
+    return copy(memoryview(buffer))
 
 
 def drain(offsets: list[int]) -> list[int]:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from papympi.transport.codec import BIG, Buffer
-from papympi.transport.heap import keep_heap
+from papympi.transport.heap import KEPT, keep_heap, map_pages
 
 if TYPE_CHECKING:
     from mpi4py.MPI import Comm, Request
@@ -216,16 +216,21 @@ class Wire:
                 parts.append(view[place : place + size])
                 place += _padded(size)
                 continue
-            room = self.take_room(size)
-            if room is None:
-                keep_heap()
-                block: Any = self._allocate(size)  # not zeroed first
-                room = memoryview(block)
+            room = self._find_room(size)
             parts.append(room)
             for start in range(0, size, _PIECE):
                 piece = room[start : start + _PIECE]
                 arrival.requests.append(self._comm.Irecv([piece, self._byte], source, BULK))
         return parts
+
+    def _find_room(self, size: int) -> memoryview:
+        """Return memory for a big part."""
+        room = self.take_room(size)
+        if room is not None or size >= KEPT:
+            return room or map_pages(size)
+        keep_heap()
+        block: Any = self._allocate(size)  # not zeroed first
+        return memoryview(block)
 
 
 def _padded(size: int) -> int:
