@@ -8,18 +8,17 @@ evaluates itself.
 from __future__ import annotations
 
 import os
-import select
 import weakref
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from papympi.contracts import Backend, Capabilities
 from papympi.errors import OptionError, PoolError, ShippingError
 from papympi.launchers import mpiexec
 from papympi.plan.program import Program
-from papympi.pools.links import Alone, Lent, Link, Local
-from papympi.transport.packed import Packed
+from papympi.pools.links import Alone, Lent, Link, Local, open_ranks
+from papympi.transport.packed import Elsewhere, Packed
 from papympi.transport.records import Logs
 from papympi.transport.ship import pack_program
 from papympi.transport.task import Lost, Outcome, Task
@@ -28,7 +27,7 @@ from papympi.workers.patience import GRACE_S, Patience, Silence
 from papympi.workers.roster import joined
 from papympi.workers.sealed import address, outline
 from papympi.workers.station import BROKEN, LOGS, LOST, OPEN, OPENED, OUTCOME, TASK, Isolation
-from papympi.workers.wire import Nap, decode
+from papympi.workers.wire import decode
 
 CAPABILITIES: Final = Capabilities(streams=True, survives_crash=True, can_kill=True, remote=True)
 _OWN: Final = Capabilities(streams=True, remote=True)
@@ -86,6 +85,7 @@ class MpiPool:
         self._link: Link | None = None
         self._patience: Patience | None = None
         self._deaths: list[int] = []
+        self._early: list[Logs] = []
         if ranks is not None:
             _reserved[self] = frozenset(self._ranks or ())
 
@@ -95,18 +95,18 @@ class MpiPool:
         self._link = self._connect()
         try:
             names = self._name_workers(self._link)
-            self._send_program(self._link, program, packed, names)
-            for number, trouble in self._await_opened(self._link):
-                if trouble and self._isolate:
-                    raise PoolError(f"pool {self.name!r}: {names[number]} cannot start its children: {trouble}")
-                if trouble:
-                    raise ShippingError(f"pool {self.name!r}: {names[number]} cannot load the functions:\n{trouble}")
+            compose = self._compose_openings(self._link, program, names)
+            self._deaths = [0] * len(names)
+            for number, message in open_ranks(self._link, packed, compose, alike=self._isolate):
+                if message[0] != OPENED:
+                    self._note(number, message)
+                elif isinstance(message[1], str):
+                    raise self._explain_trouble(names[number], message[1])
         except BaseException:
             self.kill()
             raise
         if not self._isolate:
             self._patience = Patience(program, len(names), GRACE_S)
-        self._deaths = [0] * len(names)
         hosts = [place.host for place in self._link.places]
         self.workers = [f"{name} on {hosts[number % len(hosts)]}" for number, name in enumerate(names)]
 
@@ -127,7 +127,8 @@ class MpiPool:
         """
         if self._link is None:
             return []
-        news: list[Outcome | Lost | Logs] = []
+        news: list[Outcome | Lost | Logs] = [*self._early]
+        self._early.clear()
         for number, message in self._link.take():
             news += self._read(number, message)
         if self._patience is not None and not news and (silence := self._patience.find_silent()):
@@ -150,6 +151,13 @@ class MpiPool:
         if message[0] == BROKEN:
             raise message[1]
         return [message[1]] if message[0] == LOGS else []
+
+    def _note(self, number: int, message: tuple[Any, ...]) -> None:
+        """Take note of what a rank says while others are opening the program; a child that it has lost had no task."""
+        for news in self._read(number, message):
+            logs = news.logs if isinstance(news, Lost) else news
+            if isinstance(logs, Logs):
+                self._early.append(logs)
 
     def fileno(self) -> int | None:
         """Return a descriptor that tells of local ranks, or of the children of this one; others have none."""
@@ -187,15 +195,27 @@ class MpiPool:
         ranks = [place.rank for place in link.places]
         return [f"{self.name}[{i}] rank {ranks[i % len(ranks)]}" for i in range(len(ranks) * self._each)]
 
-    def _send_program(self, link: Link, program: Program, packed: Packed, names: Sequence[str]) -> None:
-        """Tell each rank what it will be asked for."""
+    def _compose_openings(
+        self, link: Link, program: Program, names: Sequence[str]
+    ) -> Callable[[int, Packed | Elsewhere], tuple[Any, ...]]:
+        """Return what makes the message that tells a rank what it will be asked for."""
         outlined = outline(program)
         sharers = Counter(place.host for place in link.places)
-        for number, place in enumerate(link.places):
-            label = f"{names[number]} pid {place.pid} on {place.host}"
+
+        def compose(number: int, packed: Packed | Elsewhere) -> tuple[Any, ...]:
+            place = link.places[number]
             limits = self._memory, self._shared, sharers[place.host]
             isolation = Isolation(self.name, names[number :: len(link.places)], outlined, *limits)
-            link.send(number, (OPEN, label, packed, isolation if self._isolate else None))
+            label = f"{names[number]} pid {place.pid} on {place.host}"
+            return OPEN, label, packed, isolation if self._isolate else None
+
+        return compose
+
+    def _explain_trouble(self, name: str, trouble: str) -> PoolError | ShippingError:
+        """Return the error for a rank that cannot open the program."""
+        if self._isolate:
+            return PoolError(f"pool {self.name!r}: {name} cannot start its children: {trouble}")
+        return ShippingError(f"pool {self.name!r}: {name} cannot load the functions:\n{trouble}")
 
     def _tell_silence(self, silence: Silence) -> str:
         """Return what to say of a rank that hangs."""
@@ -228,20 +248,6 @@ class MpiPool:
         if not ranks:
             raise PoolError(f"pool {self.name!r}: other pools have all the ranks; give each its own with `ranks`")
         return Lent(self.name, roster, ranks[: self._limit])
-
-    def _await_opened(self, link: Link) -> Iterator[tuple[int, str | None]]:
-        """Yield what each rank has to say to the program."""
-        nap, rest = Nap(), len(link.places)
-        while rest:
-            for number, message in link.take():
-                if message[0] == OPENED:
-                    rest -= 1
-                    yield number, message[1]
-            descriptor = link.fileno()
-            if not rest or descriptor is None:
-                nap.take()
-            else:
-                select.select([descriptor], [], [])
 
 
 _reserved: Final[weakref.WeakKeyDictionary[MpiPool, frozenset[int]]] = weakref.WeakKeyDictionary()

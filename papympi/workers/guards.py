@@ -10,7 +10,7 @@ from typing import Final
 
 from papympi.plan.program import Program
 from papympi.transport.arena import Arena, Lender, open_arena
-from papympi.transport.packed import Packed
+from papympi.transport.packed import Elsewhere, Packed
 from papympi.transport.records import Logs
 from papympi.transport.task import Lost, Outcome, Task
 from papympi.workers.guard import Guard
@@ -72,6 +72,10 @@ class Guards:
                 self._start(guard)
                 self._guards.append(guard)
             stack.pop_all()
+
+    def find_program(self) -> Elsewhere | None:
+        """Return where other processes of this host find the packed program; `None`: nowhere."""
+        return None if self._packed is None else self._packed.find_file()
 
     def submit(self, number: int, task: Task) -> None:
         """Send a task to a child; what its socket does not take now is sent by `collect`."""

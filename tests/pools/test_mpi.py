@@ -12,12 +12,16 @@ from pathlib import Path
 import psutil
 import pytest
 
-from papympi.errors import LaunchError, OptionError, PoolError
+import papympi
+from papympi.errors import LaunchError, OptionError, PoolError, ShippingError
 from papympi.pools import mpi4py
+from papympi.pools.links import Place, open_ranks
 from papympi.pools.mpi import BACKEND, MpiPool
 from papympi.testing import Driver, PoolContract, build_map, values_of
+from papympi.transport.packed import Elsewhere, Packed
 from papympi.transport.records import Logs
 from papympi.transport.task import Kind
+from papympi.workers.station import LOGS, MISSING, OPENED
 
 WORLD = """
     import sys
@@ -247,6 +251,7 @@ def test_ranks_end_with_a_program_that_is_killed(mpi, begun, tmp_path):
             from papympi.pools.mpi import MpiPool
             from papympi.testing import Driver, build_map
             from papympi.transport.task import Kind
+from papympi.workers.station import LOGS, MISSING, OPENED
 
             def work(x):
                 Path("working").touch()
@@ -334,3 +339,68 @@ def test_no_mpiexec_says_how_to_get_one(monkeypatch, tmp_path):
 def test_the_executor_of_mpi4py_says_how_to_get_ranks():
     with pytest.raises(LaunchError, match="papympi run --ranks 3 FILE"):
         mpi4py.make("mpi4py", workers=2)
+
+
+class Ranks:
+    """A way to ranks that answer what they are told to, in turn."""
+
+    def __init__(self, hosts, answers):
+        self.places = [Place(number + 1, host, 0) for number, host in enumerate(hosts)]
+        self.answers = answers
+        self.sent = []
+        self.messages = []
+
+    def send(self, number, message):
+        self.sent.append((number, message))
+        self.messages += [(number, answer) for answer in self.answers(number, message)]
+
+    def take(self):
+        messages, self.messages = self.messages, []
+        return messages
+
+    def fileno(self):
+        return None
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_a_big_program_is_sent_to_one_rank_of_a_host_and_to_those_that_do_not_find_it(alike):
+    packed = Packed(bytes(100_000))
+
+    def answer(number, program):
+        if isinstance(program, Elsewhere):
+            return [(MISSING,)] if number == 4 else [(LOGS, number), (OPENED, Elsewhere("again", b""))]
+        return [(OPENED, Elsewhere(f"of {number}", b"") if alike else None)]
+
+    ranks = Ranks(["a", "b", "a", "b", "a"], answer)
+    heard = list(open_ranks(ranks, packed, lambda _, program: program, alike=alike))
+    sent = [(number, getattr(program, "path", "all of it")) for number, program in ranks.sent]
+    assert sorted(number for number, message in heard if message[0] == OPENED) == [0, 1, 2, 3, 4]
+    if alike:
+        assert sent[:2] == [(0, "all of it"), (1, "all of it")]
+        assert sorted(sent[2:]) == [(2, "of 0"), (3, "of 1"), (4, "all of it"), (4, "of 0")]
+        assert [message for message in heard if message[1][0] == LOGS] == [(2, (LOGS, 2)), (3, (LOGS, 3))]
+    else:
+        assert sent == [(number, "all of it") for number in range(5)]
+
+
+@pytest.mark.usefixtures("nothing_left")
+def test_ranks_whose_children_cannot_load_a_big_program_break_the_pool_while_others_open_it():
+    class Spoilt:
+        def __init__(self):
+            self.table = bytes(1 << 20)
+
+        def __reduce__(self):
+            return fail_to_load, (self.table,)
+
+    spoilt = Spoilt()
+    graph = papympi.Graph("spoilt")
+    graph.node(lambda x: spoilt.table[x], name="f", inputs={"x": "x"}, pool="mpi")
+    for workers in (1, 3):
+        pools = {"mpi": {"backend": "mpi", "workers": workers}}
+        results = papympi.run({"x": range(9)}, graph=graph, pools=pools)
+        with results, pytest.raises(ShippingError, match="cannot be loaded here"):
+            next(results)
+
+
+def fail_to_load(_):
+    raise ValueError("cannot be loaded here")

@@ -22,7 +22,7 @@ MB = 1 << 20
 WORKERS = 4
 CHILDREN = [
     {"backend": "processes", "workers": WORKERS},
-    {"backend": "mpi", "workers": 1, "workers_per_rank": WORKERS},
+    {"backend": "mpi", "workers": 2, "workers_per_rank": WORKERS // 2},
 ]
 
 

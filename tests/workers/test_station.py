@@ -13,7 +13,7 @@ import pytest
 from papympi.errors import ShippingError
 from papympi.testing import build_map, values_of
 from papympi.testing.nodes import add_one, crash
-from papympi.transport.packed import Packed
+from papympi.transport.packed import Elsewhere, Packed
 from papympi.transport.payload import Payload
 from papympi.transport.ship import pack_program
 from papympi.transport.task import Kind, Outcome, Task
@@ -26,6 +26,7 @@ from papympi.workers.station import (
     CLOSED,
     END,
     LOST,
+    MISSING,
     OPEN,
     OPENED,
     OUTCOME,
@@ -71,6 +72,11 @@ def call(number, *values, child=0, deaths=0):
     return travel((TASK, child, deaths, address(call_of(number, *values))))
 
 
+def has_opened(answers):
+    ((kind, said),) = answers
+    return kind == OPENED and not isinstance(said, str)
+
+
 def wait_answers(station, count=1):
     """Return so many answers of children."""
     answers, end = [], time.monotonic() + 30
@@ -91,7 +97,7 @@ def read(answer):
 
 def test_it_evaluates_by_itself():
     station = Station()
-    assert station.handle(travel(opening(add_one))) == [(OPENED, None)]
+    assert has_opened(station.handle(travel(opening(add_one))))
     assert station.fileno() is None
     (answer,) = station.handle(call(4, 1, 2))
     assert (read(answer).task, values_of(read(answer))) == (4, [2, 3])
@@ -111,7 +117,7 @@ def test_children_evaluate(isolated):
         return x, os.getpid()
 
     for _ in range(2):  # one pool after the other
-        assert isolated.handle(travel(opening(look, isolates=True, children=2))) == [(OPENED, None)]
+        assert has_opened(isolated.handle(travel(opening(look, isolates=True, children=2))))
         for child in (0, 1):
             assert isolated.handle(call(child, 7, child=child)) == []
         outcomes = {read(answer).task: values_of(read(answer)) for answer in wait_answers(isolated, 2)}
@@ -120,6 +126,25 @@ def test_children_evaluate(isolated):
         assert isolated.handle((CLOSE, False)) == [(CLOSED,)]
         assert not any(map(psutil.pid_exists, pids))
     assert isolated.handle((END, False)) == [(BYE,)]
+
+
+def test_a_program_that_another_rank_has_is_taken_from_there_or_asked_for(isolated):
+    table = np.arange(MB)
+    opening_of = opening(lambda x: int(table[x]), isolates=True)
+    ((kind, where),) = isolated.handle(travel(opening_of))
+    assert kind == OPENED
+    other = Nursery("mpi")
+    other.start()
+    station = Station(other)
+    for wrong in (where._replace(mark=b"another"), Elsewhere(f"/proc/{os.getpid()}/fd/1000000", where.mark)):
+        assert station.handle((*opening_of[:2], wrong, opening_of[3])) == [(MISSING,)]
+    ((kind, again),) = station.handle((*opening_of[:2], where, opening_of[3]))
+    assert (kind, again.mark) == (OPENED, where.mark)
+    isolated.handle((CLOSE, True))
+    station.handle(call(1, 7, -1))
+    assert values_of(read(wait_answers(station)[0])) == [7, MB - 1]
+    station.handle((END, True))
+    other.end(0)
 
 
 def test_what_is_received_into_shared_memory_goes_to_the_child_and_back_without_a_copy(isolated):
@@ -190,7 +215,7 @@ def test_children_that_cannot_load_the_program_break_the_pool(isolated):
     assert "mpi[0] rank 3 pid" in str(error)
     assert isolated.handle(call(1, 5)) == []  # was on its way
     assert isolated.collect() == []
-    assert isolated.handle(travel(opening(add_one, isolates=True))) == [(OPENED, None)]
+    assert has_opened(isolated.handle(travel(opening(add_one, isolates=True))))
     isolated.handle((END, True))
 
 
