@@ -251,7 +251,6 @@ def test_ranks_end_with_a_program_that_is_killed(mpi, begun, tmp_path):
             from papympi.pools.mpi import MpiPool
             from papympi.testing import Driver, build_map
             from papympi.transport.task import Kind
-from papympi.workers.station import LOGS, MISSING, OPENED
 
             def work(x):
                 Path("working").touch()
