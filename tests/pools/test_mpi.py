@@ -13,15 +13,15 @@ import psutil
 import pytest
 
 import papympi
-from papympi.errors import LaunchError, OptionError, PoolError, ShippingError
+from papympi.errors import LaunchError, OptionError, PoolError, ShippingError, WorkerLost
 from papympi.pools import mpi4py
 from papympi.pools.links import Place, open_ranks
 from papympi.pools.mpi import BACKEND, MpiPool
 from papympi.testing import Driver, PoolContract, build_map, values_of
 from papympi.transport.packed import Elsewhere, Packed
 from papympi.transport.records import Logs
-from papympi.transport.task import Kind
-from papympi.workers.station import LOGS, MISSING, OPENED
+from papympi.transport.task import Kind, Lost, Task
+from papympi.workers.station import BROKEN, LOGS, LOST, MISSING, OPENED
 
 WORLD = """
     import sys
@@ -360,6 +360,9 @@ class Ranks:
     def fileno(self):
         return None
 
+    def kill(self):
+        pass
+
 
 @pytest.mark.parametrize("alike", [True, False])
 def test_a_big_program_is_sent_to_one_rank_of_a_host_and_to_those_that_do_not_find_it(alike):
@@ -403,3 +406,24 @@ def test_ranks_whose_children_cannot_load_a_big_program_break_the_pool_while_oth
 
 def fail_to_load(_):
     raise ValueError("cannot be loaded here")
+
+
+def open_with(monkeypatch, *early):
+    """Open a pool of two ranks, of which one has something to say before it has opened the program."""
+    ranks = Ranks(["a", "b"], lambda number, _: [*early[: len(early) * number], (OPENED, None)])
+    monkeypatch.setattr(MpiPool, "_connect", lambda _: ranks)
+    pool = MpiPool("mpi")
+    pool.open(build_map(get_pid, by_value=[__name__]))
+    ranks.answers = lambda *_: []
+    return pool, ranks
+
+
+def test_what_ranks_say_while_others_open_the_program_counts(monkeypatch):
+    lost = Lost(0, WorkerLost("mpi[1]", "exit code 3"))
+    pool, ranks = open_with(monkeypatch, (LOST, lost), (LOGS, Logs("mpi[1]")))
+    assert [type(news) for news in pool.collect()] == [Logs]
+    pool.submit(1, Task(1, Kind.CALL, 0))
+    number, (_, _, deaths, _) = ranks.sent[-1]
+    assert (number, deaths) == (1, 1)
+    with pytest.raises(ShippingError, match="cannot load"):
+        open_with(monkeypatch, (BROKEN, ShippingError("cannot load")))
