@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import pickle
+import select
 import socket
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 from papympi.launchers import mpiexec
 from papympi.launchers.search import find_launcher
+from papympi.transport.arena import LEAST
+from papympi.transport.packed import Elsewhere, Packed
 from papympi.workers.job import LocalJob
 from papympi.workers.nursery import Nursery
 from papympi.workers.roster import Inbox, Roster
-from papympi.workers.station import CLOSE, Station
+from papympi.workers.station import CLOSE, MISSING, OPEN, OPENED, Station
+from papympi.workers.wire import Nap
 
 _HASTE_S: Final = 1.0
 """How long `kill` waits for ranks to finish their batch; those that take longer finish it with nobody listening."""
@@ -152,6 +157,8 @@ class Alone:
         """Hand a message to the children at once; without any, `take` sees to it."""
         if self._isolates:
             self._answers += self._station.handle(message)
+        elif message[0] == OPEN:
+            self._messages.append(pickle.loads(pickle.dumps(message, 5)))  # constants of its own, not the user's
         else:
             self._messages.append(message)
 
@@ -184,3 +191,55 @@ class Alone:
         self._station.handle((CLOSE, hasty))
         if self._own is not None:
             self._own.end(0)
+
+
+def open_ranks(
+    link: Link, packed: Packed, compose: Callable[[int, Packed | Elsewhere], Any], *, alike: bool
+) -> Iterator[tuple[int, Any]]:
+    """Send a program to all ranks; yield their messages, each with the number of the rank, until all have opened it.
+
+    Args:
+        link: the way to the ranks.
+        packed: the program.
+        compose: makes the message for a rank.
+        alike: ranks that share a host can share a file: of these only the first gets a big program, and the others are
+            told where it has put it.
+    """
+    groups = _group(link.places, alike=alike and packed.size >= LEAST)
+    for leader in groups:
+        link.send(leader, compose(leader, packed))
+    nap, rest = Nap(), len(link.places)
+    while rest:
+        for number, message in link.take():
+            if message[0] == MISSING:
+                link.send(number, compose(number, packed))
+                continue
+            if message[0] == OPENED:
+                rest -= 1
+                found = message[1] if isinstance(message[1], Elsewhere) else packed
+                for other in groups.get(number, ()):
+                    link.send(other, compose(other, found))
+            yield number, message
+        if rest:
+            _wait(link, nap)
+
+
+def _group(places: Sequence[Place], *, alike: bool) -> dict[int, list[int]]:
+    """Return the numbers of the first rank of each host, or of all ranks, each with the others of its host."""
+    groups: dict[int, list[int]] = {}
+    first: dict[str, int] = {}
+    for number, place in enumerate(places):
+        leader = first.setdefault(place.host, number) if alike else number
+        groups.setdefault(leader, [])
+        if leader != number:
+            groups[leader].append(number)
+    return groups
+
+
+def _wait(link: Link, nap: Nap) -> None:
+    """Wait until there may be something to take."""
+    descriptor = link.fileno()
+    if descriptor is None:
+        nap.take()
+    else:
+        select.select([descriptor], [], [])

@@ -8,25 +8,26 @@ evaluates itself.
 from __future__ import annotations
 
 import os
-import select
 import weakref
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from papympi.contracts import Backend, Capabilities
 from papympi.errors import OptionError, PoolError, ShippingError
 from papympi.launchers import mpiexec
 from papympi.plan.program import Program
-from papympi.pools.links import Alone, Lent, Link, Local
+from papympi.pools.links import Alone, Lent, Link, Local, open_ranks
+from papympi.transport.packed import Elsewhere, Packed
 from papympi.transport.records import Logs
 from papympi.transport.ship import pack_program
 from papympi.transport.task import Lost, Outcome, Task
-from papympi.workers.limits import parse_memory
+from papympi.workers.limits import parse_memory, parse_shared_memory
 from papympi.workers.patience import GRACE_S, Patience, Silence
 from papympi.workers.roster import joined
 from papympi.workers.sealed import address, outline
 from papympi.workers.station import BROKEN, LOGS, LOST, OPEN, OPENED, OUTCOME, TASK, Isolation
-from papympi.workers.wire import Nap, decode
+from papympi.workers.wire import decode
 
 CAPABILITIES: Final = Capabilities(streams=True, survives_crash=True, can_kill=True, remote=True)
 _OWN: Final = Capabilities(streams=True, remote=True)
@@ -46,6 +47,8 @@ class MpiPool:
             `False`: they evaluate themselves, which gives nodes the rank's own MPI.
         workers_per_rank: how many children each rank has.
         memory: how much one child may allocate, e.g. "2 GB" or a number of bytes; by default what there is.
+        shared_memory: how much shared memory large values may take on each host, in the same form, divided among the
+            ranks there; by default a quarter of the memory of the host. What finds no room goes through sockets.
     """
 
     concurrency = 1
@@ -60,6 +63,7 @@ class MpiPool:
         isolate: bool = True,
         workers_per_rank: int = 1,
         memory: int | str | None = None,
+        shared_memory: int | str | None = None,
     ) -> None:
         self.name = name
         self.places = _check_count(name, "places", places)
@@ -68,7 +72,12 @@ class MpiPool:
         self._isolate = isolate
         self._each = _check_count(name, "workers_per_rank", workers_per_rank)
         self._memory = parse_memory(name, memory)
-        for option, given in (("workers_per_rank", self._each > 1), ("memory", self._memory)):
+        self._shared = parse_shared_memory(name, shared_memory)
+        for option, given in (
+            ("workers_per_rank", self._each > 1),
+            ("memory", self._memory),
+            ("shared_memory", shared_memory is not None),
+        ):
             if given and not isolate:
                 raise OptionError(f"pool {name!r}: {option} is for the children of ranks: it needs isolate = true")
         self._limit = None if workers is None else _check_count(name, "workers", workers)
@@ -76,6 +85,7 @@ class MpiPool:
         self._link: Link | None = None
         self._patience: Patience | None = None
         self._deaths: list[int] = []
+        self._early: list[Logs] = []
         if ranks is not None:
             _reserved[self] = frozenset(self._ranks or ())
 
@@ -85,18 +95,18 @@ class MpiPool:
         self._link = self._connect()
         try:
             names = self._name_workers(self._link)
-            self._send_program(self._link, program, packed, names)
-            for number, trouble in self._await_opened(self._link):
-                if trouble and self._isolate:
-                    raise PoolError(f"pool {self.name!r}: {names[number]} cannot start its children: {trouble}")
-                if trouble:
-                    raise ShippingError(f"pool {self.name!r}: {names[number]} cannot load the functions:\n{trouble}")
+            compose = self._compose_openings(self._link, program, names)
+            self._deaths = [0] * len(names)
+            for number, message in open_ranks(self._link, packed, compose, alike=self._isolate):
+                if message[0] != OPENED:
+                    self._note(number, message)
+                elif isinstance(message[1], str):
+                    raise self._explain_trouble(names[number], message[1])
         except BaseException:
             self.kill()
             raise
         if not self._isolate:
             self._patience = Patience(program, len(names), GRACE_S)
-        self._deaths = [0] * len(names)
         hosts = [place.host for place in self._link.places]
         self.workers = [f"{name} on {hosts[number % len(hosts)]}" for number, name in enumerate(names)]
 
@@ -117,7 +127,8 @@ class MpiPool:
         """
         if self._link is None:
             return []
-        news: list[Outcome | Lost | Logs] = []
+        news: list[Outcome | Lost | Logs] = [*self._early]
+        self._early.clear()
         for number, message in self._link.take():
             news += self._read(number, message)
         if self._patience is not None and not news and (silence := self._patience.find_silent()):
@@ -140,6 +151,13 @@ class MpiPool:
         if message[0] == BROKEN:
             raise message[1]
         return [message[1]] if message[0] == LOGS else []
+
+    def _note(self, number: int, message: tuple[Any, ...]) -> None:
+        """Take note of what a rank says while others are opening the program; a child that it has lost had no task."""
+        for news in self._read(number, message):
+            logs = news.logs if isinstance(news, Lost) else news
+            if isinstance(logs, Logs):
+                self._early.append(logs)
 
     def fileno(self) -> int | None:
         """Return a descriptor that tells of local ranks, or of the children of this one; others have none."""
@@ -177,14 +195,27 @@ class MpiPool:
         ranks = [place.rank for place in link.places]
         return [f"{self.name}[{i}] rank {ranks[i % len(ranks)]}" for i in range(len(ranks) * self._each)]
 
-    def _send_program(self, link: Link, program: Program, packed: bytes, names: Sequence[str]) -> None:
-        """Tell each rank what it will be asked for."""
+    def _compose_openings(
+        self, link: Link, program: Program, names: Sequence[str]
+    ) -> Callable[[int, Packed | Elsewhere], tuple[Any, ...]]:
+        """Return what makes the message that tells a rank what it will be asked for."""
         outlined = outline(program)
-        for number, place in enumerate(link.places):
+        sharers = Counter(place.host for place in link.places)
+
+        def compose(number: int, packed: Packed | Elsewhere) -> tuple[Any, ...]:
+            place = link.places[number]
+            limits = self._memory, self._shared, sharers[place.host]
+            isolation = Isolation(self.name, names[number :: len(link.places)], outlined, *limits)
             label = f"{names[number]} pid {place.pid} on {place.host}"
-            children = names[number :: len(link.places)]
-            isolation = Isolation(self.name, children, outlined, self._memory) if self._isolate else None
-            link.send(number, (OPEN, label, packed, isolation))
+            return OPEN, label, packed, isolation if self._isolate else None
+
+        return compose
+
+    def _explain_trouble(self, name: str, trouble: str) -> PoolError | ShippingError:
+        """Return the error for a rank that cannot open the program."""
+        if self._isolate:
+            return PoolError(f"pool {self.name!r}: {name} cannot start its children: {trouble}")
+        return ShippingError(f"pool {self.name!r}: {name} cannot load the functions:\n{trouble}")
 
     def _tell_silence(self, silence: Silence) -> str:
         """Return what to say of a rank that hangs."""
@@ -218,20 +249,6 @@ class MpiPool:
             raise PoolError(f"pool {self.name!r}: other pools have all the ranks; give each its own with `ranks`")
         return Lent(self.name, roster, ranks[: self._limit])
 
-    def _await_opened(self, link: Link) -> Iterator[tuple[int, str | None]]:
-        """Yield what each rank has to say to the program."""
-        nap, rest = Nap(), len(link.places)
-        while rest:
-            for number, message in link.take():
-                if message[0] == OPENED:
-                    rest -= 1
-                    yield number, message[1]
-            descriptor = link.fileno()
-            if not rest or descriptor is None:
-                nap.take()
-            else:
-                select.select([descriptor], [], [])
-
 
 _reserved: Final[weakref.WeakKeyDictionary[MpiPool, frozenset[int]]] = weakref.WeakKeyDictionary()
 """Pools that have asked for certain ranks and are not closed: others leave these to them."""
@@ -254,6 +271,6 @@ def _check_switch(name: str, option: str, value: Any) -> bool:
 BACKEND: Final = Backend(
     make=MpiPool,
     summary="MPI ranks: those that mpiexec has started, else local ones of its own (options: workers, ranks, places, "
-    "isolate, workers_per_rank, memory)",
+    "isolate, workers_per_rank, memory, shared_memory)",
     capabilities=CAPABILITIES,
 )

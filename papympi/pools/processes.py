@@ -14,7 +14,7 @@ from papympi.transport.records import Logs
 from papympi.transport.ship import pack_program
 from papympi.transport.task import Lost, Outcome, Task
 from papympi.workers.guards import Guards
-from papympi.workers.limits import parse_memory, parse_shared_memory
+from papympi.workers.limits import count_shared_memory, parse_memory, parse_shared_memory
 from papympi.workers.nursery import Nursery
 
 CAPABILITIES: Final = Capabilities(streams=True, survives_crash=True, can_kill=True)
@@ -49,7 +49,7 @@ class ProcessesPool:
         self.workers: Sequence[str] = [f"{name}[{number}] on {socket.gethostname()}" for number in range(count)]
         self._nursery = Nursery(name)
         names = [f"{name}[{number}]" for number in range(count)]
-        shared = parse_shared_memory(name, shared_memory)
+        shared = count_shared_memory(parse_shared_memory(name, shared_memory))
         self._guards = Guards(self._nursery, names, parse_memory(name, memory), shared=shared)
 
     def open(self, program: Program) -> None:

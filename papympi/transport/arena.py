@@ -13,15 +13,14 @@ never reach users: `own` copies what becomes a value. Where there is no room, bu
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
-import functools
 import mmap
 import os
 import weakref
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
+from papympi.transport.heap import copy
 from papympi.transport.regions import Block, Region
 
 _Buffer = bytes | bytearray | memoryview
@@ -30,8 +29,6 @@ LEAST: Final = 64 * 1024
 """Smaller buffers, in bytes, cost no more through the socket."""
 _NONE: Final = -1
 _PAGE: Final = 4096
-_TRIM_THRESHOLD: Final = -1
-_MMAP_THRESHOLD: Final = -3
 
 
 class Terms(NamedTuple):
@@ -63,16 +60,21 @@ class _Memory:
         self._reserved = terms.start
         self._grows = True
 
-    def put(self, buffer: memoryview) -> int:
-        """Copy a buffer into a block; return its offset, -1 if there is no room."""
-        offset = self.region.take(buffer.nbytes)
+    def take(self, size: int) -> int:
+        """Return the offset of a block of so many bytes, -1 if there is no room."""
+        offset = self.region.take(size)
         if offset is None:
             return _NONE
-        stop = offset + buffer.nbytes
-        if not self._reserve(stop):
+        if not self._reserve(offset + size):
             self.region.give(offset)
             return _NONE
-        self.view[offset:stop] = buffer
+        return offset
+
+    def put(self, buffer: memoryview) -> int:
+        """Copy a buffer into a block; return its offset, -1 if there is no room."""
+        offset = self.take(buffer.nbytes)
+        if offset >= 0:
+            self.view[offset : offset + buffer.nbytes] = buffer
         return offset
 
     def _reserve(self, stop: int) -> bool:
@@ -122,10 +124,17 @@ class Arena:
         """Return a view of the block that holds a buffer, filling one if none does; `None`: there is no room."""
         if self.locate(buffer) >= 0:
             return buffer
+        view = self.take(buffer.nbytes)
+        if view is not None:
+            view[:] = buffer
+        return view
+
+    def take(self, size: int) -> memoryview | None:
+        """Return a view of a block of so many bytes, to be filled before it is sent; `None`: there is no room."""
         for offset in drain(self._returned):
             self._memory.region.give(offset)
-        offset = self._memory.put(buffer)
-        return None if offset < 0 else self.lend(offset, buffer.nbytes, self._returned)
+        offset = self._memory.take(size)
+        return None if offset < 0 else self.lend(offset, size, self._returned)
 
     def locate(self, buffer: memoryview) -> int:
         """Return the offset of the block that a view is of, all of it; -1: of none that is lent here."""
@@ -219,10 +228,9 @@ class Tenant:
         """Copy a buffer into a block; return its offset, -1 if there is no room."""
         return self._memory.put(buffer)
 
-    def get(self, offset: int, size: int) -> bytearray:
+    def get(self, offset: int, size: int) -> _Buffer:
         """Return a copy of what is in a block."""
-        _keep_heap()
-        return bytearray(self._memory.view[offset : offset + size])
+        return copy(self._memory.view[offset : offset + size])
 
     def give(self, offsets: Iterable[int]) -> None:
         """Take note that blocks are free again."""
@@ -254,8 +262,7 @@ def own(buffer: _Buffer) -> _Buffer:
     """Return a buffer that nobody else has: a copy of a block, anything else as it is."""
     if not isinstance(_find_owner(buffer), ctypes.Array):
         return buffer
-    _keep_heap()
-    return bytearray(buffer)
+    return copy(memoryview(buffer))
 
 
 def drain(offsets: list[int]) -> list[int]:
@@ -278,12 +285,3 @@ def _find_owner(buffer: _Buffer) -> Any:
     while type(found) is memoryview:
         found = found.obj
     return found
-
-
-@functools.cache
-def _keep_heap() -> None:
-    """Let the allocator keep freed memory: it would give arrays back to the system, and get fresh pages every time."""
-    with contextlib.suppress(OSError, AttributeError):  # another C library
-        allocator = ctypes.CDLL(None)
-        allocator.mallopt(_TRIM_THRESHOLD, 1 << 28)
-        allocator.mallopt(_MMAP_THRESHOLD, 1 << 25)

@@ -15,6 +15,7 @@ from typing import Any
 
 from papympi.transport.arena import LEAST, Blocks
 from papympi.transport.codec import BIG
+from papympi.transport.heap import allocate
 
 Part = bytes | bytearray | memoryview
 
@@ -193,7 +194,7 @@ class _Large:
         self._length = length
         self._shared = shared
         self._places: list[tuple[int, int]] = []
-        self._blocks = [bytearray(_PLACE.size * buffers)]
+        self._blocks: list[bytearray | memoryview] = [bytearray(_PLACE.size * buffers)]
         self._current = -1
         self._left = memoryview(b"")
         self.full = False
@@ -236,7 +237,7 @@ class _Large:
             if self._current == 0:
                 self._places = list(_PLACE.iter_unpack(self._blocks[0]))
                 sizes = [size for size, place in self._places if place == _HERE]
-                self._blocks += [bytearray(size) for size in (self._length, *sizes)]
+                self._blocks += [allocate(size) for size in (self._length, *sizes)]
             self._current += 1
             if self._current == len(self._blocks):
                 self.full = True

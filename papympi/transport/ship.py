@@ -19,6 +19,8 @@ from typing import Any, Final
 from papympi.errors import ShippingError
 from papympi.plan.program import Program
 from papympi.transport.blame import describe_kind, find_culprit
+from papympi.transport.codec import BIG
+from papympi.transport.packed import Packed
 from papympi.transport.pickling import Reducer, Space, dump, find_globals, make_pickler
 
 _UNSENT: Final = frozenset(
@@ -29,8 +31,8 @@ _UNSENT: Final = frozenset(
 _LIGHT: Final = 64 * 1024
 
 
-def pack_program(program: Program) -> bytes:
-    """Return the program with everything that its functions use.
+def pack_program(program: Program) -> Packed:
+    """Return the program with everything that its functions use; their big buffers are not copied.
 
     Raises:
         ShippingError: something cannot be sent; names the node and the object.
@@ -38,20 +40,32 @@ def pack_program(program: Program) -> bytes:
     census = _Census(frozenset(program.by_value))
     entries = census.take(program)
     file = io.BytesIO()
-    pickler = make_pickler(file, census.reducer)
+    buffers: list[memoryview] = []
+
+    def keep(buffer: pickle.PickleBuffer) -> bool:
+        raw = buffer.raw()
+        if raw.nbytes < BIG:
+            return True
+        buffers.append(raw)
+        return False
+
+    pickler = make_pickler(file, census.reducer, keep)
     pickler.dump(len(entries))
     for space, name in reversed(entries):  # what was found last is used by what was found first
         pickler.dump((space, name, space.names[name]))
     pickler.dump(program.stages)
     head = program.by_value, program.path, program.seed, program.levels
-    return pickle.dumps((*head, file.getvalue()), 5)
+    return Packed(pickle.dumps((*head, file.getvalue()), 5), buffers)
 
 
-def unpack_program(data: bytes) -> Program:
-    """Return the program, its functions ready to be called; what travelled by value is put into its modules."""
-    by_value, path, seed, levels, body = pickle.loads(data)
+def unpack_program(packed: Packed) -> Program:
+    """Return the program, its functions ready to be called; what travelled by value is put into its modules.
+
+    The packed buffers become parts of what the functions refer to.
+    """
+    by_value, path, seed, levels, body = pickle.loads(packed.body)
     sys.path[:0] = [folder for folder in path if folder not in sys.path]
-    unpickler = pickle.Unpickler(io.BytesIO(body))
+    unpickler = pickle.Unpickler(io.BytesIO(body), buffers=packed.buffers)
     for _ in range(unpickler.load()):
         names, name, value = unpickler.load()
         names[name] = value

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from papympi.transport import frames
 from papympi.transport.arena import Tenant
+from papympi.transport.packed import map_packed
 from papympi.transport.records import Logs
 from papympi.transport.ship import unpack_program
 from papympi.transport.task import Kind
@@ -25,11 +26,19 @@ from papympi.workers.sealed import open_task, seal_outcome
 
 
 class Birth(NamedTuple):
-    """What a child is born with: the socket that it is spoken to through, the descriptors of its cell and the arena."""
+    """What a child is born with: the socket that it is spoken to through, and the descriptors of its memory files.
+
+    Attributes:
+        connection: the socket.
+        cell: in which it says what it is at.
+        arena: through which big buffers travel.
+        program: in which the packed program is, unless the first message has it.
+    """
 
     connection: socket.socket
     cell: int
     arena: int | None = None
+    program: int | None = None
 
 
 class _LastWords:
@@ -79,7 +88,7 @@ def work(birth: Birth) -> None:
         hello = next(messages, None)
         if hello is None:
             return
-        label, program, memory, *terms = hello
+        label, packed, memory, *terms = hello
         if blocks is not None:
             blocks.settle(*terms)
         if memory:
@@ -87,7 +96,8 @@ def work(birth: Birth) -> None:
         watch_import()
         post = _Post(birth.connection, blocks)
         recorder = Recorder(label, post.send)
-        evaluator = Evaluator(unpack_program(program), label, cell, memory=memory, recorder=recorder)
+        program = unpack_program(packed if birth.program is None else map_packed(birth.program))
+        evaluator = Evaluator(program, label, cell, memory=memory, recorder=recorder)
         post.send(None)
         try:
             for message in messages:

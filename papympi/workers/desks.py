@@ -109,7 +109,7 @@ class RemoteDesk:
         self._run = uuid.uuid4().hex
         self._pool = pool
         self._program = program
-        self._packed = pack_program(program)
+        self._packed = pickle.dumps(pack_program(program), 5)
         self._slots = slots
         self._attached = slots
         self._budgets: dict[int, tuple[float, float]] = {}

@@ -14,6 +14,7 @@ from papympi.errors import ItemTimeout, PoolError, ShippingError, WorkerLost
 from papympi.plan.program import Program
 from papympi.transport.arena import Lender
 from papympi.transport.frames import Reader, Writer
+from papympi.transport.packed import Packed
 from papympi.transport.records import Logs
 from papympi.transport.task import Kind, Lost, Outcome, Task
 from papympi.workers.alarm import NS
@@ -44,7 +45,7 @@ class Guard:
         name: how messages name the worker, e.g. `processes[3]`.
         nursery: the fork server that the child comes from.
         program: what the child is told first.
-        packed: the same as bytes.
+        packed: the same as the child gets it.
         memory: how many bytes it may allocate; 0: as many as there are.
         blocks: shared memory for big buffers, if there is any.
 
@@ -61,7 +62,7 @@ class Guard:
         name: str,
         nursery: Nursery,
         program: Program,
-        packed: bytes,
+        packed: Packed,
         memory: int = 0,
         *,
         blocks: Lender | None = None,
@@ -107,7 +108,8 @@ class Guard:
             given.callback(os.close, cell)
             self._cell = Cell(cell)
             stack.callback(self._cell.close)
-            self.pid = self._nursery.spawn(theirs, cell, None if blocks is None else blocks.descriptor)
+            arena = None if blocks is None else blocks.descriptor
+            self.pid = self._nursery.spawn(theirs, cell, arena, self._packed.file)
             self._pidfd = open_pidfd(self.pid)
             if self._pidfd >= 0:
                 stack.callback(os.close, self._pidfd)

@@ -10,6 +10,7 @@ from typing import Final
 
 from papympi.plan.program import Program
 from papympi.transport.arena import Arena, Lender, open_arena
+from papympi.transport.packed import Elsewhere, Packed
 from papympi.transport.records import Logs
 from papympi.transport.task import Lost, Outcome, Task
 from papympi.workers.guard import Guard
@@ -42,18 +43,19 @@ class Guards:
         self._memory = memory
         self._shared = shared
         self._arena: Arena | None = None
+        self._packed: Packed | None = None
         self._guards: list[Guard] = []
         self._selector: selectors.DefaultSelector | None = None
         self._waiting: set[Guard] = set()
         self._timed = False
         self._talking: set[Guard] = set()
 
-    def start(self, program: Program, packed: bytes) -> None:
+    def start(self, program: Program, packed: Packed) -> None:
         """Start a child under each name; the fork server has been started.
 
         Args:
             program: the stages.
-            packed: the same as the children get it.
+            packed: the same, from which the children get it.
 
         Raises:
             PoolError: there is no child to be had.
@@ -62,13 +64,18 @@ class Guards:
             stack.callback(self.kill)
             self._selector = selectors.DefaultSelector()
             self._timed = find_shortest_timeout(program) > 0
+            self._packed = packed.store()
             self._arena = open_arena(self._shared, len(self._names))
             for number, name in enumerate(self._names):
                 blocks = None if self._arena is None else Lender(self._arena, number)
-                guard = Guard(number, name, self._nursery, program, packed, self._memory, blocks=blocks)
+                guard = Guard(number, name, self._nursery, program, self._packed, self._memory, blocks=blocks)
                 self._start(guard)
                 self._guards.append(guard)
             stack.pop_all()
+
+    def find_program(self) -> Elsewhere | None:
+        """Return where other processes of this host find the packed program; `None`: nowhere."""
+        return None if self._packed is None else self._packed.find_file()
 
     def submit(self, number: int, task: Task) -> None:
         """Send a task to a child; what its socket does not take now is sent by `collect`."""
@@ -116,6 +123,10 @@ class Guards:
         if guard.talks:
             self._talking.add(guard)
         return outcomes
+
+    def take_room(self, size: int) -> memoryview | None:
+        """Return shared memory for a big buffer of a task, which is then not copied; `None`: there is no room."""
+        return None if self._arena is None else self._arena.take(size)
 
     def take_logs(self) -> list[Logs]:
         """Return what children have printed and logged since; what is not taken comes with their next arrival."""
@@ -196,6 +207,9 @@ class Guards:
         if self._arena is not None:
             self._arena.close()
             self._arena = None
+        if self._packed is not None:
+            self._packed.close()
+            self._packed = None
         if self._selector is not None:
             self._selector.close()
             self._selector = None

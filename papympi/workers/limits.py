@@ -37,13 +37,18 @@ def parse_memory(pool: str, value: Any) -> int:
     return size
 
 
-def parse_shared_memory(pool: str, value: Any) -> int:
-    """Return how many bytes of shared memory a pool may take: what `value` means, by default a quarter of all memory.
+def parse_shared_memory(pool: str, value: Any) -> int | None:
+    """Return how many bytes of shared memory a pool may take on a host; `None`: nobody has said.
 
     Raises:
-        OptionError: another form.
+        OptionError: it is no size.
     """
-    return share_memory() if value is None else _parse_size(pool, "shared_memory", value)
+    return None if value is None else _parse_size(pool, "shared_memory", value)
+
+
+def count_shared_memory(said: int | None) -> int:
+    """Return how many bytes of shared memory a pool may take on this host: what is said, or a quarter of all memory."""
+    return share_memory() if said is None else said
 
 
 def _parse_size(pool: str, option: str, value: Any) -> int:

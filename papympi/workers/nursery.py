@@ -55,13 +55,15 @@ class Nursery:
                 os.close(alive)
         self._control = control
 
-    def spawn(self, connection: socket.socket, cell: int, arena: int | None = None) -> int:
-        """Return the process id of a new child that has got `connection` and the descriptors `cell` and `arena`.
+    def spawn(self, connection: socket.socket, cell: int, arena: int | None = None, program: int | None = None) -> int:
+        """Return the process id of a new child that has got `connection` and the descriptors of its memory files.
 
         Raises:
             PoolError: the server is gone, or the system refuses another process.
         """
-        pid, error = self._ask(server.SPAWN, 0, [connection.fileno(), cell, *([] if arena is None else [arena])])
+        which = server.ARENA * (arena is not None) + server.PROGRAM * (program is not None)
+        files = [descriptor for descriptor in (cell, arena, program) if descriptor is not None]
+        pid, error = self._ask(server.SPAWN, which, [connection.fileno(), *files])
         if pid < 0:
             raise PoolError(f"pool {self.owner!r}: cannot start another worker: {os.strerror(error)}")
         return pid

@@ -64,6 +64,7 @@ class World:
         """Serve rank 0 until it says END, and let these signals pass by as well; return 0."""
         self.ignore_signals(*ignored)
         station, nap, waiting = Station(self.nursery), Nap(), deque[tuple[Any, ...]]()
+        self.wire.take_room = station.take_room
         while True:
             self._receive(waiting)
             answers = station.collect()

@@ -61,14 +61,14 @@ def serve(run: str, pool: str, data: bytes, packed: bytes | None) -> bytes | Non
         run: which program it is for.
         pool: what failures call the worker's pool.
         data: the task.
-        packed: the program; `None`: this process should have it.
+        packed: the packed program, pickled; `None`: this process should have it.
 
     Returns:
         The outcome; `None`: the program has to be sent.
     """
     evaluator = _evaluators.get((run, threading.get_ident()))
     if evaluator is None:
-        program = live.get(run) or (unpack_program(packed) if packed is not None else None)
+        program = live.get(run) or (unpack_program(pickle.loads(packed)) if packed is not None else None)
         if program is None:
             return None
         evaluator = _sit_down(run, Evaluator(program, _label(pool)))

@@ -25,10 +25,12 @@ from typing import Final
 from papympi.workers.child import Birth, work
 
 SPAWN: Final = 1
-"""Fork a child, which gets the socket, the cell and the arena (if there is one) that come with the request.
+"""Fork a child, which gets the socket, the cell and those memory files (ARENA + PROGRAM) that come with the request.
 
 Reply: its process id; or -1, errno.
 """
+ARENA: Final = 1
+PROGRAM: Final = 2
 REAP: Final = 2
 """Forget the child with this process id, which is dead. Reply: process id, wait status."""
 END: Final = 3
@@ -76,7 +78,7 @@ class Server:
                 self._wait_children(argument / 1000)
                 break
             if operation == SPAWN:
-                birth = self._spawn(*descriptors)
+                birth = self._spawn(argument, *descriptors)
                 if birth is not None:
                     return birth
             elif operation == CLEAR:
@@ -114,7 +116,7 @@ class Server:
             if ready:
                 break
         try:
-            data, descriptors, _, _ = socket.recv_fds(self._control, REQUEST.size, 3, _CLOSE_ON_EXEC)
+            data, descriptors, _, _ = socket.recv_fds(self._control, REQUEST.size, 4, _CLOSE_ON_EXEC)
         except OSError:
             return None
         return (*REQUEST.unpack(data), descriptors) if len(data) == REQUEST.size else None
@@ -125,7 +127,7 @@ class Server:
             return bool(select.select([self._alive], [], [], 0)[0])
         return os.getppid() != self._parent
 
-    def _spawn(self, connection: int, cell: int, arena: int | None = None) -> Birth | None:
+    def _spawn(self, which: int, connection: int, cell: int, *files: int) -> Birth | None:
         """Fork a child; return its birth in the child, `None` here."""
         server = os.getpid()
         try:
@@ -135,8 +137,9 @@ class Server:
             self._reply(-1, error.errno or 0)
         if pid == 0:
             self._become_child(server)
-            return Birth(socket.socket(fileno=connection), cell, arena)
-        for descriptor in (connection, cell, *(() if arena is None else (arena,))):
+            arena = files[0] if which & ARENA else None
+            return Birth(socket.socket(fileno=connection), cell, arena, files[-1] if which & PROGRAM else None)
+        for descriptor in (connection, cell, *files):
             os.close(descriptor)
         if pid > 0:
             with contextlib.suppress(OSError):  # the child does it, too: whoever comes first

@@ -1,10 +1,11 @@
 """What a rank does for one pool after the other: it evaluates tasks itself, or guards children that do.
 
-Rank 0 sends OPEN (a label, a packed program, how to isolate), TASK (the number of the child, how many children of this
-number rank 0 knows to be dead, a sealed task), CLOSE (whether in haste: finish or kill what is at work, forget the
-rest), EXECUTE (serve mpi4py's executor with these ranks), END (as CLOSE, and leave). A rank answers OPENED (what
-went wrong, or nothing), OUTCOME (sealed), LOGS (what a child has printed), LOST (a child, and what it died of), BROKEN
-(the error that leaves the pool without children), CLOSED, BYE.
+Rank 0 sends OPEN (a label, a packed program or where one is, how to isolate), TASK (the number of the child, how many
+children of this number rank 0 knows to be dead, a sealed task), CLOSE (whether in haste: finish or kill what is at
+work, forget the rest), EXECUTE (serve mpi4py's executor with these ranks), END (as CLOSE, and leave). A rank answers
+OPENED (what went wrong, or where the program is, or nothing), MISSING (the program is not where OPEN has said), OUTCOME
+(sealed), LOGS (what a child has printed), LOST (a child, and what it died of), BROKEN (the error that leaves the pool
+without children), CLOSED, BYE.
 """
 
 from __future__ import annotations
@@ -19,21 +20,25 @@ from typing import Any, Final, NamedTuple
 
 from papympi.errors import PoolError, ShippingError
 from papympi.plan.program import Program
+from papympi.transport.packed import Elsewhere, Packed
 from papympi.transport.ship import unpack_program
 from papympi.transport.task import Kind, Lost, Task
 from papympi.workers.evaluate import Evaluator, attempt
 from papympi.workers.guards import Guards
+from papympi.workers.limits import count_shared_memory
 from papympi.workers.nursery import Nursery
 from papympi.workers.sealed import SealedOutcome, receive, seal
 from papympi.workers.wire import Nap, decode
 
 OPEN, TASK, CLOSE, EXECUTE, END = range(5)
-OPENED, OUTCOME, CLOSED, BYE, LOST, BROKEN, LOGS = range(7)
+OPENED, OUTCOME, CLOSED, BYE, LOST, BROKEN, LOGS, MISSING = range(8)
 
 Message = tuple[Any, ...]
 
 _GRACE_S: Final = 4.0
 """How long children may take to finish what they are at; less than a rank may take to say goodbye."""
+_BRIEF_S: Final = 20e-6
+"""The nap while children are at work and a message is on its way."""
 _SHORT_S: Final = 50e-6
 """The first nap while children are at work: the processor is theirs."""
 _LONG_S: Final = 2e-3
@@ -52,12 +57,16 @@ class Isolation(NamedTuple):
         names: how messages name the children.
         outline: what their guards have to know of the program.
         memory: how many bytes each may allocate; 0: as many as there are.
+        shared: how many bytes of shared memory big buffers may take on this host; `None`: the usual part.
+        sharers: how many ranks of the pool are on this host, which divide it.
     """
 
     pool: str
     names: Sequence[str]
     outline: Program
     memory: int = 0
+    shared: int | None = None
+    sharers: int = 1
 
 
 class _Own:
@@ -79,9 +88,12 @@ class _Own:
 class _Staff:
     """The rank's children evaluate; it hands tasks and outcomes on without opening them."""
 
-    def __init__(self, nursery: Nursery, packed: bytes, isolation: Isolation) -> None:
+    def __init__(self, nursery: Nursery, packed: Packed, isolation: Isolation) -> None:
         nursery.owner = isolation.pool
-        self._guards = Guards(nursery, isolation.names, isolation.memory, lasting=True)
+        shared = count_shared_memory(isolation.shared) // isolation.sharers
+        self._guards = Guards(nursery, isolation.names, isolation.memory, lasting=True, shared=shared)
+        self.take_room = self._guards.take_room
+        self.find_program = self._guards.find_program
         self._room = 2 * len(isolation.names)
         self._tasks: dict[int, int] = {}
         self._deaths = [0] * len(isolation.names)
@@ -166,7 +178,7 @@ class Station:
         if kind == TASK:
             return [] if self._desk is None else self._desk.take(*message[1:])  # none: it broke, which was told
         if kind == OPEN:
-            return [(OPENED, self._open(*message[1:]))]
+            return [self._open(*message[1:])]
         self._close(0.0 if message[1] else _GRACE_S)
         return [(CLOSED,) if kind == CLOSE else (BYE,)]
 
@@ -190,11 +202,17 @@ class Station:
         desk = self._desk
         if hurried:
             nap.reset()
+        if isinstance(desk, _Staff) and desk.is_busy:
+            pause = _BRIEF_S if hurried else desk.choose_nap(nap.next())
+            select.select([desk.fileno()], [], [], pause)
+        elif hurried:
             os.sched_yield()
-        elif isinstance(desk, _Staff) and desk.is_busy:
-            select.select([desk.fileno()], [], [], desk.choose_nap(nap.next()))
         else:
             nap.take()
+
+    def take_room(self, size: int) -> memoryview | None:
+        """Return memory into which a big part of a message is best received; `None`: any will do."""
+        return self._desk.take_room(size) if isinstance(self._desk, _Staff) else None
 
     def fileno(self) -> int | None:
         """Return a descriptor that is readable when `collect` has something to do; `None`: it never has."""
@@ -204,21 +222,28 @@ class Station:
         """Return when `collect` has to look after a child's time-out, by `time.monotonic`."""
         return self._desk.deadline() if isinstance(self._desk, _Staff) else None
 
-    def _open(self, label: str, packed: bytes, isolation: Isolation | None) -> str | None:
-        """Load a program, or start children that do; return what went wrong."""
+    def _open(self, label: str, packed: Any, isolation: Isolation | None) -> Message:
+        """Load a program, or start children that do; return the answer."""
         if isolation is None:
-            program, error = attempt(unpack_program, packed)
-            if error is not None:
-                return "".join(traceback.format_exception(error))
-            self._desk = _Own(program, label)
-            return None
+            return OPENED, self._load(label, packed)
         if self._nursery is None or not self._nursery.is_alive():
             why = "PAPYMPI_WITHOUT_CHILDREN forbids it" if self._nursery is None else "it has died"
-            return f"there is no fork server, as {why}: say `isolate = false`, or start the ranks anew"
+            return OPENED, f"there is no fork server, as {why}: say `isolate = false`, or start the ranks anew"
+        found = packed.open() if isinstance(packed, Elsewhere) else packed
+        if found is None:
+            return (MISSING,)
         try:
-            self._desk = _Staff(self._nursery, packed, isolation)
+            self._desk = desk = _Staff(self._nursery, found, isolation)
         except PoolError as error:
-            return str(error)
+            return OPENED, str(error)
+        return OPENED, desk.find_program()
+
+    def _load(self, label: str, packed: Packed) -> str | None:
+        """Load a program; return what went wrong."""
+        program, error = attempt(unpack_program, packed)
+        if error is not None:
+            return "".join(traceback.format_exception(error))
+        self._desk = _Own(program, label)
         return None
 
     def _close(self, grace: float) -> None:

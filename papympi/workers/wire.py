@@ -11,10 +11,11 @@ import pickle
 import struct
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from papympi.transport.codec import BIG, Buffer
+from papympi.transport.heap import KEPT, keep_heap, map_pages
 
 if TYPE_CHECKING:
     from mpi4py.MPI import Comm, Request
@@ -104,7 +105,11 @@ class _Arrival:
 
 
 class Wire:
-    """The messages of one rank, to and from the others of a communicator that nobody else uses."""
+    """The messages of one rank, to and from the others of a communicator that nobody else uses.
+
+    Attributes:
+        take_room: returns memory for a big part that comes in, or `None`: it gets memory of its own.
+    """
 
     def __init__(self, comm: Comm) -> None:
         from mpi4py import MPI
@@ -112,6 +117,7 @@ class Wire:
         self._comm = comm
         self._any, self._byte, self._status = MPI.ANY_SOURCE, MPI.BYTE, MPI.Status()
         self._allocate = MPI.buffer.allocate
+        self.take_room: Callable[[int], memoryview | None] = lambda _size: None
         self._sending: dict[int, deque[tuple[Request, Buffer]]] = {}
         self._arriving: dict[int, deque[_Arrival]] = {}
 
@@ -210,13 +216,21 @@ class Wire:
                 parts.append(view[place : place + size])
                 place += _padded(size)
                 continue
-            block: Any = self._allocate(size)  # not zeroed first
-            room = memoryview(block)
+            room = self._find_room(size)
             parts.append(room)
             for start in range(0, size, _PIECE):
                 piece = room[start : start + _PIECE]
                 arrival.requests.append(self._comm.Irecv([piece, self._byte], source, BULK))
         return parts
+
+    def _find_room(self, size: int) -> memoryview:
+        """Return memory for a big part."""
+        room = self.take_room(size)
+        if room is not None or size >= KEPT:
+            return room or map_pages(size)
+        keep_heap()
+        block: Any = self._allocate(size)  # not zeroed first
+        return memoryview(block)
 
 
 def _padded(size: int) -> int:

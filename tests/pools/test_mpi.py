@@ -12,12 +12,16 @@ from pathlib import Path
 import psutil
 import pytest
 
-from papympi.errors import LaunchError, OptionError, PoolError
+import papympi
+from papympi.errors import LaunchError, OptionError, PoolError, ShippingError, WorkerLost
 from papympi.pools import mpi4py
+from papympi.pools.links import Place, open_ranks
 from papympi.pools.mpi import BACKEND, MpiPool
 from papympi.testing import Driver, PoolContract, build_map, values_of
+from papympi.transport.packed import Elsewhere, Packed
 from papympi.transport.records import Logs
-from papympi.transport.task import Kind
+from papympi.transport.task import Kind, Lost, Task
+from papympi.workers.station import BROKEN, LOGS, LOST, MISSING, OPENED
 
 WORLD = """
     import sys
@@ -121,6 +125,8 @@ def test_it_says_what_it_is():
         {"workers_per_rank": 0},
         {"workers_per_rank": 2, "isolate": False},
         {"memory": "1 GB", "isolate": False},
+        {"shared_memory": 0, "isolate": False},
+        {"shared_memory": "much"},
         {"memory": "much"},
     ],
 )
@@ -332,3 +338,92 @@ def test_no_mpiexec_says_how_to_get_one(monkeypatch, tmp_path):
 def test_the_executor_of_mpi4py_says_how_to_get_ranks():
     with pytest.raises(LaunchError, match="papympi run --ranks 3 FILE"):
         mpi4py.make("mpi4py", workers=2)
+
+
+class Ranks:
+    """A way to ranks that answer what they are told to, in turn."""
+
+    def __init__(self, hosts, answers):
+        self.places = [Place(number + 1, host, 0) for number, host in enumerate(hosts)]
+        self.answers = answers
+        self.sent = []
+        self.messages = []
+
+    def send(self, number, message):
+        self.sent.append((number, message))
+        self.messages += [(number, answer) for answer in self.answers(number, message)]
+
+    def take(self):
+        messages, self.messages = self.messages, []
+        return messages
+
+    def fileno(self):
+        return None
+
+    def kill(self):
+        pass
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_a_big_program_is_sent_to_one_rank_of_a_host_and_to_those_that_do_not_find_it(alike):
+    packed = Packed(bytes(100_000))
+
+    def answer(number, program):
+        if isinstance(program, Elsewhere):
+            return [(MISSING,)] if number == 4 else [(LOGS, number), (OPENED, Elsewhere("again", b""))]
+        return [(OPENED, Elsewhere(f"of {number}", b"") if alike else None)]
+
+    ranks = Ranks(["a", "b", "a", "b", "a"], answer)
+    heard = list(open_ranks(ranks, packed, lambda _, program: program, alike=alike))
+    sent = [(number, getattr(program, "path", "all of it")) for number, program in ranks.sent]
+    assert sorted(number for number, message in heard if message[0] == OPENED) == [0, 1, 2, 3, 4]
+    if alike:
+        assert sent[:2] == [(0, "all of it"), (1, "all of it")]
+        assert sorted(sent[2:]) == [(2, "of 0"), (3, "of 1"), (4, "all of it"), (4, "of 0")]
+        assert [message for message in heard if message[1][0] == LOGS] == [(2, (LOGS, 2)), (3, (LOGS, 3))]
+    else:
+        assert sent == [(number, "all of it") for number in range(5)]
+
+
+@pytest.mark.usefixtures("nothing_left")
+def test_ranks_whose_children_cannot_load_a_big_program_break_the_pool_while_others_open_it():
+    class Spoilt:
+        def __init__(self):
+            self.table = bytes(1 << 20)
+
+        def __reduce__(self):
+            return fail_to_load, (self.table,)
+
+    spoilt = Spoilt()
+    graph = papympi.Graph("spoilt")
+    graph.node(lambda x: spoilt.table[x], name="f", inputs={"x": "x"}, pool="mpi")
+    for workers in (1, 3):
+        pools = {"mpi": {"backend": "mpi", "workers": workers}}
+        results = papympi.run({"x": range(9)}, graph=graph, pools=pools)
+        with results, pytest.raises(ShippingError, match="cannot be loaded here"):
+            next(results)
+
+
+def fail_to_load(_):
+    raise ValueError("cannot be loaded here")
+
+
+def open_with(monkeypatch, *early):
+    """Open a pool of two ranks, of which one has something to say before it has opened the program."""
+    ranks = Ranks(["a", "b"], lambda number, _: [*early[: len(early) * number], (OPENED, None)])
+    monkeypatch.setattr(MpiPool, "_connect", lambda _: ranks)
+    pool = MpiPool("mpi")
+    pool.open(build_map(get_pid, by_value=[__name__]))
+    ranks.answers = lambda *_: []
+    return pool, ranks
+
+
+def test_what_ranks_say_while_others_open_the_program_counts(monkeypatch):
+    lost = Lost(0, WorkerLost("mpi[1]", "exit code 3"))
+    pool, ranks = open_with(monkeypatch, (LOST, lost), (LOGS, Logs("mpi[1]")))
+    assert [type(news) for news in pool.collect()] == [Logs]
+    pool.submit(1, Task(1, Kind.CALL, 0))
+    number, (_, _, deaths, _) = ranks.sent[-1]
+    assert (number, deaths) == (1, 1)
+    with pytest.raises(ShippingError, match="cannot load"):
+        open_with(monkeypatch, (BROKEN, ShippingError("cannot load")))

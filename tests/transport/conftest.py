@@ -37,7 +37,7 @@ class Worker:
         self.process = subprocess.Popen(
             [sys.executable, "-c", _WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=folder
         )
-        pickle.dump(packed, self.process.stdin)
+        pickle.dump(packed, self.process.stdin, 5)
 
     def call(self, stage, *values):
         body, buffers = self.codec.encode(list(values))

@@ -2,10 +2,12 @@
 
 import gc
 import os
+import re
 import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,12 +19,16 @@ from papympi import Graph
 from papympi.errors import OptionError
 from papympi.transport.arena import LEAST, Lender, Tenant, open_arena
 from papympi.transport.payload import Payload
+from papympi.workers.limits import count_memory
 
 MB = 1 << 20
 
 
-def pools(shared="256MiB", workers=2):
-    return {"processes": {"backend": "processes", "workers": workers, "shared_memory": shared}}
+BACKENDS = ["processes", "mpi"]
+
+
+def pools(shared="256MiB", workers=2, backend="processes"):
+    return {"processes": {"backend": backend, "workers": workers, "shared_memory": shared}}
 
 
 def chain(*functions, **options):
@@ -48,12 +54,12 @@ def as_inputs(values):
     return graph
 
 
-def run(values, *functions, shared="256MiB", **options):
+def run(values, *functions, shared="256MiB", backend="processes", **options):
     """The results of a chain over some values."""
     graph = chain(*functions, **options)
     source = as_inputs(values)
     source.include(graph)
-    with papympi.run(graph=source, pools=pools(shared)) as results:
+    with papympi.run(graph=source, pools=pools(shared, backend=backend)) as results:
         yield from results
 
 
@@ -164,34 +170,40 @@ def test_values_are_the_same_across_thresholds_and_strides(sizes, first, second)
             array[...] = -1
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("shared", [0, "1MiB", "6MiB", "256MiB"])
-def test_results_are_the_same_whatever_the_cap_and_many_times_the_cap_goes_through(shared, nothing_left):
-    found = [int(value.sum()) for value in run(arrays(40), plus_one, plus_one, shared=shared)]
+def test_results_are_the_same_whatever_the_cap_and_many_times_the_cap_goes_through(shared, backend, nothing_left):
+    results = run(arrays(40), plus_one, plus_one, shared=shared, backend=backend)
+    found = [int(value.sum()) for value in results]
     assert found == [(number + 2) * MB // 8 for number in range(40)]
 
 
-def test_results_that_are_kept_stay_as_they_are():
-    found = list(run(arrays(30), plus_one, shared="8MiB"))
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_results_that_are_kept_stay_as_they_are(backend):
+    found = list(run(arrays(30), plus_one, shared="8MiB", backend=backend))
     assert [set(value) for value in found] == [{number + 1} for number in range(30)]
 
 
-def test_what_a_function_changes_in_place_is_its_own():
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_what_a_function_changes_in_place_is_its_own(backend):
     graph = as_inputs(arrays(12))
     graph.node(plus_one, name="p", inputs={"v": "x"}, pool="processes", fuse=False, stride=2)
     for name in "ab":
         graph.node(spoil, name=name, inputs={"v": "p"}, pool="processes", fuse=False, stride=3)
-    with papympi.run(graph=graph, pools=pools(), targets=["a", "b"]) as results:
+    with papympi.run(graph=graph, pools=pools(backend=backend), targets=["a", "b"]) as results:
         found = [(result.node, set(result.value)) for result in results.results()]
     assert sorted(found) == sorted((name, {number + 1}) for name in "ab" for number in range(12))
 
 
-def test_what_a_function_keeps_stays_as_it_is():
-    for kept, last in run(arrays(60), keep, shared="8MiB", stride=1):
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_what_a_function_keeps_stays_as_it_is(backend):
+    for kept, last in run(arrays(60), keep, shared="8MiB", backend=backend, stride=1):
         assert kept[-1] == last
         assert kept == sorted(set(kept))
 
 
-def test_children_that_are_killed_with_large_values_cost_their_items_and_no_blocks(nothing_left):
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_children_that_are_killed_with_large_values_cost_their_items_and_no_blocks(backend, nothing_left):
     def die(v):
         if v[0] % 5 == 3:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -200,7 +212,7 @@ def test_children_that_are_killed_with_large_values_cost_their_items_and_no_bloc
     graph = as_inputs(arrays(40))
     graph.node(plus_one, name="p", inputs={"v": "x"}, pool="processes", fuse=False, stride=2)
     graph.node(die, name="d", inputs={"v": "p"}, pool="processes", fuse=False, stride=4)
-    with papympi.run(graph=graph, pools=pools("16MiB"), errors="keep") as results:
+    with papympi.run(graph=graph, pools=pools("16MiB", backend=backend), errors="keep") as results:
         found = list(results)
     for number, value in enumerate(found):
         if (number + 1) % 5 == 3:
@@ -214,8 +226,9 @@ def test_two_runs_at_once():
     assert all((one == other).all() for one, other in pairs)
 
 
-def test_no_memory_file_is_left_of_a_run_that_is_cut_off(nothing_left):
-    results = run(arrays(50), plus_one, shared="16MiB")
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_no_memory_file_is_left_of_a_run_that_is_cut_off(backend, nothing_left):
+    results = run(arrays(50), plus_one, shared="16MiB", backend=backend)
     assert next(results)[0] == 1
     results.close()
     del results
@@ -242,6 +255,21 @@ def test_a_memory_limit_of_children_does_not_count_shared_memory():
     graph.node(plus_one, name="p", inputs={"v": "x"}, pool="processes", stride=1)
     with papympi.run(graph=graph, pools={"processes": options}) as results:
         assert [int(value[0]) for value in results] == list(range(1, 21))
+
+
+@pytest.mark.parametrize(("options", "size"), [({"shared_memory": "96MiB"}, 96 * MB), ({}, count_memory() // 4)])
+def test_the_ranks_of_a_host_divide_its_shared_memory(options, size):
+    def look(v):
+        maps = Path("/proc/self/maps").read_text()
+        (ends,) = re.findall(r"^(\w+)-(\w+) .*memfd:papympi-arena", maps, re.MULTILINE)
+        return os.getpid(), int(ends[1], 16) - int(ends[0], 16)
+
+    graph = chain(look, stride=1)
+    pool = {"backend": "mpi", "workers": 3, "workers_per_rank": 2, **options}
+    with papympi.run({"x": range(60)}, graph=graph, pools={"processes": pool}) as results:
+        sizes = dict(results)
+    assert len(sizes) > 1
+    assert all(found == -(-(size // 3) // 4096) * 4096 for found in sizes.values())
 
 
 def test_the_cap_must_be_a_size():

@@ -11,6 +11,7 @@ import pytest
 
 from papympi.errors import PoolError, ShippingError
 from papympi.plan.program import Argument, Call, Program, Stage
+from papympi.transport.packed import Packed
 from papympi.transport.payload import Payload
 from papympi.transport.ship import pack_program
 from papympi.transport.task import Kind, Task
@@ -148,7 +149,7 @@ def test_send_says_when_something_must_wait(make_guard):
 
 
 def test_program_that_cannot_be_loaded_is_told_at_the_next_start(make_guard):
-    guard = make_guard(abs, packed=b"no program")
+    guard = make_guard(abs, packed=Packed(b"no program"))
     wait_end(guard)
     _, lost = guard.bury()
     assert "Traceback" in lost.error.reason

@@ -6,12 +6,14 @@ import signal
 import subprocess
 import time
 
+import numpy as np
 import psutil
 import pytest
 
 from papympi.errors import ShippingError
 from papympi.testing import build_map, values_of
 from papympi.testing.nodes import add_one, crash
+from papympi.transport.packed import Elsewhere, Packed
 from papympi.transport.payload import Payload
 from papympi.transport.ship import pack_program
 from papympi.transport.task import Kind, Outcome, Task
@@ -24,6 +26,7 @@ from papympi.workers.station import (
     CLOSED,
     END,
     LOST,
+    MISSING,
     OPEN,
     OPENED,
     OUTCOME,
@@ -32,6 +35,8 @@ from papympi.workers.station import (
     Station,
 )
 from papympi.workers.wire import Nap, decode, encode
+
+MB = 1 << 20
 
 
 @pytest.fixture
@@ -58,11 +63,18 @@ def opening(*functions, isolates=False, children=1):
     return OPEN, "me", pack_program(program), Isolation("mpi", names, outline(program)) if isolates else None
 
 
-def call(number, *values, child=0, deaths=0):
+def call_of(number, *values):
     n = len(values)
-    columns = [[(Payload(list(values)), 0, n)]]
-    task = Task(number, Kind.CALL, 0, n, columns=columns, keys=[((), 0, n)])
-    return travel((TASK, child, deaths, address(task)))
+    return Task(number, Kind.CALL, 0, n, columns=[[(Payload(list(values)), 0, n)]], keys=[((), 0, n)])
+
+
+def call(number, *values, child=0, deaths=0):
+    return travel((TASK, child, deaths, address(call_of(number, *values))))
+
+
+def has_opened(answers):
+    ((kind, said),) = answers
+    return kind == OPENED and not isinstance(said, str)
 
 
 def wait_answers(station, count=1):
@@ -85,7 +97,7 @@ def read(answer):
 
 def test_it_evaluates_by_itself():
     station = Station()
-    assert station.handle(travel(opening(add_one))) == [(OPENED, None)]
+    assert has_opened(station.handle(travel(opening(add_one))))
     assert station.fileno() is None
     (answer,) = station.handle(call(4, 1, 2))
     assert (read(answer).task, values_of(read(answer))) == (4, [2, 3])
@@ -95,7 +107,7 @@ def test_it_evaluates_by_itself():
 
 
 def test_a_program_that_cannot_be_loaded_is_told_of():
-    ((kind, trouble),) = Station().handle((OPEN, "me", b"no program", None))
+    ((kind, trouble),) = Station().handle((OPEN, "me", Packed(b"no program"), None))
     assert kind == OPENED
     assert "Traceback" in trouble
 
@@ -105,7 +117,7 @@ def test_children_evaluate(isolated):
         return x, os.getpid()
 
     for _ in range(2):  # one pool after the other
-        assert isolated.handle(travel(opening(look, isolates=True, children=2))) == [(OPENED, None)]
+        assert has_opened(isolated.handle(travel(opening(look, isolates=True, children=2))))
         for child in (0, 1):
             assert isolated.handle(call(child, 7, child=child)) == []
         outcomes = {read(answer).task: values_of(read(answer)) for answer in wait_answers(isolated, 2)}
@@ -114,6 +126,43 @@ def test_children_evaluate(isolated):
         assert isolated.handle((CLOSE, False)) == [(CLOSED,)]
         assert not any(map(psutil.pid_exists, pids))
     assert isolated.handle((END, False)) == [(BYE,)]
+
+
+def test_a_program_that_another_rank_has_is_taken_from_there_or_asked_for(isolated):
+    table = np.arange(MB)
+    opening_of = opening(lambda x: int(table[x]), isolates=True)
+    ((kind, where),) = isolated.handle(travel(opening_of))
+    assert kind == OPENED
+    other = Nursery("mpi")
+    other.start()
+    station = Station(other)
+    for wrong in (where._replace(mark=b"another"), Elsewhere(f"/proc/{os.getpid()}/fd/1000000", where.mark)):
+        assert station.handle((*opening_of[:2], wrong, opening_of[3])) == [(MISSING,)]
+    ((kind, again),) = station.handle((*opening_of[:2], where, opening_of[3]))
+    assert (kind, again.mark) == (OPENED, where.mark)
+    isolated.handle((CLOSE, True))
+    station.handle(call(1, 7, -1))
+    assert values_of(read(wait_answers(station)[0])) == [7, MB - 1]
+    station.handle((END, True))
+    other.end(0)
+
+
+def test_what_is_received_into_shared_memory_goes_to_the_child_and_back_without_a_copy(isolated):
+    assert isolated.take_room(MB) is None
+    isolated.handle(travel(opening(lambda x: x[::-1].copy(), isolates=True)))
+    for number in range(3):
+        message, *buffers = encode((TASK, 0, 0, address(call_of(number, np.arange(number, number + MB // 8)))))
+        rooms = [isolated.take_room(len(buffer)) for buffer in buffers]
+        for room, buffer in zip(rooms, buffers, strict=True):
+            room[:] = buffer
+        isolated.handle(decode([message, *rooms]))
+        (answer,) = wait_answers(isolated)
+        _, (_, result) = answer
+        assert isolated._desk._guards._arena.locate(memoryview(result)) > 0
+        (value,) = values_of(read(answer))
+        assert value.tolist() == list(range(number, number + MB // 8))[::-1]
+    isolated.handle((END, True))
+    assert isolated.take_room(MB) is None
 
 
 def test_a_child_that_dies_is_told_of_and_replaced(isolated):
@@ -160,13 +209,13 @@ def test_nothing_of_a_child_outlives_its_pool(isolated):
 
 def test_children_that_cannot_load_the_program_break_the_pool(isolated):
     program = build_map(add_one)
-    isolated.handle((OPEN, "me", b"no program", Isolation("mpi", ["mpi[0] rank 3"], outline(program))))
+    isolated.handle((OPEN, "me", Packed(b"no program"), Isolation("mpi", ["mpi[0] rank 3"], outline(program))))
     ((kind, error),) = wait_answers(isolated)
     assert (kind, type(error)) == (BROKEN, ShippingError)
     assert "mpi[0] rank 3 pid" in str(error)
     assert isolated.handle(call(1, 5)) == []  # was on its way
     assert isolated.collect() == []
-    assert isolated.handle(travel(opening(add_one, isolates=True))) == [(OPENED, None)]
+    assert has_opened(isolated.handle(travel(opening(add_one, isolates=True))))
     isolated.handle((END, True))
 
 
