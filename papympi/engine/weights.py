@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from papympi.engine.pieces import Piece, count_present
+from papympi.engine.pieces import Piece
 from papympi.engine.replayed import SparedPayload
 from papympi.plan.plan import Plan, Space, Step, Stream
-from papympi.transport.task import Output
+from papympi.transport.task import FULL, Output
 
 SLOW: Final = 8
 """When items get lighter, this part of the difference is believed with each batch; when heavier, all of it at once."""
@@ -50,6 +50,8 @@ class Weights:
             self._known[stream] = self._used[stream] = weight
             self.changed = True
             return
+        if weight == known:
+            return
         if weight < known:
             weight = known - (known - weight) / SLOW
         self._known[stream] = weight
@@ -64,9 +66,10 @@ class Weights:
             size, count = payloads[0].weigh(), payloads[0].count
         else:
             size, count = sum(payload.weigh() for payload in payloads), sum(payload.count for payload in payloads)
-        present = count_present(output.mask, count)
-        if present:
-            self.learn(stream, size, present)
+        if output.mask != FULL:
+            count = output.mask.bit_count()
+        if count:
+            self.learn(stream, size, count)
 
     def weigh_piece(self, stream: Stream, piece: Piece) -> None:
         """Note what has come for a stream from a source or a store."""

@@ -19,6 +19,8 @@ class Unsendable:
 
 
 _OWN: Final = b"papympi"
+_BUFFERS: Final = (bytes, bytearray, str)
+_HOLDERS: Final = (tuple, list, dict)
 FEW: Final = 16
 """A container of more values than this is not looked into to find out how many bytes it has."""
 
@@ -98,14 +100,14 @@ class Payload:
 
 def _count_bytes(value: Any) -> int:
     """Return how many bytes a buffer or an array has, or those in a tuple, list or dict of a few; else 0."""
-    if isinstance(value, tuple | list | dict) and len(value) <= FEW:
+    if isinstance(value, _HOLDERS) and len(value) <= FEW:
         return sum(map(_count_buffer, value.values() if isinstance(value, dict) else value))
     return _count_buffer(value)
 
 
 def _count_buffer(value: Any) -> int:
     """Return how many bytes a text, a buffer or an array has; 0 for anything else."""
-    if isinstance(value, bytes | bytearray | str):
+    if isinstance(value, _BUFFERS):
         return len(value)
     size = getattr(value, "nbytes", 0)
     return size if isinstance(size, int) else 0

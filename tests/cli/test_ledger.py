@@ -111,6 +111,7 @@ def test_status_and_cancel(start, papympi, project):
     assert told.startswith("run: running, last heard of")
     assert "slow" in told
     assert " left" in told
+    assert "in the graph at once" in told
     busy = papympi("run", "slow.py", "--input", "x=0..5000", "--run-dir", "run", "--resume")
     assert busy.returncode == 2
     assert f"run is in use by process {process.pid} on {os.uname().nodename}" in busy.stderr

@@ -31,6 +31,13 @@ def test_summary_of_nothing():
     assert report.summarize(Statistics({})) == "0 results in 0.0 ms"
 
 
+def test_summary_of_what_was_in_the_graph():
+    text = report.summarize(Statistics({}, highest=1200, heaviest=3_500_000_000))
+    assert text.splitlines()[-1] == "at the most 1 200 items in the graph at once, about 3.5 GB"
+    assert report.format_most(1, 0) == "at the most 1 item in the graph at once"
+    assert report.format_most(2, 1500) == "at the most 2 items in the graph at once, about 1.5 kB"
+
+
 def test_groups_of_failures():
     failures = [make_failure((0,), "rare", traceback="Traceback\n  line\nValueError: rare", worker="threads[1]")]
     failures += [make_failure((n,), input="x=1", attempts=3) for n in range(1, 4)]
