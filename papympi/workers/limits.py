@@ -17,6 +17,7 @@ _BINARY: Final = {"ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30, "ti": 1 << 40}
 _OUT_OF_MEMORY: Final = ("SIGKILL", "SIGABRT", "SIGSEGV", "SIGBUS")
 """What ends a worker whose C code gets no memory."""
 _FORM: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?\s*", re.IGNORECASE)
+_A_SIZE: Final = 'a number of bytes, or e.g. "512 MB" or "2GiB"'
 _LEAST: Final = 64 << 20
 """A worker with less than this, in bytes, could not even start."""
 _PART: Final = 4
@@ -55,8 +56,8 @@ def _parse_size(pool: str, option: str, value: Any) -> int:
     """Return how many bytes an option of a pool means."""
     try:
         return parse_size(value)
-    except OptionError as error:
-        raise OptionError(f"pool {pool!r}: {option}: {error}") from None
+    except OptionError:
+        raise OptionError(f"pool {pool!r}: {option} is {value!r}; it is {_A_SIZE}") from None
 
 
 def parse_size(value: Any) -> int:
@@ -67,7 +68,7 @@ def parse_size(value: Any) -> int:
     """
     found = _FORM.fullmatch(str(value)) if isinstance(value, int | str) and not isinstance(value, bool) else None
     if found is None:
-        raise OptionError(f'{value!r} is not a number of bytes, nor e.g. "512 MB" or "2GiB"')
+        raise OptionError(f"{value!r} is not {_A_SIZE}")
     unit = (found[2] or "").lower()
     return int(float(found[1]) * (_BINARY.get(unit) or _UNITS[unit]))
 
