@@ -23,6 +23,7 @@ def call_task(number: int, step: Step, batch: Batch, grain: int) -> Task:
     task = Task(number, Kind.CALL, step.number, batch.count, mask, batch.columns(), batch.keys(), grain)
     task.culprits = batch.culprits()
     task.attempts = batch.attempts()
+    task.chunk = 1 if batch.runs[0].alone else 0
     return task
 
 

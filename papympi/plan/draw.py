@@ -101,6 +101,8 @@ def _describe(wiring: Wiring, name: str) -> str:
         options = node.options
         if kind in {"gather", "scatter"} and options.gather is not False:
             words.append("all" if options.gather is True else f"by {options.gather}")
+        if not options.spread:
+            words.append("spread=False")
         if options.pool is not None:
             words.append(f"on {options.pool}")
         if options.stride is not None:
