@@ -25,6 +25,7 @@ from papympi import DROP, Failure, Graph, GraphError, run
 from papympi.contracts import Capabilities
 from papympi.errors import ItemTimeout, WorkerLost
 from papympi.model.graph import GraphWarning
+from papympi.plan.compile import PlanSettings, compile_plan
 from papympi.runner.keeping import Keeping
 from papympi.transport.task import Lost, Outcome, Task
 from papympi.workers.columns import load_column
@@ -286,7 +287,7 @@ def build(specs):
     for spec in specs:
         name, options = (
             spec["name"],
-            {key: spec[key] for key in ("pool", "stride", "retries", "backoff") if key in spec},
+            {key: spec[key] for key in ("pool", "stride", "retries", "backoff", "spread") if key in spec},
         )
         options |= {"name": name, "inputs": {"values": spec["inputs"]} if "inputs" in spec else None}
         options["checkpoint"] = spec.get("checkpoint", False)
@@ -661,3 +662,130 @@ def test_real_crashes_cost_only_the_item_they_were_at(case, pool):
         running = start(specs, targets, {"one": pool, "two": "processes:1"}, admission=20)
         assert collect(running, pause=False) == expected(Naive(specs), targets)
     assert all(type(failure.error) is WorkerLost for failure in running.failures)
+
+
+def close_scatters(specs, targets, journal):
+    """Let the children of every scatter stay where they are made that can; return how many scatters that are."""
+    closed = 0
+    for spec in (spec for spec in specs if spec["kind"] == "scatter" and spec["name"] in needed(specs, targets)):
+        spec["spread"] = False
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", GraphWarning)
+            try:
+                plan = compile_plan(build(specs), targets, settings=PlanSettings(journal=journal))
+            except GraphError:
+                del spec["spread"]
+            else:
+                closed += 1
+                assert len([inner for stage in plan.program.stages.values() for inner in stage.inner]) == closed
+    return closed
+
+
+@st.composite
+def closed_graphs(draw, journal=False):
+    """Specs of a random graph in which the children of a scatter stay where they are made, and its targets."""
+    specs, _ = draw(graphs(most=4))
+    spaces = {spec["name"]: ("row",) for spec in specs if spec["kind"] == "source"}
+    for spec in specs:
+        if draw(st.integers(0, 5)):
+            spec["pool"] = "one"
+        if spec["kind"] != "source":
+            above = max((spaces[name] for name in spec["inputs"]), key=len)
+            grown = {"scatter": (*above, spec["name"]), "group": (*above[:-1], spec["name"]), "map": above}
+            spaces[spec["name"]] = grown.get(spec["kind"], above[:-1])
+    chance = draw(st.sampled_from([0, 0, 3, 9]))
+    tops = [name for name, space in spaces.items() if 0 < len(space) < 3]
+    top, means = draw(st.sampled_from(tops)), {"pool": "one", "stride": draw(st.sampled_from([1, 3, "auto"]))}
+    scatter = {"name": "kid", "kind": "scatter", "settings": (draw(st.sampled_from([1, 3, 6, 30])), chance)}
+    drops = (draw(st.sampled_from([0, 2, 3])), chance)
+    specs += [
+        {"name": "side", "kind": "map", "inputs": [top], "settings": drops, **means},
+        {**scatter, "inputs": [draw(st.sampled_from([top, top, "side"]))], **means},
+    ]
+    spaces["side"], spaces["kid"] = spaces[top], (*spaces[top], "kid")
+    within, closers = ["kid"], []
+    for number in range(draw(st.integers(1, 6))):
+        name = f"inner{number}"
+        kind = draw(st.sampled_from(["map", "map", "gather", "fold", "after"]))
+        drops = (draw(st.sampled_from([0, 0, 2, 3])), draw(st.sampled_from([0, chance])))
+        spec = {"name": name, "kind": kind, "inputs": [draw(st.sampled_from(within))], **means}
+        if kind in {"map", "after"}:
+            spec |= {"kind": "map", "settings": drops}
+        if kind == "map":
+            chain = [spaces["kid"][:depth] for depth in range(len(spaces["kid"]) + 1)]
+            others = ["side", *(name for name, space in spaces.items() if space in chain)]
+            spec["inputs"] += draw(st.lists(st.sampled_from(others), max_size=1))
+            spec["inputs"] = list(dict.fromkeys(spec["inputs"]))
+            within.append(name)
+        elif kind == "after":
+            spec["inputs"] = [draw(st.sampled_from(closers or [specs[0]["name"]]))]
+        else:
+            spec |= {"settings": (drops[1],), "combine": False} if kind == "fold" else {}
+            closers.append(name)
+        spaces[name] = max((spaces[n] for n in spec["inputs"]), key=len)
+        spaces[name] = spaces[name][:-1] if kind in {"gather", "fold"} else spaces[name]
+        specs.append(spec)
+    targets = closers + draw(st.lists(st.sampled_from([n for n in spaces if n not in within]), max_size=1))
+    targets = list(dict.fromkeys(targets))[-1 if journal else 0 :]
+    if not targets or not close_scatters(specs, targets, journal):
+        raise UnsatisfiedAssumption
+    return specs, targets
+
+
+def spread_again(specs):
+    return [{key: value for key, value in spec.items() if key != "spread"} for spec in specs]
+
+
+def count_all(running):
+    """Return of each node how many items were done, failed and were dropped."""
+    return {node: (each.done, each.failed, each.dropped) for node, each in running.statistics().nodes.items()}
+
+
+@MANY
+@given(closed_graphs(), ADMISSIONS, st.integers(1, 4), st.integers(0, 10**6), st.booleans())
+def test_children_that_stay_where_they_are_made_come_to_the_same(case, admission, workers, seed, fusion):
+    specs, targets = case
+    naive, counts = Naive(specs), []
+    for some in (specs, spread_again(specs)):
+        pools = {name: SimulatedPool(name, workers, seed) for name in ("one", "two")}
+        running = start(some, targets, pools, admission=admission, fusion=fusion)
+        assert collect(running, pause=False) == expected(naive, targets)
+        assert running.statistics().live == 0
+        failures = [(failure.node, failure.key) for failure in running.failures]
+        assert sorted(failures) == sorted(entry for entry in naive.failures if entry[0] in needed(specs, targets))
+        counts.append(count_all(running))
+    assert counts[0] == counts[1]
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(closed_graphs(), ADMISSIONS, st.sampled_from(["inline", "threads:2", "processes:2", "asyncio", "mpi:2"]))
+def test_children_stay_where_they_are_made_on_every_pool(case, admission, pool):
+    specs, targets = case
+    running = start(specs, targets, {"one": pool, "two": "threads:2"}, admission=admission)
+    assert collect(running, pause=False) == expected(Naive(specs), targets)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@given(closed_graphs(), st.sampled_from(["processes:2", "mpi:2"]))
+def test_real_crashes_cost_only_the_child_they_were_at(case, pool):
+    specs, targets = case
+    with TROUBLE.stir(kills=True):
+        running = start(specs, targets, {"one": pool, "two": "processes:1"}, admission=20)
+        assert collect(running, pause=False) == expected(Naive(specs), targets)
+    assert all(type(failure.error) is WorkerLost for failure in running.failures)
+
+
+@settings(MANY, max_examples=int(os.environ.get("RESUMED_GRAPHS", "25")))
+@given(closed_graphs(journal=True), ADMISSIONS, st.integers(1, 4), st.integers(0, 10**6), STOPS)
+def test_a_run_whose_children_stay_goes_on_after_an_interruption(case, admission, workers, seed, stops):
+    specs, targets = case
+    naive = Naive(specs)
+    with tempfile.TemporaryDirectory() as place:
+        for number, stop in enumerate([*stops, 0]):
+            pools = {name: SimulatedPool(name, workers, seed + number) for name in ("one", "two")}
+            running = start(specs, targets, pools, admission=admission, journal=Path(place) / "run", resume=True)
+            if stop:
+                interrupt(running, stop)
+        assert collect(running, pause=False) == expected(naive, targets)
+    failures = [(failure.node, failure.key) for failure in running.failures]
+    assert sorted(failures) == sorted(entry for entry in naive.failures if entry[0] in needed(specs, targets))
