@@ -80,8 +80,11 @@ class Recovery:
 
     def _call_of(self, step: Step, lost: Lost, culprit: Failure | None = None) -> Call:
         """Return the call that a worker was in; if nobody knows, the first that has not been taken for it before."""
-        calls = self._calls[step.number]
+        calls, inner = self._calls[step.number], self._stages[step.number].find_inside(lost.node)
         named = [call for call in calls if call.node == lost.node]
+        if inner is not None and lost.child is None:  # it was at no child, so the item itself is to blame
+            own = [calls[number] for number in inner.calls[1:]]
+            named = [calls[inner.scatter], *(call for call in named if call not in own)]
         if named:
             return named[-1]
         before = [number for number, call in enumerate(calls) if culprit is not None and call.node == culprit.node]

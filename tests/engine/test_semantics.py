@@ -681,6 +681,44 @@ def close_scatters(specs, targets, journal):
     return closed
 
 
+def space_of(spec, spaces):
+    """Return where the items of a node are, given where those of its inputs are."""
+    above = max((spaces[name] for name in spec["inputs"]), key=len)
+    grown = {"scatter": (*above, spec["name"]), "group": (*above[:-1], spec["name"]), "map": above}
+    return grown.get(spec["kind"], above[:-1])
+
+
+def draw_maps(draw, add, spaces, chance):
+    """Add maps of the children of `kid`, some of which take something of their parents, too; return their names."""
+    names = ["kid"]
+    for number in range(draw(st.integers(1, 3))):
+        chain = [spaces["kid"][:depth] for depth in range(len(spaces["kid"]) + 1)]
+        others = draw(st.lists(st.sampled_from([n for n, space in spaces.items() if space in chain]), max_size=1))
+        inputs = [draw(st.sampled_from(names[-2:])), *draw(st.sampled_from([[], ["side"], others]))]
+        settings = (draw(st.sampled_from([0, 0, 2, 3])), draw(st.sampled_from([0, chance])))
+        names.append(add(f"inner{number}", "map", *dict.fromkeys(inputs), settings=settings))
+    return names
+
+
+def draw_closers(draw, add, within, chance):
+    """Add nodes that close the children, or go on from there; return their names."""
+    names = []
+    for number in range(draw(st.integers(1, 4))):
+        below, above = draw(st.sampled_from(within[-2:])), draw(st.sampled_from(names or ["side"]))
+        kind = draw(st.sampled_from(["gather", "fold", "after", "again"]))
+        if kind == "gather":
+            names.append(add(f"outer{number}", "gather", below))
+        elif kind == "fold":
+            settings = (draw(st.sampled_from([0, chance])),)
+            names.append(add(f"outer{number}", "fold", below, settings=settings, combine=False))
+        elif kind == "after":
+            names.append(add(f"outer{number}", "map", above, settings=(draw(st.sampled_from([0, 3])), chance)))
+        else:
+            again = add(f"again{number}", "scatter", above, settings=(3, chance))
+            names.append(add(f"outer{number}", "gather", again))
+    return names
+
+
 @st.composite
 def closed_graphs(draw, journal=False):
     """Specs of a random graph in which the children of a scatter stay where they are made, and its targets."""
@@ -690,44 +728,23 @@ def closed_graphs(draw, journal=False):
         if draw(st.integers(0, 5)):
             spec["pool"] = "one"
         if spec["kind"] != "source":
-            above = max((spaces[name] for name in spec["inputs"]), key=len)
-            grown = {"scatter": (*above, spec["name"]), "group": (*above[:-1], spec["name"]), "map": above}
-            spaces[spec["name"]] = grown.get(spec["kind"], above[:-1])
-    chance = draw(st.sampled_from([0, 0, 3, 9]))
-    tops = [name for name, space in spaces.items() if 0 < len(space) < 3]
-    top, means = draw(st.sampled_from(tops)), {"pool": "one", "stride": draw(st.sampled_from([1, 3, "auto"]))}
-    scatter = {"name": "kid", "kind": "scatter", "settings": (draw(st.sampled_from([1, 3, 6, 30])), chance)}
-    drops = (draw(st.sampled_from([0, 2, 3])), chance)
-    specs += [
-        {"name": "side", "kind": "map", "inputs": [top], "settings": drops, **means},
-        {**scatter, "inputs": [draw(st.sampled_from([top, top, "side"]))], **means},
-    ]
-    spaces["side"], spaces["kid"] = spaces[top], (*spaces[top], "kid")
-    within, closers = ["kid"], []
-    for number in range(draw(st.integers(1, 6))):
-        name = f"inner{number}"
-        kind = draw(st.sampled_from(["map", "map", "gather", "fold", "after"]))
-        drops = (draw(st.sampled_from([0, 0, 2, 3])), draw(st.sampled_from([0, chance])))
-        spec = {"name": name, "kind": kind, "inputs": [draw(st.sampled_from(within))], **means}
-        if kind in {"map", "after"}:
-            spec |= {"kind": "map", "settings": drops}
-        if kind == "map":
-            chain = [spaces["kid"][:depth] for depth in range(len(spaces["kid"]) + 1)]
-            others = ["side", *(name for name, space in spaces.items() if space in chain)]
-            spec["inputs"] += draw(st.lists(st.sampled_from(others), max_size=1))
-            spec["inputs"] = list(dict.fromkeys(spec["inputs"]))
-            within.append(name)
-        elif kind == "after":
-            spec["inputs"] = [draw(st.sampled_from(closers or [specs[0]["name"]]))]
-        else:
-            spec |= {"settings": (drops[1],), "combine": False} if kind == "fold" else {}
-            closers.append(name)
-        spaces[name] = max((spaces[n] for n in spec["inputs"]), key=len)
-        spaces[name] = spaces[name][:-1] if kind in {"gather", "fold"} else spaces[name]
-        specs.append(spec)
-    targets = closers + draw(st.lists(st.sampled_from([n for n in spaces if n not in within]), max_size=1))
-    targets = list(dict.fromkeys(targets))[-1 if journal else 0 :]
-    if not targets or not close_scatters(specs, targets, journal):
+            spaces[spec["name"]] = space_of(spec, spaces)
+    chance, stride = draw(st.sampled_from([0, 0, 3, 9])), draw(st.sampled_from([1, 3, "auto"]))
+
+    def add(name, kind, *inputs, **options):
+        specs.append({"name": name, "kind": kind, "inputs": list(inputs), "pool": "one", "stride": stride, **options})
+        spaces[name] = space_of(specs[-1], spaces)
+        return name
+
+    top = draw(st.sampled_from([name for name, space in spaces.items() if 0 < len(space) < 3]))
+    add("side", "map", top, settings=(draw(st.sampled_from([0, 2, 3])), chance))
+    fan = draw(st.sampled_from([1, 3, 6, 30]))
+    add("kid", "scatter", draw(st.sampled_from([top, top, "side"])), settings=(fan, chance))
+    within = draw_maps(draw, add, spaces, chance)
+    closers = draw_closers(draw, add, within, chance)
+    others = draw(st.lists(st.sampled_from([name for name in spaces if name not in within]), max_size=1))
+    targets = list(dict.fromkeys(closers + others))[-1 if journal else 0 :]
+    if not close_scatters(specs, targets, journal):
         raise UnsatisfiedAssumption
     return specs, targets
 
