@@ -186,10 +186,8 @@ class Evaluator:
 
     def _make_column(self, calls: Calls, number: int, columns: list[Column]) -> Column:
         """Return the column that one call makes of others."""
-        call = calls.stage.calls[number]
-        return self._go_straight(calls, number, columns) or self._evaluate(
-            calls, number, call, calls.bind(call, columns)
-        )
+        call, column = calls.stage.calls[number], self._go_straight(calls, number, columns)
+        return column or self._evaluate(calls, number, call, calls.bind(call, columns))
 
     def _go_straight(self, calls: Calls, number: int, columns: list[Column]) -> Column | None:
         """Return the column that a plain call makes of whole columns; `None`: it is not so plain, or they are not."""
