@@ -109,7 +109,7 @@ def _check_whole(part: Part, needs: int, chosen: list[Group], fusion: Fusion) ->
         return
     for stream in _merge_inputs(part, chosen, fusion):
         if fusion.implied[stream] & ~needs:
-            taker = next((each for each in part.members if stream in each.inputs), part)
+            taker = next(each for each in part.members if stream in each.inputs)
             fusion.problems.append(
                 f"node {part.node!r} has spread=False, but {taker.node!r} takes {stream.node!r}, which may be dropped "
                 f"where the items of {part.node!r} are not; let {part.node!r} take it, too, or leave spread=False out"

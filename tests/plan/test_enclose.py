@@ -98,9 +98,11 @@ def test_a_child_cannot_be_joined_with_what_its_siblings_have_become():
         compile_plan(graph)
 
 
-def test_what_may_be_dropped_elsewhere_has_to_be_taken_by_the_scatter():
+@pytest.mark.parametrize("far", [True, False])
+def test_what_may_be_dropped_elsewhere_has_to_be_taken_by_the_scatter(far):
     graph = closed()
-    graph.add(take, name="header", inputs={"value": "x"}, pool="threads")
+    graph.add(take, name="above", inputs={"value": "x"}, pool="threads")
+    graph.add(take, name="header", inputs={"value": "above"}, pool="threads" if far else None)
     graph.add(take, name="with_header", inputs={"value": "kid", "others": ["header"]})
     graph.add(take, name="end", inputs={"value": "with_header"}, gather=True)
     with pytest.raises(
