@@ -806,3 +806,21 @@ def test_a_run_whose_children_stay_goes_on_after_an_interruption(case, admission
         assert collect(running, pause=False) == expected(naive, targets)
     failures = [(failure.node, failure.key) for failure in running.failures]
     assert sorted(failures) == sorted(entry for entry in naive.failures if entry[0] in needed(specs, targets))
+
+
+def test_an_item_fails_with_all_its_children_where_no_worker_says_at_which_it_is():
+    means = {"pool": "one", "stride": 4}
+    specs = [
+        {"name": "source0", "kind": "source", "row": "row", "size": 12},
+        {"name": "kid", "kind": "scatter", "inputs": ["source0"], "settings": (6, 0), "spread": False, **means},
+        {"name": "inner", "kind": "map", "inputs": ["kid"], "settings": (0, 7), **means},
+        {"name": "outer", "kind": "gather", "inputs": ["inner"], **means},
+    ]
+    pools = {"one": BlindPool("one", 2, 0)}
+    with TROUBLE.stir(kills=True):
+        naive = Naive(specs)
+        found = collect(start(specs, ["outer"], pools, admission=10**6), pause=False)
+    killed = {key[:1] for _, key in naive.failures}
+    assert 0 < len(killed) < 12
+    wanted = {key: ("failed", "kid", key) if key in killed else value for key, value in naive.values["outer"].items()}
+    assert found == {"outer": sorted(wanted.items())}
