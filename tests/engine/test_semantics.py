@@ -782,7 +782,7 @@ def test_children_stay_where_they_are_made_on_every_pool(case, admission, pool):
     assert collect(running, pause=False) == expected(Naive(specs), targets)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
 @given(closed_graphs(), st.sampled_from(["processes:2", "mpi:2"]))
 def test_real_crashes_cost_only_the_child_they_were_at(case, pool):
     specs, targets = case

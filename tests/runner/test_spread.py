@@ -9,7 +9,9 @@ import time
 import pytest
 
 import papympi
-from papympi import DROP, Failure, Graph, ItemTimeout, WorkerLost, resource, run
+from papympi import DROP, Failure, Graph, ItemTimeout, NodeError, WorkerLost, resource, run
+from papympi.cli.run import find_row_nodes
+from papympi.engine.exposure import exposed_nodes
 
 
 def scattering(spread, *functions, **options):
@@ -200,3 +202,24 @@ def test_what_a_failed_child_costs_is_the_same(spread, pool):
     (failure,) = running.failures
     assert (failure.input, failure.attempts) == ("1", 1)
     assert "raise ValueError(value)" in failure.traceback
+
+
+@pytest.mark.parametrize("on_error", ["fail", "drop"])
+def test_a_failed_child_ends_a_run_that_raises_unless_it_is_dropped(on_error):
+    def odd(value):
+        return 1 // (value - 2)
+
+    graph = scattering(False, odd, on_error=on_error)
+    running = run({"number": range(9)}, graph=graph, pools={"pool": "inline"})
+    assert exposed_nodes(running.plan) == ({"kid", "odd", "all", "number"} if on_error == "fail" else {"all"})
+    if on_error == "drop":
+        assert [len(each) for each in running] == [0, 1, 2, 2, 3, 4, 5, 6, 7]
+        return
+    with pytest.raises(NodeError, match="odd") as caught:
+        list(running)
+    assert caught.value.key == (3, 2)
+
+
+def test_rows_are_counted_by_the_nodes_that_are_called_for_them():
+    plan = run({"number": []}, graph=scattering(False, abs), pools={"pool": "inline"}).plan
+    assert find_row_nodes(plan) == ["kid", "all"]
