@@ -243,7 +243,8 @@ def watched(session: Run, show: Show, *, progress: bool | None) -> Iterator[None
 def find_row_nodes(plan: Plan) -> list[str]:
     """Return the nodes that are called once for each row of the inputs."""
     steps = [step for step in plan.steps if step.kind in ("map", "scatter") and step.space.kind == "source"]
-    return [node for step in steps for node in step.nodes]
+    stages = plan.program.stages
+    return [node for step in steps for node in step.nodes if stages[step.number].find_inside(node) is None]
 
 
 def conclude(session: Run, count: int, request: Request, head: str) -> None:

@@ -21,8 +21,9 @@ Columns = Sequence[Sequence[Piece | Shared]]
 class Run(NamedTuple):
     """Consecutive positions of one segment whose inputs are all there.
 
-    With a culprit it is one position, at which a worker died: the failure takes the item's place. With `attempts` it is
-    one position that was tried so often before. `alone` it is no batch with others: a worker died somewhere in it.
+    With culprits it is one position, at which workers died: the failures take the places of the item or its children.
+    With `attempts` it is one position that was tried so often before. `alone` it is no batch with others: a worker died
+    somewhere in it.
     """
 
     segment: Segment
@@ -30,7 +31,7 @@ class Run(NamedTuple):
     stop: int
     mask: int
     columns: Columns
-    culprit: Failure | None = None
+    culprits: tuple[Failure, ...] = ()
     attempts: int = 0
     alone: bool = False
 
@@ -148,12 +149,11 @@ class Batch:
         return found
 
     def culprits(self) -> dict[tuple[int, int], Failure]:
-        """Return the failures that take the place of items, by (position, 0)."""
+        """Return the failures that take the place of items, by (position, number)."""
         found: dict[tuple[int, int], Failure] = {}
         at = 0
         for run in self.runs:
-            if run.culprit is not None:
-                found[at, 0] = run.culprit
+            found.update(((at, number), failure) for number, failure in enumerate(run.culprits))
             at += run.stop - run.start
         return found
 

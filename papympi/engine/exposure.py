@@ -29,6 +29,7 @@ def exposed_nodes(plan: Plan) -> set[str]:
 def _through_stage(step: Step, stage: Stage, exposed: set[Stream]) -> tuple[set[str], set[int]]:
     """Return the nodes of a stage whose failures show, and the inputs whose failures do."""
     columns = {column for column, stream in zip(stage.outputs, step.outputs, strict=True) if stream in exposed}
+    members = {lists: children for inner in stage.inner for children, lists in inner.gathers}
     nodes: set[str] = set()
     for number in range(len(stage.calls) - 1, -1, -1):
         call = stage.calls[number]
@@ -37,7 +38,8 @@ def _through_stage(step: Step, stage: Stage, exposed: set[Stream]) -> tuple[set[
         if call.on_error == "fail":
             nodes.add(call.node)
         if not _skips(call):
-            columns.update(argument.column for argument in call.arguments if argument.column is not None)
+            taken = [argument.column for argument in call.arguments if argument.column is not None]
+            columns.update(members.get(column, column) for column in taken)
     return nodes, {column for column in columns if column < stage.inputs}
 
 

@@ -112,7 +112,7 @@ class Router:
 
     def make_ready(self, step: Step, run: Run) -> None:
         """Queue a run for its step; one without items, or one whose results are known, goes on without a task."""
-        if self.replay is None or run.culprit is not None:
+        if self.replay is None or run.culprits:
             self._queue(step, run)
             return
         for part, is_spared in self.replay.divide(step, run):

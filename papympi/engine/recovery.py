@@ -28,6 +28,7 @@ class Recovery:
     """Takes back the tasks of lost workers."""
 
     def __init__(self, plan: Plan, ledger: Ledger, dispatcher: Dispatcher, router: Router) -> None:
+        self._stages = plan.program.stages
         self._calls = {number: stage.calls for number, stage in plan.program.stages.items()}
         self._ledger = ledger
         self._dispatcher = dispatcher
@@ -79,8 +80,11 @@ class Recovery:
 
     def _call_of(self, step: Step, lost: Lost, culprit: Failure | None = None) -> Call:
         """Return the call that a worker was in; if nobody knows, the first that has not been taken for it before."""
-        calls = self._calls[step.number]
+        calls, inner = self._calls[step.number], self._stages[step.number].find_inside(lost.node)
         named = [call for call in calls if call.node == lost.node]
+        if inner is not None and lost.child is None:  # it was at no child, so the item itself is to blame
+            own = [calls[number] for number in inner.calls[1:]]
+            named = [calls[inner.scatter], *(call for call in named if call not in own)]
         if named:
             return named[-1]
         before = [number for number, call in enumerate(calls) if culprit is not None and call.node == culprit.node]
@@ -95,6 +99,10 @@ class Recovery:
                 for part in _halve(batch.runs):
                     self._router.make_ready(step, part._replace(alone=True))
                 return
+            if self._looks_closer(step, batch, lost):
+                for run in batch.runs:
+                    self._router.make_ready(step, run._replace(alone=True))
+                return
         for run in batch.runs:
             size = run.stop - run.start
             if lost is not None and 0 <= at < size:
@@ -103,6 +111,11 @@ class Recovery:
                 self._router.make_ready(step, run)
             at -= size
 
+    def _looks_closer(self, step: Step, batch: Batch, lost: Lost) -> bool:
+        """Say whether an item is to be done again, one child at a time, to learn at which one a worker dies."""
+        inner = self._stages[step.number].find_inside(lost.node)
+        return inner is not None and lost.position is None and not batch.runs[0].alone
+
     def _repeat_around(self, step: Step, run: Run, position: int, lost: Lost) -> None:
         """Make a run ready again but for the position that a worker died at."""
         before, rest = split(run, position)
@@ -110,13 +123,15 @@ class Recovery:
         for part in (before, behind):
             if part.start < part.stop:
                 self._router.make_ready(step, part)
-        culprit = culprit._replace(alone=False, culprit=run.culprit, attempts=run.attempts)
-        call = self._call_of(step, lost, run.culprit)
+        culprit = culprit._replace(alone=False, culprits=run.culprits, attempts=run.attempts)
+        call = self._call_of(step, lost, run.culprits[-1] if run.culprits else None)
         if call.may_retry(lost.error, run.attempts):
             self._dispatcher.later.put(step, culprit._replace(attempts=run.attempts + 1), call, run.attempts + 1)
         else:
-            failure = _blame(call, lost, run.segment.key(position), run.attempts)
-            self._router.make_ready(step, culprit._replace(culprit=failure))
+            key = run.segment.key(position)
+            failure = _blame(call, lost, key if lost.child is None else (*key, lost.child), run.attempts)
+            earlier = run.culprits if lost.node and self._stages[step.number].inner else ()
+            self._router.make_ready(step, culprit._replace(culprits=(*earlier, failure)))
 
     def _repeat_chunk(self, generator: Generator, lost: Lost | None) -> None:
         """Let a generator begin again; the child that a worker was at fails, if it is known."""

@@ -23,6 +23,7 @@ def call_task(number: int, step: Step, batch: Batch, grain: int) -> Task:
     task = Task(number, Kind.CALL, step.number, batch.count, mask, batch.columns(), batch.keys(), grain)
     task.culprits = batch.culprits()
     task.attempts = batch.attempts()
+    task.chunk = 1 if batch.runs[0].alone else 0
     return task
 
 
@@ -71,11 +72,13 @@ def fold_task(number: int, step: Step, segment: Segment, stride: int) -> tuple[T
 def inputs_of(flight: Flight, key: Key) -> list[Any] | None:
     """Return the values that a task gave its stage at a key; of a fold the accumulator (if any) and the items after it.
 
-    `None` if the key is not one of the task's.
+    Of a child that did not leave the task they are those of its parent. `None` if the key is not one of the task's.
     """
     if flight.fold is not None:
         return _folded(flight.step, flight.fold[0], key)
     runs = flight.batch.runs if flight.batch is not None else flight.generator.runs if flight.generator else []
+    if flight.step.kind == "map":
+        key = key[: flight.step.space.depth]
     for run in runs:
         at = _find(run.segment, run.start, run.stop, key)
         if at is not None:

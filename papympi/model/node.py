@@ -117,6 +117,8 @@ def make_node(
     if generates and (options.fold is not None or options.vectorized):
         wrong = "fold" if options.fold is not None else "vectorized"
         raise GraphError(f"{label} is a generator function and has {wrong}=; make two nodes of it")
+    if not options.spread and not generates:
+        raise GraphError(f"{label} has spread=False, but is no generator function: it has no children; leave it out")
     _check_plain(options, label)
     parameters = _read_parameters(function, inputs, options, label)
     return Node(

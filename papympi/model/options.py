@@ -33,6 +33,7 @@ class Options:
         backoff: how long after its first failure it is, in seconds; doubled each time.
         checkpoint: a journal keeps its results, so that a resumed run does not compute what is above them again.
         fuse: it may share a stage with its neighbours.
+        spread: of a generator: its children may go to other workers.
         plugin: options that plugins declared.
     """
 
@@ -49,6 +50,7 @@ class Options:
     backoff: float = 0.1
     checkpoint: bool = False
     fuse: bool = True
+    spread: bool = True
     plugin: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
 
@@ -168,4 +170,5 @@ _VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "backoff": (lambda value: value == 0 or _is_time(value), "a number of seconds, 0 or more"),
     "checkpoint": (lambda value: isinstance(value, bool), "True or False"),
     "fuse": (lambda value: isinstance(value, bool), "True or False"),
+    "spread": (lambda value: isinstance(value, bool), "True or False"),
 }

@@ -38,6 +38,7 @@ def node(
     backoff: float = 0.1,
     checkpoint: bool = False,
     fuse: bool = True,
+    spread: bool = True,
     graph: Graph | None = None,
     **plugin_options: Any,
 ) -> Callable[[F], F]: ...
@@ -68,6 +69,8 @@ def node(function: F | None = None, /, *, graph: Graph | None = None, **options:
             `backoff`: seconds before the first retry, more or less; doubled each time, a minute at most.
             `checkpoint`: its results are journalled, so that a resumed run need not compute what is above them.
             `fuse`: it may be evaluated in one call with its neighbours.
+            `spread`: of a generator, `False`: its children, all that is made of them, and the gathers and folds that
+            close them are evaluated in one call, where the generator runs.
             Any other is an option that a plugin declared.
 
     Raises:

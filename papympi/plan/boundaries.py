@@ -12,9 +12,10 @@ from papympi.plan.wiring import Wiring
 
 
 def find_boundaries(
-    wiring: Wiring, expansion: Expansion, fusion: Fusion, means: Mapping[str, Means]
+    wiring: Wiring, expansion: Expansion, fusion: Fusion, means: Mapping[str, Means], owners: Mapping[Part, Part]
 ) -> tuple[Boundary, ...]:
-    """Return the reason for every edge between nodes that is not inside of a stage."""
+    """Return the reason for every edge between nodes that is not inside of a stage; `owners` are parts of parts."""
+    makers = {part.output: owners[part] for part in owners} | fusion.makers
     takers: dict[tuple[str, str], Part] = {}
     for part in expansion.parts:
         for stream in part.inputs:
@@ -22,8 +23,10 @@ def find_boundaries(
     boundaries = []
     for name in wiring.links:
         for above in dict.fromkeys(link.name for link in wiring.streams(name)):
-            maker, taker = fusion.makers[expansion.streams[above]], takers[above, name]
-            if fusion.groups[maker] is not fusion.groups[taker] or _describe_closing(wiring.graph.nodes[name]):
+            maker, taker = makers[expansion.streams[above]], takers[above, name]
+            closes = _describe_closing(wiring.graph.nodes[name]) and taker not in owners
+            taker = owners.get(taker, taker)
+            if fusion.groups[maker] is not fusion.groups[taker] or closes:
                 reason = _find_reason(wiring, maker, taker, fusion, means)
                 boundaries.append(Boundary(above, name, reason))
     return tuple(boundaries)

@@ -12,10 +12,11 @@ from papympi.model.graph import Graph, GraphWarning
 from papympi.model.options import is_stride
 from papympi.plan.boundaries import find_boundaries
 from papympi.plan.check import check_pools
+from papympi.plan.enclose import describe_inner, enclose
 from papympi.plan.expand import Expansion, Means, Part, expand
 from papympi.plan.fuse import Group, fuse
 from papympi.plan.layout import lay_out
-from papympi.plan.plan import Plan, Step, Stream, Stride
+from papympi.plan.plan import Plan, Space, Step, Stream, Stride
 from papympi.plan.program import Argument, Call, Program, Stage, StageKind
 from papympi.plan.taking import find_resource
 from papympi.plan.wiring import Wiring, merge_problems, wire
@@ -88,7 +89,10 @@ def compile_plan(
     for text in layout.warnings:
         warnings.warn(text, GraphWarning, stacklevel=2)
     expansion = expand(wiring, layout, means)
-    fusion = fuse(expansion.parts, fusion=settings.fusion)
+    enclosure = enclose(wiring, expansion, means)
+    fusion = fuse(enclosure.parts, fusion=settings.fusion)
+    if fusion.problems:
+        raise GraphError(merge_problems(fusion.problems))
     groups = fusion.list_groups()
     for name in wiring.targets:
         expansion.streams[name].target = True
@@ -98,12 +102,12 @@ def compile_plan(
     steps = _make_steps(groups, program)
     return Plan(
         steps=steps,
-        spaces=layout.spaces,
+        spaces=_number(layout.spaces, enclosure.spaces),
         targets=[expansion.streams[name] for name in wiring.targets],
         sources=tuple(stream.node for step in steps if step.kind == "source" for stream in step.outputs),
         program=program,
         origins=_find_origins(wiring, expansion),
-        boundaries=find_boundaries(wiring, expansion, fusion, means),
+        boundaries=find_boundaries(wiring, expansion, fusion, means, enclosure.owners),
         warnings=tuple(layout.warnings),
     )
 
@@ -167,7 +171,7 @@ def _make_steps(groups: list[Group], program: Program) -> list[Step]:
     makers: dict[Stream, Step] = {}
     for number, group in enumerate(groups):
         first = group.parts[0]
-        made = first.outputs or [part.output for part in group.parts]
+        made = [stream for part in group.parts for stream in part.made]
         outputs = made if first.kind == "source" else [each for each in made if each.target or each in outside]
         inputs = list(group.inputs)
         step = Step(
@@ -187,9 +191,17 @@ def _make_steps(groups: list[Group], program: Program) -> list[Step]:
         makers.update((each, step) for each in outputs)
         for index, each in enumerate(inputs):
             each.consumers.append((step, index))
-        if first.call is not None:
+        if first.call is not None or first.members:
             program.stages[number] = _make_stage(group, outputs)
     return steps
+
+
+def _number(spaces: list[Space], hidden: Collection[Space]) -> list[Space]:
+    """Return the spaces that the engine knows, numbered anew if there are others."""
+    known = [space for space in spaces if space not in hidden]
+    for number, space in enumerate(known):
+        space.number = number
+    return known
 
 
 def _find_outside(groups: list[Group]) -> set[Stream]:
@@ -200,23 +212,25 @@ def _find_outside(groups: list[Group]) -> set[Stream]:
 def _name_nodes(group: Group) -> tuple[str, ...]:
     """Return the nodes whose own results a group makes, else those that it serves."""
     first = group.parts[0]
-    if first.outputs:
+    if first.kind == "source":
         return tuple(stream.node for stream in first.outputs)
-    own = dict.fromkeys(part.node for part in group.parts if not part.output.inner)
-    return tuple(own or dict.fromkeys(part.node for part in group.parts))
+    parts = [part for some in group.parts for part in some.whole]
+    own = dict.fromkeys(part.node for part in parts if not part.output.inner)
+    return tuple(own or dict.fromkeys(part.node for part in parts))
 
 
 def _make_stage(group: Group, outputs: list[Stream]) -> Stage:
     """Return what a worker must know of a group."""
     columns = {stream: index for index, stream in enumerate(group.inputs)}
-    calls: list[Call] = []
-    for part in group.parts:
-        calls.append(_renumber(part, columns))
-        columns[part.output] = len(columns)
+    parts = [part for some in group.parts for part in some.whole if part.call is not None]
+    columns.update((part.output, len(group.inputs) + number) for number, part in enumerate(parts))
+    numbers = {part: number for number, part in enumerate(parts)}
+    inner = tuple(describe_inner(part, columns, numbers) for part in group.parts if part.members)
+    calls = tuple(_renumber(part, columns) for part in parts)
     first = group.parts[0]
     kind = cast("StageKind", first.kind)
     wanted = tuple(columns[stream] for stream in outputs)
-    return Stage(kind, len(group.inputs), tuple(calls), wanted, first.factory)
+    return Stage(kind, len(group.inputs), calls, wanted, first.factory, inner)
 
 
 def _renumber(part: Part, columns: Mapping[Stream, int]) -> Call:

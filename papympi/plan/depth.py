@@ -175,6 +175,7 @@ class _Draft:
             "gather": options.gather is not False,
             "fold": options.fold is not None,
             "vectorized": options.vectorized,
+            "spread": not options.spread,
         }
         wrong = [option for option, is_there in asked.items() if is_there]
         if wrong:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from papympi.model.graph import Graph
+from papympi.plan.depth import place_nodes
 from papympi.plan.wiring import Wiring, wire
 
 _MERMAID = {
@@ -36,7 +37,9 @@ def draw_text(graph: Graph) -> str:
     drawn = [(lanes.draw(name), name) for name in wiring.order]
     width = max(len(lines) for lines, _ in drawn)
     names = max(map(len, wiring.order))
-    rows = [f"{lines.ljust(width)}  {name.ljust(names)}  {_describe(wiring, name)}" for lines, name in drawn]
+    with_whom = {name: f" with {scatter}" for scatter, some in _find_whole(wiring).items() for name in some}
+    told = {name: f"{_describe(wiring, name)}{with_whom.get(name, '')}".strip() for name in wiring.order}
+    rows = [f"{lines.ljust(width)}  {name.ljust(names)}  {told[name]}" for lines, name in drawn]
     return "\n".join(row.rstrip() for row in rows) + "\n"
 
 
@@ -54,6 +57,12 @@ def draw_mermaid(graph: Graph) -> str:
         details = _describe(wiring, name)
         text = f"{name}<br/>{details}" if details else name
         lines.append(f'    {ids[name]}{left}"{text}"{right}')
+    for scatter, some in _find_whole(wiring).items():
+        lines += [
+            f"    subgraph {ids[scatter]}s[one stage]",
+            *(f"        {ids[name]}" for name in (scatter, *some)),
+            "    end",
+        ]
     lines += [f"    {ids[above]} --> {ids[name]}" for name in wiring.order for above in _above(wiring, name)]
     return "\n".join(lines) + "\n"
 
@@ -70,8 +79,19 @@ def draw_dot(graph: Graph) -> str:
         details = _describe(wiring, name)
         text = f"{name}\\n{details}" if details else name
         lines.append(f'    "{name}" [label="{text}", shape={_DOT[_kind(wiring, name)]}]')
+    for number, (scatter, some) in enumerate(_find_whole(wiring).items()):
+        members = " ".join(f'"{name}"' for name in (scatter, *some))
+        lines.append(f'    subgraph cluster_{number} {{ label="one stage"; {members} }}')
     lines += [f'    "{above}" -> "{name}"' for name in wiring.order for above in _above(wiring, name)]
     return "\n".join([*lines, "}"]) + "\n"
+
+
+def _find_whole(wiring: Wiring) -> dict[str, list[str]]:
+    """Return what is evaluated with each scatter that does not spread."""
+    places, nodes = place_nodes(wiring).places, wiring.graph.nodes
+    openers = {places[name].output: name for name in wiring.links if name in places and not nodes[name].options.spread}
+    members = [(openers.get(places[name].entry), name) for name in wiring.order if name in places]
+    return {scatter: [name for opener, name in members if opener == scatter] for scatter in openers.values()}
 
 
 def _above(wiring: Wiring, name: str) -> Iterable[str]:
@@ -101,6 +121,8 @@ def _describe(wiring: Wiring, name: str) -> str:
         options = node.options
         if kind in {"gather", "scatter"} and options.gather is not False:
             words.append("all" if options.gather is True else f"by {options.gather}")
+        if not options.spread:
+            words.append("spread=False")
         if options.pool is not None:
             words.append(f"on {options.pool}")
         if options.stride is not None:

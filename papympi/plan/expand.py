@@ -46,7 +46,9 @@ class Part:
         checkpoint: what it makes is kept in a journal: the stage ends here, and nothing else leaves it.
         size: "group": how many.
         skip_failed: "group": failed members do not count.
-        outputs: "source": all that is pulled together.
+        outputs: several: of a "source" all that is pulled together, of a part with members what leaves it.
+        members: the parts that are this one, the scatter first, if it encloses a scatter.
+        chunk: how many of the scatter's children there may be at a time; 0: any number.
     """
 
     kind: StepKind
@@ -63,6 +65,18 @@ class Part:
     size: int = 0
     skip_failed: bool = False
     outputs: list[Stream] = field(default_factory=list)
+    members: list[Part] = field(default_factory=list)
+    chunk: int = 0
+
+    @property
+    def made(self) -> list[Stream]:
+        """All that others may take of it."""
+        return self.outputs or [self.output]
+
+    @property
+    def whole(self) -> list[Part]:
+        """The parts that it consists of."""
+        return self.members or [self]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,9 @@ SHOWN = 8
 
 def explain(plan: Plan) -> str:
     """Return the plan as text: a table of its steps, then the reason for every boundary."""
-    rows = [("step", "does", "nodes", "pool", "stride", "depth"), *(_describe(step) for step in plan.steps)]
+    whole = {number for number, stage in plan.program.stages.items() if stage.inner}
+    steps = [_describe(step, encloses=step.number in whole) for step in plan.steps]
+    rows = [("step", "does", "nodes", "pool", "stride", "depth"), *steps]
     stages = len(plan.program.stages)
     pools = f" on {', '.join(plan.pools)}" if plan.pools else ""
     lines = [f"{stages} {'stage' if stages == 1 else 'stages'}{pools}", "", *_align(rows), ""]
@@ -24,14 +26,14 @@ def explain(plan: Plan) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _describe(step: Step) -> tuple[str, ...]:
+def _describe(step: Step, *, encloses: bool) -> tuple[str, ...]:
     """Return the cells of a step's row."""
     names = list(step.nodes)
     nodes = " + ".join(names[:SHOWN]) + (f" + {len(names) - SHOWN} more" if len(names) > SHOWN else "")
     inner = [stream.node for stream in step.outputs if stream.inner]
     if inner and len(names) == 1 and len(step.outputs) == 1:
         nodes = inner[0]
-    does = f"group by {step.size}" if step.kind == "group" else step.kind
+    does = f"group by {step.size}" if step.kind == "group" else "scatter to gather" if encloses else step.kind
     stride = "" if step.pool is None else str(step.stride)
     depth = 1 if step.kind == "source" else step.space.depth
     return (str(step.number), does, nodes, step.pool or "", stride, str(depth))

@@ -50,6 +50,7 @@ class Fusion:
         implied: for each stream those that must be there where it is, as bits.
         refusals: why the producer and the consumer of two adjacent maps are not together.
         users: the parts that take each stream.
+        problems: what keeps a part with members from being evaluated at all.
     """
 
     groups: dict[Part, Group] = field(default_factory=dict)
@@ -57,6 +58,7 @@ class Fusion:
     implied: dict[Stream, int] = field(default_factory=dict)
     refusals: dict[tuple[Part, Part], str] = field(default_factory=dict)
     users: dict[Stream, set[Part]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
 
     def list_groups(self) -> list[Group]:
         """Return the groups in topological order."""
@@ -74,14 +76,15 @@ def fuse(parts: list[Part], *, fusion: bool) -> Fusion:
     for part in parts:
         for stream in part.inputs:
             result.users.setdefault(stream, set()).add(part)
-    for index, part in enumerate(parts):
+    for part in parts:
         needs = 0
-        for stream in part.inputs:
+        for stream in part.whole[0].inputs:
             needs |= result.implied[stream]
-        for stream in part.outputs or [part.output]:
+        for stream in part.made:
             result.makers[stream] = part
-            result.implied[stream] = _imply(part, stream, needs, 1 << index, opened)
-        chosen = _choose(part, result) if fusion and part.fuse else []
+            result.implied[stream] = _imply(part, stream, needs, 1 << len(result.implied), opened)
+        chosen = _choose(part, needs, result) if fusion and part.fuse else []
+        _check_whole(part, needs, chosen, result)
         _join(part, needs, chosen, result)
     return result
 
@@ -100,15 +103,28 @@ def _imply(part: Part, stream: Stream, needs: int, own: int, opened: dict[int, i
     return parents if part.kind == "gather" else own | parents
 
 
-def _choose(part: Part, fusion: Fusion) -> list[Group]:
-    """Return the groups that the part can join, all at once."""
+def _check_whole(part: Part, needs: int, chosen: list[Group], fusion: Fusion) -> None:
+    """Look whether a part with members would be called for all that its scatter would be called for alone."""
+    if not part.members:
+        return
+    for stream in _merge_inputs(part, chosen, fusion):
+        if fusion.implied[stream] & ~needs:
+            taker = next(each for each in part.members if stream in each.inputs)
+            fusion.problems.append(
+                f"node {part.node!r} has spread=False, but {taker.node!r} takes {stream.node!r}, which may be dropped "
+                f"where the items of {part.node!r} are not; let {part.node!r} take it, too, or leave spread=False out"
+            )
+
+
+def _choose(part: Part, needs: int, fusion: Fusion) -> list[Group]:
+    """Return the groups that the part can join, all at once; `needs` is what its first call implies, as bits."""
     makers = [fusion.makers[stream] for stream in part.inputs]
     chosen = list(dict.fromkeys(fusion.groups[maker] for maker in makers if _matches(maker, part)))
     while chosen:
         inputs = _merge_inputs(part, chosen, fusion)
         level = _find_level(part, chosen, fusion)
         for group in chosen:
-            reason = _find_obstacle(part, group, inputs, level, fusion)
+            reason = _find_obstacle(part, group, inputs, level, fusion) or _find_drop(part, needs, inputs, fusion)
             if reason:
                 chosen.remove(group)
                 fusion.refusals.update(((maker, part), reason) for maker in makers if fusion.groups[maker] is group)
@@ -126,7 +142,10 @@ def _matches(maker: Part, part: Part) -> bool:
 
 
 def _is_timed(part: Part) -> bool:
-    """Say whether a part has a time-out: a batch of a stage that mixes such parts with others has no last moment."""
+    """Say whether a part has a time-out: a batch of a stage that mixes such parts with others has no last moment.
+
+    Neither has one with members, since nobody knows how many children there will be.
+    """
     return part.call is not None and part.call.timeout is not None
 
 
@@ -150,19 +169,26 @@ def _find_level(part: Part, chosen: list[Group], fusion: Fusion) -> int:
 
 def _find_obstacle(part: Part, group: Group, inputs: dict[Stream, None], level: int, fusion: Fusion) -> str:
     """Return why the part cannot join the group if these are the inputs, or nothing if it can."""
-    if part.checkpoint and any(fusion.users[each.output] - {*group.parts, part} for each in group.parts):
+    made = [stream for each in group.parts for stream in each.made]
+    if part.checkpoint and any(fusion.users.get(stream, set()) - {*group.parts, part} for stream in made):
         return "checkpoint: its stage makes nothing else"
     for stream in inputs:
         if fusion.implied[stream] & ~group.common:
             own = 0
-            for each in group.parts:
-                own |= fusion.implied[each.output] & ~group.common
+            for each in made:
+                own |= fusion.implied[each] & ~group.common
             if own & fusion.implied[stream]:
                 return f"fusing would make a cycle of stages through {stream.node!r}"
             return f"what {stream.node!r} drops must not keep {group.parts[0].node!r} from being called"
     if group.level < level and group.leads_out:
         return f"{part.node!r} also waits for a later stage"
     return ""
+
+
+def _find_drop(part: Part, needs: int, inputs: dict[Stream, None], fusion: Fusion) -> str:
+    """Return what could keep the scatter of a part from being called that would be called alone, or nothing."""
+    drops = [stream.node for stream in inputs if part.members and fusion.implied[stream] & ~needs]
+    return f"what {drops[0]!r} drops must not keep {part.node!r} from being called" if drops else ""
 
 
 def _join(part: Part, needs: int, chosen: list[Group], fusion: Fusion) -> None:

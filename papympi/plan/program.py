@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 StageKind = Literal["map", "scatter", "fold"]
+MOST: Final = 1024
+"""So many children that do not leave a stage are there at a time at most."""
 OnError = Literal["fail", "drop"] | Callable[[Any], Any]
 
 
@@ -74,15 +76,43 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Inner:
+    """The children of a scatter that do not leave the stage, and what becomes of them there.
+
+    Attributes:
+        scatter: number of the call that makes them.
+        maps: numbers of the calls that are made for each child, in order.
+        folds: numbers of the calls that fold them, each with what makes a fresh accumulator.
+        gathers: columns of children, each with the column of their lists; the latter are numbered after all others.
+        shared: columns of the parents that maps take, too.
+        chunk: how many children are there at a time; 0: as many as take some milliseconds.
+    """
+
+    scatter: int
+    maps: tuple[int, ...]
+    folds: tuple[tuple[int, Callable[[], Any]], ...]
+    gathers: tuple[tuple[int, int], ...]
+    shared: tuple[int, ...]
+    chunk: int = 0
+
+    @property
+    def calls(self) -> tuple[int, ...]:
+        """Numbers of the calls that are its own: the scatter first, the others are made for children."""
+        return (self.scatter, *self.maps, *(number for number, _ in self.folds))
+
+
+@dataclass(frozen=True, slots=True)
 class Stage:
     """Nodes that are evaluated in one task.
 
     Attributes:
-        kind: "map": calls for each position; "scatter": one call, a generator; "fold": one call, an accumulator.
+        kind: "map": calls for each position, or for children of it; "scatter": one call, a generator; "fold": one call,
+            an accumulator.
         inputs: how many columns come with a task.
         calls: in an order in which every argument is known.
         outputs: the columns that go home; of "scatter" and "fold" the one that the call appends.
         factory: "fold": makes a fresh accumulator.
+        inner: the children that do not leave it, of one scatter each.
     """
 
     kind: StageKind
@@ -90,6 +120,12 @@ class Stage:
     calls: tuple[Call, ...]
     outputs: tuple[int, ...]
     factory: Callable[[], Any] | None = None
+    inner: tuple[Inner, ...] = ()
+
+    def find_inside(self, node: str) -> Inner | None:
+        """Return the children that a node is called for, if it is called for children."""
+        numbers = [number for number, call in enumerate(self.calls) if call.node == node]
+        return next((inner for inner in self.inner if not {*inner.calls[1:]}.isdisjoint(numbers)), None)
 
 
 @dataclass(slots=True)

@@ -251,7 +251,8 @@ class AsyncioPool:
         if progress.task in thread.stages and progress.node is not None:
             lost.task = progress.task
             lost.node = self._program.stages[thread.stages[progress.task]].calls[progress.node].node
-            lost.position = progress.position if progress.items == 1 else None
+            if progress.items == 1:
+                lost.position, lost.child = progress.position, progress.child
         return [*outcomes, lost]
 
     def _timeout_of(self, thread: LoopThread, progress: Progress) -> tuple[float, int]:

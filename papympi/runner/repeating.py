@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from papympi.errors import JournalError
-from papympi.model.item import Key
+from papympi.model.item import DROP, Key
 from papympi.plan.compile import PlanSettings, compile_plan
 from papympi.plan.origin import open_resource
-from papympi.plan.program import Call, Stage
+from papympi.plan.program import Call, Inner, Stage
 from papympi.runner.loading import Loaded, load_graph
 from papympi.runner.options import parse_stride
 from papympi.stores.ledger import read_given
@@ -36,19 +36,25 @@ def repeat_item(folder: Path, node: str, key: Key) -> Callable[[], Any]:
         os.chdir(record["folder"])
     loaded = load_graph(options["target"])
     given = read_given(folder, node, key)
-    for stage in _find_stages(loaded, options, node):
+    for stage, depth in _find_stages(loaded, options, node):
+        if stage.inner and stage.inputs == len(given):
+            return partial(_repeat_inside, stage, node, given, key[depth] if len(key) > depth else None)
         if stage.kind == "fold" or stage.inputs == len(given):
             return partial(_repeat, stage, node, given)
     raise JournalError(f"the pipeline has no node {node!r} any more that takes what was given to it at item {key}")
 
 
-def _find_stages(loaded: Loaded, options: dict[str, Any], node: str) -> list[Stage]:
-    """Return the stages that call a node."""
+def _find_stages(loaded: Loaded, options: dict[str, Any], node: str) -> list[tuple[Stage, int]]:
+    """Return the stages that call a node, each with the depth of the items that it is given."""
     names = {text.partition("=")[0] for text in options.get("inputs", ())}
     strides = {name: stride for text in options.get("strides", ()) for name, stride in parse_stride(text).items()}
     settings = PlanSettings(strides=strides, fusion=options.get("fusion", True), journal=True)
     plan = compile_plan(loaded.graph, options.get("targets") or None, names, settings)
-    return [stage for stage in plan.program.stages.values() if any(call.node == node for call in stage.calls)]
+    return [
+        (stage, plan.steps[number].space.depth)
+        for number, stage in plan.program.stages.items()
+        if any(call.node == node for call in stage.calls)
+    ]
 
 
 def _repeat(stage: Stage, node: str, given: list[Any]) -> Any:
@@ -64,6 +70,84 @@ def _repeat(stage: Stage, node: str, given: list[Any]) -> Any:
         return list(columns[-1]) if stage.kind == "scatter" else columns[-1]
 
 
+class _Reached(Exception):
+    """The call that is asked for was made."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def _repeat_inside(stage: Stage, node: str, given: list[Any], child: int | None) -> Any:
+    """Call the functions of a stage with children that do not leave it up to that of a node, for one child if asked."""
+    with ExitStack() as stack:
+        try:
+            _Repetition(stage, node, child, stack).walk(given)
+        except _Reached as reached:
+            return reached.value
+    raise JournalError(f"node {node!r} is not called for this item any more")
+
+
+class _Repetition:
+    """A stage with children that do not leave it, and the call that is wanted."""
+
+    def __init__(self, stage: Stage, node: str, child: int | None, stack: ExitStack) -> None:
+        self._stage = stage
+        self._node = node
+        self._child = child
+        self._stack = stack
+
+    def walk(self, given: list[Any]) -> None:
+        """Call one function after the other for one item."""
+        stage, columns = self._stage, dict(enumerate(given))
+        inside = {number: inner for inner in stage.inner for number in inner.calls}
+        for number in range(len(stage.calls)):
+            inner = inside.get(number)
+            if inner is None:
+                self._call(number, columns, None)
+            elif number == inner.scatter:
+                self._call(number, columns, None, list)
+                self._walk_children(inner, columns)
+
+    def _walk_children(self, inner: Inner, columns: dict[int, Any]) -> None:
+        """Call the functions for children; if one of them is wanted in a map, for that one alone."""
+        stage = self._stage
+        wanted = {stage.calls[number].node for number in inner.maps}
+        lists: dict[int, list[Any]] = {target: [] for _, target in inner.gathers}
+        totals = {number: factory() for number, factory in inner.folds}
+        for child, value in enumerate(columns.pop(stage.inputs + inner.scatter)):
+            if value is DROP or (self._child not in {None, child} and self._node in wanted):
+                continue
+            own = {**columns, stage.inputs + inner.scatter: value}
+            for number in inner.maps:
+                self._call(number, own, child)
+            for number, total in totals.items():
+                self._call(number, own, child, None, total)
+                totals[number] = own.pop(stage.inputs + number, total)
+            for source, target in inner.gathers:
+                lists[target] += [own[source]] if source in own else []
+        columns.update(lists)
+        columns.update((stage.inputs + number, total) for number, total in totals.items())
+
+    def _call(
+        self,
+        number: int,
+        columns: dict[int, Any],
+        child: int | None,
+        read: Callable[[Any], Any] | None = None,
+        *first: Any,
+    ) -> None:
+        """Call one function if everything that it takes is there."""
+        call = self._stage.calls[number]
+        if any(argument.column is not None and argument.column not in columns for argument in call.arguments):
+            return
+        value = _call(call, columns, self._stack, *first)
+        value = value if read is None else read(value)
+        if call.node == self._node and child == self._child:
+            raise _Reached(value)
+        if value is not DROP:
+            columns[self._stage.inputs + number] = value
+
+
 def _refold(stage: Stage, given: list[Any], stack: ExitStack) -> Any:
     begun, items = given
     assert stage.factory is not None
@@ -73,7 +157,7 @@ def _refold(stage: Stage, given: list[Any], stack: ExitStack) -> Any:
     return total
 
 
-def _call(call: Call, columns: list[Any], stack: ExitStack, *first: Any) -> Any:
+def _call(call: Call, columns: list[Any] | dict[int, Any], stack: ExitStack, *first: Any) -> Any:
     """Call one function with values of its columns and with resources."""
     positional, named = list(first), {}
     for argument in call.arguments:

@@ -241,6 +241,8 @@ def _functions_of(program: Program) -> Iterator[tuple[str, Any]]:
             yield node, call.function
             yield node, call.on_error
             yield node, stage.factory
+            for inner in stage.inner:
+                yield from ((f"node {stage.calls[number].node!r}", factory) for number, factory in inner.folds)
             for argument in call.arguments:
                 if argument.resource is not None:
                     yield f"resource {argument.resource.name!r}", argument.resource.function

@@ -55,7 +55,7 @@ class Task:
         keys: the keys of the positions, as runs.
         grain: outputs come home in payloads of at most this many positions (0: one payload).
         generator: which generator (START, ADVANCE, DISCARD).
-        chunk: how many children may be made now (START, ADVANCE).
+        chunk: how many children may be made now (START, ADVANCE); CALL: how many are there at a time; 0: any number.
         skip: children of the first parent that were delivered before a worker was lost (START).
         whole: the worker cannot hold a generator: run it to its end, at most this many children of each parent; 0:
             suspend it.
@@ -63,7 +63,8 @@ class Task:
         state: FOLD: the accumulator so far, `None` to begin with the factory's.
         culprits: positions that a lost worker was at, with the failure that takes the item's place and is counted among
             those born in this task. In a stage of several calls it is the failure of the call that it names.
-            For START it is (parent, child) -> the failure of that `next()`; else (position, 0).
+            For START it is (parent, child) -> the failure of that `next()`; else (position, 0), (position, 1), ...: a
+            stage that makes children has several, and those whose keys are longer are of children.
         attempts: positions that were tried before, and how often; START: those of the first parent are at 0.
     """
 
@@ -176,6 +177,7 @@ class Lost:
         node: name of the node whose function it was in ("" if unknown).
         position: the position in that task it was at (START, ADVANCE: the parent's, counted from the generator's
             start). With a task and no position, some item of the task is at fault, and the engine finds out which.
+        child: number of the child it was at, if `node` is called for children that do not leave the task.
         single: nothing but `task` is lost; what else the worker has goes on.
         logs: what it had printed and logged, unless it came home before.
     """
@@ -187,3 +189,4 @@ class Lost:
     position: int | None = None
     single: bool = False
     logs: Logs | None = None
+    child: int | None = None

@@ -76,6 +76,8 @@ class AwaitingEvaluator(Evaluator):
         return result
 
     async def _await_columns(self, calls: Calls, work: Work) -> list[Column]:
+        if calls.stage.inner:  # nothing in it is async
+            return self._call(calls)
         columns = calls.load()
         for number, call in enumerate(calls.stage.calls):
             arguments = calls.bind(call, columns)

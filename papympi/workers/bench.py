@@ -19,6 +19,7 @@ class Bench:
         sends: results leave this process: what cannot be pickled fails.
         memory: how many bytes it may allocate; 0: as many as there are.
         resources: the worker's resources.
+        chunks: how many children that do not leave a task are taken at a time, by the numbers of stage and scatter.
         known: classes of which a value was seen to come out of its pickle.
     """
 
@@ -32,6 +33,7 @@ class Bench:
         self.sends = sends
         self.memory = memory
         self.resources = Resources(attempt, cell.slots, outside)
+        self.chunks: dict[tuple[int, int], int] = {}
         self.known: set[type] = {
             int,
             float,

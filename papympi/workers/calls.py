@@ -41,6 +41,7 @@ class Calls:
         again: positions whose item failed and is tried again later.
         attempts: how often positions were tried before.
         key_of: returns the key of a position.
+        number: of a scatter or fold: which call of the stage it is.
     """
 
     def __init__(self, bench: Bench, task: Task, stage: Stage) -> None:
@@ -53,6 +54,7 @@ class Calls:
         self.again: list[int] = []
         self.attempts = task.attempts
         self.key_of: Callable[[int], Key] = partial(key_at, task.keys)
+        self.number = 0
 
     def open_outcome(self) -> Outcome:
         """Return the task's outcome, which the calls fill."""

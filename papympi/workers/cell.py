@@ -6,8 +6,12 @@ import mmap
 import os
 import time
 import zlib
+from array import array
+from itertools import accumulate
 from pathlib import Path
 from typing import Final, NamedTuple
+
+from papympi.plan.program import MOST
 
 TASK: Final = 0
 NODE: Final = 1
@@ -16,9 +20,15 @@ START: Final = 3
 BEGUN: Final = 4
 COUNT: Final = 5
 RESOURCE: Final = 6
+RUNS: Final = 7
+FIRST: Final = 8
+TABLE: Final = 9
 NOTHING: Final = -1
 
-_SIZE: Final = 64
+_CLEAR: Final = 64
+"""So many bytes say something before a worker has said anything."""
+_SIZE: Final = 8 * (TABLE + MOST)
+_SHIFT: Final = 32
 
 
 class Progress(NamedTuple):
@@ -31,6 +41,7 @@ class Progress(NamedTuple):
         start_ns: when the task began, by `time.monotonic_ns`.
         begun_ns: when the item began, if its node has a time-out; `None`: no such item is running.
         items: how many the function was given at once.
+        child: number of the child of the item at `position`, if the call is made for children; else `None`.
         resource: mark of the resource that was being made, see `mark_resource`; `None`: none was.
     """
 
@@ -41,6 +52,7 @@ class Progress(NamedTuple):
     begun_ns: int | None
     items: int
     resource: int | None = None
+    child: int | None = None
 
 
 def mark_resource(name: str) -> int:
@@ -57,8 +69,16 @@ def create_cell_file() -> int:
 
         descriptor, path = tempfile.mkstemp(prefix="papympi-cell-")
         Path(path).unlink()
-    os.pwrite(descriptor, b"\xff" * _SIZE, 0)  # -1 everywhere: nothing
+    os.ftruncate(descriptor, _SIZE)
+    os.pwrite(descriptor, b"\xff" * _CLEAR, 0)  # -1 everywhere: nothing
     return descriptor
+
+
+def _clear() -> bytearray:
+    """Return memory that says nothing."""
+    memory = bytearray(_SIZE)
+    memory[:_CLEAR] = b"\xff" * _CLEAR
+    return memory
 
 
 class MemoryCell:
@@ -67,20 +87,25 @@ class MemoryCell:
     A `memoryview` cast to integers is the cheapest way to write: a loop may store into `slots[INDEX]` itself. `BEGUN`
     is set while an item runs whose node has a time-out, and taken back when its function returns.
 
+    While a call is made for children that do not leave the task, `INDEX` counts those that are there. `RUNS` then says
+    how many items have made them; from `TABLE` on is for each of these its position and the end of its children, in one
+    integer, and `FIRST` is the number of the first child.
+
     Attributes:
-        slots: the integers, at `TASK`, `NODE`, `INDEX`, `START`, `BEGUN`, `COUNT` and `RESOURCE`.
+        slots: the integers, at `TASK`, `NODE`, `INDEX`, `START`, `BEGUN`, `COUNT`, `RESOURCE`, `RUNS`, ...
     """
 
     __slots__ = ("slots",)
 
     def __init__(self, memory: bytearray | mmap.mmap | None = None) -> None:
-        self.slots = memoryview(bytearray(b"\xff" * _SIZE) if memory is None else memory).cast("q")
+        self.slots = memoryview(_clear() if memory is None else memory).cast("q")
 
     def begin(self, task: int) -> None:
         """Note that a task begins."""
         slots = self.slots
         slots[NODE] = slots[INDEX] = slots[BEGUN] = slots[RESOURCE] = NOTHING
         slots[COUNT] = 1
+        slots[RUNS] = 0
         slots[START] = time.monotonic_ns()
         slots[TASK] = task
 
@@ -90,6 +115,19 @@ class MemoryCell:
         slots[NODE] = node
         slots[INDEX] = index
         slots[COUNT] = count
+
+    def enter(self, born: list[tuple[int, int, int]]) -> None:
+        """Note that calls are made for children now, of (position, number of the first, how many) each."""
+        ends = accumulate(made for _, _, made in born)
+        table = array("q", [position << _SHIFT | end for (position, *_), end in zip(born, ends, strict=True)])
+        slots = self.slots
+        slots[FIRST] = born[0][1]
+        slots[TABLE : TABLE + len(table)] = memoryview(table)
+        slots[RUNS] = len(table)
+
+    def leave(self) -> None:
+        """Note that calls are made for the items of the task again."""
+        self.slots[RUNS] = 0
 
     def done(self) -> None:
         """Note that nothing is running."""
@@ -101,7 +139,20 @@ class MemoryCell:
         node, index, start, begun, resource = (None if value == NOTHING else value for value in (*rest, made))
         if task == NOTHING:
             return Progress(None, None, None, start or 0, None, 1)
-        return Progress(task, node, index, start or 0, begun, count, resource)
+        child = None
+        if index is not None and self.slots[RUNS] > 0:
+            index, child = self._find_child(index)
+        return Progress(task, node, index, start or 0, begun, count, resource, child)
+
+    def _find_child(self, index: int) -> tuple[int, int | None]:
+        """Return the position of the item that has made a child, and the child's number."""
+        before, first = 0, self.slots[FIRST]
+        for run in self.slots[TABLE : TABLE + self.slots[RUNS]]:
+            position, end = run >> _SHIFT, run & ((1 << _SHIFT) - 1)
+            if index < end:
+                return position, first + index - before
+            before, first = end, 0
+        return index, None
 
 
 class Cell(MemoryCell):

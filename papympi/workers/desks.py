@@ -74,8 +74,10 @@ class LocalDesk:
                 del self._shifts[number]
                 call = self._program.stages[shift.stage].calls[progress.node or 0]
                 error = ItemTimeout(seconds, shift.label, "abandoned")
-                position = progress.position if progress.items == 1 else None
-                lost.append((Lost(0, error, number, call.node, position, single=True), shift.thread))
+                news = Lost(0, error, number, call.node, single=True)
+                if progress.items == 1:
+                    news.position, news.child = progress.position, progress.child
+                lost.append((news, shift.thread))
                 interrupt_thread(shift.thread)
         return lost
 

@@ -26,6 +26,7 @@ from papympi.workers.capture import listen
 from papympi.workers.cell import MemoryCell
 from papympi.workers.columns import Column, cut_output, mark_column, positions_of
 from papympi.workers.fold import fold
+from papympi.workers.inner import Hands, call_inner
 from papympi.workers.plain import find_plain, take_whole
 from papympi.workers.recorder import Recorder
 from papympi.workers.scatter import Suspended
@@ -149,7 +150,7 @@ class Evaluator:
     def _advance(self, calls: Calls, outcome: Outcome) -> Steps[Column]:
         task = calls.task
         if task.kind is Kind.START:
-            suspended = Suspended(calls, self._function(task.stage, 0))
+            suspended = Suspended(calls, self._function(task.stage, 0), calls.load())
         else:
             found = self._generators.pop(task.generator, None)
             if found is None:
@@ -177,10 +178,16 @@ class Evaluator:
     def _call(self, calls: Calls) -> list[Column]:
         """Evaluate the calls of a stage, one after the other over the whole batch; return all columns."""
         columns = calls.load()
-        for number, call in enumerate(calls.stage.calls):
-            column = self._go_straight(calls, number, columns)
-            columns.append(column or self._evaluate(calls, number, call, calls.bind(call, columns)))
+        if calls.stage.inner:
+            return call_inner(calls, columns, Hands(self._work, self._make_column, self._function))
+        for number in range(len(calls.stage.calls)):
+            columns.append(self._make_column(calls, number, columns))
         return columns
+
+    def _make_column(self, calls: Calls, number: int, columns: list[Column]) -> Column:
+        """Return the column that one call makes of others."""
+        call, column = calls.stage.calls[number], self._go_straight(calls, number, columns)
+        return column or self._evaluate(calls, number, call, calls.bind(call, columns))
 
     def _go_straight(self, calls: Calls, number: int, columns: list[Column]) -> Column | None:
         """Return the column that a plain call makes of whole columns; `None`: it is not so plain, or they are not."""

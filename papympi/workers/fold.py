@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, Final
 
-from papympi.model.item import Failure
+from papympi.model.item import Failure, Key
 from papympi.transport.payload import Payload
 from papympi.transport.task import FULL, Outcome
 from papympi.workers.alarm import NS, Alarm
@@ -23,7 +23,10 @@ _FRESH: Final = object()
 
 def fold(calls: Calls, function: Callable[..., Any], outcome: Outcome) -> Steps[Column]:
     """Fold the positions of a task; return the results of the parents that end in it, leave the rest in `outcome`."""
-    run = _Fold(calls, function)
+    run = Fold(calls, function, calls.stage.factory)
+    run.take(calls, calls.load())
+    if calls.task.state is not None:
+        run.go_on(calls.task.state)
     results, start = [], 0
     for end in calls.task.ends:
         yield from run.fold(start, end)
@@ -36,26 +39,31 @@ def fold(calls: Calls, function: Callable[..., Any], outcome: Outcome) -> Steps[
     return mark_column(results, FULL)
 
 
-class _Fold:
-    """The accumulator and its way through one task.
+class Fold:
+    """The accumulator of a call and its way through the items of one parent after the other.
 
     Attributes:
         parents: keys of the parents that were finished.
     """
 
-    def __init__(self, calls: Calls, function: Callable[..., Any]) -> None:
-        task = calls.task
-        self._calls = calls
-        self._call = calls.stage.calls[0]
+    def __init__(self, calls: Calls, function: Callable[..., Any], factory: Callable[[], Any] | None) -> None:
+        self._call = calls.stage.calls[calls.number]
         self._function = function
-        self._arguments = calls.bind(self._call, calls.load())
-        self._culprits = {position: failure for (position, _), failure in calls.culprits_of(self._call).items()}
+        self._factory = factory
         self._accumulator: Any = _FRESH
-        if task.state is not None:
-            values, error = calls.bench.attempt(task.state.values)
-            self._accumulator = values[0] if error is None else calls.fail(self._call, calls.key_of(0), error)
-        self.parents: list[tuple[int, ...]] = []
-        self._key: tuple[int, ...] = ()
+        self.parents: list[Key] = []
+        self._key: Key = ()
+
+    def take(self, calls: Calls, columns: list[Column]) -> None:
+        """Be given the next items."""
+        self._calls = calls
+        self._arguments = calls.bind(self._call, columns)
+        self._culprits = {position: failure for (position, _), failure in calls.culprits_of(self._call).items()}
+
+    def go_on(self, state: Payload) -> None:
+        """Take up an accumulator."""
+        values, error = self._calls.bench.attempt(state.values)
+        self._accumulator = values[0] if error is None else self._calls.fail(self._call, self._calls.key_of(0), error)
 
     def fold(self, start: int, end: int) -> Steps[None]:
         """Fold the positions start..end, which belong to one parent."""
@@ -78,8 +86,10 @@ class _Fold:
             else:
                 self._accumulator = self._arguments.first_failure(first)
 
-    def finish(self) -> Any:
-        """Return the result of the parent that ends here, and begin afresh."""
+    def finish(self, key: Key | None = None) -> Any:
+        """Return the result of the parent that ends here, and begin afresh; `key` is its key if there are no items."""
+        if key is not None:
+            self._key = key
         self._start()
         result, self._accumulator = self._accumulator, _FRESH
         self.parents.append(self._key)
@@ -104,7 +114,7 @@ class _Fold:
         """Make an accumulator if there is none."""
         if self._accumulator is _FRESH:
             with at(replace(self._calls.bench.outside, node=self._call.node, key=self._key)):
-                self._accumulator, error = self._calls.bench.attempt(self._calls.stage.factory)
+                self._accumulator, error = self._calls.bench.attempt(self._factory)
             if error is not None:
                 self._become(self._calls.fail(self._call, self._key, error))
 
@@ -122,14 +132,14 @@ class _Fold:
         box = [self._accumulator, positions[0]]
         if error is None and type(self._accumulator) is not Failure:
             rows = zip(positions, self._arguments.rows(positions, resources), strict=True)
-            calls.bench.cell.at(0, positions[0])
+            calls.bench.cell.at(calls.number, positions[0])
             alarm = Alarm(calls.bench.cell.slots, call.timeout) if call.timeout else nullcontext()
             limit = round((call.timeout or 0.0) * NS)
             with alarm:
                 _, error = yield fold_rows, self._function, box, rows, calls.bench.cell.slots, limit
             self._accumulator = box[0]
         position = box[1] if error is not None else positions[-1]
-        calls.calls[0] += positions.index(position) + 1
+        calls.calls[calls.number] += positions.index(position) + 1
         if error is not None:
             self._become(calls.fail(call, calls.key_of(position), error, self._arguments.given(position)))
 

@@ -280,7 +280,8 @@ class Guard:
                 return lost
         if progress.task is not None and progress.task in self._tasks:
             lost.task = progress.task
-            lost.position = progress.position if progress.items == 1 else None
+            if progress.items == 1:
+                lost.position, lost.child = progress.position, progress.child
             if progress.node is not None:
                 lost.node = self._program.stages[self._tasks[progress.task]].calls[progress.node].node
         return lost

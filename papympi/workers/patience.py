@@ -138,7 +138,7 @@ class Patience:
         """Return how long a task may take; a resource may take as long as it likes to be made."""
         stage = self._stages[number]
         is_cold = has_resources(stage) and (worker, number) not in self._warm
-        if is_cold or not all(call.timeout for call in stage.calls):
+        if is_cold or stage.inner or not all(call.timeout for call in stage.calls):
             return None
         halvings = items.bit_length() if any(call.vectorized for call in stage.calls) else 0
         return sum(call.timeout or 0.0 for call in stage.calls) * items * (1 + halvings)

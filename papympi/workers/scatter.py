@@ -14,7 +14,7 @@ from papympi.transport.task import KeyRun, Outcome
 from papympi.workers.alarm import NS, Alarm
 from papympi.workers.apply import call_timed
 from papympi.workers.calls import Calls
-from papympi.workers.columns import key_at
+from papympi.workers.columns import Column, key_at
 from papympi.workers.steps import Steps, drive
 
 _END: Final = object()
@@ -27,14 +27,16 @@ class Suspended:
 
     Attributes:
         calls: of the task that it was last advanced in.
+        born: where the children of the last chunk are: (position of the parent, number of the first, how many).
     """
 
-    def __init__(self, calls: Calls, function: Callable[..., Any]) -> None:
+    def __init__(self, calls: Calls, function: Callable[..., Any], columns: list[Column]) -> None:
         task = calls.task
         self.calls = calls
-        self._call = calls.stage.calls[0]
+        self.born: list[tuple[int, int, int]] = []
+        self._call = calls.stage.calls[calls.number]
         self._function = function
-        self._arguments = calls.bind(self._call, calls.load())
+        self._arguments = calls.bind(self._call, columns)
         self._culprits = calls.culprits_of(self._call)
         self._key_of_parent = calls.key_of
         self._count = task.count
@@ -54,7 +56,7 @@ class Suspended:
     def advance(self, outcome: Outcome, chunk: int) -> Steps[list[Any]]:
         """Return at most `chunk` more children; all there are if the task said to run to the end."""
         children: list[Any] = []
-        runs: list[KeyRun] = []
+        self.born = born = []
         while self._parent < self._count and not self.calls.again:
             room = self._whole + 1 - self._child if self._whole else chunk - len(children)
             if room <= 0 and self._arguments.present >> self._parent & 1:
@@ -63,14 +65,18 @@ class Suspended:
             finished = yield from self._advance_parent(children, room)
             made = len(children) - before
             if made:
-                runs.append((self._key_of_parent(self._parent), child, made))
+                born.append((self._parent, child, made))
             if finished and not self.calls.again:
                 outcome.counts.append(made)
                 self._parent, self._child, self._skip, self._children = self._parent + 1, 0, 0, None
         outcome.finished = self._parent == self._count
-        self.calls.calls[0] += len(children)
-        self.calls.key_of = partial(key_at, runs)
+        self.calls.calls[self.calls.number] += len(children)
+        self.calls.key_of = partial(key_at, self.list_keys())
         return children
+
+    def list_keys(self) -> list[KeyRun]:
+        """Return the keys of the children of the last chunk."""
+        return [(self._key_of_parent(parent), first, made) for parent, first, made in self.born]
 
     def close(self) -> None:
         """Close the generator at which it stands."""
@@ -95,7 +101,7 @@ class Suspended:
     def _extend(self, children: list[Any], room: int) -> Steps[bool]:
         parent, bench = self._parent, self.calls.bench
         culprit = min((child for at, child in self._culprits if at == parent), default=sys.maxsize)
-        bench.cell.at(0, parent)
+        bench.cell.at(self.calls.number, parent)
         if self._children is None and culprit > 0:
             error = yield from self._begin()
             if error is not None:

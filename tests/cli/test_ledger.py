@@ -80,6 +80,69 @@ def test_failures_are_listed_in_groups_and_repeated(papympi, failed, project):
     assert "node 'invert' did not fail at item (44,); did you mean 'invert 4'?" in wrong.stderr
 
 
+STAYING = """
+from papympi import DROP, node
+
+@node
+def double(x):
+    return 2 * x
+
+@node(spread=False)
+def child(double):
+    yield from range(double)
+    if double == 8:
+        raise RuntimeError("no more")
+
+@node
+def even(child):
+    return DROP if child % 2 else child
+
+@node
+def invert(even, double):
+    return 1 / (even - 4 if double == 6 else 1)
+
+@node(fold=list)
+def collect(seen, even):
+    if len(seen) == 4:
+        raise KeyError("five are too many")
+    return [*seen, even]
+
+@node(gather=True)
+def biggest(invert):
+    return max(invert)
+
+@node
+def result(collect, biggest):
+    return collect, biggest
+"""
+
+
+def test_children_that_stay_where_they_are_made_can_be_repeated(papympi, project):
+    (project / "pipe.py").write_text(STAYING)
+    done = papympi("run", "pipe.py", "--input", "x=0..6", "--pool", "*=processes:2", "--run-dir", "run")
+    assert done.returncode == 1, done.stderr
+    folder = project / "run"
+    for node, key, says in [
+        ("invert", "3,4", "ZeroDivisionError"),
+        ("collect", "5,8", "KeyError: 'five are too many'"),
+        ("child", "4", "RuntimeError: no more"),
+        ("biggest", "0", "ValueError: max()"),
+    ]:
+        done = papympi("replay", folder, node, key)
+        assert done.returncode == 1, done.stderr
+        assert says in done.stdout
+        assert "papympi/" not in done.stdout
+    (project / "pipe.py").write_text(STAYING.replace("even - 4 if", "even if"))
+    done = papympi("replay", folder, "invert", "3,4")
+    assert (done.returncode, done.stdout) == (0, "it did not fail this time: 0.25\n")
+    (project / "pipe.py").write_text(
+        STAYING.replace("even - 4", "1").replace("double == 8", "False").replace("4:", "9:")
+    )
+    papympi("run", "pipe.py", "--input", "x=0..6", "--run-dir", "run", "--resume", "--retry-failed", "--force")
+    rows = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+    assert [row["value"][0] for row in rows] == [list(range(0, 2 * x, 2)) for x in range(1, 6)]
+
+
 SLOW = "import time\nfrom papympi import node\n\n@node(stride=1)\ndef slow(x):\n    time.sleep(0.1)\n    return x\n"
 
 

@@ -25,6 +25,7 @@ from papympi import DROP, Failure, Graph, GraphError, run
 from papympi.contracts import Capabilities
 from papympi.errors import ItemTimeout, WorkerLost
 from papympi.model.graph import GraphWarning
+from papympi.plan.compile import PlanSettings, compile_plan
 from papympi.runner.keeping import Keeping
 from papympi.transport.task import Lost, Outcome, Task
 from papympi.workers.columns import load_column
@@ -286,7 +287,7 @@ def build(specs):
     for spec in specs:
         name, options = (
             spec["name"],
-            {key: spec[key] for key in ("pool", "stride", "retries", "backoff") if key in spec},
+            {key: spec[key] for key in ("pool", "stride", "retries", "backoff", "spread", "on_error") if key in spec},
         )
         options |= {"name": name, "inputs": {"values": spec["inputs"]} if "inputs" in spec else None}
         options["checkpoint"] = spec.get("checkpoint", False)
@@ -664,3 +665,190 @@ def test_real_crashes_cost_only_the_item_they_were_at(case, pool):
         running = start(specs, targets, {"one": pool, "two": "processes:1"}, admission=20)
         assert collect(running, pause=False) == expected(Naive(specs), targets)
     assert all(type(failure.error) is WorkerLost for failure in running.failures)
+
+
+def close_scatters(specs, targets, journal):
+    """Let the children of every scatter stay where they are made that can; return how many scatters that are."""
+    closed = 0
+    for spec in (spec for spec in specs if spec["kind"] == "scatter" and spec["name"] in needed(specs, targets)):
+        spec["spread"] = False
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", GraphWarning)
+            try:
+                plan = compile_plan(build(specs), targets, settings=PlanSettings(journal=journal))
+            except GraphError:
+                del spec["spread"]
+            else:
+                closed += 1
+                assert len([inner for stage in plan.program.stages.values() for inner in stage.inner]) == closed
+    return closed
+
+
+def space_of(spec, spaces):
+    """Return where the items of a node are, given where those of its inputs are."""
+    above = max((spaces[name] for name in spec["inputs"]), key=len)
+    grown = {"scatter": (*above, spec["name"]), "group": (*above[:-1], spec["name"]), "map": above}
+    return grown.get(spec["kind"], above[:-1])
+
+
+def draw_maps(draw, add, spaces, chance):
+    """Add maps of the children of `kid`, some of which take something of their parents, too; return their names."""
+    names = ["kid"]
+    for number in range(draw(st.integers(1, 3))):
+        chain = [spaces["kid"][:depth] for depth in range(len(spaces["kid"]) + 1)]
+        others = draw(st.lists(st.sampled_from([n for n, space in spaces.items() if space in chain]), max_size=1))
+        inputs = [draw(st.sampled_from(names[-2:])), *draw(st.sampled_from([[], ["side"], others]))]
+        settings = (draw(st.sampled_from([0, 0, 2, 3])), draw(st.sampled_from([0, chance])))
+        names.append(add(f"inner{number}", "map", *dict.fromkeys(inputs), settings=settings))
+    return names
+
+
+def draw_closers(draw, add, within, chance):
+    """Add nodes that close the children, or go on from there; return their names."""
+    names = []
+    for number in range(draw(st.integers(1, 4))):
+        below, above = draw(st.sampled_from(within[-2:])), draw(st.sampled_from(names or ["side"]))
+        kind = draw(st.sampled_from(["gather", "fold", "after", "again"]))
+        if kind == "gather":
+            names.append(add(f"outer{number}", "gather", below))
+        elif kind == "fold":
+            settings = (draw(st.sampled_from([0, chance])),)
+            names.append(add(f"outer{number}", "fold", below, settings=settings, combine=False))
+        elif kind == "after":
+            names.append(add(f"outer{number}", "map", above, settings=(draw(st.sampled_from([0, 3])), chance)))
+        else:
+            again = add(f"again{number}", "scatter", above, settings=(3, chance))
+            names.append(add(f"outer{number}", "gather", again))
+    return names
+
+
+@st.composite
+def closed_graphs(draw, journal=False):
+    """Specs of a random graph in which the children of a scatter stay where they are made, and its targets."""
+    specs, _ = draw(graphs(most=4))
+    spaces = {spec["name"]: ("row",) for spec in specs if spec["kind"] == "source"}
+    for spec in specs:
+        if draw(st.integers(0, 5)):
+            spec["pool"] = "one"
+        if spec["kind"] != "source":
+            spaces[spec["name"]] = space_of(spec, spaces)
+    chance, stride = draw(st.sampled_from([0, 0, 3, 9])), draw(st.sampled_from([1, 3, "auto"]))
+
+    def add(name, kind, *inputs, **options):
+        specs.append({"name": name, "kind": kind, "inputs": list(inputs), "pool": "one", "stride": stride, **options})
+        spaces[name] = space_of(specs[-1], spaces)
+        return name
+
+    top = draw(st.sampled_from([name for name, space in spaces.items() if 0 < len(space) < 3]))
+    add("side", "map", top, settings=(draw(st.sampled_from([0, 2, 3])), chance))
+    fan = draw(st.sampled_from([1, 3, 6, 30]))
+    add("kid", "scatter", draw(st.sampled_from([top, top, "side"])), settings=(fan, chance))
+    within = draw_maps(draw, add, spaces, chance)
+    closers = draw_closers(draw, add, within, chance)
+    others = draw(st.lists(st.sampled_from([name for name in spaces if name not in within]), max_size=1))
+    targets = list(dict.fromkeys(closers + others))[-1 if journal else 0 :]
+    if not close_scatters(specs, targets, journal):
+        raise UnsatisfiedAssumption
+    return specs, targets
+
+
+def spread_again(specs):
+    return [{key: value for key, value in spec.items() if key != "spread"} for spec in specs]
+
+
+def count_closed(running):
+    """Return how many items were done, failed and were dropped of the scatter and of what closes its children.
+
+    Of others a run may come to its end before something is home for which nobody waits.
+    """
+    nodes = running.statistics().nodes.items()
+    return {node: (each.done, each.failed, each.dropped) for node, each in nodes if node.startswith(("kid", "outer"))}
+
+
+@MANY
+@given(closed_graphs(), ADMISSIONS, st.integers(1, 4), st.integers(0, 10**6), st.booleans())
+def test_children_that_stay_where_they_are_made_come_to_the_same(case, admission, workers, seed, fusion):
+    specs, targets = case
+    naive, counts = Naive(specs), []
+    for some in (specs, spread_again(specs)):
+        pools = {name: SimulatedPool(name, workers, seed) for name in ("one", "two")}
+        running = start(some, targets, pools, admission=admission, fusion=fusion)
+        assert collect(running, pause=False) == expected(naive, targets)
+        assert running.statistics().live == 0
+        failures = [(failure.node, failure.key) for failure in running.failures]
+        assert sorted(failures) == sorted(entry for entry in naive.failures if entry[0] in needed(specs, targets))
+        counts.append(count_closed(running))
+    assert counts[0] == counts[1]
+
+
+def heal(failure):
+    return digest("healed", failure.node, failure.key)
+
+
+@MANY
+@given(closed_graphs(), ADMISSIONS, st.integers(1, 4), st.integers(0, 10**6))
+def test_failures_of_children_that_stay_are_dropped_and_healed_as_of_others(case, admission, workers, seed):
+    specs, targets = case
+    for spec in specs:
+        if spec["kind"] != "source":
+            spec["on_error"] = ["fail", "drop", heal][digest(seed, spec["name"]) % 3]
+    found = []
+    for some in (specs, spread_again(specs)):
+        pools = {name: SimulatedPool(name, workers, seed) for name in ("one", "two")}
+        running = start(some, targets, pools, admission=admission)
+        values = collect(running, pause=False)
+        failures = sorted((failure.node, failure.key, failure.input) for failure in running.failures)
+        found.append((values, failures, count_closed(running)))
+    assert found[0] == found[1]
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(closed_graphs(), ADMISSIONS, st.sampled_from(["inline", "threads:2", "processes:2", "asyncio", "mpi:2"]))
+def test_children_stay_where_they_are_made_on_every_pool(case, admission, pool):
+    specs, targets = case
+    running = start(specs, targets, {"one": pool, "two": "threads:2"}, admission=admission)
+    assert collect(running, pause=False) == expected(Naive(specs), targets)
+
+
+@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+@given(closed_graphs(), st.sampled_from(["processes:2", "mpi:2"]))
+def test_real_crashes_cost_only_the_child_they_were_at(case, pool):
+    specs, targets = case
+    with TROUBLE.stir(kills=True):
+        running = start(specs, targets, {"one": pool, "two": "processes:1"}, admission=20)
+        assert collect(running, pause=False) == expected(Naive(specs), targets)
+    assert all(type(failure.error) is WorkerLost for failure in running.failures)
+
+
+@settings(MANY, max_examples=int(os.environ.get("RESUMED_GRAPHS", "25")))
+@given(closed_graphs(journal=True), ADMISSIONS, st.integers(1, 4), st.integers(0, 10**6), STOPS)
+def test_a_run_whose_children_stay_goes_on_after_an_interruption(case, admission, workers, seed, stops):
+    specs, targets = case
+    naive = Naive(specs)
+    with tempfile.TemporaryDirectory() as place:
+        for number, stop in enumerate([*stops, 0]):
+            pools = {name: SimulatedPool(name, workers, seed + number) for name in ("one", "two")}
+            running = start(specs, targets, pools, admission=admission, journal=Path(place) / "run", resume=True)
+            if stop:
+                interrupt(running, stop)
+        assert collect(running, pause=False) == expected(naive, targets)
+    failures = [(failure.node, failure.key) for failure in running.failures]
+    assert sorted(failures) == sorted(entry for entry in naive.failures if entry[0] in needed(specs, targets))
+
+
+def test_an_item_fails_with_all_its_children_where_no_worker_says_at_which_it_is():
+    means = {"pool": "one", "stride": 4}
+    specs = [
+        {"name": "source0", "kind": "source", "row": "row", "size": 12},
+        {"name": "kid", "kind": "scatter", "inputs": ["source0"], "settings": (6, 0), "spread": False, **means},
+        {"name": "inner", "kind": "map", "inputs": ["kid"], "settings": (0, 7), **means},
+        {"name": "outer", "kind": "gather", "inputs": ["inner"], **means},
+    ]
+    pools = {"one": BlindPool("one", 2, 0)}
+    with TROUBLE.stir(kills=True):
+        naive = Naive(specs)
+        found = collect(start(specs, ["outer"], pools, admission=10**6), pause=False)
+    killed = {key[:1] for _, key in naive.failures}
+    assert 0 < len(killed) < 12
+    wanted = {key: ("failed", "kid", key) if key in killed else value for key, value in naive.values["outer"].items()}
+    assert found == {"outer": sorted(wanted.items())}

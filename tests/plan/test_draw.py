@@ -159,3 +159,19 @@ def test_warnings_are_told(graph):
         warnings.simplefilter("ignore")
         told = explain(compile_plan(graph))
     assert "\nwarning: node 'late' (" in told
+
+
+def test_a_scatter_that_does_not_spread_is_drawn_with_what_stays_with_it():
+    graph = Graph("staying")
+
+    @graph.node(spread=False)
+    def kid(x):
+        yield x
+
+    graph.add(abs, name="inner", inputs={"x": "kid"})
+    graph.add(sum, name="all", inputs={"iterable": "inner"}, gather=True)
+    graph.add(abs, name="after", inputs={"x": "all"})
+    text = [" ".join(line.split()[1:]) for line in draw_text(graph).splitlines()]
+    assert text == ["x input", "kid scatter spread=False", "inner with kid", "all gather all with kid", "after"]
+    assert "    subgraph n1s[one stage]\n        n1\n        n2\n        n3\n    end\n" in draw_mermaid(graph)
+    assert '    subgraph cluster_0 { label="one stage"; "kid" "inner" "all" }\n' in draw_dot(graph)

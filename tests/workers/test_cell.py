@@ -6,6 +6,7 @@ import time
 import psutil
 import pytest
 
+from papympi.plan.program import MOST
 from papympi.workers.cell import INDEX, NODE, NOTHING, TASK, Cell, Progress, create_cell_file
 
 
@@ -25,6 +26,23 @@ def test_fresh_cell_names_no_task(cells):
     assert parent.read().task is None
     child.begin(0)
     assert parent.read().task == 0
+
+
+def test_parent_reads_at_which_child_of_which_item_a_call_is(cells):
+    child, parent = cells
+    child.begin(17)
+    child.enter([(0, 5, 2), (3, 0, 4)])
+    for index, place in enumerate([(0, 5), (0, 6), (3, 0), (3, 1), (3, 2), (3, 3)]):
+        child.at(2, index)
+        assert (parent.read().position, parent.read().child) == place
+    child.leave()
+    assert (parent.read().position, parent.read().child) == (5, None)
+    child.enter([(position, 0, 1) for position in range(MOST)])
+    child.at(2, MOST - 1)
+    assert (parent.read().position, parent.read().child) == (MOST - 1, 0)
+    child.begin(18)
+    child.at(0, 1)
+    assert (parent.read().position, parent.read().child) == (1, None)
 
 
 def test_parent_reads_what_the_child_writes(cells):
