@@ -766,13 +766,13 @@ def count_closed(running):
 
 
 @MANY
-@given(closed_graphs(), ADMISSIONS, st.integers(1, 4), st.integers(0, 10**6), st.booleans())
-def test_children_that_stay_where_they_are_made_come_to_the_same(case, admission, workers, seed, fusion):
+@given(closed_graphs(), BOUNDS, st.integers(1, 4), st.integers(0, 10**6), st.booleans())
+def test_children_that_stay_where_they_are_made_come_to_the_same(case, bounds, workers, seed, fusion):
     specs, targets = case
     naive, counts = Naive(specs), []
     for some in (specs, spread_again(specs)):
         pools = {name: SimulatedPool(name, workers, seed) for name in ("one", "two")}
-        running = start(some, targets, pools, admission=admission, fusion=fusion)
+        running = start(some, targets, pools, **bounds, fusion=fusion)
         assert collect(running, pause=False) == expected(naive, targets)
         assert running.statistics().live == 0
         failures = [(failure.node, failure.key) for failure in running.failures]
@@ -786,8 +786,8 @@ def heal(failure):
 
 
 @MANY
-@given(closed_graphs(), ADMISSIONS, st.integers(1, 4), st.integers(0, 10**6))
-def test_failures_of_children_that_stay_are_dropped_and_healed_as_of_others(case, admission, workers, seed):
+@given(closed_graphs(), BOUNDS, st.integers(1, 4), st.integers(0, 10**6))
+def test_failures_of_children_that_stay_are_dropped_and_healed_as_of_others(case, bounds, workers, seed):
     specs, targets = case
     for spec in specs:
         if spec["kind"] != "source":
@@ -795,7 +795,7 @@ def test_failures_of_children_that_stay_are_dropped_and_healed_as_of_others(case
     found = []
     for some in (specs, spread_again(specs)):
         pools = {name: SimulatedPool(name, workers, seed) for name in ("one", "two")}
-        running = start(some, targets, pools, admission=admission)
+        running = start(some, targets, pools, **bounds)
         values = collect(running, pause=False)
         failures = sorted((failure.node, failure.key, failure.input) for failure in running.failures)
         found.append((values, failures, count_closed(running)))
@@ -803,10 +803,10 @@ def test_failures_of_children_that_stay_are_dropped_and_healed_as_of_others(case
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-@given(closed_graphs(), ADMISSIONS, st.sampled_from(["inline", "threads:2", "processes:2", "asyncio", "mpi:2"]))
-def test_children_stay_where_they_are_made_on_every_pool(case, admission, pool):
+@given(closed_graphs(), BOUNDS, st.sampled_from(["inline", "threads:2", "processes:2", "asyncio", "mpi:2"]))
+def test_children_stay_where_they_are_made_on_every_pool(case, bounds, pool):
     specs, targets = case
-    running = start(specs, targets, {"one": pool, "two": "threads:2"}, admission=admission)
+    running = start(specs, targets, {"one": pool, "two": "threads:2"}, **bounds)
     assert collect(running, pause=False) == expected(Naive(specs), targets)
 
 
@@ -821,14 +821,14 @@ def test_real_crashes_cost_only_the_child_they_were_at(case, pool):
 
 
 @settings(MANY, max_examples=int(os.environ.get("RESUMED_GRAPHS", "25")))
-@given(closed_graphs(journal=True), ADMISSIONS, st.integers(1, 4), st.integers(0, 10**6), STOPS)
-def test_a_run_whose_children_stay_goes_on_after_an_interruption(case, admission, workers, seed, stops):
+@given(closed_graphs(journal=True), BOUNDS, st.integers(1, 4), st.integers(0, 10**6), STOPS)
+def test_a_run_whose_children_stay_goes_on_after_an_interruption(case, bounds, workers, seed, stops):
     specs, targets = case
     naive = Naive(specs)
     with tempfile.TemporaryDirectory() as place:
         for number, stop in enumerate([*stops, 0]):
             pools = {name: SimulatedPool(name, workers, seed + number) for name in ("one", "two")}
-            running = start(specs, targets, pools, admission=admission, journal=Path(place) / "run", resume=True)
+            running = start(specs, targets, pools, **bounds, journal=Path(place) / "run", resume=True)
             if stop:
                 interrupt(running, stop)
         assert collect(running, pause=False) == expected(naive, targets)
