@@ -211,7 +211,8 @@ def test_until_done_a_job_goes_on_over_its_limit_and_computes_nothing_twice(clus
     project.wait(600)
     attempts = set(project.read_calls())
     assert len(attempts) >= 3, project.log
-    assert project.log.count("work is left: once more") == len(attempts) - 1
+    repeats = project.log.count("work is left: once more")
+    assert repeats in {len(attempts) - 1, len(attempts)}  # all that is left for the last one may be the total
     assert project.calls == [1] * project.items
     project.compare()
 
