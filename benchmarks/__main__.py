@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -57,6 +58,7 @@ def make_setting(asked: argparse.Namespace) -> Setting:
 
 def main() -> int:
     """Measure, print, write."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that a job is ended, too
     asked, begun = read_arguments(), time.monotonic()
     setting, rows = make_setting(asked), []
     for group in asked.groups.split(","):
