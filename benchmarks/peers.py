@@ -7,7 +7,7 @@ for the rows of some columns, in batches of a stride; shapes are made of nested 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from benchmarks.functions import CHAINS, DIAMOND, add, double, increment, negate
@@ -28,12 +28,17 @@ class Star:
 
 
 @contextmanager
-def open_executor(workers: int) -> Iterator[Spread]:
+def spread_over(executor: Any) -> Iterator[Spread]:
+    """The `map` of an executor, which ends afterwards."""
+    with executor:
+        yield lambda function, stride, *columns: executor.map(function, *columns, chunksize=stride)
+
+
+def open_executor(workers: int) -> AbstractContextManager[Spread]:
     """`concurrent.futures.ProcessPoolExecutor.map`."""
     from concurrent.futures import ProcessPoolExecutor
 
-    with ProcessPoolExecutor(workers) as executor:
-        yield lambda function, stride, *columns: executor.map(function, *columns, chunksize=stride)
+    return spread_over(ProcessPoolExecutor(workers))
 
 
 @contextmanager
@@ -50,13 +55,11 @@ def open_imap(workers: int) -> Iterator[Spread]:
         yield spread
 
 
-@contextmanager
-def open_loky(workers: int) -> Iterator[Spread]:
+def open_loky(workers: int) -> AbstractContextManager[Spread]:
     """`loky`'s executor."""
     from loky import ProcessPoolExecutor
 
-    with ProcessPoolExecutor(workers) as executor:
-        yield lambda function, stride, *columns: executor.map(function, *columns, chunksize=stride)
+    return spread_over(ProcessPoolExecutor(workers))
 
 
 @contextmanager

@@ -20,6 +20,19 @@ BIG = 16 * 1024
 _REFUSALS = (pickle.PicklingError, TypeError, AttributeError, RecursionError, NotImplementedError)
 
 
+def sort_out(big: list[memoryview]) -> Callable[[pickle.PickleBuffer], bool]:
+    """Return what a pickler calls with each buffer: big ones go onto a list, the others stay in the pickle."""
+
+    def keep(buffer: pickle.PickleBuffer) -> bool:
+        raw = buffer.raw()
+        if raw.nbytes < BIG:
+            return True
+        big.append(raw)
+        return False
+
+    return keep
+
+
 def encode(values: list[Any]) -> Coded:
     """Return the pickled form of `values`.
 
@@ -41,15 +54,8 @@ def decode(coded: Coded) -> list[Any]:
 
 def _dump(values: list[Any]) -> Coded:
     """Return the pickled form of `values`; the cause of its `ShippingError` is what the picklers said."""
-    buffers: list[Buffer] = []
-
-    def keep(buffer: pickle.PickleBuffer) -> bool:
-        raw = buffer.raw()
-        if raw.nbytes < BIG:
-            return True
-        buffers.append(raw)
-        return False
-
+    buffers: list[memoryview] = []
+    keep = sort_out(buffers)
     try:
         return pickle.dumps(values, 5, buffer_callback=keep), tuple(buffers)
     except Exception as error:

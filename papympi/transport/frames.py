@@ -14,7 +14,7 @@ from collections import deque
 from typing import Any
 
 from papympi.transport.arena import LEAST, Blocks
-from papympi.transport.codec import BIG
+from papympi.transport.codec import BIG, sort_out
 from papympi.transport.heap import allocate
 
 Part = bytes | bytearray | memoryview
@@ -37,15 +37,7 @@ def pack(value: Any, blocks: Blocks | None = None) -> list[Part]:
         blocks: where buffers go that are big enough, as far as there is room.
     """
     buffers: list[memoryview] = []
-
-    def keep(buffer: pickle.PickleBuffer) -> bool:
-        raw = buffer.raw()
-        if raw.nbytes < BIG:
-            return True
-        buffers.append(raw)
-        return False
-
-    body = pickle.dumps(value, 5, buffer_callback=keep)
+    body = pickle.dumps(value, 5, buffer_callback=sort_out(buffers))
     head = _HEAD.pack(len(buffers), len(body))
     if buffers:
         places = [_place(buffer, blocks) for buffer in buffers]

@@ -19,7 +19,7 @@ from typing import Any, Final
 from papympi.errors import ShippingError
 from papympi.plan.program import Program
 from papympi.transport.blame import describe_kind, find_culprit
-from papympi.transport.codec import BIG
+from papympi.transport.codec import sort_out
 from papympi.transport.packed import Packed
 from papympi.transport.pickling import Reducer, Space, dump, find_globals, make_pickler
 
@@ -41,15 +41,7 @@ def pack_program(program: Program) -> Packed:
     entries = census.take(program)
     file = io.BytesIO()
     buffers: list[memoryview] = []
-
-    def keep(buffer: pickle.PickleBuffer) -> bool:
-        raw = buffer.raw()
-        if raw.nbytes < BIG:
-            return True
-        buffers.append(raw)
-        return False
-
-    pickler = make_pickler(file, census.reducer, keep)
+    pickler = make_pickler(file, census.reducer, sort_out(buffers))
     pickler.dump(len(entries))
     for space, name in reversed(entries):  # what was found last is used by what was found first
         pickler.dump((space, name, space.names[name]))

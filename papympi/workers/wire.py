@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from papympi.transport.codec import BIG, Buffer
+from papympi.transport.codec import Buffer, sort_out
 from papympi.transport.heap import KEPT, keep_heap, map_pages
 
 if TYPE_CHECKING:
@@ -38,16 +38,8 @@ _NAPS_S: Final = (20e-6, 2e-3)
 
 def encode(message: Any) -> list[Buffer]:
     """Return the parts of a message; buffers are not copied and must stay as they are until they are sent."""
-    buffers: list[Buffer] = []
-
-    def keep(buffer: pickle.PickleBuffer) -> bool:
-        raw = buffer.raw()
-        if raw.nbytes < BIG:
-            return True
-        buffers.append(raw)
-        return False
-
-    return [pickle.dumps(message, 5, buffer_callback=keep), *buffers]
+    buffers: list[memoryview] = []
+    return [pickle.dumps(message, 5, buffer_callback=sort_out(buffers)), *buffers]
 
 
 def decode(parts: Sequence[Buffer]) -> Any:
