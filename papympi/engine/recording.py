@@ -22,7 +22,7 @@ from papympi.model.item import Failure
 from papympi.plan.plan import Plan, Space, Step, Stream
 from papympi.transport.payload import Payload
 from papympi.transport.task import FULL, KeyRun, Outcome
-from papympi.workers.evaluate import attempt
+from papympi.workers.attempt import attempt
 
 STATE_S: Final = 1.0
 """An accumulator that has to be pickled for the store is kept so often, in seconds."""

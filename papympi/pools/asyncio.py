@@ -17,11 +17,11 @@ from papympi.plan.program import Program
 from papympi.transport.doorbell import Doorbell
 from papympi.transport.task import Kind, Lost, Outcome, Task
 from papympi.workers.alarm import NS
+from papympi.workers.attempt import attempt
 from papympi.workers.awaiting import AwaitingEvaluator
 from papympi.workers.cell import MemoryCell, Progress
 from papympi.workers.coroutine import MERCY_S, end_loop, forget_loop
 from papympi.workers.desks import interrupt_thread, tell_abandoned
-from papympi.workers.evaluate import attempt
 from papympi.workers.overdue import find_shortest_timeout, find_timeout
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from papympi.workers.job import LocalJob
 from papympi.workers.nursery import Nursery
 from papympi.workers.roster import Inbox, Roster
 from papympi.workers.station import CLOSE, MISSING, OPEN, OPENED, Station
-from papympi.workers.wire import Nap
+from papympi.workers.wire import Nap, decode, encode
 
 _HASTE_S: Final = 1.0
 """How long `kill` waits for ranks to finish their batch; those that take longer finish it with nobody listening."""
@@ -160,7 +160,7 @@ class Alone:
         elif message[0] == OPEN:
             self._messages.append(pickle.loads(pickle.dumps(message, 5)))  # constants of its own, not the user's
         else:
-            self._messages.append(message)
+            self._messages.append(decode(encode(message)))
 
     def take(self) -> list[tuple[int, Any]]:
         """Return what there is to say."""

@@ -114,7 +114,8 @@ class MpiPool:
         """Send a task to a worker; what cannot leave at once, `collect` sends."""
         assert self._link is not None
         child, number = divmod(worker, len(self._link.places))
-        self._link.send(number, (TASK, child, self._deaths[worker], address(task)))
+        message = address(task) if self._isolate else task.to_wire()
+        self._link.send(number, (TASK, child, self._deaths[worker], message))
         if self._patience is not None:
             self._patience.send(worker, task)
 
@@ -139,7 +140,7 @@ class MpiPool:
         """Return what a rank has to say."""
         assert self._link is not None
         if message[0] == OUTCOME:
-            outcome = Outcome.from_wire(decode(message[1]))
+            outcome = Outcome.from_wire(decode(message[1]) if self._isolate else message[1])
             if self._patience is not None:
                 self._patience.hear(number, outcome)
             return [outcome]

@@ -15,8 +15,8 @@ from papympi.contracts import Backend, Capabilities
 from papympi.errors import OptionError
 from papympi.pools.executor import ExecutorPool
 from papympi.workers.alarm import Abandoned
+from papympi.workers.attempt import attempt
 from papympi.workers.desks import tell_abandoned
-from papympi.workers.evaluate import attempt
 
 CAPABILITIES: Final = Capabilities(shares_memory=True, streams=True, roams=True)
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from papympi.transport.records import PRINTED, Allowance, Logs, Record, format_prefix
 from papympi.workers import outlet
-from papympi.workers.evaluate import attempt
+from papympi.workers.attempt import attempt
 from papympi.workers.recorder import describe_dropped
 
 _BURST: Final = 5000

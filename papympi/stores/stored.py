@@ -18,7 +18,7 @@ from papympi.stores.digest import SIZE
 from papympi.transport.codec import Coded
 from papympi.transport.payload import Payload
 from papympi.transport.task import FULL
-from papympi.workers.evaluate import attempt
+from papympi.workers.attempt import attempt
 
 
 class StoredPayload(Payload):

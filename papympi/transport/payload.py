@@ -83,6 +83,10 @@ class Payload:
         return self._coded
 
     def __reduce__(self) -> tuple[Any, ...]:
+        return revive, self.to_wire()
+
+    def to_wire(self) -> tuple[Any, ...]:
+        """Return what `revive` makes the payload of; big buffers are not copied when it is pickled."""
         try:
             body, buffers = self.encode()
         except ShippingError:
@@ -90,8 +94,8 @@ class Payload:
             self._coded = body, buffers = codec.encode([_replace_unsendable(value) for value in self.values()])
         outside = PickleBuffer(body) if len(body) >= codec.BIG else body
         if buffers:
-            return _revive, (self.count, outside, [PickleBuffer(buffer) for buffer in buffers])
-        return _revive, (self.count, outside)
+            return self.count, outside, [PickleBuffer(buffer) for buffer in buffers]
+        return self.count, outside
 
     def __repr__(self) -> str:
         state = "coded" if self._values is None else "live"
@@ -113,8 +117,8 @@ def _count_buffer(value: Any) -> int:
     return size if isinstance(size, int) else 0
 
 
-def _revive(count: int, body: codec.Buffer, buffers: Sequence[codec.Buffer] = ()) -> Payload:
-    """Return the payload that `Payload.__reduce__` took apart."""
+def revive(count: int, body: codec.Buffer, buffers: Sequence[codec.Buffer] = ()) -> Payload:
+    """Return the payload that `Payload.to_wire` took apart."""
     return Payload(None, (body, tuple(buffers)), count)
 
 

@@ -16,11 +16,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
+from itertools import starmap
 from typing import Any
 
 from papympi.errors import ItemTimeout, WorkerLost
 from papympi.model.item import Failure
-from papympi.transport.payload import Payload
+from papympi.transport.payload import Payload, revive
 from papympi.transport.records import Logs
 
 FULL = -1
@@ -86,10 +87,12 @@ class Task:
     attempts: dict[int, int] = field(default_factory=dict)
 
     def to_wire(self) -> tuple[Any, ...]:
-        """Return the task as a tuple of plain values and payloads."""
+        """Return the task as a tuple of plain values and payloads; of most calls only what they have."""
+        wire = self.id, int(self.kind), self.stage, self.count, self.mask, self.columns, self.keys
+        if self.kind == Kind.CALL and not (self.grain or self.chunk or self.culprits or self.attempts):
+            return wire
         return (
-            self.id, int(self.kind), self.stage, self.count, self.mask, self.columns, self.keys, self.grain,
-            self.generator, self.chunk, self.skip, self.whole, self.ends, self.state, self.culprits,
+            *wire, self.grain, self.generator, self.chunk, self.skip, self.whole, self.ends, self.state, self.culprits,
             self.attempts,
         )  # fmt: skip
 
@@ -97,8 +100,11 @@ class Task:
     def from_wire(cls, wire: tuple[Any, ...]) -> Task:
         """Return the task that `to_wire` took apart."""
         task = cls(*wire)
-        task.kind = Kind(task.kind)
+        task.kind = _KINDS[task.kind]
         return task
+
+
+_KINDS = tuple(Kind)
 
 
 @dataclass(slots=True)
@@ -123,13 +129,13 @@ class Outcome:
     Attributes:
         task: the task's id.
         outputs: one for each output of the stage.
+        seconds: wall time that the worker spent on it, in seconds.
+        calls: for each call of the stage, for how many items its function was called (children made, for a scatter).
+        drops: for each call of the stage, how many items it dropped.
         failures: those born in this task, with their keys; not those that only passed through.
         counts: START, ADVANCE: for each parent finished in this chunk, how many children it got in this chunk.
         finished: START, ADVANCE: every parent is finished, the generator is gone.
         state: FOLD: the accumulator of the parent that is still open, if one is.
-        seconds: wall time that the worker spent on it, in seconds.
-        calls: for each call of the stage, for how many items its function was called (children made, for a scatter).
-        drops: for each call of the stage, how many items it dropped.
         again: positions that failed and may be tried again: they have no value yet and their failure is not counted.
             START, ADVANCE: not empty: the parent at work has to be begun again, the generator is gone.
         logs: what its functions have printed and logged, unless it came home before.
@@ -137,13 +143,13 @@ class Outcome:
 
     task: int
     outputs: list[Output] = field(default_factory=list)
+    seconds: float = 0.0
+    calls: list[int] = field(default_factory=list)
+    drops: list[int] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)
     finished: bool = False
     state: Payload | None = None
-    seconds: float = 0.0
-    calls: list[int] = field(default_factory=list)
-    drops: list[int] = field(default_factory=list)
     again: list[int] = field(default_factory=list)
     logs: Logs | None = None
 
@@ -152,18 +158,18 @@ class Outcome:
         return sum(payload.weigh() for output in self.outputs for payload in output.payloads)
 
     def to_wire(self) -> tuple[Any, ...]:
-        """Return the outcome as a tuple of plain values and payloads."""
-        outputs = [(output.payloads, output.mask, output.failed) for output in self.outputs]
-        return (
-            self.task, outputs, self.failures, self.counts, self.finished, self.state, self.seconds, self.calls,
-            self.drops, self.again, self.logs,
-        )  # fmt: skip
+        """Return the outcome as a tuple of plain values and payloads; of most only what they have."""
+        outputs = [(list(map(Payload.to_wire, output.payloads)), output.mask, output.failed) for output in self.outputs]
+        wire = self.task, outputs, self.seconds, self.calls, self.drops
+        if not (self.failures or self.counts or self.finished or self.state or self.again or self.logs):
+            return wire
+        return *wire, self.failures, self.counts, self.finished, self.state, self.again, self.logs
 
     @classmethod
     def from_wire(cls, wire: tuple[Any, ...]) -> Outcome:
         """Return the outcome that `to_wire` took apart."""
         task, outputs, *rest = wire
-        return cls(task, [Output(*output) for output in outputs], *rest)
+        return cls(task, [Output(list(starmap(revive, payloads)), *masks) for payloads, *masks in outputs], *rest)
 
 
 @dataclass(slots=True)

@@ -12,7 +12,9 @@ from papympi.transport.task import FULL, KeyRun, Output, Slice
 
 Load = Callable[[Payload], list[Any]]
 
-_MARKED = frozenset({Failure, type(DROP)})
+MARKED = frozenset({Failure, type(DROP)})
+"""Classes of results that do not stay as they are."""
+
 _FAILED = frozenset({Failure, Unsendable})
 
 
@@ -61,7 +63,7 @@ def mark_column(values: list[Any], present: int) -> Column:
     """Return the column of fresh results: `DROP` becomes a hole, failures are marked; changes `values`."""
     kinds = set(map(type, values))
     column = Column(values, present, kinds=kinds)
-    if not _MARKED.isdisjoint(kinds):
+    if not MARKED.isdisjoint(kinds):
         dropped = 0
         for position, value in enumerate(values):
             if value is DROP:

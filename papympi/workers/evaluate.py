@@ -1,11 +1,7 @@
-"""Evaluates tasks: calls the users' functions and turns whatever they raise into failures.
-
-This is the only place in papympi where every exception is caught, in `attempt`.
-"""
+"""Evaluates tasks: calls the users' functions and turns whatever they raise into failures."""
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -19,6 +15,7 @@ from papympi.workers import here
 from papympi.workers.alarm import NS, Alarm
 from papympi.workers.apply import apply_rows, apply_single, apply_timed
 from papympi.workers.arguments import Arguments, to_positional
+from papympi.workers.attempt import attempt, attempt_interruptibly
 from papympi.workers.bench import Bench
 from papympi.workers.blocking import Loop, run_to_end
 from papympi.workers.calls import Calls
@@ -27,28 +24,12 @@ from papympi.workers.cell import MemoryCell
 from papympi.workers.columns import Column, cut_output, mark_column, positions_of
 from papympi.workers.fold import fold
 from papympi.workers.inner import Hands, call_inner
-from papympi.workers.plain import find_plain, take_whole
 from papympi.workers.recorder import Recorder
 from papympi.workers.scatter import Suspended
 from papympi.workers.steps import Steps, drive
+from papympi.workers.straight import Stop, Stretch, apply_plain, find_plain, find_way, go_straight, take_whole
 from papympi.workers.vector import compute_vector
 from papympi.workers.work import Work
-
-
-def attempt(function: Callable[..., Any], *args: Any) -> tuple[Any, BaseException | None]:
-    """Return what `function(*args)` returned and what it raised, whatever it is."""
-    try:
-        return function(*args), None
-    except BaseException as error:  # noqa: BLE001 - user code may raise anything, and costs its own item only
-        return None, error
-
-
-def attempt_interruptibly(function: Callable[..., Any], *args: Any) -> tuple[Any, BaseException | None]:
-    """Do the same, but let Ctrl-C through to whoever runs the main thread."""
-    result, error = attempt(function, *args)
-    if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
-        raise error
-    return result, error
 
 
 class Evaluator:
@@ -85,7 +66,7 @@ class Evaluator:
         self._generators: dict[int, Suspended] = {} if generators is None else generators
         self._owns_generators = generators is None
         self._functions: dict[tuple[int, int], Callable[..., Any]] = {}
-        self._plain: dict[tuple[int, int], tuple[int, ...]] = {}
+        self._ways: dict[int, tuple[tuple[tuple[int, ...], ...], list[Callable[..., Any]]]] = {}
         self._loop = Loop(trying)
 
     def run(self, task: Task) -> Outcome:
@@ -119,7 +100,7 @@ class Evaluator:
         """Return the outcome of a task."""
         outcome = calls.open_outcome()
         if calls.task.kind is Kind.CALL:
-            columns = self._call(calls)
+            columns = self._go_straight(calls) or self._call(calls)
             outcome.outputs = [self._to_output(calls, number, columns[number]) for number in calls.stage.outputs]
         else:
             column = drive(self._take_steps(calls, outcome), self._bench.attempt)
@@ -180,36 +161,56 @@ class Evaluator:
         columns = calls.load()
         if calls.stage.inner:
             return call_inner(calls, columns, Hands(self._work, self._make_column, self._function))
-        for number in range(len(calls.stage.calls)):
-            columns.append(self._make_column(calls, number, columns))
-        return columns
+        return self._fill(calls, columns)
 
     def _make_column(self, calls: Calls, number: int, columns: list[Column]) -> Column:
         """Return the column that one call makes of others."""
-        call, column = calls.stage.calls[number], self._go_straight(calls, number, columns)
+        call, column = calls.stage.calls[number], self._apply(calls, number, columns)
         return column or self._evaluate(calls, number, call, calls.bind(call, columns))
 
-    def _go_straight(self, calls: Calls, number: int, columns: list[Column]) -> Column | None:
+    def _apply(self, calls: Calls, number: int, columns: list[Column]) -> Column | None:
         """Return the column that a plain call makes of whole columns; `None`: it is not so plain, or they are not."""
-        place = calls.task.stage, number
-        if place not in self._plain:
-            self._plain[place] = find_plain(calls.stage.calls[number])
-        given = take_whole(columns, self._plain[place])
+        given = take_whole(columns, find_plain(calls.stage.calls[number]))
         if given is None or calls.task.culprits:
             return None
-        results: list[Any] = []
-        positions = range(calls.task.count)
-        self._bench.cell.at(number, 0)
-        apply, rows = (apply_single, given[0]) if len(given) == 1 else (apply_rows, zip(*given, strict=True))
-        function, slots = self._function(*place), self._bench.cell.slots
-        _, error = self._bench.attempt(apply, function, rows, results.append, slots, positions)
+        function = self._function(calls.task.stage, number)
+        stop = apply_plain(self._bench, number, function, given, calls.task.count)
+        return self._settle(calls, number, columns, stop)
+
+    def _settle(self, calls: Calls, number: int, columns: list[Column], stop: Stop) -> Column:
+        """Return the column of a plain call that has stopped at an error, or has returned what is no plain result."""
+        results, error = stop
+        positions, call = range(calls.task.count), calls.stage.calls[number]
         if error is not None:
-            call = calls.stage.calls[number]
             arguments = calls.bind(call, columns)
             results.append(calls.fail_call(call, len(results), error, arguments.given(len(results))))
             results += self._compute_each(calls, number, arguments, {}, positions[len(results) :])
         calls.calls[number] += len(positions) - len(calls.again)
         return self._mark(calls, number, results, FULL, positions)
+
+    def _go_straight(self, calls: Calls) -> list[Column] | None:
+        """Return all columns of a task that got some way, or the whole, straight; `None`: it is not for that."""
+        number = calls.task.stage
+        if number not in self._ways:
+            way = find_way(calls.stage)
+            self._ways[number] = way, [self._function(number, call) for call in range(len(way))]
+        way, functions = self._ways[number]
+        stretch = go_straight(self._bench, calls.task, way, functions) if way else None
+        return None if stretch is None else self._go_on(calls, stretch)
+
+    def _go_on(self, calls: Calls, stretch: Stretch) -> list[Column]:
+        """Return all columns of a task that has got so far."""
+        columns, done = stretch.columns, len(stretch.columns) - calls.stage.inputs
+        calls.calls[:done] = [calls.task.count] * done
+        if stretch.stop is not None:
+            columns.append(self._settle(calls, done, columns, stretch.stop))
+        return self._fill(calls, columns)
+
+    def _fill(self, calls: Calls, columns: list[Column]) -> list[Column]:
+        """Evaluate the calls whose columns are not there yet, one after the other; return all columns."""
+        while len(columns) < calls.stage.inputs + len(calls.calls):
+            columns.append(self._make_column(calls, len(columns) - calls.stage.inputs, columns))
+        return columns
 
     def _evaluate(self, calls: Calls, number: int, call: Call, arguments: Arguments) -> Column:
         """Return the column that one call makes."""

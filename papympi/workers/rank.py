@@ -10,13 +10,13 @@ import socket
 import sys
 import time
 import traceback
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from papympi.errors import LaunchError
+from papympi.workers.attempt import attempt
 from papympi.workers.blocks import drop_blocks
-from papympi.workers.evaluate import attempt
 from papympi.workers.nursery import Nursery
 from papympi.workers.station import CLOSE, END, EXECUTE, Station
 from papympi.workers.wire import Nap, Wire, decode, encode
@@ -42,6 +42,7 @@ class World:
         rank: the number of this one; rank 0 is the runner.
         size: how many there are.
         hosts: rank 0 only: host and process id of each rank.
+        crowd: how many ranks of this host share one of the processors that they may use.
         wire: the messages between them.
         comm: a communicator that only papympi uses.
         nursery: the fork server of this rank, started before MPI was; `None`: it has none.
@@ -53,7 +54,9 @@ class World:
         self.rank: int = comm.rank
         self.size: int = comm.size
         self.wire = Wire(comm)
-        self.hosts: list[tuple[str, int]] = comm.gather((socket.gethostname(), os.getpid()), 0) or []
+        found = comm.gather((socket.gethostname(), os.getpid(), frozenset(os.sched_getaffinity(0))), 0) or []
+        self.hosts: list[tuple[str, int]] = [(host, pid) for host, pid, _ in found]
+        self.crowd: float = comm.scatter(count_crowds([(host, processors) for host, _, processors in found]) or None)
 
     def ignore_signals(self, *more: signal.Signals) -> None:
         """Let Ctrl-C, and what stands for it, pass by: rank 0 or the user's process decides when the job ends."""
@@ -63,7 +66,7 @@ class World:
     def serve(self, *ignored: signal.Signals) -> int:
         """Serve rank 0 until it says END, and let these signals pass by as well; return 0."""
         self.ignore_signals(*ignored)
-        station, nap, waiting = Station(self.nursery), Nap(), deque[tuple[Any, ...]]()
+        station, nap, waiting = Station(self.nursery), Nap(self.crowd), deque[tuple[Any, ...]]()
         self.wire.take_room = station.take_room
         while True:
             self._receive(waiting)
@@ -96,6 +99,7 @@ class World:
 
         if self.nursery is not None:
             self.nursery.end(0)
+        self.comm.Barrier()  # who finalizes helps no more with what others are still sending
         self.comm.Free()
         MPI.Finalize()
 
@@ -138,6 +142,15 @@ class World:
         with MPICommExecutor(comm, root=0):
             pass
         comm.Free()
+
+
+def count_crowds(ranks: Sequence[tuple[str, frozenset[int]]]) -> list[float]:
+    """Return for each rank, on a host where it may use some processors, how many ranks there share one."""
+    processors: dict[str, frozenset[int]] = {}
+    for host, usable in ranks:
+        processors[host] = processors.get(host, frozenset()) | usable
+    sharers = Counter(host for host, _ in ranks)
+    return [sharers[host] / len(processors[host]) for host, _ in ranks]
 
 
 def start_nursery() -> Nursery | None:

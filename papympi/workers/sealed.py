@@ -12,7 +12,7 @@ from pickle import PickleBuffer
 from typing import Any
 
 from papympi.plan.program import Call, Program, Stage
-from papympi.transport.codec import Buffer
+from papympi.transport.codec import BIG, Buffer
 from papympi.transport.task import Kind, Outcome, Task
 from papympi.workers.wire import decode, encode
 
@@ -43,9 +43,9 @@ class SealedOutcome(Outcome):
     parts: Sequence[Buffer] = ()
 
 
-def seal(wire: tuple[Any, ...]) -> list[PickleBuffer]:
+def seal(wire: tuple[Any, ...]) -> list[Buffer | PickleBuffer]:
     """Return what a task's or an outcome's `to_wire` has made, closed up; big buffers are not copied."""
-    return [PickleBuffer(part) for part in encode(wire)]
+    return [part if len(part) < BIG else PickleBuffer(part) for part in encode(wire)]
 
 
 def seal_outcome(outcome: Outcome) -> tuple[Any, ...]:

@@ -1,11 +1,11 @@
 """What a rank does for one pool after the other: it evaluates tasks itself, or guards children that do.
 
 Rank 0 sends OPEN (a label, a packed program or where one is, how to isolate), TASK (the number of the child, how many
-children of this number rank 0 knows to be dead, a sealed task), CLOSE (whether in haste: finish or kill what is at
-work, forget the rest), EXECUTE (serve mpi4py's executor with these ranks), END (as CLOSE, and leave). A rank answers
-OPENED (what went wrong, or where the program is, or nothing), MISSING (the program is not where OPEN has said), OUTCOME
-(sealed), LOGS (what a child has printed), LOST (a child, and what it died of), BROKEN (the error that leaves the pool
-without children), CLOSED, BYE.
+children of this number rank 0 knows to be dead, a task, sealed if it is for a child), CLOSE (whether in haste: finish
+or kill what is at work, forget the rest), EXECUTE (serve mpi4py's executor with these ranks), END (as CLOSE, and
+leave). A rank answers OPENED (what went wrong, or where the program is, or nothing), MISSING (the program is not where
+OPEN has said), OUTCOME (sealed if it is a child's), LOGS (what a child has printed), LOST (a child, and what it died
+of), BROKEN (the error that leaves the pool without children), CLOSED, BYE.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ from papympi.plan.program import Program
 from papympi.transport.packed import Elsewhere, Packed
 from papympi.transport.ship import unpack_program
 from papympi.transport.task import Kind, Lost, Task
-from papympi.workers.evaluate import Evaluator, attempt
+from papympi.workers.attempt import attempt
+from papympi.workers.evaluate import Evaluator
 from papympi.workers.guards import Guards
 from papympi.workers.limits import count_shared_memory
 from papympi.workers.nursery import Nursery
-from papympi.workers.sealed import SealedOutcome, receive, seal
-from papympi.workers.wire import Nap, decode
+from papympi.workers.sealed import SealedOutcome, receive
+from papympi.workers.wire import Nap
 
 OPEN, TASK, CLOSE, EXECUTE, END = range(5)
 OPENED, OUTCOME, CLOSED, BYE, LOST, BROKEN, LOGS, MISSING = range(8)
@@ -75,11 +76,10 @@ class _Own:
     def __init__(self, program: Program, label: str) -> None:
         self._evaluator = Evaluator(program, label)
 
-    def take(self, _child: int, _deaths: int, address: tuple[Any, ...]) -> list[Message]:
-        *_, parts = address
-        task = Task.from_wire(decode(parts))
+    def take(self, _child: int, _deaths: int, wire: tuple[Any, ...]) -> list[Message]:
+        task = Task.from_wire(wire)
         outcome = self._evaluator.run(task)
-        return [] if task.kind is Kind.DISCARD else [(OUTCOME, seal(outcome.to_wire()))]
+        return [] if task.kind is Kind.DISCARD else [(OUTCOME, outcome.to_wire())]
 
     def close(self, _grace: float) -> None:
         self._evaluator.close()

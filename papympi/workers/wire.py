@@ -34,6 +34,8 @@ _PIECE: Final = 1 << 30
 _ALIGN: Final = 16
 _SPIN_S: Final = 200e-6
 _NAPS_S: Final = (20e-6, 2e-3)
+_CROWD: Final = 4
+"""Up to so many ranks to a processor nap as if each had its own."""
 
 
 def encode(message: Any) -> list[Buffer]:
@@ -48,9 +50,16 @@ def decode(parts: Sequence[Buffer]) -> Any:
 
 
 class Nap:
-    """What a loop does that finds nothing: give the processor away for a while, then sleep longer and longer."""
+    """What a loop does that finds nothing: give the processor away for a while, then sleep longer and longer.
 
-    def __init__(self) -> None:
+    Args:
+        crowd: how many ranks share a processor. Many that look as often as a few do would take it away from those
+            that have something to do.
+    """
+
+    def __init__(self, crowd: float = 1.0) -> None:
+        patience = max(1.0, crowd / _CROWD)
+        self._spin, self._first, self._longest = _SPIN_S / patience, _NAPS_S[0] * patience, _NAPS_S[1] * patience
         self._since: float | None = None
         self._length = 0.0
 
@@ -62,11 +71,11 @@ class Nap:
         """Return how long to sleep now, in seconds; 0: only give the processor away."""
         now = time.perf_counter()
         if self._since is None:
-            self._since, self._length = now, _NAPS_S[0]
-        if now - self._since < _SPIN_S:
+            self._since, self._length = now, self._first
+        if now - self._since < self._spin:
             return 0.0
         length = self._length
-        self._length = min(2 * length, _NAPS_S[1])
+        self._length = min(2 * length, self._longest)
         return length
 
     def take(self) -> None:
@@ -136,7 +145,9 @@ class Wire:
         """Return the messages that have come, each with the rank it is from; those of one rank in their order."""
         comm, status, arriving = self._comm, self._status, self._arriving
         come: list[tuple[int, list[Buffer]]] = []
-        while comm.Iprobe(self._any, HEAD, status):
+        probe, anyone = comm.Iprobe, self._any
+        # What a probe itself makes MPI take in, only the next one tells of.
+        while probe(anyone, HEAD, status) or (not come and probe(anyone, HEAD, status)):
             source, size = status.source, status.Get_count(self._byte)
             head: Any = bytearray(size) if size < _ALONE else self._allocate(size)
             requests = []

@@ -8,6 +8,7 @@ import pytest
 
 from papympi.transport.payload import Payload
 from papympi.workers.blocks import find_blocks
+from papympi.workers.rank import count_crowds
 from papympi.workers.wire import Nap, decode, encode
 
 PING = """
@@ -50,6 +51,7 @@ PING = """
         assert comm.rank != 1 or any(room[-1] for room in rooms)
     line.drain()
     assert not line.busy
+    comm.Barrier()  # as World.leave does
     comm.Free()
 """
 
@@ -70,6 +72,21 @@ def test_big_buffers_are_not_copied():
     data[0] = 7
     assert parts[1][0] == 7
     assert decode(parts)[1].encode()[1][0][0] == 7
+
+
+def first_nap(nap):
+    return next(length for length in iter(nap.next, None) if length)
+
+
+def test_ranks_that_share_a_processor_nap_longer():
+    alone, few, many = (first_nap(Nap(crowd)) for crowd in (1, 3, 64))
+    assert alone == few < many / 10
+
+
+def test_ranks_share_the_processors_that_those_of_their_host_may_use():
+    bound = [("a", frozenset({number})) for number in range(4)]
+    crowded = [("b", frozenset({0, 1}))] * 6
+    assert count_crowds(bound + crowded) == [1.0] * 4 + [3.0] * 6
 
 
 def test_naps_grow_and_begin_anew():

@@ -99,9 +99,11 @@ def test_it_evaluates_by_itself():
     station = Station()
     assert has_opened(station.handle(travel(opening(add_one))))
     assert station.fileno() is None
-    (answer,) = station.handle(call(4, 1, 2))
-    assert (read(answer).task, values_of(read(answer))) == (4, [2, 3])
-    assert station.handle((TASK, 0, 0, address(Task(5, Kind.DISCARD, 0, generator=3)))) == []
+    (answer,) = station.handle(travel((TASK, 0, 0, call_of(4, 1, 2).to_wire())))
+    kind, wire = travel(answer)
+    outcome = Outcome.from_wire(wire)
+    assert (kind, outcome.task, values_of(outcome)) == (OUTCOME, 4, [2, 3])
+    assert station.handle((TASK, 0, 0, Task(5, Kind.DISCARD, 0, generator=3).to_wire())) == []
     assert station.handle((CLOSE, False)) == [(CLOSED,)]
     assert station.handle((END, True)) == [(BYE,)]
 
