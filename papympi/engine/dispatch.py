@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from heapq import heappop
 from itertools import count
 from typing import cast
@@ -90,17 +90,15 @@ class Dispatcher:
 
     def _feed(self, state: PoolState, load: int) -> bool:
         """Give each worker of a pool that has `load` tasks one more, if there is one; return whether one got it."""
-        common = list(self._common_choices(state))
-        if not common and not state.holds:
-            return False
+        waiting = load // state.pool.concurrency
+        common = self._common_choices(state, waiting)
         fed = False
-        for worker in list(state.loads[load]):
-            if common or worker.generators:
-                choice = self._choose(worker, common, load // state.pool.concurrency)
-                if choice is not None:
-                    self._launch(worker, choice)
-                    fed = True
-                    common = list(self._common_choices(state))
+        for worker in list(state.loads[load]) if common or state.holds else ():
+            choice = self._choose(worker, common, waiting) if common or worker.generators else None
+            if choice is not None:
+                self._launch(worker, choice)
+                fed = True
+                common = self._common_choices(state, waiting)
         return fed
 
     def force(self, first: Generator | Step) -> None:
@@ -111,39 +109,42 @@ class Dispatcher:
         idle = next(iter(self.pools[step.pool or ""].loads[0]))
         self._launch(holder if isinstance(holder, Worker) else idle, Choice(0, 0, step, generator))
 
-    def _common_choices(self, state: PoolState) -> Iterator[Choice]:
-        """Yield what any worker of a pool could do now."""
+    def _common_choices(self, state: PoolState, waiting: int) -> list[Choice]:
+        """Return what any worker of a pool could do now that has so much waiting: behind others nothing waits long."""
+        choices = []
         for step in state.steps:
+            if waiting > 1 and not self._strides.is_brief(step):
+                continue
             stride = self._strides[step]
             if step.kind == "fold":
                 folds = self._router.gathers.folds[step]
                 if folds:
                     fold = cast("Folding", folds[0][1].states[step])
-                    yield Choice(int(fold.reach - fold.at < stride), -step.level, step, None)
+                    choices.append(Choice(int(fold.reach - fold.at < stride), -step.level, step, None))
                 continue
             queue = self.queues[step]
             if queue and (step.kind == "map" or self.may_bear(step, self.head_order(step))):
-                yield Choice(int(queue.items < stride), -step.level, step, None)
-        for generator in state.orphans:
-            if self.may_bear(generator.step, generator.order()):
-                yield Choice(0, -generator.step.level, generator.step, generator)
+                choices.append(Choice(int(queue.items < stride), -step.level, step, None))
+        choices += self._standing_choices(state.orphans, waiting)
+        return choices
+
+    def _standing_choices(self, generators: Iterable[Generator], waiting: int) -> Iterator[Choice]:
+        """Yield the generators that may go on."""
+        for generator in generators:
+            step = generator.step
+            if (waiting <= 1 or self._strides.is_brief(step)) and self.may_bear(step, generator.order()):
+                yield Choice(0, -step.level, step, generator)
 
     def _choose(self, worker: Worker, common: list[Choice], waiting: int) -> Choice | None:
         """Return what a worker gets that is busy (1), or for which more is waiting than what is on its way anyway (2).
 
         What waits behind others should be worth it, and must not have to wait long.
         """
-        choices = list(common)
-        choices += [
-            Choice(0, -generator.step.level, generator.step, generator)
-            for generator in worker.generators
-            if not generator.granted and self.may_bear(generator.step, generator.order())
-        ]
+        resting = [generator for generator in worker.generators if not generator.granted]
+        choices = [*common, *self._standing_choices(resting, waiting)] if resting else common
         oldest = (worker.dispatched + 1) % TAKES_OLDEST == 0
         if waiting and not oldest:
             choices = [choice for choice in choices if not choice.partial]
-        if waiting > 1:
-            choices = [choice for choice in choices if self._strides.is_brief(choice.step)]
         if not choices:
             return None
         if len(choices) == 1:

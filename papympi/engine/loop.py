@@ -36,7 +36,7 @@ from papympi.engine.recovery import Recovery
 from papympi.engine.replaying import Replay
 from papympi.engine.roster import count_places
 from papympi.engine.segment import Ledger, Segment
-from papympi.engine.strides import Strides
+from papympi.engine.strides import LARGEST, Strides
 from papympi.engine.waiting import Waiter
 from papympi.engine.weights import Weights
 from papympi.plan.plan import Plan, Step
@@ -89,7 +89,7 @@ class Engine:
         self._tell = tell
         self._ledger = Ledger([0] * len(plan.spaces), [0] * len(plan.spaces))
         self._layout = Layout(plan, ordered=ordered)
-        self._strides = Strides(plan, admission if admission is not None else 1 << 30)
+        self._strides = Strides(plan, self._pools, admission or LARGEST)
         self._weights = Weights(plan, admission_bytes)
         self._admission = Admission(plan, self._ledger, self._weights, admission or 1)
         self._router = Router(

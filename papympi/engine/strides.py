@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from papympi.contracts import Pool
 from papympi.plan.plan import Plan, Space, Step
 
 WORTH_S = 0.002
 """A batch that takes less than this, in seconds, could be larger: its overhead is tens of microseconds."""
-LONG_S = 0.02
-"""A batch that takes longer than this, in seconds, keeps others waiting."""
+EACH_S = 0.0003
+"""With many workers a batch is worth its overhead if it takes so much, in seconds, for each of them: the runner, who
+spends some 75 microseconds on a batch, is busy for a quarter of its time then."""
+LONG = 10
+"""A batch that takes so many times what it is worth keeps others waiting."""
 SHORT_S = 0.0005
 """Batches of a fixed stride that take less than this together, in seconds, are handed over as one."""
 BRIEF_S = 0.002
@@ -37,18 +41,25 @@ class Strides:
     so cheap that batches would cost more than what is in them, several are handed over as one; not where there is a
     time-out, since some pools cannot give an item up before all of its batch has had its time.
 
+    Args:
+        plan: of the run.
+        pools: by name.
+        largest: no batch has more items.
+
     Attributes:
         changed: a stride has changed since `wanted_chunks` was last called.
     """
 
-    def __init__(self, plan: Plan, largest: int = LARGEST) -> None:
+    def __init__(self, plan: Plan, pools: Mapping[str, Pool], largest: int = LARGEST) -> None:
         self._tasks = [step for step in plan.steps if step.pool is not None]
         self._gated = [step for step in plan.steps if step.kind in {"source", "scatter"}]
         self._largest = max(1, min(largest, LARGEST))
         self._least = {step: 1 if step.stride == "auto" else step.stride for step in self._tasks}
         self._strides = dict(self._least)
-        self._worth_s = {step: WORTH_S if step.stride == "auto" else SHORT_S for step in self._tasks}
+        self._worth_s = {}
         for step in self._tasks:
+            worth = max(WORTH_S, EACH_S * len(pools[step.pool or ""].workers))
+            self._worth_s[step] = worth if step.stride == "auto" else SHORT_S
             calls = plan.program.stages[step.number].calls
             if step.stride != "auto" and any(call.vectorized or call.timeout for call in calls):
                 self._worth_s[step] = 0.0
@@ -88,7 +99,7 @@ class Strides:
                 factor = min(_bound(worth / max(seconds, 1e-9)), HEAVY_BYTES // max(1, weigh()))
                 if factor > 1:
                     self._set(step, max(stride, min(factor * stride, self._largest)))
-        elif stride > least and seconds > LONG_S / WORTH_S * worth:
+        elif stride > least and seconds > LONG * worth:
             self._set(step, max(stride // _bound(seconds / worth), least))
         if stride > least and weigh() > HEAVY_BYTES:
             self._set(step, max(stride // 2, least))

@@ -1,6 +1,7 @@
 """How large batches are: cheap ones travel together, dear and heavy ones do not, and the last ones are shared out."""
 
-from collections import deque
+import sys
+from collections import Counter, deque
 
 import pytest
 
@@ -115,3 +116,30 @@ def test_more_than_one_batch_waits_for_a_worker_only_while_they_are_brief(second
     graph.add(lambda x: x, name="node", pool="clocked", stride=1, inputs={"x": "x"})
     assert list(run({"x": range(100)}, graph=graph, pools={"clocked": pool})) == list(range(100))
     assert pool.deepest == waiting
+
+
+@pytest.mark.parametrize(("workers", "least", "most"), [(2, 1, 1), (100, 3, 10)])
+def test_the_more_workers_there_are_the_longer_a_batch_takes(workers, least, most):
+    sizes = spread(lambda x: x, range(40 * workers), 1e-2, workers=workers, stride="auto")
+    assert sizes[0] == 1
+    assert least <= max(sizes) <= most
+
+
+def test_a_batch_costs_the_engine_the_same_however_many_workers_there_are():
+    def count_calls(workers):
+        graph, pool = Graph("crowd"), Clocked(1e-2, workers, places=4)
+        graph.add(lambda x: x, name="node", pool="clocked", stride=1, inputs={"x": "x"})
+        calls, items = Counter(), 20 * workers
+
+        def note(frame, event, _):
+            calls[event] += frame.f_globals["__name__"].startswith("papympi.engine")
+
+        with run({"x": range(items)}, graph=graph, pools={"clocked": pool}) as running:
+            sys.setprofile(note)
+            try:
+                assert list(running) == list(range(items))
+            finally:
+                sys.setprofile(None)
+        return calls["call"] / items
+
+    assert count_calls(256) < 1.3 * count_calls(8)
