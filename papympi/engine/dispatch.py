@@ -92,13 +92,16 @@ class Dispatcher:
         """Give each worker of a pool that has `load` tasks one more, if there is one; return whether one got it."""
         waiting = load // state.pool.concurrency
         common = self._common_choices(state, waiting)
+        if not common and not state.holds:
+            return False
         fed = False
-        for worker in list(state.loads[load]) if common or state.holds else ():
-            choice = self._choose(worker, common, waiting) if common or worker.generators else None
-            if choice is not None:
-                self._launch(worker, choice)
-                fed = True
-                common = self._common_choices(state, waiting)
+        for worker in list(state.loads[load]):
+            if common or worker.generators:
+                choice = self._choose(worker, common, waiting)
+                if choice is not None:
+                    self._launch(worker, choice)
+                    fed = True
+                    common = self._common_choices(state, waiting)
         return fed
 
     def force(self, first: Generator | Step) -> None:
@@ -110,10 +113,10 @@ class Dispatcher:
         self._launch(holder if isinstance(holder, Worker) else idle, Choice(0, 0, step, generator))
 
     def _common_choices(self, state: PoolState, waiting: int) -> list[Choice]:
-        """Return what any worker of a pool could do now that has so much waiting: behind others nothing waits long."""
+        """Return what any worker of a pool could do now that has so much waiting."""
         choices = []
         for step in state.steps:
-            if waiting > 1 and not self._strides.is_brief(step):
+            if not self._may_wait(step, waiting):
                 continue
             stride = self._strides[step]
             if step.kind == "fold":
@@ -132,13 +135,17 @@ class Dispatcher:
         """Yield the generators that may go on."""
         for generator in generators:
             step = generator.step
-            if (waiting <= 1 or self._strides.is_brief(step)) and self.may_bear(step, generator.order()):
+            if self._may_wait(step, waiting) and self.may_bear(step, generator.order()):
                 yield Choice(0, -step.level, step, generator)
+
+    def _may_wait(self, step: Step, waiting: int) -> bool:
+        """Return whether a task may wait behind so much: what waits behind others must not have to wait long."""
+        return waiting <= 1 or self._strides.is_brief(step)
 
     def _choose(self, worker: Worker, common: list[Choice], waiting: int) -> Choice | None:
         """Return what a worker gets that is busy (1), or for which more is waiting than what is on its way anyway (2).
 
-        What waits behind others should be worth it, and must not have to wait long.
+        What waits behind others should be worth it.
         """
         resting = [generator for generator in worker.generators if not generator.granted]
         choices = [*common, *self._standing_choices(resting, waiting)] if resting else common

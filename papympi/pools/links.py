@@ -160,7 +160,7 @@ class Alone:
         elif message[0] == OPEN:
             self._messages.append(pickle.loads(pickle.dumps(message, 5)))  # constants of its own, not the user's
         else:
-            self._messages.append(decode(encode(message)))
+            self._messages.append(decode(encode(message)))  # as it would come out of a message
 
     def take(self) -> list[tuple[int, Any]]:
         """Return what there is to say."""

@@ -100,11 +100,8 @@ class Task:
     def from_wire(cls, wire: tuple[Any, ...]) -> Task:
         """Return the task that `to_wire` took apart."""
         task = cls(*wire)
-        task.kind = _KINDS[task.kind]
+        task.kind = Kind(task.kind)
         return task
-
-
-_KINDS = tuple(Kind)
 
 
 @dataclass(slots=True)

@@ -178,7 +178,7 @@ class Evaluator:
         return self._settle(calls, number, columns, stop)
 
     def _settle(self, calls: Calls, number: int, columns: list[Column], stop: Stop) -> Column:
-        """Return the column of a plain call that has stopped at an error, or has returned what is no plain result."""
+        """Return the column of a plain call that has stopped; after an error it goes on behind the item."""
         results, error = stop
         positions, call = range(calls.task.count), calls.stage.calls[number]
         if error is not None:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from papympi.plan.program import Call, Stage
 from papympi.transport.payload import Payload
-from papympi.transport.task import FULL, Kind, Task
+from papympi.transport.task import FULL, Task
 from papympi.workers.apply import apply_rows, apply_single
 from papympi.workers.bench import Bench
 from papympi.workers.columns import MARKED, Column, has_failures, is_gathered, is_plain, load_column
@@ -73,7 +73,7 @@ def load_whole(task: Task) -> list[Column] | None:
 
     May raise whatever unpickling raises.
     """
-    if task.mask != FULL or task.culprits or task.kind is not Kind.CALL:
+    if task.mask != FULL or task.culprits:
         return None
     columns = []
     for slices in task.columns:
