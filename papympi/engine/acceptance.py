@@ -119,7 +119,7 @@ class Acceptor:
         batch, step = flight.batch, flight.step
         if batch is None:
             raise AssertionError("a call without its batch came home")
-        self._strides.learn(step, batch.items, outcome.seconds, lambda: batch.weigh() + outcome.weigh())
+        self._strides.learn(step, batch.items, outcome.seconds, batch.weigh() + outcome.weigh())
         spans = spans_of(batch.runs)
         holes = self._postpone(step, batch, outcome.again) if outcome.again else None
         for stream, output in zip(step.outputs, outcome.outputs, strict=True):
@@ -185,7 +185,7 @@ class Acceptor:
             raise AssertionError("a fold without its segment came home")
         segment, stop, done = flight.fold
         state = cast("Folding", segment.states[step])
-        self._strides.learn(step, stop - state.at, outcome.seconds, lambda: 0)
+        self._strides.learn(step, stop - state.at, outcome.seconds, 0)
         state.port.take(state.at, stop)
         begun, before = state.at, state.done
         state.at, state.done, state.accumulator, state.busy = stop, done, outcome.state, False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from papympi.contracts import Pool
 from papympi.plan.plan import Plan, Space, Step
@@ -18,7 +18,7 @@ LONG = 10
 SHORT_S = 0.0005
 """Batches of a fixed stride that take less than this together, in seconds, are handed over as one."""
 BRIEF_S = 0.002
-"""While batches take less than this, in seconds, a worker may have more than one waiting for it."""
+"""While batches take less than this, in seconds, and are not heavy, a worker may have more than one waiting for it."""
 LARGEST = 4096
 """No batch has more items than this unless the user says so."""
 STEEP = 8
@@ -71,7 +71,10 @@ class Strides:
         return self._strides[step]
 
     def is_brief(self, step: Step) -> bool:
-        """Return whether the last batch of a step took so little that others may wait behind one."""
+        """Return whether the last batch of a step took so little that others may wait behind one.
+
+        Heavy batches are not brief: what waits of them only drives out of the caches what is worked on.
+        """
         return step in self._brief
 
     def share(self, step: Step, ready: int, places: int) -> int:
@@ -90,30 +93,30 @@ class Strides:
             return stride
         return max(self._least[step], min(stride, -(-ready // places)))
 
-    def learn(self, step: Step, items: int, seconds: float, weigh: Callable[[], int]) -> None:
-        """Note that a batch of so many items took so long on its worker; `weigh` says about how many bytes it has."""
+    def learn(self, step: Step, items: int, seconds: float, weight: int) -> None:
+        """Note that a batch of so many items, which has about so many bytes, took so long on its worker."""
         stride, least, worth = self._strides[step], self._least[step], self._worth_s[step]
-        self._note(step, seconds)
+        self._note(step, brief=seconds < BRIEF_S and weight < HEAVY_BYTES)
         if seconds < worth:
             if items >= stride and stride < self._largest:
-                factor = min(_bound(worth / max(seconds, 1e-9)), HEAVY_BYTES // max(1, weigh()))
+                factor = min(_bound(worth / max(seconds, 1e-9)), HEAVY_BYTES // max(1, weight))
                 if factor > 1:
                     self._set(step, max(stride, min(factor * stride, self._largest)))
         elif stride > least and seconds > LONG * worth:
             self._set(step, max(stride // _bound(seconds / worth), least))
-        if stride > least and weigh() > HEAVY_BYTES:
+        if stride > least and weight > HEAVY_BYTES:
             self._set(step, max(stride // 2, least))
 
     def learn_chunk(self, step: Step, children: int, seconds: float) -> None:
         """Note that a generator made a whole chunk of children in so long."""
-        self._note(step, seconds)
+        self._note(step, brief=seconds < BRIEF_S)
         chunk = self._chunks[step]
         if children >= chunk and seconds < WORTH_S and chunk < self._largest:
             self._chunks[step] = min(2 * chunk, self._largest)
             self.changed = True
 
-    def _note(self, step: Step, seconds: float) -> None:
-        if seconds < BRIEF_S:
+    def _note(self, step: Step, *, brief: bool) -> None:
+        if brief:
             self._brief.add(step)
         else:
             self._brief.discard(step)

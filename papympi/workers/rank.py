@@ -31,8 +31,9 @@ START_S = 600.0
 _FORWARDING_S: Final = 0.2
 """How long mpiexec gets to forward a last word before the job is aborted."""
 _FITTING: Final = {"MPICH": " (pmi2, as a rule)", "Open MPI": " (pmix, as a rule)"}
-_FLUSH_S: Final = 2e-3
-"""How long a rank stays with its outcomes, so that big ones get on their way, before it begins the next task."""
+_FLUSH: Final = 0.05
+"""How long a rank stays with its outcomes, so that big ones get on their way, before it begins the next task: at most
+this part of what the last one took."""
 
 
 class World:
@@ -70,12 +71,13 @@ class World:
         self.wire.take_room = station.take_room
         while True:
             self._receive(waiting)
-            answers = station.collect()
+            answers, begun = station.collect(), time.perf_counter()
             message = waiting.popleft() if waiting else None
             if message is not None and message[0] == EXECUTE:
                 self._serve_executor(message[1])
             elif message is not None:
                 answers += station.handle(message)
+            taken = time.perf_counter() - begun
             for answer in answers:
                 self.wire.send(0, encode(answer))
             if message is not None and message[0] == END:
@@ -86,7 +88,7 @@ class World:
                 continue
             nap.reset()
             if self.wire.busy and station.fileno() is None:
-                self.wire.drain(_FLUSH_S)
+                self.wire.drain(_FLUSH * taken)
 
     def split(self, ranks: Sequence[int]) -> Intracomm:
         """Return a communicator of rank 0 and `ranks`; all of them must call it."""

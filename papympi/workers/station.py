@@ -10,7 +10,6 @@ of), BROKEN (the error that leaves the pool without children), CLOSED, BYE.
 
 from __future__ import annotations
 
-import os
 import select
 import time
 import traceback
@@ -206,7 +205,7 @@ class Station:
             pause = _BRIEF_S if hurried else desk.choose_nap(nap.next())
             select.select([desk.fileno()], [], [], pause)
         elif hurried:
-            os.sched_yield()
+            nap.give_way()
         else:
             nap.take()
 

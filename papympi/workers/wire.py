@@ -34,6 +34,7 @@ _PIECE: Final = 1 << 30
 _ALIGN: Final = 16
 _SPIN_S: Final = 200e-6
 _NAPS_S: Final = (20e-6, 2e-3)
+_BLINK_S: Final = 5e-6
 _CROWD: Final = 4
 """Up to so many ranks to a processor nap as if each had its own."""
 
@@ -59,6 +60,7 @@ class Nap:
 
     def __init__(self, crowd: float = 1.0) -> None:
         patience = max(1.0, crowd / _CROWD)
+        self._shares = crowd > 1
         self._spin, self._first, self._longest = _SPIN_S / patience, _NAPS_S[0] * patience, _NAPS_S[1] * patience
         self._since: float | None = None
         self._length = 0.0
@@ -83,6 +85,13 @@ class Nap:
         length = self.next()
         if length:
             time.sleep(length)
+        else:
+            self.give_way()
+
+    def give_way(self) -> None:
+        """Let others run. A yield lets only those run that wait for the same processor: who shares one sleeps."""
+        if self._shares:
+            time.sleep(_BLINK_S)
         else:
             os.sched_yield()
 
