@@ -61,15 +61,15 @@ def build(shape: str, **options: Any) -> papympi.Graph:
 
 @contextmanager
 def start_run(
-    graph: papympi.Graph, items: Iterable[Any], pool: Any, *, results: int, **options: Any
+    graph: papympi.Graph, items: Iterable[Any], pool: Any, *, results: int, early: int = 1, **options: Any
 ) -> Iterator[Callable[[], Iterator[Any]]]:
-    """Start a run and wait for its first result, so that workers are there; yield what returns all results.
+    """Start a run and wait for its first `early` results, so that workers are there; yield what returns all results.
 
     The workers end afterwards: neither their start nor their end counts, as with the pools of others that stay.
     """
     with papympi.run({"number": items}, graph=graph, pools={"pool": pool}, **options) as running:
-        first = next(running)
-        yield lambda: chain([first], islice(running, results - 1))
+        first = list(islice(running, early))
+        yield lambda: chain(first, islice(running, results - early))
         if list(running):
             raise ValueError("there are more results than there should be")
 
