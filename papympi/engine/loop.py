@@ -151,15 +151,13 @@ class Engine:
         while not self._over:
             moved = self.turn()
             found = next(self._walk, self)
-            if found is self:
-                self.complete = True
-                break
             if isinstance(found, Handover):
                 self._delivered += count_present(found.mask, len(found.values))
                 return found
+            self.complete = found is self  # what no result needs is still counted
             if moved:
                 continue
-            if self._alarm is not None:
+            if self._alarm is not None and not self.complete:
                 self._alarm.check(self._cursor.key() if self._cursor is not None else ())
             if self.is_idle() and not self._is_held() and not self._go_on():
                 break
@@ -178,8 +176,8 @@ class Engine:
 
     def _go_on(self) -> bool:
         """Nothing is under way and nothing fits: let the smallest through. Return whether there is anything left."""
-        if self._cursor is None and self._is_drained():
-            self.complete = not self._dispatcher.later
+        if (self._cursor is None or self.complete) and self._is_drained():
+            self.complete = self.complete or not self._dispatcher.later
             return False
         if self._stopping:
             return False

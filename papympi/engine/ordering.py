@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from papympi.engine.layout import Layout
 from papympi.engine.pieces import Piece, clip
 from papympi.engine.segment import Segment, masks_joined
 from papympi.model.item import Key
 from papympi.plan.plan import Space, Step, Stream
+from papympi.transport.payload import Payload
 from papympi.transport.task import FULL
 
 
@@ -60,7 +61,7 @@ Leave = Callable[[Segment, object, int, int], None]
 def hand_over(stream: Stream, segment: Segment, piece: Piece) -> Iterator[Handover]:
     """Yield what a piece of a target has for the consumer, siblings together."""
     start, stop, payload, offset, mask = piece
-    values = payload.values()
+    values = _open(stream, payload)
     if segment.parent is None:
         yield Handover(stream.node, (), -1, values[offset : offset + 1])
         return
@@ -76,14 +77,19 @@ def hand_over(stream: Stream, segment: Segment, piece: Piece) -> Iterator[Handov
         start = end
 
 
-def _values_of(pieces: list[Piece]) -> list[Any]:
+def _open(stream: Stream, payload: Payload) -> list[Any]:
+    """Return the values of a payload of a target; what steps consume as well stays as it is."""
+    return payload.values(last=not stream.consumers)
+
+
+def _values_of(stream: Stream, pieces: list[Piece]) -> list[Any]:
     """Return the values of pieces end to end, with `None` for what is not there."""
     if len(pieces) == 1:
         start, stop, payload, offset, _ = pieces[0]
-        return cast("list[Any]", payload.values()[offset : offset + stop - start])
+        return _open(stream, payload)[offset : offset + stop - start]
     values: list[Any] = []
     for start, stop, payload, offset, _ in pieces:
-        values += [None] * (stop - start) if payload is None else payload.values()[offset : offset + stop - start]
+        values += [None] * (stop - start) if payload is None else _open(stream, payload)[offset : offset + stop - start]
     return values
 
 
@@ -197,7 +203,7 @@ class Cursor:
         mask = masks_joined(pieces, at)
         if mask and segment.parent is not None:
             prefix, first = segment.parent.key(segment.low + index), at - segment.first_child(index)
-            yield Handover(stream.node, prefix, first, _values_of(pieces), mask)
+            yield Handover(stream.node, prefix, first, _values_of(stream, pieces), mask)
         for piece in pieces:
             if piece[2] is not None:
                 self._leave(segment, ("deliver", stream), piece[0], piece[1])

@@ -23,9 +23,9 @@ class KeptPayload(ReplayedPayload):
         super().__init__(None, None, inner.count)
         self._inner = inner
 
-    def values(self) -> list[Any]:
+    def values(self, *, last: bool = False) -> list[Any]:
         """Return the values."""
-        return self._inner.values()
+        return self._inner.values(last=last)
 
     def cut(self, start: int, stop: int) -> tuple[Payload, int]:
         """Return a payload that holds at least `start`..`stop`."""
@@ -48,7 +48,7 @@ class SparedPayload(ReplayedPayload):
     def __init__(self, count: int) -> None:
         super().__init__(None, None, count)
 
-    def values(self) -> list[Any]:
+    def values(self, *, last: bool = False) -> list[Any]:  # noqa: ARG002 - as others have it
         """Refuse to be opened."""
         raise AssertionError("a value that was not computed is wanted after all")
 

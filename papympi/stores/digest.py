@@ -63,7 +63,7 @@ class _Digester:
         stand_in = self._special(value) if self._special is not None else None
         if stand_in is not None:
             return _hash(b"special", self.digest(stand_in))
-        if isinstance(value, type) or hasattr(value, "__qualname__"):
+        if isinstance(value, type) or (hasattr(value, "__qualname__") and hasattr(value, "__module__")):
             return _hash(b"name", f"{value.__module__}.{value.__qualname__}".encode())
         return self._reduce(value, kind)
 

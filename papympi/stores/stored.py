@@ -35,10 +35,10 @@ class StoredPayload(Payload):
         self._archive = archive
         self.number = number
 
-    def values(self) -> list[Any]:
+    def values(self, *, last: bool = False) -> list[Any]:
         """Return the values."""
         self.encode()
-        return super().values()
+        return super().values(last=last)
 
     def encode(self) -> Coded:
         """Return the pickled form."""

@@ -7,12 +7,13 @@ process that hands out tasks, and a part to each of its children: each takes blo
     parent: lend a block of the child's ◀──handle── child: put a result into a block of its own
 
 What is lent is a view. As long as anything of the view is referred to the block stays as it is; afterwards the child is
-told, with its next task, that the block is free. A view that is sent to another child travels as a handle again. Views
-never reach users: `own` copies what becomes a value. Where there is no room, buffers travel through the socket.
+told, with its next task, that the block is free. A view that is sent to another child travels as a handle again.
+Functions never get views (see `lending` for who does). Where there is no room, buffers travel through the socket.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import mmap
 import os
@@ -27,7 +28,8 @@ _Buffer = bytes | bytearray | memoryview
 
 LEAST: Final = 64 * 1024
 """Smaller buffers, in bytes, cost no more through the socket."""
-_NONE: Final = -1
+NONE: Final = -1
+"""In the place of an offset: there is no block."""
 _PAGE: Final = 4096
 
 
@@ -64,10 +66,10 @@ class _Memory:
         """Return the offset of a block of so many bytes, -1 if there is no room."""
         offset = self.region.take(size)
         if offset is None:
-            return _NONE
+            return NONE
         if not self._reserve(offset + size):
             self.region.give(offset)
-            return _NONE
+            return NONE
         return offset
 
     def put(self, buffer: memoryview) -> int:
@@ -102,20 +104,31 @@ class Arena:
 
     Attributes:
         descriptor: what children map.
+        share: how many bytes each child has for blocks.
+        loans: for each child the offsets and sizes of its blocks that are lent, or were when that was last looked at.
     """
 
     def __init__(self, descriptor: int, size: int, children: int) -> None:
         self.descriptor = descriptor
         self._size = size
-        self._own, self._share = _divide(size, children)
+        self._own, self.share = _divide(size, children)
+        self.loans: list[dict[int, int]] = [{} for _ in range(children)]
         self._memory = _Memory(descriptor)
         self._memory.get_part(Terms(0, self._own, []))
         self._base = ctypes.addressof(ctypes.c_char.from_buffer(self._memory.map))
         self._returned: list[int] = []
 
-    def lend(self, offset: int, size: int, returned: list[int]) -> memoryview:
-        """Return a view of a block; its offset is put on `returned` when nothing refers to the view any more."""
-        block = (ctypes.c_char * size).from_buffer(self._memory.map, offset)
+    def lend(self, offset: int, size: int, returned: list[int], lender: object = None) -> memoryview:
+        """Return a view of a block; its offset is put on `returned` when nothing refers to the view any more.
+
+        Args:
+            offset: of the block.
+            size: of the block, in bytes.
+            returned: where to put the offset.
+            lender: becomes an attribute of what the view is of.
+        """
+        block: Any = (ctypes.c_char * size).from_buffer(self._memory.map, offset)
+        block.lender = lender
         # Runs wherever the last reference goes, in any thread: it must do no more than this.
         weakref.finalize(block, returned.append, offset).atexit = False
         return memoryview(block).cast("B")
@@ -138,76 +151,25 @@ class Arena:
 
     def locate(self, buffer: memoryview) -> int:
         """Return the offset of the block that a view is of, all of it; -1: of none that is lent here."""
-        block = _find_owner(buffer)
+        block = find_owner(buffer)
         if not isinstance(block, ctypes.Array) or len(block) != buffer.nbytes:
-            return _NONE
+            return NONE
         offset = ctypes.addressof(block) - self._base
-        return offset if 0 <= offset < self._size else _NONE
+        return offset if 0 <= offset < self._size else NONE
 
     def terms(self, number: int, used: list[Block]) -> Terms:
         """Return what child `number` has to know."""
-        start = self._own + number * self._share
-        return Terms(start, start + self._share, used)
+        start = self._own + number * self.share
+        return Terms(start, start + self.share, used)
 
     def close(self) -> None:
-        """Let go of the memory, now or when the last view is gone; nothing is put or lent any more."""
+        """Let go of the memory, now or, as far as it is lent, when the last view is gone; nothing is lent any more."""
+        lent = [block for loans in self.loans for block in loans.items()]
+        for start, stop in Region(self._own, self._size // _PAGE * _PAGE, lent).gaps if lent else ():
+            with contextlib.suppress(OSError, AttributeError):  # another system
+                self._memory.map.madvise(mmap.MADV_REMOVE, start, stop - start)
         os.close(self.descriptor)
         del self._memory
-
-
-class Lender:
-    """The parent's end as the connection to one child needs it.
-
-    Args:
-        arena: what it lends from.
-        number: the child's number.
-
-    Attributes:
-        held: what has been put since `take_held`: the child may read it until it has answered.
-        returned: offsets of the child's blocks that are free again, which it has not been told yet.
-    """
-
-    def __init__(self, arena: Arena, number: int) -> None:
-        self._arena = arena
-        self._number = number
-        self._lent: dict[int, int] = {}
-        self.held: list[memoryview] = []
-        self.returned: list[int] = []
-
-    @property
-    def descriptor(self) -> int:
-        """The memory file."""
-        return self._arena.descriptor
-
-    def put(self, buffer: memoryview) -> int:
-        """Return the offset of a block that holds a buffer; -1: there is no room."""
-        view = self._arena.keep(buffer)
-        if view is None:
-            return _NONE
-        self.held.append(view)
-        return self._arena.locate(view)
-
-    def get(self, offset: int, size: int) -> memoryview:
-        """Return a view of a block that the child has filled."""
-        self._lent[offset] = size
-        return self._arena.lend(offset, size, self.returned)
-
-    def take_held(self) -> list[memoryview]:
-        """Return what has been put since the last time."""
-        held, self.held = self.held, []
-        return held
-
-    def take_returned(self) -> list[int]:
-        """Return the offsets of the child's blocks that are free again."""
-        offsets = drain(self.returned)
-        for offset in offsets:
-            del self._lent[offset]
-        return offsets
-
-    def terms(self) -> Terms:
-        """Return what a fresh child has to know: all blocks are its own but those that are still lent."""
-        self.take_returned()
-        return self._arena.terms(self._number, list(self._lent.items()))
 
 
 class Tenant:
@@ -238,10 +200,6 @@ class Tenant:
             self._memory.region.give(offset)
 
 
-Blocks = Lender | Tenant
-"""One end of a connection between processes that share blocks."""
-
-
 def open_arena(size: int, children: int) -> Arena | None:
     """Return an arena of at most so many bytes; `None`: the system has no such thing, or the size is too small."""
     if not hasattr(os, "memfd_create") or _divide(size, children)[1] < LEAST:
@@ -258,13 +216,6 @@ def open_arena(size: int, children: int) -> Arena | None:
         return None
 
 
-def own(buffer: _Buffer) -> _Buffer:
-    """Return a buffer that nobody else has: a copy of a block, anything else as it is."""
-    if not isinstance(_find_owner(buffer), ctypes.Array):
-        return buffer
-    return copy(memoryview(buffer))
-
-
 def drain(offsets: list[int]) -> list[int]:
     """Empty a list that others may append to meanwhile, and return what was in it."""
     count = len(offsets)
@@ -279,8 +230,8 @@ def _divide(size: int, children: int) -> tuple[int, int]:
     return (size - children * share) // _PAGE * _PAGE, share
 
 
-def _find_owner(buffer: _Buffer) -> Any:
-    """Return the object whose memory a buffer is."""
+def find_owner(buffer: _Buffer) -> Any:
+    """Return the object whose memory a buffer is: an array of `ctypes` if it is a block that is lent."""
     found: Any = memoryview(buffer)
     while type(found) is memoryview:
         found = found.obj

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from papympi.errors import ShippingError
-from papympi.transport.arena import own
 from papympi.transport.blame import describe, describe_kind, find_culprit
+from papympi.transport.lending import adopt, own
 
 Buffer = bytes | bytearray | memoryview
 Coded = tuple[Buffer, tuple[Buffer, ...]]
@@ -45,10 +45,17 @@ def encode(values: list[Any]) -> Coded:
         raise ShippingError(f"cannot send {_name_culprit(values)} ({error})") from error.__cause__
 
 
-def decode(coded: Coded) -> list[Any]:
-    """Return the values; big buffers become theirs, and are copied only out of shared blocks."""
+def decode(coded: Coded, *, last: bool = False) -> list[Any]:
+    """Return the values; big buffers become theirs, and are copied only out of shared blocks.
+
+    Args:
+        coded: their pickled form.
+        last: it will not be needed again: not even out of shared blocks anything has to be copied.
+    """
     body, buffers = coded
-    values: list[Any] = pickle.loads(body, buffers=map(own, buffers)) if buffers else pickle.loads(body)
+    values: list[Any] = (
+        pickle.loads(body, buffers=map(adopt if last else own, buffers)) if buffers else pickle.loads(body)
+    )
     return values
 
 

@@ -13,9 +13,10 @@ import struct
 from collections import deque
 from typing import Any
 
-from papympi.transport.arena import LEAST, Blocks
+from papympi.transport.arena import LEAST
 from papympi.transport.codec import BIG, sort_out
 from papympi.transport.heap import allocate
+from papympi.transport.lending import Blocks
 
 Part = bytes | bytearray | memoryview
 

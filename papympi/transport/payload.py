@@ -41,11 +41,17 @@ class Payload:
         self._coded = coded
         self.count = count if values is None else len(values)
 
-    def values(self) -> list[Any]:
-        """Return the values, unpickling them the first time; do not change the list."""
+    def values(self, *, last: bool = False) -> list[Any]:
+        """Return the values, unpickling them the first time; do not change the list.
+
+        Args:
+            last: they are for the consumer of the run, and nothing else will ever need what the payload holds.
+        """
         if self._values is None:
             assert self._coded is not None
-            self._values = codec.decode(self._coded)
+            self._values = codec.decode(self._coded, last=last)
+            if last:
+                self._coded = None
         return self._values
 
     def cut(self, start: int, stop: int) -> tuple[Payload, int]:

@@ -22,11 +22,14 @@ class Region:
         start: offset of its first byte, a multiple of 4096.
         stop: offset behind its last byte.
         used: blocks that are taken already.
+
+    Attributes:
+        gaps: start and stop of each part that is free, in order.
     """
 
     def __init__(self, start: int, stop: int, used: Iterable[Block] = ()) -> None:
         self._taken = {offset: _round_up(size) for offset, size in used}
-        self._gaps: list[Block] = []  # start and stop of each, in order
+        self.gaps: list[Block] = []
         for offset in sorted(self._taken):
             self._add_gap(start, offset)
             start = offset + self._taken[offset]
@@ -35,19 +38,19 @@ class Region:
     def take(self, size: int) -> int | None:
         """Return the offset of a block, a multiple of 4096; `None`: no gap is large enough."""
         size = _round_up(size)
-        for number, (start, stop) in enumerate(self._gaps):
+        for number, (start, stop) in enumerate(self.gaps):
             if stop - start >= size:
                 if stop - start == size:
-                    del self._gaps[number]
+                    del self.gaps[number]
                 else:
-                    self._gaps[number] = start + size, stop
+                    self.gaps[number] = start + size, stop
                 self._taken[start] = size
                 return start
         return None
 
     def give(self, offset: int) -> None:
         """Give a block back."""
-        gaps, stop = self._gaps, offset + self._taken.pop(offset)
+        gaps, stop = self.gaps, offset + self._taken.pop(offset)
         number = bisect(gaps, (offset, stop))
         if number < len(gaps) and gaps[number][0] == stop:
             stop = gaps.pop(number)[1]
@@ -58,7 +61,7 @@ class Region:
 
     def _add_gap(self, start: int, stop: int) -> None:
         if start < stop:
-            self._gaps.append((start, stop))
+            self.gaps.append((start, stop))
 
 
 def _round_up(size: int) -> int:

@@ -12,8 +12,8 @@ from typing import Final
 
 from papympi.errors import ItemTimeout, PoolError, ShippingError, WorkerLost
 from papympi.plan.program import Program
-from papympi.transport.arena import Lender
 from papympi.transport.frames import Reader, Writer
+from papympi.transport.lending import Lender
 from papympi.transport.packed import Packed
 from papympi.transport.records import Logs
 from papympi.transport.task import Kind, Lost, Outcome, Task

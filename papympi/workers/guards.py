@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from papympi.plan.program import Program
-from papympi.transport.arena import Arena, Lender, open_arena
+from papympi.transport.arena import Arena, open_arena
+from papympi.transport.lending import Lender
 from papympi.transport.packed import Elsewhere, Packed
 from papympi.transport.records import Logs
 from papympi.transport.task import Lost, Outcome, Task

@@ -56,3 +56,8 @@ def test_identity_does_not_count():
     assert digest([1, 2]) != digest((1, 2))
     assert digest([1, [2]]) != digest([[1], 2])
     assert digest(True) != digest(1)
+
+
+def test_what_cannot_be_pickled_is_told_by_its_kind():
+    assert digest(number for number in range(3)) == digest(number for number in range(3))
+    assert digest(number for number in range(3)) != digest(iter([0, 1, 2]))

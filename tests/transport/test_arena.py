@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,8 @@ from hypothesis import strategies as st
 import papympi
 from papympi import Graph
 from papympi.errors import OptionError
-from papympi.transport.arena import LEAST, Lender, Tenant, open_arena
+from papympi.transport.arena import LEAST, Tenant, open_arena
+from papympi.transport.lending import Lender
 from papympi.transport.payload import Payload
 from papympi.workers.limits import count_memory
 
@@ -68,6 +70,14 @@ def same(v):
 
 
 def plus_one(v):
+    return v + 1
+
+
+def linger(_v):
+    time.sleep(0.02)
+
+
+def add_late(v, _late):
     return v + 1
 
 
@@ -128,6 +138,48 @@ def test_what_becomes_a_value_is_a_copy_and_does_not_keep_its_block(ends):
     del payload
     assert lender.take_returned() == [offset]
     assert set(value) == {5}
+
+
+def take_last(lender, tenant, number):
+    """What the consumer of a run gets of an array that a child has sent, and the offset of its block."""
+    body, (buffer,) = Payload([np.full(MB // 8, number)]).encode()
+    offset = tenant.put(buffer)
+    (value,) = Payload(None, (body, (lender.get(offset, MB),)), 1).values(last=True)
+    return value, offset
+
+
+def test_a_consumer_gets_blocks_until_half_of_them_are_lent_and_then_copies(ends):
+    lender, tenant = ends
+    taken = [take_last(lender, tenant, number) for number in range(4)]
+    for value, _ in taken:
+        value[...] += 10
+    in_blocks = [set(np.frombuffer(tenant.get(offset, MB), int)) for _, offset in taken]
+    assert in_blocks == [{10}, {11}, {2}, {3}]
+    assert [set(value) for value, _ in taken] == [{10}, {11}, {12}, {13}]
+    assert sorted(lender.take_returned()) == sorted(offset for _, offset in taken[2:])
+    offsets = [offset for _, offset in taken]
+    taken.clear()
+    del value
+    assert sorted(lender.take_returned()) == sorted(offsets[:2])
+
+
+def test_of_a_closed_arena_only_what_a_consumer_keeps_is_kept():
+    arena = open_arena(64 * MB, 2)
+    lender = Lender(arena, 1)
+    tenant = Tenant(os.dup(lender.descriptor))
+    tenant.settle(lender.terms())
+    looked_at = os.dup(lender.descriptor)
+    values = [take_last(lender, tenant, number)[0] for number in range(8)]
+    lender.put(memoryview(bytes(4 * MB)))
+    kept = values[5]
+    values.clear()
+    lender.take_held()
+    lender.take_returned()
+    os.close(tenant._memory._descriptor)
+    arena.close()
+    assert set(kept) == {5}
+    assert os.fstat(looked_at).st_blocks * 512 <= 5 * MB  # the block, and the parent's own part
+    os.close(looked_at)
 
 
 def test_what_a_dead_child_has_lent_is_not_overwritten_by_the_next(ends):
@@ -193,6 +245,24 @@ def test_what_a_function_changes_in_place_is_its_own(backend):
     with papympi.run(graph=graph, pools=pools(backend=backend), targets=["a", "b"]) as results:
         found = [(result.node, set(result.value)) for result in results.results()]
     assert sorted(found) == sorted((name, {number + 1}) for name in "ab" for number in range(12))
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_what_a_consumer_changes_is_nobody_elses(ordered, tmp_path):
+    graph = as_inputs(list(arrays(24)))
+    graph.node(plus_one, name="p", inputs={"v": "x"}, pool="processes", fuse=False, stride=3)
+    graph.node(linger, name="late", inputs={"_v": "p"}, pool="threads")
+    graph.node(add_late, name="q", inputs={"v": "p", "_late": "late"}, pool="processes", stride=2)
+    options = {"pools": pools("64MiB"), "targets": ["p", "q"], "journal": tmp_path / "run", "ordered": ordered}
+    for resume in (False, True):
+        found = {"p": [], "q": []}
+        with papympi.run(graph=graph, resume=resume, **options) as results:
+            for result in results.results():
+                found[result.node].append(set(result.value))
+                result.value[...] = -5
+        assert sorted(map(min, found["p"])) == list(range(1, 25))
+        assert sorted(map(min, found["q"])) == list(range(2, 26))
+        assert all(len(values) == 1 for values in [*found["p"], *found["q"]])
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

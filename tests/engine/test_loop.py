@@ -1,0 +1,35 @@
+"""When a run is over, and what it has counted by then."""
+
+import time
+
+import pytest
+
+from papympi import Graph, run
+
+
+def bear_none(x):
+    yield from range(0 * x)
+
+
+def take_time(x):
+    time.sleep(0.05)
+    if x % 2:
+        raise ValueError(x)
+    return x
+
+
+def join(child, slow):
+    return child, slow
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_what_no_result_needs_is_counted_whenever_the_last_result_comes(ordered):
+    graph = Graph("childless")
+    graph.add(bear_none, inputs={"x": "row"}, pool="inline")
+    graph.add(take_time, inputs={"x": "row"}, pool="threads", retries=1, backoff=0)
+    graph.add(join, inputs={"child": "bear_none", "slow": "take_time"}, pool="inline")
+    with run({"row": range(8)}, graph=graph, pools={"threads": "threads:4"}, ordered=ordered, errors="keep") as results:
+        assert list(results) == []
+    statistics = results.statistics()
+    assert (statistics.nodes["take_time"].done, statistics.nodes["take_time"].failed) == (8, 4)
+    assert (statistics.live, statistics.complete) == (0, True)
