@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 from weakref import WeakMethod
@@ -56,10 +57,16 @@ class Run:
         session.on_cut = WeakMethod(self._cut_off)
 
     def __iter__(self) -> Iterator[Any]:
+        return chain.from_iterable(self._rests())
+
+    def _rests(self) -> Iterator[Iterator[Any]]:
+        """Yield what is left of the values that are there, whenever whoever reads has come to the end of the last."""
         with suppress(StopIteration):
             while True:
-                yield from self._rest
-                self._advance()
+                rest = self._rest
+                yield rest
+                if rest is self._rest:  # else `next` has gone on meanwhile
+                    self._advance()
 
     def __next__(self) -> Any:
         while True:

@@ -34,6 +34,16 @@ def test_a_chain_keeps_the_order(pool):
     assert values(graph, {"x": ["hello", "world"]}, pool) == ["h3110", "w0r1d"]
 
 
+@pytest.mark.parametrize("early", [1, 2, 3, 5])
+def test_whoever_takes_the_next_one_within_a_loop_misses_nothing(early):
+    found = []
+    with run({"x": range(100)}, graph=chain(abs, stride=3), pools={"pool": "inline"}) as running:
+        for value in running:
+            found += [value, *itertools.islice(running, early - 1)]
+            found += itertools.islice(iter(running.__next__, None), 1)
+    assert found == list(range(100))
+
+
 @pytest.mark.parametrize("strides", [(1, 1), (2, 3), (3, 2), (7, 1), (5, 7)])
 def test_a_diamond_of_unequal_strides(pool, strides):
     graph = Graph("diamond")
