@@ -147,11 +147,14 @@ class Strides:
         Args:
             places: for each pool how many batches it takes at the same time.
         """
-        busy = Counter[Space]()
+        busy, most = Counter[Space](), Counter[str]()
         for step in self._tasks:
-            busy[step.space] += self._strides[step] * places[step.pool or ""]
+            pool = step.pool or ""
+            wanted = self._strides[step] * places[pool]
+            busy[step.space] += wanted
+            most[pool] = max(most[pool], wanted)
         few = {space: FEW * count for space, count in busy.items()}
-        return max(2, ROOM * busy.total(), AHEAD * sum(places.values())), few
+        return max(2, ROOM * most.total(), AHEAD * sum(places.values())), few
 
 
 def _bound(factor: float) -> int:

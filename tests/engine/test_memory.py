@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import weakref
+
+import pytest
 
 from papympi import Graph, run
 from papympi.engine.births import Generator
@@ -19,3 +22,53 @@ def test_finished_scatters_are_forgotten_while_there_is_room_for_more():
     ]
     assert len(counts) == 6
     assert max(counts) < 60
+
+
+ALIVE = weakref.WeakSet()
+
+
+class Thing:
+    def __init__(self):
+        ALIVE.add(self)
+
+
+def things(_x):
+    for _ in range(5):
+        yield Thing()
+
+
+def take_one(things):
+    return Thing(), len(ALIVE)
+
+
+def take_two(total, things):
+    return Thing(), len(ALIVE)
+
+
+KINDS = {
+    "map": (take_one, {}),
+    "gather": (take_one, {"gather": True}),
+    "group": (take_one, {"gather": 2}),
+    "fold": (take_two, {"fold": list}),
+    "fold in time": (take_two, {"fold": list, "timeout": 60.0}),
+    "map in time": (take_one, {"timeout": 60.0}),
+    "fold without spreading": (take_two, {"fold": list}),
+    "gather without spreading": (take_one, {"gather": True}),
+}
+WITHIN = ("fold without spreading", "gather without spreading")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_worker_has_done_is_forgotten_without_a_search_for_circles(kind):
+    function, options = KINDS[kind]
+    spread = kind not in WITHIN
+    graph = Graph("circles")
+    graph.add(things, pool="pool", stride=10, spread=spread)
+    graph.add(function, name="taken", inputs={"things": "things"}, pool="pool", stride=10, **options)
+    gc.disable()
+    try:
+        with run({"_x": range(400)}, graph=graph, pools={"pool": "inline"}, admission=100) as running:
+            most = max(alive for _, alive in running)
+    finally:
+        gc.enable()
+    assert most < 700  # of 2000 and more
