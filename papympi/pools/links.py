@@ -95,11 +95,19 @@ class Lent:
 
 
 class Local:
-    """Ranks that are started on this host, and end with the pool."""
+    """Ranks that are started on this host, and end with the pool.
 
-    def __init__(self, name: str, count: int, *, isolates: bool) -> None:
+    Args:
+        name: the pool's name.
+        count: how many ranks.
+        isolates: they may be told to isolate.
+        shared: how many bytes of shared memory large values may take on their way to the first rank, which only
+            forwards, and back.
+    """
+
+    def __init__(self, name: str, count: int, *, isolates: bool, shared: int) -> None:
         launcher = find_launcher()
-        self._job = LocalJob(name, count + 1, isolates=isolates)
+        self._job = LocalJob(name, count + 1, isolates=isolates, shared=shared)
         argv = mpiexec.command(launcher, count + 1, self._job.program, local=True, root=os.geteuid() == 0)
         try:
             self._job.start(argv, mpiexec.environment(os.environ, local=True))

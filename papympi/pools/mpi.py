@@ -22,7 +22,7 @@ from papympi.transport.packed import Elsewhere, Packed
 from papympi.transport.records import Logs
 from papympi.transport.ship import pack_program
 from papympi.transport.task import Lost, Outcome, Task
-from papympi.workers.limits import parse_memory, parse_shared_memory
+from papympi.workers.limits import count_shared_memory, parse_memory, parse_shared_memory
 from papympi.workers.patience import GRACE_S, Patience, Silence
 from papympi.workers.roster import joined
 from papympi.workers.sealed import address, outline
@@ -48,7 +48,8 @@ class MpiPool:
         workers_per_rank: how many children each rank has.
         memory: how much one child may allocate, e.g. "2 GB" or a number of bytes; by default what there is.
         shared_memory: how much shared memory large values may take on each host, in the same form, divided among the
-            ranks there; by default a quarter of the memory of the host. What finds no room goes through sockets.
+            ranks there, and the way to them if they are local; by default a quarter of the memory of the host. What
+            finds no room goes through sockets.
     """
 
     concurrency = 1
@@ -202,6 +203,8 @@ class MpiPool:
         """Return what makes the message that tells a rank what it will be asked for."""
         outlined = outline(program)
         sharers = Counter(place.host for place in link.places)
+        if isinstance(link, Local):
+            sharers.update(sharers.keys())  # the way there takes a share, too
 
         def compose(number: int, packed: Packed | Elsewhere) -> tuple[Any, ...]:
             place = link.places[number]
@@ -239,7 +242,9 @@ class MpiPool:
             )
         if roster is None and not promised:
             default = -(-len(os.sched_getaffinity(0)) // self._each)
-            return Local(self.name, self._limit or len(self._ranks or ()) or default, isolates=self._isolate)
+            count = self._limit or len(self._ranks or ()) or default
+            shared = count_shared_memory(self._shared) // (count + 1 if self._isolate else 1)
+            return Local(self.name, count, isolates=self._isolate, shared=shared)
         if roster is None or roster.world.size == 1:
             return Alone(self.name, roster.world.nursery if roster else None, isolates=self._isolate)
         ranks = self._ranks

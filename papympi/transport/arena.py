@@ -14,84 +14,17 @@ Functions never get views (see `lending` for who does). Where there is no room, 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import mmap
 import os
-import weakref
 from collections.abc import Iterable
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 from papympi.transport.heap import copy
+from papympi.transport.memfile import PAGE, Bytes, Memory, Terms, drain
 from papympi.transport.regions import Block, Region
-
-_Buffer = bytes | bytearray | memoryview
 
 LEAST: Final = 64 * 1024
 """Smaller buffers, in bytes, cost no more through the socket."""
-NONE: Final = -1
-"""In the place of an offset: there is no block."""
-_PAGE: Final = 4096
-
-
-class Terms(NamedTuple):
-    """What a child has to know of an arena.
-
-    Attributes:
-        start: where the child's part begins.
-        stop: where it ends.
-        used: blocks of it that are lent: a child that has died had put something there.
-    """
-
-    start: int
-    stop: int
-    used: list[Block]
-
-
-class _Memory:
-    """The whole memory, mapped, and the part of it from which blocks are taken."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self.map = mmap.mmap(descriptor, 0)
-        self.view = memoryview(self.map)
-        self.get_part(Terms(0, 0, []))
-
-    def get_part(self, terms: Terms) -> None:
-        """Take blocks from this part from now on."""
-        self.region = Region(*terms)
-        self._reserved = terms.start
-        self._grows = True
-
-    def take(self, size: int) -> int:
-        """Return the offset of a block of so many bytes, -1 if there is no room."""
-        offset = self.region.take(size)
-        if offset is None:
-            return NONE
-        if not self._reserve(offset + size):
-            self.region.give(offset)
-            return NONE
-        return offset
-
-    def put(self, buffer: memoryview) -> int:
-        """Copy a buffer into a block; return its offset, -1 if there is no room."""
-        offset = self.take(buffer.nbytes)
-        if offset >= 0:
-            self.view[offset : offset + buffer.nbytes] = buffer
-        return offset
-
-    def _reserve(self, stop: int) -> bool:
-        """See that there are pages up to `stop`: without them, writing would be a fatal signal when memory is short."""
-        if stop <= self._reserved:
-            return True
-        stop = -(-stop // _PAGE) * _PAGE
-        if self._grows:
-            try:
-                os.posix_fallocate(self._descriptor, self._reserved, stop - self._reserved)
-            except OSError:
-                self._grows = False
-            else:
-                self._reserved = stop
-        return self._grows
 
 
 class Arena:
@@ -113,25 +46,13 @@ class Arena:
         self._size = size
         self._own, self.share = _divide(size, children)
         self.loans: list[dict[int, int]] = [{} for _ in range(children)]
-        self._memory = _Memory(descriptor)
+        self._memory = Memory(descriptor)
         self._memory.get_part(Terms(0, self._own, []))
-        self._base = ctypes.addressof(ctypes.c_char.from_buffer(self._memory.map))
         self._returned: list[int] = []
 
-    def lend(self, offset: int, size: int, returned: list[int], lender: object = None) -> memoryview:
-        """Return a view of a block; its offset is put on `returned` when nothing refers to the view any more.
-
-        Args:
-            offset: of the block.
-            size: of the block, in bytes.
-            returned: where to put the offset.
-            lender: becomes an attribute of what the view is of.
-        """
-        block: Any = (ctypes.c_char * size).from_buffer(self._memory.map, offset)
-        block.lender = lender
-        # Runs wherever the last reference goes, in any thread: it must do no more than this.
-        weakref.finalize(block, returned.append, offset).atexit = False
-        return memoryview(block).cast("B")
+    def lend(self, offset: int, size: int, returned: list[int], lender: object) -> memoryview:
+        """Return a view of a block; its offset is put on `returned` when nothing refers to the view any more."""
+        return self._memory.lend(offset, size, returned, lender)
 
     def keep(self, buffer: memoryview) -> memoryview | None:
         """Return a view of the block that holds a buffer, filling one if none does; `None`: there is no room."""
@@ -147,15 +68,11 @@ class Arena:
         for offset in drain(self._returned):
             self._memory.region.give(offset)
         offset = self._memory.take(size)
-        return None if offset < 0 else self.lend(offset, size, self._returned)
+        return None if offset < 0 else self._memory.lend(offset, size, self._returned)
 
     def locate(self, buffer: memoryview) -> int:
         """Return the offset of the block that a view is of, all of it; -1: of none that is lent here."""
-        block = find_owner(buffer)
-        if not isinstance(block, ctypes.Array) or len(block) != buffer.nbytes:
-            return NONE
-        offset = ctypes.addressof(block) - self._base
-        return offset if 0 <= offset < self._size else NONE
+        return self._memory.locate(buffer)
 
     def terms(self, number: int, used: list[Block]) -> Terms:
         """Return what child `number` has to know."""
@@ -165,7 +82,7 @@ class Arena:
     def close(self) -> None:
         """Let go of the memory, now or, as far as it is lent, when the last view is gone; nothing is lent any more."""
         lent = [block for loans in self.loans for block in loans.items()]
-        for start, stop in Region(self._own, self._size // _PAGE * _PAGE, lent).gaps if lent else ():
+        for start, stop in Region(self._own, self._size // PAGE * PAGE, lent).gaps if lent else ():
             with contextlib.suppress(OSError, AttributeError):  # another system
                 self._memory.map.madvise(mmap.MADV_REMOVE, start, stop - start)
         os.close(self.descriptor)
@@ -180,7 +97,7 @@ class Tenant:
     """
 
     def __init__(self, descriptor: int) -> None:
-        self._memory = _Memory(descriptor)
+        self._memory = Memory(descriptor)
 
     def settle(self, terms: Terms) -> None:
         """Take note of what the parent says; before, nothing can be put."""
@@ -190,7 +107,7 @@ class Tenant:
         """Copy a buffer into a block; return its offset, -1 if there is no room."""
         return self._memory.put(buffer)
 
-    def get(self, offset: int, size: int) -> _Buffer:
+    def get(self, offset: int, size: int) -> Bytes:
         """Return a copy of what is in a block."""
         return copy(self._memory.view[offset : offset + size])
 
@@ -216,23 +133,7 @@ def open_arena(size: int, children: int) -> Arena | None:
         return None
 
 
-def drain(offsets: list[int]) -> list[int]:
-    """Empty a list that others may append to meanwhile, and return what was in it."""
-    count = len(offsets)
-    found = offsets[:count]
-    del offsets[:count]
-    return found
-
-
 def _divide(size: int, children: int) -> tuple[int, int]:
     """Return how much of an arena is the parent's, and how much each child's: in whole pages."""
-    share = size // 2 // children // _PAGE * _PAGE
-    return (size - children * share) // _PAGE * _PAGE, share
-
-
-def find_owner(buffer: _Buffer) -> Any:
-    """Return the object whose memory a buffer is: an array of `ctypes` if it is a block that is lent."""
-    found: Any = memoryview(buffer)
-    while type(found) is memoryview:
-        found = found.obj
-    return found
+    share = size // 2 // children // PAGE * PAGE
+    return (size - children * share) // PAGE * PAGE, share

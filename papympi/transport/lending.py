@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import ctypes
 
-from papympi.transport.arena import NONE, Arena, Tenant, Terms, drain, find_owner
+from papympi.transport.arena import Arena, Tenant
 from papympi.transport.heap import copy
+from papympi.transport.memfile import NONE, Bytes, Terms, drain, find_owner
+from papympi.transport.passage import Passage
 from papympi.transport.regions import Block
-
-_Buffer = bytes | bytearray | memoryview
 
 
 class Lender:
@@ -54,6 +54,10 @@ class Lender:
         self.held.append(view)
         return self._arena.locate(view)
 
+    def locate(self, view: memoryview) -> int:
+        """Return the offset of the block that a view is of."""
+        return self._arena.locate(view)
+
     def get(self, offset: int, size: int) -> memoryview:
         """Return a view of a block that the child has filled."""
         self._lent[offset] = size
@@ -79,16 +83,16 @@ class Lender:
         return self._arena.terms(self._number, lent)
 
 
-Blocks = Lender | Tenant
+Blocks = Lender | Tenant | Passage
 """One end of a connection between processes that share blocks."""
 
 
-def own(buffer: _Buffer) -> _Buffer:
+def own(buffer: Bytes) -> Bytes:
     """Return a buffer that nobody else has: a copy of a block, anything else as it is."""
     return copy(memoryview(buffer)) if isinstance(find_owner(buffer), ctypes.Array) else buffer
 
 
-def adopt(buffer: _Buffer) -> _Buffer:
+def adopt(buffer: Bytes) -> Bytes:
     """Return a buffer for somebody who may keep and change it, when nobody else will ever need it: the block itself.
 
     If too many of a child's blocks are lent already, it is a copy.

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import codecs
 import contextlib
-import os
 import selectors
 import shutil
 import socket
@@ -14,12 +12,16 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 from papympi.errors import LaunchError, PoolError
+from papympi.transport.arena import open_arena
 from papympi.transport.frames import Reader, Writer
+from papympi.transport.lending import Lender
+from papympi.transport.passage import offer
 from papympi.workers.blocks import find_blocks
-from papympi.workers.relay import BOOT, to_frame
+from papympi.workers.printed import Printed
+from papympi.workers.relay import BOOT, GIVE, to_frame
 from papympi.workers.station import BYE, END
 from papympi.workers.wire import decode
 
@@ -29,30 +31,8 @@ _ORDERLY_S: Final = 6.0
 """How long ranks may take to finish what they are at, a little more than the relay gives them."""
 _GRACE_S: Final = 3.0
 """How long an end may take before everything is killed."""
-_LAST_WORDS: Final = 4000
 _READ: Final = selectors.EVENT_READ
 _BOTH: Final = selectors.EVENT_READ | selectors.EVENT_WRITE
-
-
-class _Output:
-    """What the ranks print: passed on, and its end remembered."""
-
-    def __init__(self, pipe: IO[bytes], name: str) -> None:
-        self.pipe = pipe
-        self.text = ""
-        self._name = name
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-
-    def read(self, *, quiet: bool) -> bool:
-        """Take what there is; return whether there may be more to come."""
-        data = os.read(self.pipe.fileno(), 65536)
-        text = self._decoder.decode(data)
-        self.text = (self.text + text)[-_LAST_WORDS:]
-        stream = getattr(sys, self._name)
-        if text and stream is not None and not quiet:
-            stream.write(text)
-            stream.flush()
-        return bool(data)
 
 
 class LocalJob:
@@ -62,12 +42,13 @@ class LocalJob:
         owner: the pool that they belong to, for messages.
         ranks: how many, rank 0 included.
         isolates: they may be told to isolate.
+        shared: how many bytes of shared memory big buffers may take on their way to rank 0 and back.
 
     Attributes:
         hosts: host and process id of each rank, once they are started.
     """
 
-    def __init__(self, owner: str, ranks: int, *, isolates: bool = True) -> None:
+    def __init__(self, owner: str, ranks: int, *, isolates: bool = True, shared: int = 0) -> None:
         self.hosts: list[tuple[str, int]] = []
         self._owner = owner
         self._ranks = ranks
@@ -78,7 +59,10 @@ class LocalJob:
         self._sock: socket.socket | None = None
         self._reader: Reader | None = None
         self._writer: Writer | None = None
-        self._outputs: list[_Output] = []
+        self._arena = open_arena(shared, 1)
+        self._blocks = None if self._arena is None else Lender(self._arena, 0)
+        self._held: dict[int, list[memoryview]] = {}
+        self._outputs: list[Printed] = []
         self._broken = False
         self._waits_for_room = False
 
@@ -108,8 +92,10 @@ class LocalJob:
             self._watch_output()
             self._sock = self._accept(listener)
         shutil.rmtree(self._folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # its end will be noticed
+            offer(self._sock, self._arena)
         self._sock.settimeout(0)
-        self._reader, self._writer = Reader(self._sock), Writer(self._sock)
+        self._reader, self._writer = Reader(self._sock, self._blocks), Writer(self._sock, self._blocks)
         self._selector.register(self._sock, _READ)
         deadline = time.monotonic() + _PATIENCE_S
         while not self.hosts:
@@ -120,7 +106,13 @@ class LocalJob:
     def send(self, rank: int, message: Any) -> None:
         """Send a message to a rank; what the socket does not take now, `take` sends."""
         assert self._writer is not None
+        blocks = self._blocks
+        if blocks is not None and blocks.returned:
+            self._writer.put((GIVE, blocks.take_returned()))
         self._writer.put(to_frame(rank, message))
+        if blocks is not None:
+            for view in blocks.take_held():
+                self._held.setdefault(blocks.locate(view), []).append(view)
         self._flush()
 
     def take(self) -> list[tuple[int, Any]]:
@@ -142,7 +134,17 @@ class LocalJob:
                     frames += self._reader.read()
             except (EOFError, OSError) as error:
                 raise self._explain() from error
-        return [(rank, decode(parts)) for rank, parts in frames]
+        for rank, offsets in frames:
+            if rank == GIVE:
+                self._release(offsets)
+        return [(rank, decode(parts)) for rank, parts in frames if rank != GIVE]
+
+    def _release(self, offsets: list[int]) -> None:
+        """Let go of blocks that rank 0 has handed on."""
+        for offset in offsets:
+            self._held[offset].pop()
+            if not self._held[offset]:
+                del self._held[offset]
 
     def fileno(self) -> int:
         """Return a descriptor that is readable when `take` has something to do."""
@@ -172,6 +174,10 @@ class LocalJob:
             output.pipe.close()
         self._outputs.clear()
         self._selector.close()
+        self._held.clear()
+        if self._arena is not None:
+            self._arena.close()
+            self._arena = self._blocks = None
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _watch_output(self) -> None:
@@ -179,10 +185,10 @@ class LocalJob:
         assert self._process is not None
         for name in ("stdout", "stderr"):
             pipe = getattr(self._process, name)
-            self._outputs.append(_Output(pipe, name))
+            self._outputs.append(Printed(pipe, name))
             self._selector.register(pipe, _READ, self._outputs[-1])
 
-    def _read_output(self, output: _Output) -> None:
+    def _read_output(self, output: Printed) -> None:
         """Pass on what has been printed; before the ranks are there, and when they broke, it belongs to the error."""
         if not output.read(quiet=self._broken or self._sock is None):
             self._selector.unregister(output.pipe)

@@ -17,6 +17,8 @@ from typing import Any, Final
 
 from papympi.errors import LaunchError
 from papympi.transport.frames import Reader, Writer
+from papympi.transport.memfile import drain
+from papympi.transport.passage import accept
 from papympi.workers.rank import World, attach, start_nursery
 from papympi.workers.roster import Roster
 from papympi.workers.station import BYE, END
@@ -29,6 +31,8 @@ BOOT: Final = (
 """What each local rank runs. Arguments: the socket's path, the number of ranks, whether they are to isolate (1 or 0),
 and the entries of `sys.path`."""
 
+GIVE: Final = -1
+"""In the place of a rank: what follows is no message, but offsets of blocks that are free again."""
 _ORDERLY_S: Final = 5.0
 _HASTY_S: Final = 0.3
 
@@ -56,8 +60,6 @@ class Relay:
         self._wire = world.wire
         self._path = path
         self._sock = socket.socket(socket.AF_UNIX)
-        self._reader = Reader(self._sock)
-        self._writer = Writer(self._sock)
         self._ending = False
 
     def run(self) -> int:
@@ -68,9 +70,8 @@ class Relay:
             shutil.rmtree(Path(self._path).parent, ignore_errors=True)
             self._dismiss(_HASTY_S)
             return 1
-        self._sock.settimeout(0)
-        self._writer.put((0, encode(self._world.hosts)))
         try:
+            self._begin()
             self._loop()
         except (EOFError, OSError):
             self._dismiss(_HASTY_S)
@@ -81,9 +82,19 @@ class Relay:
             select.select([], [self._sock], [])
         return 0
 
+    def _begin(self) -> None:
+        """Get hold of the memory through which big buffers travel, if there is any, and say which ranks there are."""
+        self._blocks = accept(self._sock)
+        if self._blocks is not None:
+            self._wire.take_room = self._blocks.take_room
+        self._sock.settimeout(0)
+        self._reader = Reader(self._sock, self._blocks)
+        self._writer = Writer(self._sock, self._blocks)
+        self._writer.put((0, encode(self._world.hosts)))
+
     def _loop(self) -> None:
         """Forward until the end is said; between two looks that find nothing, nap on the socket."""
-        nap = Nap()
+        nap = Nap(self._world.crowd)
         while not self._ending:
             if self._forward():
                 nap.reset()
@@ -94,22 +105,32 @@ class Relay:
             if pause:
                 select.select([self._sock], [], [], pause)
             else:
-                os.sched_yield()
+                nap.give_way()
 
     def _forward(self) -> bool:
         """Forward what has come to either end; return whether anything had."""
         self._wire.progress()
         orders = self._reader.read()
         for rank, parts in orders:
-            if rank:
+            if rank == GIVE:
+                self._give(parts)
+            elif rank:
                 self._wire.send(rank, parts)
             else:
                 self._ending = decode(parts)[0] == END
         answers = self._wire.receive()
         for rank, parts in answers:
             self._writer.put((rank, [PickleBuffer(part) for part in parts]))
+        if self._blocks is not None and self._blocks.returned:
+            self._writer.put((GIVE, drain(self._blocks.returned)))
         self._writer.flush()
         return bool(orders or answers)
+
+    def _give(self, offsets: list[int]) -> None:
+        """Take note that blocks are free again."""
+        if self._blocks is None:
+            raise AssertionError("there are no blocks to give back")
+        self._blocks.give(offsets)
 
     def _dismiss(self, patience_s: float, *, hasty: bool = True) -> None:
         """Send the ranks home; abort those that do not go."""

@@ -1,0 +1,128 @@
+"""Shared memory, mapped: blocks of it are taken, lent as views, and found again by a view."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import weakref
+from typing import Any, Final, NamedTuple
+
+from papympi.transport.regions import Block, Region
+
+Bytes = bytes | bytearray | memoryview
+
+NONE: Final = -1
+"""In the place of an offset: there is no block."""
+PAGE: Final = 4096
+
+
+class Terms(NamedTuple):
+    """What a child has to know of an arena.
+
+    Attributes:
+        start: where the child's part begins.
+        stop: where it ends.
+        used: blocks of it that are lent: a child that has died had put something there.
+    """
+
+    start: int
+    stop: int
+    used: list[Block]
+
+
+class Memory:
+    """The whole memory, mapped, and the part of it from which blocks are taken.
+
+    Args:
+        descriptor: of the memory file.
+
+    Attributes:
+        map: all of it.
+        view: the same.
+        region: what is free of the part.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self.map = mmap.mmap(descriptor, 0)
+        self.view = memoryview(self.map)
+        self._base = ctypes.addressof(ctypes.c_char.from_buffer(self.map))
+        self.get_part(Terms(0, 0, []))
+
+    def get_part(self, terms: Terms) -> None:
+        """Take blocks from this part from now on."""
+        self.region = Region(*terms)
+        self._reserved = terms.start
+        self._grows = True
+
+    def take(self, size: int) -> int:
+        """Return the offset of a block of so many bytes, -1 if there is no room."""
+        offset = self.region.take(size)
+        if offset is None:
+            return NONE
+        if not self._reserve(offset + size):
+            self.region.give(offset)
+            return NONE
+        return offset
+
+    def put(self, buffer: memoryview) -> int:
+        """Copy a buffer into a block; return its offset, -1 if there is no room."""
+        offset = self.take(buffer.nbytes)
+        if offset >= 0:
+            self.view[offset : offset + buffer.nbytes] = buffer
+        return offset
+
+    def lend(self, offset: int, size: int, returned: list[int] | None, lender: object = None) -> memoryview:
+        """Return a view of a block; its offset is put on `returned` when nothing refers to the view any more.
+
+        Args:
+            offset: of the block.
+            size: of the block, in bytes.
+            returned: where to put the offset, if anywhere.
+            lender: becomes an attribute of what the view is of.
+        """
+        block: Any = (ctypes.c_char * size).from_buffer(self.map, offset)
+        block.lender = lender
+        if returned is not None:
+            # Runs wherever the last reference goes, in any thread: it must do no more than this.
+            weakref.finalize(block, returned.append, offset).atexit = False
+        return memoryview(block).cast("B")
+
+    def locate(self, buffer: memoryview) -> int:
+        """Return the offset of the block that a view is of, all of it; -1: of none that is lent here."""
+        block = find_owner(buffer)
+        if not isinstance(block, ctypes.Array) or len(block) != buffer.nbytes:
+            return NONE
+        offset = ctypes.addressof(block) - self._base
+        return offset if 0 <= offset < len(self.map) else NONE
+
+    def _reserve(self, stop: int) -> bool:
+        """See that there are pages up to `stop`: without them, writing would be a fatal signal when memory is short."""
+        if stop <= self._reserved:
+            return True
+        stop = -(-stop // PAGE) * PAGE
+        if self._grows:
+            try:
+                os.posix_fallocate(self._descriptor, self._reserved, stop - self._reserved)
+            except OSError:
+                self._grows = False
+            else:
+                self._reserved = stop
+        return self._grows
+
+
+def drain(offsets: list[int]) -> list[int]:
+    """Empty a list that others may append to meanwhile, and return what was in it."""
+    count = len(offsets)
+    found = offsets[:count]
+    del offsets[:count]
+    return found
+
+
+def find_owner(buffer: Bytes) -> Any:
+    """Return the object whose memory a buffer is: an array of `ctypes` if it is a block that is lent."""
+    found: Any = memoryview(buffer)
+    while type(found) is memoryview:
+        found = found.obj
+    return found
