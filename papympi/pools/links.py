@@ -202,18 +202,17 @@ class Alone:
 
 
 def open_ranks(
-    link: Link, packed: Packed, compose: Callable[[int, Packed | Elsewhere], Any], *, alike: bool
+    link: Link, packed: Packed, compose: Callable[[int, Packed | Elsewhere], Any]
 ) -> Iterator[tuple[int, Any]]:
     """Send a program to all ranks; yield their messages, each with the number of the rank, until all have opened it.
 
     Args:
         link: the way to the ranks.
         packed: the program.
-        compose: makes the message for a rank.
-        alike: ranks that share a host can share a file: of these only the first gets a big program, and the others are
-            told where it has put it.
+        compose: makes the message for a rank. Of those that share a host only the first gets a big program, and the
+            others are told where it has put it.
     """
-    groups = _group(link.places, alike=alike and packed.size >= LEAST)
+    groups = _group(link.places, share=packed.size >= LEAST)
     for leader in groups:
         link.send(leader, compose(leader, packed))
     nap, rest = Nap(), len(link.places)
@@ -232,12 +231,12 @@ def open_ranks(
             _wait(link, nap)
 
 
-def _group(places: Sequence[Place], *, alike: bool) -> dict[int, list[int]]:
+def _group(places: Sequence[Place], *, share: bool) -> dict[int, list[int]]:
     """Return the numbers of the first rank of each host, or of all ranks, each with the others of its host."""
     groups: dict[int, list[int]] = {}
     first: dict[str, int] = {}
     for number, place in enumerate(places):
-        leader = first.setdefault(place.host, number) if alike else number
+        leader = first.setdefault(place.host, number) if share else number
         groups.setdefault(leader, [])
         if leader != number:
             groups[leader].append(number)

@@ -98,7 +98,7 @@ class MpiPool:
             names = self._name_workers(self._link)
             compose = self._compose_openings(self._link, program, names)
             self._deaths = [0] * len(names)
-            for number, message in open_ranks(self._link, packed, compose, alike=self._isolate):
+            for number, message in open_ranks(self._link, packed, compose):
                 if message[0] != OPENED:
                     self._note(number, message)
                 elif isinstance(message[1], str):

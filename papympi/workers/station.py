@@ -10,6 +10,7 @@ of), BROKEN (the error that leaves the pool without children), CLOSED, BYE.
 
 from __future__ import annotations
 
+import os
 import select
 import time
 import traceback
@@ -19,7 +20,8 @@ from typing import Any, Final, NamedTuple
 
 from papympi.errors import PoolError, ShippingError
 from papympi.plan.program import Program
-from papympi.transport.packed import Elsewhere, Packed
+from papympi.transport.arena import LEAST
+from papympi.transport.packed import Elsewhere, Packed, map_packed
 from papympi.transport.ship import unpack_program
 from papympi.transport.task import Kind, Lost, Task
 from papympi.workers.attempt import attempt
@@ -70,9 +72,25 @@ class Isolation(NamedTuple):
 
 
 class _Own:
-    """The rank evaluates itself: each task is answered at once."""
+    """The rank evaluates itself: each task is answered at once.
 
-    def __init__(self, program: Program, label: str) -> None:
+    Args:
+        packed: the program. Its big constants are used where they lie, and seen there by other ranks of this host.
+        label: how messages name the rank.
+
+    Raises:
+        Exception: whatever loading the program raises.
+    """
+
+    def __init__(self, packed: Packed, label: str) -> None:
+        self._packed = packed if packed.size < LEAST else packed.store()
+        self.find_program = self._packed.find_file
+        try:
+            file = self._packed.file
+            program = unpack_program(self._packed if file is None else map_packed(os.dup(file)))
+        except BaseException:
+            self._packed.close()
+            raise
         self._evaluator = Evaluator(program, label)
 
     def take(self, _child: int, _deaths: int, wire: tuple[Any, ...]) -> list[Message]:
@@ -82,6 +100,7 @@ class _Own:
 
     def close(self, _grace: float) -> None:
         self._evaluator.close()
+        self._packed.close()
 
 
 class _Staff:
@@ -223,27 +242,28 @@ class Station:
 
     def _open(self, label: str, packed: Any, isolation: Isolation | None) -> Message:
         """Load a program, or start children that do; return the answer."""
-        if isolation is None:
-            return OPENED, self._load(label, packed)
-        if self._nursery is None or not self._nursery.is_alive():
-            why = "PAPYMPI_WITHOUT_CHILDREN forbids it" if self._nursery is None else "it has died"
-            return OPENED, f"there is no fork server, as {why}: say `isolate = false`, or start the ranks anew"
         found = packed.open() if isinstance(packed, Elsewhere) else packed
         if found is None:
             return (MISSING,)
+        if isolation is None:
+            return OPENED, self._load(label, found)
+        if self._nursery is None or not self._nursery.is_alive():
+            why = "PAPYMPI_WITHOUT_CHILDREN forbids it" if self._nursery is None else "it has died"
+            return OPENED, f"there is no fork server, as {why}: say `isolate = false`, or start the ranks anew"
         try:
             self._desk = desk = _Staff(self._nursery, found, isolation)
         except PoolError as error:
             return OPENED, str(error)
         return OPENED, desk.find_program()
 
-    def _load(self, label: str, packed: Packed) -> str | None:
-        """Load a program; return what went wrong."""
-        program, error = attempt(unpack_program, packed)
+    def _load(self, label: str, packed: Packed) -> str | Elsewhere | None:
+        """Load a program; return what went wrong, or where others of this host find it."""
+        desk: _Own
+        desk, error = attempt(_Own, packed, label)
         if error is not None:
             return "".join(traceback.format_exception(error))
-        self._desk = _Own(program, label)
-        return None
+        self._desk = desk
+        return desk.find_program()
 
     def _close(self, grace: float) -> None:
         """Let go of the pool that was served."""

@@ -24,6 +24,7 @@ CHILDREN = [
     {"backend": "processes", "workers": WORKERS},
     {"backend": "mpi", "workers": 2, "workers_per_rank": WORKERS // 2},
 ]
+OWN = {"backend": "mpi", "workers": WORKERS, "isolate": False}
 
 
 def call(function, values, pool, **options):
@@ -64,7 +65,7 @@ def weigh_workers(constant, pool):
 
 
 @pytest.mark.usefixtures("nothing_left")
-@pytest.mark.parametrize("pool", CHILDREN, ids=lambda pool: pool["backend"])
+@pytest.mark.parametrize("pool", [*CHILDREN, OWN], ids=["processes", "children of ranks", "ranks"])
 def test_a_big_constant_takes_its_memory_once(pool):
     size = 64 * MB
     without = weigh_workers(np.arange(512), pool)
@@ -72,7 +73,7 @@ def test_a_big_constant_takes_its_memory_once(pool):
     assert 0.9 * size < added < 1.5 * size
 
 
-@pytest.mark.parametrize("pool", [*CHILDREN, {"backend": "mpi", "workers": 2, "isolate": False}])
+@pytest.mark.parametrize("pool", [*CHILDREN, OWN])
 def test_what_a_worker_writes_into_its_constant_is_its_own(pool):
     constant = np.zeros(MB, "i8")
 
