@@ -64,8 +64,8 @@ def main() -> int:
     for group in asked.groups.split(","):
         say(f"{group}:")
         rows += GROUPS[group](setting)
-    seconds = time.monotonic() - begun
-    write_json(asked.json, rows, seconds)
+        seconds = time.monotonic() - begun
+        write_json(asked.json, rows, seconds)  # of hours of measuring nothing gets lost
     print(show_table(rows))
     print(f"measured in {seconds:.0f} s; rows are in {asked.json}")
     print("".join(f"wanted, not measured: {line}\n" for line in list_unmeasured(rows)))
