@@ -2,16 +2,20 @@
 
 What functions get, they may keep and change as they like: it is a copy. The consumer of results gets the blocks
 themselves, since nobody else needs them any more: a copy costs as much as the function, if that is brief. A consumer
-that keeps many of them gets copies from some point on, so that the children do not run out of blocks.
+that keeps many of them gets copies from some point on, so that the children do not run out of blocks. Before its
+process forks, what it has becomes ordinary memory: the fork would share it with the children otherwise.
 """
 
 from __future__ import annotations
 
 import ctypes
+import os
+import weakref
+from typing import Any, Final
 
 from papympi.transport.arena import Arena, Tenant
 from papympi.transport.heap import copy
-from papympi.transport.memfile import NONE, Bytes, Terms, drain, find_owner
+from papympi.transport.memfile import NONE, Bytes, Terms, drain, find_owner, make_private
 from papympi.transport.passage import Passage
 from papympi.transport.regions import Block
 
@@ -33,18 +37,16 @@ class Lender:
         self._number = number
         self._lent: dict[int, int] = arena.loans[number]
         self._size = 0
+        self._adopted: dict[int, weakref.ref[Any]] = {}
+        self._parted: set[int] = set()
         self.held: list[memoryview] = []
         self.returned: list[int] = []
+        _LENDERS.add(self)
 
     @property
     def descriptor(self) -> int:
         """The memory file."""
         return self._arena.descriptor
-
-    @property
-    def is_rich(self) -> bool:
-        """More than half of the child's blocks are not lent."""
-        return 2 * self._size <= self._arena.share
 
     def put(self, buffer: memoryview) -> int:
         """Return the offset of a block that holds a buffer; -1: there is no room."""
@@ -71,10 +73,26 @@ class Lender:
 
     def take_returned(self) -> list[int]:
         """Return the offsets of the child's blocks that are free again."""
-        offsets = drain(self.returned)
+        offsets = [offset for offset in drain(self.returned) if offset not in self._parted]
         for offset in offsets:
             self._size -= self._lent.pop(offset)
+            self._adopted.pop(offset, None)
         return offsets
+
+    def let_adopt(self, block: Any) -> bool:
+        """Return whether somebody may keep a block and change it: more than half of the child's are not lent."""
+        if 2 * self._size > self._arena.share:
+            return False
+        self._adopted[self._arena.locate(memoryview(block))] = weakref.ref(block)
+        return True
+
+    def part(self) -> None:
+        """Make ordinary memory of the blocks that somebody has adopted; the child never gets these back."""
+        for offset, found in list(self._adopted.items()):
+            block = found()
+            if block is not None and make_private(block):
+                self._parted.add(offset)
+        self._adopted.clear()
 
     def terms(self) -> Terms:
         """Return what a fresh child has to know: all blocks are its own but those that are still lent."""
@@ -82,6 +100,8 @@ class Lender:
         lent: list[Block] = list(self._lent.items())
         return self._arena.terms(self._number, lent)
 
+
+_LENDERS: Final[weakref.WeakSet[Lender]] = weakref.WeakSet()
 
 Blocks = Lender | Tenant | Passage
 """One end of a connection between processes that share blocks."""
@@ -97,5 +117,15 @@ def adopt(buffer: Bytes) -> Bytes:
 
     If too many of a child's blocks are lent already, it is a copy.
     """
-    lender = getattr(find_owner(buffer), "lender", None)
-    return buffer if isinstance(lender, Lender) and lender.is_rich else own(buffer)
+    block = find_owner(buffer)
+    lender = getattr(block, "lender", None)
+    return buffer if isinstance(lender, Lender) and lender.let_adopt(block) else own(buffer)
+
+
+def _part_all() -> None:
+    """Make ordinary memory of all that the consumers of this process have, before it is forked."""
+    for lender in list(_LENDERS):
+        lender.part()
+
+
+os.register_at_fork(before=_part_all)

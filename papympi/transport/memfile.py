@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import mmap
 import os
 import weakref
@@ -15,6 +16,9 @@ Bytes = bytes | bytearray | memoryview
 NONE: Final = -1
 """In the place of an offset: there is no block."""
 PAGE: Final = 4096
+_FAILED: Final = ctypes.c_void_p(-1).value
+_MAYMOVE: Final = 1
+_FIXED: Final = 2
 
 
 class Terms(NamedTuple):
@@ -126,3 +130,32 @@ def find_owner(buffer: Bytes) -> Any:
     while type(found) is memoryview:
         found = found.obj
     return found
+
+
+def make_private(block: Any) -> bool:
+    """Put ordinary memory with the same contents in the place of a block; return whether that could be done.
+
+    Whoever refers to the block goes on as if nothing had been, and what others do with the block is not seen any more.
+    What another thread of this process writes into it at that very moment may be lost.
+
+    Args:
+        block: an array of `ctypes` that begins a page, and that nothing else shares its last page with.
+    """
+    size, place = -(-len(block) // PAGE) * PAGE, ctypes.addressof(block)
+    library = _get_library()
+    pages = library.mmap(None, size, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0)
+    if pages == _FAILED:
+        return False
+    ctypes.memmove(pages, place, size)
+    moved: int = library.mremap(pages, size, size, _MAYMOVE | _FIXED, ctypes.c_void_p(place))
+    return moved == place
+
+
+@functools.cache
+def _get_library() -> ctypes.CDLL:
+    """Return the C library, told of the functions that are needed here."""
+    library = ctypes.CDLL(None)
+    library.mmap.restype = library.mremap.restype = ctypes.c_void_p
+    library.mmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long)
+    library.mremap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t, ctypes.c_int)
+    return library
