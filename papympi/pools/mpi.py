@@ -42,7 +42,8 @@ class MpiPool:
         workers: how many ranks at most; by default all that no other pool has or has asked for. Without mpiexec:
             how many to start, by default as many as give a worker to each CPU that this process may use.
         ranks: which ranks of the world, e.g. "1-24" or "1-3,7".
-        places: how many batches one worker may have: one at work, one on its way, and more while they are brief.
+        places: how many batches one worker may have: one at work, one on its way, and more while they are brief and
+            light.
         isolate: ranks let child processes evaluate, so that a crash costs one item and hard time-outs are kept.
             `False`: they evaluate themselves, which gives nodes the rank's own MPI.
         workers_per_rank: how many children each rank has.

@@ -26,7 +26,8 @@ class ProcessesPool:
     Args:
         name: the pool's name.
         workers: how many; by default one for each CPU that this process may use.
-        places: how many batches one worker may have: one at work, one on its way, and more while they are brief.
+        places: how many batches one worker may have: one at work, one on its way, and more while they are brief and
+            light.
         memory: how much one worker may allocate, e.g. "2 GB" or a number of bytes; by default what there is.
         shared_memory: how much shared memory large values may take on their way, in the same form; by default a
             quarter of the memory that there is. What finds no room there, with 0 everything, goes through sockets.
