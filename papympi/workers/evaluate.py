@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 from papympi.errors import StateError
 from papympi.model.item import Failure
 from papympi.plan.program import Call, Program
 from papympi.transport.task import FULL, Kind, Outcome, Output, Task
-from papympi.workers import here
+from papympi.workers import here, straight
 from papympi.workers.alarm import NS, Alarm
 from papympi.workers.apply import apply_rows, apply_single, apply_timed
 from papympi.workers.arguments import Arguments, to_positional
@@ -27,7 +28,6 @@ from papympi.workers.inner import Hands, call_inner
 from papympi.workers.recorder import Recorder
 from papympi.workers.scatter import Suspended
 from papympi.workers.steps import Steps, drive
-from papympi.workers.straight import Stop, Stretch, apply_plain, find_plain, find_way, go_straight, take_whole
 from papympi.workers.vector import compute_vector
 from papympi.workers.work import Work
 
@@ -66,7 +66,7 @@ class Evaluator:
         self._generators: dict[int, Suspended] = {} if generators is None else generators
         self._owns_generators = generators is None
         self._functions: dict[tuple[int, int], Callable[..., Any]] = {}
-        self._ways: dict[int, tuple[tuple[tuple[int, ...], ...], list[Callable[..., Any]]]] = {}
+        self._ways: dict[int, straight.Way] = {}
         self._loop = Loop(trying)
 
     def run(self, task: Task) -> Outcome:
@@ -170,14 +170,14 @@ class Evaluator:
 
     def _apply(self, calls: Calls, number: int, columns: list[Column]) -> Column | None:
         """Return the column that a plain call makes of whole columns; `None`: it is not so plain, or they are not."""
-        given = take_whole(columns, find_plain(calls.stage.calls[number]))
+        given = straight.take_whole(columns, straight.find_plain(calls.stage.calls[number]))
         if given is None or calls.task.culprits:
             return None
         function = self._function(calls.task.stage, number)
-        stop = apply_plain(self._bench, number, function, given, calls.task.count)
+        stop = straight.apply_plain(self._bench, number, function, given, calls.task.count)
         return self._settle(calls, number, columns, stop)
 
-    def _settle(self, calls: Calls, number: int, columns: list[Column], stop: Stop) -> Column:
+    def _settle(self, calls: Calls, number: int, columns: list[Column], stop: straight.Stop) -> Column:
         """Return the column of a plain call that has stopped; after an error it goes on behind the item."""
         results, error = stop
         positions, call = range(calls.task.count), calls.stage.calls[number]
@@ -192,13 +192,11 @@ class Evaluator:
         """Return all columns of a task that got some way, or the whole, straight; `None`: it is not for that."""
         number = calls.task.stage
         if number not in self._ways:
-            way = find_way(calls.stage)
-            self._ways[number] = way, [self._function(number, call) for call in range(len(way))]
-        way, functions = self._ways[number]
-        stretch = go_straight(self._bench, calls.task, way, functions) if way else None
+            self._ways[number] = straight.find_way(calls.stage, partial(self._function, number))
+        stretch = straight.go_straight(self._bench, calls.task, self._ways[number])
         return None if stretch is None else self._go_on(calls, stretch)
 
-    def _go_on(self, calls: Calls, stretch: Stretch) -> list[Column]:
+    def _go_on(self, calls: Calls, stretch: straight.Stretch) -> list[Column]:
         """Return all columns of a task that has got so far."""
         columns, done = stretch.columns, len(stretch.columns) - calls.stage.inputs
         calls.calls[:done] = [calls.task.count] * done
@@ -208,8 +206,9 @@ class Evaluator:
 
     def _fill(self, calls: Calls, columns: list[Column]) -> list[Column]:
         """Evaluate the calls whose columns are not there yet, one after the other; return all columns."""
-        while len(columns) < calls.stage.inputs + len(calls.calls):
-            columns.append(self._make_column(calls, len(columns) - calls.stage.inputs, columns))
+        for number in range(len(columns) - calls.stage.inputs, len(calls.calls)):
+            columns.append(self._make_column(calls, number, columns))
+            straight.let_go(columns, self._ways[calls.task.stage].spent[number])
         return columns
 
     def _evaluate(self, calls: Calls, number: int, call: Call, arguments: Arguments) -> Column:

@@ -7,8 +7,8 @@ every step costs several times what it does in a tight loop. Whatever else turns
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, NamedTuple
 
 from papympi.plan.program import Call, Stage
 from papympi.transport.payload import Payload
@@ -18,6 +18,8 @@ from papympi.workers.bench import Bench
 from papympi.workers.columns import MARKED, Column, has_failures, is_gathered, is_plain, load_column
 
 Function = Callable[..., Any]
+
+_SPENT: Final = Column([])
 
 
 class Stop(NamedTuple):
@@ -51,10 +53,40 @@ def find_plain(call: Call) -> tuple[int, ...]:
     return tuple(argument.column for argument in call.arguments if argument.column is not None)
 
 
-def find_way(stage: Stage) -> tuple[tuple[int, ...], ...]:
-    """Return which columns each call of a stage takes; nothing if one of them is not plain."""
-    way = tuple(map(find_plain, stage.calls))
-    return way if stage.kind == "map" and not stage.inner and all(way) else ()
+class Way(NamedTuple):
+    """The way through a stage.
+
+    Attributes:
+        functions: those of its calls; none if one of them is not plain.
+        columns: for each call those that it takes.
+        spent: for each call those that nobody needs behind it.
+    """
+
+    functions: list[Function]
+    columns: list[tuple[int, ...]]
+    spent: list[list[int]]
+
+
+def find_way(stage: Stage, prepare: Callable[[int], Function]) -> Way:
+    """Return the way through a stage; `prepare` gives the function of a call by its number."""
+    numbers, columns = range(len(stage.calls)), list(map(find_plain, stage.calls))
+    is_straight = stage.kind == "map" and not stage.inner and all(columns)
+    return Way([prepare(number) for number in numbers] if is_straight else [], columns, find_spent(stage))
+
+
+def find_spent(stage: Stage) -> list[list[int]]:
+    """Return for each call of a stage the columns that no later call takes and that are no outputs."""
+    last = {arg.column: at for at, call in enumerate(stage.calls) for arg in call.arguments if arg.column is not None}
+    spent: list[list[int]] = [[] for _ in stage.calls]
+    for column in last.keys() - set(stage.outputs):
+        spent[last[column]].append(column)
+    return spent
+
+
+def let_go(columns: list[Column], spent: Iterable[int]) -> None:
+    """Forget the values of some columns: a chain of functions needs no more memory than two of them."""
+    for number in spent:
+        columns[number] = _SPENT
 
 
 def take_whole(columns: Sequence[Column], wanted: Sequence[int]) -> list[list[Any]] | None:
@@ -95,18 +127,19 @@ def apply_plain(bench: Bench, number: int, function: Function, given: list[list[
     return Stop(results, error)
 
 
-def go_straight(
-    bench: Bench, task: Task, way: tuple[tuple[int, ...], ...], functions: Sequence[Function]
-) -> Stretch | None:
+def go_straight(bench: Bench, task: Task, way: Way) -> Stretch | None:
     """Return how far a task gets on the straight way; `None`: it is not for it."""
+    if not way.functions:
+        return None
     columns, error = bench.attempt(load_whole, task)
     if error is not None or columns is None:
         return None
-    for number, wanted in enumerate(way):
-        given = [columns[column].values for column in wanted]
-        stop = apply_plain(bench, number, functions[number], given, task.count)
+    for number, function in enumerate(way.functions):
+        given = [columns[column].values for column in way.columns[number]]
+        stop = apply_plain(bench, number, function, given, task.count)
         kinds = set(map(type, stop.results))
         if stop.error is not None or not MARKED.isdisjoint(kinds):
             return Stretch(columns, stop)
         columns.append(Column(stop.results, kinds=kinds))
+        let_go(columns, way.spent[number])
     return Stretch(columns)

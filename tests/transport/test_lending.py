@@ -38,7 +38,7 @@ def test_a_fork_of_the_consumer_has_results_of_its_own():
                 value[:] = -1
             os._exit(0 if whole else 1)
         for value in taken:
-            value += 100
+            value[...] += 100
         kept = taken.pop()
         taken.clear()
         del value

@@ -1,9 +1,12 @@
 """The evaluator: every kind of task, and what becomes of items that fail, are dropped or cannot leave."""
 
 import time
+import weakref
 
 import pytest
 
+import papympi
+from papympi import Graph
 from papympi.errors import ShippingError, StateError, WorkerLost
 from papympi.model.item import DROP, Failure
 from papympi.plan.program import Argument, Call, Program, ResourceSpec, Stage
@@ -594,3 +597,28 @@ class TestCell:
 def test_seconds_are_told():
     outcome = evaluator(call(time.sleep, 0, node="sleep")).run(task([0.02]))
     assert outcome.seconds >= 0.02
+
+
+ALIVE = weakref.WeakSet()
+
+
+class Big:
+    def __init__(self, most):
+        ALIVE.add(self)
+        self.most = max(most, len(ALIVE))
+
+
+def grow(before):
+    return Big(getattr(before, "most", 0))
+
+
+@pytest.mark.parametrize("options", [{}, {"timeout": 60.0}], ids=["straight", "in time"])
+def test_a_long_chain_in_one_stage_holds_two_values_of_an_item_at_once(options):
+    graph = Graph("chain")
+    before = "x"
+    for number in range(8):
+        graph.add(grow, name=f"g{number}", inputs={"before": before}, pool="inline", stride=1, **options)
+        before = f"g{number}"
+    graph.add(lambda big: big.most, name="most", inputs={"big": before}, pool="inline", stride=1, **options)
+    with papympi.run({"x": [0]}, graph=graph, pools={"inline": "inline"}) as running:
+        assert list(running) == [2]
