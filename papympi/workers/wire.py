@@ -60,7 +60,7 @@ class Nap:
 
     def __init__(self, crowd: float = 1.0) -> None:
         patience = max(1.0, crowd / _CROWD)
-        self._shares = crowd > 1
+        self._blinks = 1 < crowd <= _CROWD
         self._spin, self._first, self._longest = _SPIN_S / patience, _NAPS_S[0] * patience, _NAPS_S[1] * patience
         self._since: float | None = None
         self._length = 0.0
@@ -89,8 +89,8 @@ class Nap:
             self.give_way()
 
     def give_way(self) -> None:
-        """Let others run. A yield lets only those run that wait for the same processor: who shares one sleeps."""
-        if self._shares:
+        """Let others run: a yield lets only those run that wait for the same processor, and in a crowd some do."""
+        if self._blinks:
             time.sleep(_BLINK_S)
         else:
             os.sched_yield()
