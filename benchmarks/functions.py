@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain, islice
@@ -68,10 +69,16 @@ def start_run(
     The workers end afterwards: neither their start nor their end counts, as with the pools of others that stay.
     """
     with papympi.run({"number": items}, graph=graph, pools={"pool": pool}, **options) as running:
-        first = list(islice(running, early))
-        yield lambda: chain(first, islice(running, results - early))
+        first = deque(islice(running, early))
+        yield lambda: chain(let_go(first), islice(running, results - early))
         if list(running):
             raise ValueError("there are more results than there should be")
+
+
+def let_go(results: deque[Any]) -> Iterator[Any]:
+    """Yield results, and keep none that was yielded."""
+    while results:
+        yield results.popleft()
 
 
 def serve_ranks(work: Callable[[], dict[str, float]]) -> dict[str, float] | None:
