@@ -22,10 +22,15 @@ class Turnstile:
     """The one way into an engine: the consumer passes through `next`, the caretaker fills in behind it.
 
     What the caretaker's turn raises is raised at the consumer's next visit.
+
+    Args:
+        engine: what is turned.
+        cared_for: somebody turns it while the consumer is away.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, cared_for: bool = True) -> None:
         self._engine = engine
+        self._cared_for = cared_for
         self._wanted = threading.Event()
         self._left = threading.Event()
         self._inside = False
@@ -59,7 +64,7 @@ class Turnstile:
             if self._asleep:
                 self._left.set()
             self._say_farewell()
-        if self._thread is None and found is not None:
+        if self._thread is None and found is not None and self._cared_for:
             self._thread = threading.Thread(target=self._watch, name="papympi-caretaker", daemon=True)
             self._thread.start()
         return found

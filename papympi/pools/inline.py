@@ -22,9 +22,13 @@ class InlinePool:
 
     Args:
         name: the pool's name.
+
+    Attributes:
+        is_runner: what it evaluates holds up whoever turns the engine.
     """
 
     capabilities = CAPABILITIES
+    is_runner = True
     concurrency = 1
     places = 1
 

@@ -101,7 +101,7 @@ class Session:
                     pool.open(self.plan.program)
                 self._check_going()
             self.engine = Engine(self.plan, self._pools, tell=self._echo, **self._settings)
-            self._turnstile = Turnstile(self.engine)
+            self._turnstile = Turnstile(self.engine, cared_for=not self._needs_consumer())
             self._watchers.start(self.engine.statistics)
             if self._keeper is not None:
                 self._keeper.start(self.engine.statistics)
@@ -115,6 +115,12 @@ class Session:
             self.state = "running"
             self._check_going()
             undo.pop_all()
+
+    def _needs_consumer(self) -> bool:
+        """Return whether the runner itself calls functions with time-outs: another thread cannot interrupt them."""
+        pools = {name for name, pool in self._pools.items() if getattr(pool, "is_runner", False)}
+        numbers = (step.number for step in self.plan.steps if step.pool in pools)
+        return any(call.timeout for number in numbers for call in self.plan.program.stages[number].calls)
 
     def handovers(self) -> Iterator[Handover]:
         """Yield what the engine hands over; end the session at the end, and whenever the iteration is given up."""

@@ -5,6 +5,7 @@ import time
 import pytest
 
 from papympi import Graph, run
+from papympi.errors import ItemTimeout
 
 
 def bear_none(x):
@@ -33,3 +34,21 @@ def test_what_no_result_needs_is_counted_whenever_the_last_result_comes(ordered)
     statistics = results.statistics()
     assert (statistics.nodes["take_time"].done, statistics.nodes["take_time"].failed) == (8, 4)
     assert (statistics.live, statistics.complete) == (0, True)
+
+
+def hold_up(x):
+    if x == 1:
+        time.sleep(600)
+    return x
+
+
+@pytest.mark.timeout(60)
+def test_a_time_out_of_the_runners_own_function_holds_while_the_consumer_is_away():
+    graph = Graph("inline")
+    graph.add(hold_up, inputs={"x": "x"}, pool="inline", stride=1, timeout=0.3)
+    with run({"x": range(3)}, graph=graph, pools={"inline": "inline"}, errors="keep") as running:
+        assert next(running) == 0
+        time.sleep(0.1)
+        failure, last = running
+    assert type(failure.error) is ItemTimeout
+    assert last == 2
