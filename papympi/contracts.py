@@ -26,6 +26,7 @@ class Capabilities:
         survives_crash: a worker that dies is replaced, and reported by `Lost`.
         can_kill: `kill()` ends workers whatever they are doing.
         remote: workers may be on other hosts.
+        holds_up: `collect` calls the users' functions itself, and returns when they do.
     """
 
     shares_memory: bool = False
@@ -34,6 +35,7 @@ class Capabilities:
     survives_crash: bool = False
     can_kill: bool = False
     remote: bool = False
+    holds_up: bool = False
 
 
 class Pool(Protocol):

@@ -14,7 +14,7 @@ from papympi.transport.doorbell import Doorbell
 from papympi.transport.task import Kind, Lost, Outcome, Task
 from papympi.workers.evaluate import Evaluator
 
-CAPABILITIES: Final = Capabilities(shares_memory=True, streams=True)
+CAPABILITIES: Final = Capabilities(shares_memory=True, streams=True, holds_up=True)
 
 
 class InlinePool:
@@ -22,13 +22,9 @@ class InlinePool:
 
     Args:
         name: the pool's name.
-
-    Attributes:
-        is_runner: what it evaluates holds up whoever turns the engine.
     """
 
     capabilities = CAPABILITIES
-    is_runner = True
     concurrency = 1
     places = 1
 

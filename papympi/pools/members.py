@@ -144,4 +144,5 @@ def _combine(members: list[Capabilities]) -> Capabilities:
         survives_crash=all(member.survives_crash for member in members),
         can_kill=all(member.can_kill for member in members),
         remote=any(member.remote for member in members),
+        holds_up=any(member.holds_up for member in members),
     )

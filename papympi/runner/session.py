@@ -118,7 +118,7 @@ class Session:
 
     def _needs_consumer(self) -> bool:
         """Return whether the runner itself calls functions with time-outs: another thread cannot interrupt them."""
-        pools = {name for name, pool in self._pools.items() if getattr(pool, "is_runner", False)}
+        pools = {name for name, pool in self._pools.items() if pool.capabilities.holds_up}
         numbers = (step.number for step in self.plan.steps if step.pool in pools)
         return any(call.timeout for number in numbers for call in self.plan.program.stages[number].calls)
 

@@ -65,8 +65,7 @@ class Arena:
 
     def take(self, size: int) -> memoryview | None:
         """Return a view of a block of so many bytes, to be filled before it is sent; `None`: there is no room."""
-        for offset in drain(self._returned):
-            self._memory.region.give(offset)
+        self._memory.give(drain(self._returned))
         offset = self._memory.take(size)
         return None if offset < 0 else self._memory.lend(offset, size, self._returned)
 
@@ -113,8 +112,7 @@ class Tenant:
 
     def give(self, offsets: Iterable[int]) -> None:
         """Take note that blocks are free again."""
-        for offset in offsets:
-            self._memory.region.give(offset)
+        self._memory.give(offsets)
 
 
 def open_arena(size: int, children: int) -> Arena | None:

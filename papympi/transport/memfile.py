@@ -7,6 +7,7 @@ import functools
 import mmap
 import os
 import weakref
+from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from papympi.transport.regions import Block, Region
@@ -69,6 +70,11 @@ class Memory:
             self.region.give(offset)
             return NONE
         return offset
+
+    def give(self, offsets: Iterable[int]) -> None:
+        """Take note that blocks are free again."""
+        for offset in offsets:
+            self.region.give(offset)
 
     def put(self, buffer: memoryview) -> int:
         """Copy a buffer into a block; return its offset, -1 if there is no room."""

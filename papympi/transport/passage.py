@@ -49,8 +49,7 @@ class Passage:
 
     def give(self, offsets: Iterable[int]) -> None:
         """Take note that blocks are free again."""
-        for offset in offsets:
-            self._memory.region.give(offset)
+        self._memory.give(offsets)
 
 
 def offer(sock: socket.socket, arena: Arena | None) -> None:

@@ -52,3 +52,16 @@ def test_a_time_out_of_the_runners_own_function_holds_while_the_consumer_is_away
         failure, last = running
     assert type(failure.error) is ItemTimeout
     assert last == 2
+
+
+@pytest.mark.timeout(60)
+def test_it_holds_too_where_the_runner_is_one_member_of_a_pool():
+    graph = Graph("members")
+    graph.add(hold_up, inputs={"x": "x"}, pool="both", stride=1, timeout=0.3)
+    pools = {"both": {"members": ["inline"]}, "inline": "inline"}
+    with run({"x": range(3)}, graph=graph, pools=pools, errors="keep") as running:
+        assert next(running) == 0
+        time.sleep(0.1)
+        failure, last = running
+    assert type(failure.error) is ItemTimeout
+    assert last == 2
