@@ -10,9 +10,10 @@ from typing import IO, Any, Protocol
 
 from papympi.model.item import Failure, Key, Result
 from papympi.plan.program import Program
+from papympi.transport.bitmap import FULL
 from papympi.transport.payload import Payload
 from papympi.transport.records import Logs
-from papympi.transport.task import FULL, KeyRun, Lost, Outcome, Task
+from papympi.transport.task import KeyRun, Lost, Outcome, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +176,7 @@ class Stretch:
 
     Attributes:
         first, stop: their positions among the siblings.
-        mask: bit i set: position first + i is there (not dropped); `FULL`: all are.
+        valid: bit i set: position first + i is there (not dropped); `FULL`: all are.
         failed: bit i set: the value at first + i is a `Failure`.
         payload: their values; `None`: only which of them are there was kept.
         offset: where they begin in the payload.
@@ -183,7 +184,7 @@ class Stretch:
 
     first: int
     stop: int
-    mask: int
+    valid: int
     failed: int
     payload: Payload | None
     offset: int
@@ -191,8 +192,8 @@ class Stretch:
     def cut(self, first: int, stop: int) -> Stretch:
         """Return the part in first..stop, which it must cover."""
         skip, bits = first - self.first, (1 << (stop - first)) - 1
-        mask = self.mask if self.mask == FULL else self.mask >> skip & bits
-        return Stretch(first, stop, mask, self.failed >> skip & bits, self.payload, self.offset + skip)
+        valid = self.valid if self.valid == FULL else self.valid >> skip & bits
+        return Stretch(first, stop, valid, self.failed >> skip & bits, self.payload, self.offset + skip)
 
 
 class History(Protocol):
@@ -224,9 +225,9 @@ class Store(Protocol):
     """
 
     def keep_results(
-        self, node: str, runs: Sequence[KeyRun], masks: tuple[int, int], payload: Payload | None, offset: int
+        self, node: str, runs: Sequence[KeyRun], bitmaps: tuple[int, int], payload: Payload | None, offset: int
     ) -> None:
-        """Keep results of a node; `masks` say which are there, and which of them are failures."""
+        """Keep results of a node; `bitmaps` say which are there, and which of them are failures."""
 
     def keep_counts(self, node: str, parents: Sequence[KeyRun], counts: Sequence[int]) -> None:
         """Keep how many children a source or scatter made of each of some parents."""

@@ -13,13 +13,14 @@ from papympi.engine.dispatch import Dispatcher
 from papympi.engine.feed import Pulled
 from papympi.engine.gathering import Folding
 from papympi.engine.joining import Router
-from papympi.engine.pieces import clip_mask, cut_around
+from papympi.engine.pieces import cut_around
 from papympi.engine.roster import Flight
 from papympi.engine.segment import Ledger, Segment
 from papympi.engine.strides import Strides
 from papympi.engine.weights import Weights
 from papympi.model.item import Failure, Key
 from papympi.plan.plan import Plan, Step
+from papympi.transport.bitmap import clip_bitmap
 from papympi.transport.task import Outcome
 
 
@@ -193,7 +194,7 @@ class Acceptor:
             spans = [(segment.parent, segment.low + before, segment.low + done)]
             output = outcome.outputs[0]
             self._weights.weigh(step.outputs[0], output)
-            output.mask &= clip_mask(segment.mask, before, done)
+            output.valid &= clip_bitmap(segment.valid, before, done)
             for parent, piece, failed in distribute(output, spans):
                 self._router.post(step.outputs[0], parent, piece, failed)
         self._retirement.leave(segment, ("use", step), begun, stop)

@@ -8,11 +8,12 @@ from heapq import heappop, heappush
 from itertools import count
 from typing import NamedTuple
 
-from papympi.engine.pieces import Piece, Shared, clip, clip_mask, count_present, ones, to_slice
+from papympi.engine.pieces import Piece, Shared, clip, to_slice
 from papympi.engine.segment import Segment
 from papympi.model.item import Failure
+from papympi.transport.bitmap import FULL, clip_bitmap, count_valid, ones
 from papympi.transport.payload import Payload
-from papympi.transport.task import FULL, KeyRun, Slice
+from papympi.transport.task import KeyRun, Slice
 
 Columns = Sequence[Sequence[Piece | Shared]]
 """For each input of a step, what covers the positions of a run."""
@@ -29,7 +30,7 @@ class Run(NamedTuple):
     segment: Segment
     start: int
     stop: int
-    mask: int
+    valid: int
     columns: Columns
     culprits: tuple[Failure, ...] = ()
     attempts: int = 0
@@ -59,8 +60,8 @@ def cut(run: Run, start: int, stop: int) -> Run:
 
 def split(run: Run, at: int) -> tuple[Run, Run]:
     """Return a run as two, cut before position `at`."""
-    segment, start, stop, mask, columns = run[:5]
-    left, right = clip_mask(mask, 0, at - start), clip_mask(mask, at - start, stop - start)
+    segment, start, stop, valid, columns = run[:5]
+    left, right = clip_bitmap(valid, 0, at - start), clip_bitmap(valid, at - start, stop - start)
     return (
         Run(segment, start, at, left, clip_columns(columns, start, at), alone=run.alone),
         Run(segment, at, stop, right, clip_columns(columns, at, stop), alone=run.alone),
@@ -81,17 +82,17 @@ class Batch:
     count: int
     items: int
 
-    def mask(self) -> int:
-        """Return the masks of the runs as one."""
+    def valid(self) -> int:
+        """Return the bitmaps of the runs as one."""
         if len(self.runs) == 1:
-            return self.runs[0].mask
-        if all(run.mask == FULL for run in self.runs):
+            return self.runs[0].valid
+        if all(run.valid == FULL for run in self.runs):
             return FULL
-        mask = shift = 0
+        valid = shift = 0
         for _, start, stop, part, *_ in self.runs:
-            mask |= (part if part != FULL else ones(stop - start)) << shift
+            valid |= (part if part != FULL else ones(stop - start)) << shift
             shift += stop - start
-        return mask
+        return valid
 
     def columns(self) -> list[list[Slice]]:
         """Return the columns of the runs end to end, as a task carries them."""
@@ -135,8 +136,8 @@ class Batch:
         """Return which position has the one item that there is; -1: there are several."""
         if self.items != 1:
             return -1
-        mask = self.mask()
-        return 0 if mask == FULL else mask.bit_length() - 1
+        valid = self.valid()
+        return 0 if valid == FULL else valid.bit_length() - 1
 
     def attempts(self) -> dict[int, int]:
         """Return how often positions were tried before, where they were."""
@@ -191,7 +192,7 @@ class ReadyQueue:
     def put(self, run: Run) -> None:
         """Add a run that has at least one item."""
         heappush(self._heap, (run.segment.path, run.start, next(self._tie), run))
-        self.items += count_present(run.mask, run.stop - run.start)
+        self.items += count_valid(run.valid, run.stop - run.start)
 
     def head(self) -> tuple[Segment, int]:
         """Return the first position."""
@@ -204,12 +205,12 @@ class ReadyQueue:
         items = positions = 0
         empty = None
         while self._heap and items < stride and not (runs and (runs[0].alone or self._heap[0][3].alone)):
-            if self._heap[0][3].mask == FULL:
+            if self._heap[0][3].valid == FULL:
                 run = self._take_full(stride - items)
                 present = run.stop - run.start
             else:
                 run, empty = self._take_gappy(stride - items)
-                present = run.mask.bit_count()
+                present = run.valid.bit_count()
             self.items -= present
             runs.append(run)
             items += present
@@ -228,10 +229,10 @@ class ReadyQueue:
     def _take_gappy(self, most: int) -> tuple[Run, Run | None]:
         """Remove and return up to `most` items of the first run, and a rest that has none, if one is left."""
         run = heappop(self._heap)[3]
-        if run.mask.bit_count() <= most:
+        if run.valid.bit_count() <= most:
             return run, None
         run, rest = split(run, _cut_point(run, most))
-        if not rest.mask:
+        if not rest.valid:
             return run, rest
         heappush(self._heap, (rest.segment.path, rest.start, next(self._tie), rest))
         return run, None
@@ -241,6 +242,6 @@ def _cut_point(run: Run, wanted: int) -> int:
     """Return the position behind the item number `wanted` of a run."""
     at = 0
     while wanted:
-        wanted -= run.mask >> at & 1
+        wanted -= run.valid >> at & 1
         at += 1
     return run.start + at

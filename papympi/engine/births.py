@@ -10,12 +10,13 @@ from itertools import count
 from papympi.engine.admission import Order
 from papympi.engine.batching import Batch, Run, split
 from papympi.engine.feed import Feed, Pulled, Reader
-from papympi.engine.pieces import Piece, clip_mask, normal
+from papympi.engine.pieces import Piece
 from papympi.engine.segment import Segment
 from papympi.model.item import Failure
 from papympi.plan.plan import Step
+from papympi.transport.bitmap import FULL, clip_bitmap, normalized
 from papympi.transport.payload import Payload
-from papympi.transport.task import FULL, Outcome, Output
+from papympi.transport.task import Outcome, Output
 
 FEW = 16
 """So many finished generators are not worth a clean-up."""
@@ -225,8 +226,8 @@ class Gated:
 
 
 def distribute(output: Output, spans: list[tuple[Segment, int, int]]) -> Iterable[tuple[Segment, Piece, int]]:
-    """Lay an output's payloads over the positions they are for: return (segment, piece, mask of failures) of each."""
-    if len(spans) == len(output.payloads) == 1 and output.mask == FULL:
+    """Lay an output's payloads over the positions they are for: return (segment, piece, bitmap of failures) of each."""
+    if len(spans) == len(output.payloads) == 1 and output.valid == FULL:
         segment, start, stop = spans[0]
         return [(segment, (start, stop, output.payloads[0], 0, FULL), output.failed)]
     return _distribute(output, spans)
@@ -242,22 +243,22 @@ def _distribute(output: Output, spans: list[tuple[Segment, int, int]]) -> Iterat
             if payload is None or used == payload.count:
                 payload, used = next(payloads), 0
             size = min(stop - start, payload.count - used)
-            mask = normal(clip_mask(output.mask, at, at + size), size)
-            failed = clip_mask(output.failed, at, at + size) if output.failed else 0
-            yield segment, (start, start + size, payload if mask else None, used if mask else 0, mask), failed
+            valid = normalized(clip_bitmap(output.valid, at, at + size), size)
+            failed = clip_bitmap(output.failed, at, at + size) if output.failed else 0
+            yield segment, (start, start + size, payload if valid else None, used if valid else 0, valid), failed
             start, at, used = start + size, at + size, used + size
 
 
 def share_of(piece: Piece, number: int, shards: int) -> Piece:
     """Return a piece of rows in which only those of one share of the inputs are there: every so manieth row."""
     start, stop, payload, _, _ = piece
-    mask = 0
+    valid = 0
     for position in range(start + (number - start) % shards, stop, shards):
-        mask |= 1 << (position - start)
-    if not mask:
+        valid |= 1 << (position - start)
+    if not valid:
         return (start, stop, None, 0, 0)
-    values = [value if mask >> at & 1 else None for at, value in enumerate(payload.values())]
-    return (start, stop, Payload(values), 0, normal(mask, stop - start))
+    values = [value if valid >> at & 1 else None for at, value in enumerate(payload.values())]
+    return (start, stop, Payload(values), 0, normalized(valid, stop - start))
 
 
 def spans_of(runs: list[Run]) -> list[tuple[Segment, int, int]]:

@@ -261,7 +261,7 @@ class Dispatcher:
 
     def _open_generator(self, step: Step, batch: Batch) -> Generator:
         segments = [
-            self._router.gathers.open_segment(step, run.segment, run.start, run.stop, run.mask) for run in batch.runs
+            self._router.gathers.open_segment(step, run.segment, run.start, run.stop, run.valid) for run in batch.runs
         ]
         generator = Generator(step, next(self._numbers), batch.runs, segments)
         self.gated.add(generator)

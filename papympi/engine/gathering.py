@@ -8,7 +8,7 @@ from heapq import heappush
 from typing import cast
 
 from papympi.engine.layout import Layout
-from papympi.engine.pieces import Gathered, Piece, clip, clip_mask
+from papympi.engine.pieces import Gathered, Piece, clip
 from papympi.engine.replaying import Replay
 from papympi.engine.retiring import Retirement
 from papympi.engine.segment import Ledger, Progress, Segment
@@ -16,14 +16,14 @@ from papympi.engine.weights import Weights
 from papympi.errors import StateError
 from papympi.model.item import Failure
 from papympi.plan.plan import Step, Stream
+from papympi.transport.bitmap import FULL, clip_bitmap
 from papympi.transport.payload import Payload
-from papympi.transport.task import FULL
 
 FAR = 1 << 62
 """A position that no segment has."""
 
 Post = Callable[[Stream, Segment, Piece, int], None]
-"""Called with a stream, a segment, a piece of it and its mask of failures: the piece goes to whoever wants it."""
+"""Called with a stream, a segment, a piece of it and its bitmap of failures: the piece goes to whoever wants it."""
 
 
 class Grouping(Progress):
@@ -56,7 +56,7 @@ class Grouping(Progress):
         self.held.append(piece)
         while start < stop:
             end = min(stop, ends[self.done]) if self.done < len(ends) else stop
-            self._count(start, end, clip_mask(piece[4], start - piece[0], end - piece[0]))
+            self._count(start, end, clip_bitmap(piece[4], start - piece[0], end - piece[0]))
             start = self.reach = end
             self.finish_parents(ends)
 
@@ -68,15 +68,15 @@ class Grouping(Progress):
             self.parents.append(len(self.ends))
             self.done += 1
 
-    def _count(self, start: int, stop: int, mask: int) -> None:
-        if mask == FULL:
+    def _count(self, start: int, stop: int, valid: int) -> None:
+        if valid == FULL:
             while self.members + stop - start >= self.size:
                 start += self.size - self.members
                 self._cut(start, start - 1)
             self.members += stop - start
             return
         for position in range(start, stop):
-            if mask >> (position - start) & 1:
+            if valid >> (position - start) & 1:
                 self.members += 1
                 if self.members == self.size:
                     self._cut(position + 1, position)
@@ -142,9 +142,9 @@ class Gathers:
         """Have `note` told of every segment that grows, and take what is known from an earlier attempt."""
         self._note, self._replay = note, replay
 
-    def open_segment(self, step: Step, parent: Segment, low: int, high: int, mask: int) -> Segment:
+    def open_segment(self, step: Step, parent: Segment, low: int, high: int, valid: int) -> Segment:
         """Return a fresh segment for the children that a step makes of low..high, with those of its groups."""
-        segment = Segment(self._layout[step.outputs[0].space], parent, low, high, mask)
+        segment = Segment(self._layout[step.outputs[0].space], parent, low, high, valid)
         self._watch(segment)
         return segment
 
@@ -153,7 +153,7 @@ class Gathers:
             state = Grouping(step.size) if step.kind == "group" else _OTHERS[step.kind]()
             segment.states[step] = state
         for space in segment.table.groups:
-            group = Segment(self._layout[space], segment.parent, segment.low, segment.high, segment.mask)
+            group = Segment(self._layout[space], segment.parent, segment.low, segment.high, segment.valid)
             group.over = segment
             segment.groups[space] = group
             self._watch(group)
@@ -191,10 +191,10 @@ class Gathers:
         base = segment.first_child(before)
         ends = segment.ends[before:done]
         lists = Gathered(state.port.take(base, ends[-1]), ends, base)
-        mask = clip_mask(segment.mask, before, done)
+        valid = clip_bitmap(segment.valid, before, done)
         state.done = done
         self._weights.weigh_lists(step, ends[-1] - base, done - before)
-        piece = (segment.low + before, segment.low + done, lists, 0, mask)
+        piece = (segment.low + before, segment.low + done, lists, 0, valid)
         self._post(step.outputs[0], segment.parent, piece, 0)
         self._retirement.free(segment)
 

@@ -13,7 +13,7 @@ from papympi.engine.feed import Feed, Reader
 from papympi.engine.joining import Router
 from papympi.engine.segment import Segment
 from papympi.plan.plan import Plan, Step
-from papympi.transport.task import FULL
+from papympi.transport.bitmap import FULL
 
 
 class Intake:

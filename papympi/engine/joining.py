@@ -9,14 +9,14 @@ from collections.abc import Callable
 from papympi.engine.batching import Columns, Run
 from papympi.engine.gathering import Gathers
 from papympi.engine.layout import Layout
-from papympi.engine.pieces import Interval, Piece, Port, Shared, normal, ones
+from papympi.engine.pieces import Interval, Piece, Port, Shared
 from papympi.engine.recording import Recorder
 from papympi.engine.replaying import Replay
 from papympi.engine.retiring import Retirement
-from papympi.engine.segment import Ledger, Segment, masks_joined
+from papympi.engine.segment import Ledger, Segment, join_bitmaps
 from papympi.engine.weights import Weights
 from papympi.plan.plan import Space, Step, Stream
-from papympi.transport.task import FULL
+from papympi.transport.bitmap import FULL, normalized, ones
 
 
 class Router:
@@ -84,15 +84,15 @@ class Router:
             self.retirement.leave(segment, table.out, start, stop)
 
     def _deliver(self, stream: Stream, segment: Segment, piece: Piece, exit_: tuple[str, Stream]) -> None:
-        start, stop, _, _, mask = piece
+        start, stop, _, _, valid = piece
         if self._ordered:
             port = segment.results.get(stream)
             if port is None:
                 port = segment.results[stream] = Port()
-            port.add(piece if mask else (start, stop, None, 0, 0))
-        elif mask:
+            port.add(piece if valid else (start, stop, None, 0, 0))
+        elif valid:
             self.deliveries.append((stream, segment, piece))
-        if not mask:
+        if not valid:
             self.retirement.leave(segment, exit_, start, stop)
 
     def _arrive(self, step: Step, number: int, segment: Segment, piece: Piece) -> None:
@@ -130,7 +130,7 @@ class Router:
                     self._weights.weigh_piece(stream, piece)
                     self.post(stream, segment, piece, failed)
             return
-        children = self.gathers.open_segment(step, segment, start, stop, replay.parents_mask(step, run))
+        children = self.gathers.open_segment(step, segment, start, stop, replay.valid_parents(step, run))
         replay.open_children(step, children)
         self._ledger.bear(children.table.space, children.emitted)
         if children.emitted:
@@ -141,8 +141,8 @@ class Router:
         self.retirement.leave(segment, ("use", step), start, stop)
 
     def _queue(self, step: Step, run: Run) -> None:
-        segment, start, stop, mask, *_ = run
-        if mask:
+        segment, start, stop, valid, *_ = run
+        if valid:
             self._put(step, run)
         elif step.kind == "scatter":
             children = self.gathers.open_segment(step, segment, start, stop, 0)
@@ -188,38 +188,38 @@ class Router:
 
 def _without(piece: Piece, failed: int) -> Piece:
     """Return a piece whose failed positions are dropped."""
-    start, stop, payload, offset, mask = piece
-    mask = (ones(stop - start) if mask == FULL else mask) & ~failed
-    return (start, stop, payload, offset, mask)
+    start, stop, payload, offset, valid = piece
+    valid = (ones(stop - start) if valid == FULL else valid) & ~failed
+    return (start, stop, payload, offset, valid)
 
 
 def _joined(step: Step, segment: Segment, ports: list[Port | None], start: int, stop: int) -> Run:
     """Return the run start..stop with what every input has for it; an item that one has dropped is dropped."""
     columns: list[list[Piece] | list[Shared]] = []
-    mask = FULL
+    valid = FULL
     for port, stream in zip(ports, step.inputs, strict=True):
         if port is not None:
             pieces = port.take(start, stop)
-            part = masks_joined(pieces, start)
+            part = join_bitmaps(pieces, start)
             columns.append(pieces)
         else:
             shared = shared_above(stream, segment, start, stop)
-            part = _mask_shared(shared, start)
+            part = _join_shared_bitmaps(shared, start)
             columns.append(shared)
         if part != FULL:
-            mask = part if mask == FULL else mask & part
+            valid = part if valid == FULL else valid & part
     found: Columns = columns
-    return Run(segment, start, stop, normal(mask, stop - start), found)
+    return Run(segment, start, stop, normalized(valid, stop - start), found)
 
 
-def _mask_shared(shared: list[Shared], start: int) -> int:
+def _join_shared_bitmaps(shared: list[Shared], start: int) -> int:
     if all(part.piece[4] == FULL for part in shared):
         return FULL
-    mask = 0
+    valid = 0
     for a, b, piece, position in shared:
         if piece[4] == FULL or piece[4] >> (position - piece[0]) & 1:
-            mask |= ones(b - a) << (a - start)
-    return mask
+            valid |= ones(b - a) << (a - start)
+    return valid
 
 
 def _covered_above(stream: Stream, segment: Segment, intervals: list[Interval]) -> list[Interval]:

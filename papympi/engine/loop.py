@@ -30,7 +30,6 @@ from papympi.engine.intake import Intake
 from papympi.engine.joining import Router
 from papympi.engine.layout import Layout
 from papympi.engine.ordering import Arrivals, Cursor, Handover
-from papympi.engine.pieces import count_present
 from papympi.engine.recording import Recorder, restored
 from papympi.engine.recovery import Recovery
 from papympi.engine.replaying import Replay
@@ -40,6 +39,7 @@ from papympi.engine.strides import LARGEST, Strides
 from papympi.engine.waiting import Waiter
 from papympi.engine.weights import Weights
 from papympi.plan.plan import Plan, Step
+from papympi.transport.bitmap import count_valid
 from papympi.transport.records import Logs
 from papympi.transport.task import Lost, Outcome
 
@@ -152,7 +152,7 @@ class Engine:
             moved = self.turn()
             found = next(self._walk, self)
             if isinstance(found, Handover):
-                self._delivered += count_present(found.mask, len(found.values))
+                self._delivered += count_valid(found.valid, len(found.values))
                 return found
             self.complete = found is self  # what no result needs is still counted
             if moved:

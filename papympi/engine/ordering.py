@@ -14,11 +14,11 @@ from typing import Any
 
 from papympi.engine.layout import Layout
 from papympi.engine.pieces import Piece, clip
-from papympi.engine.segment import Segment, masks_joined
+from papympi.engine.segment import Segment, join_bitmaps
 from papympi.model.item import Key
 from papympi.plan.plan import Space, Step, Stream
+from papympi.transport.bitmap import FULL
 from papympi.transport.payload import Payload
-from papympi.transport.task import FULL
 
 
 @dataclass(slots=True)
@@ -30,20 +30,20 @@ class Handover:
         prefix: the key of their parent.
         first: position of the first among its siblings; -1: the one result of the whole stream: its key is the prefix.
         values: the values.
-        mask: which are there.
+        valid: which are there.
     """
 
     node: str
     prefix: Key
     first: int
     values: list[Any]
-    mask: int = FULL
+    valid: int = FULL
 
     def present(self) -> list[Any]:
         """Return the values that are there."""
-        if self.mask == FULL:
+        if self.valid == FULL:
             return self.values
-        return [value for at, value in enumerate(self.values) if self.mask >> at & 1]
+        return [value for at, value in enumerate(self.values) if self.valid >> at & 1]
 
     def keyed(self) -> Iterator[tuple[Key, Any]]:
         """Yield (key, value) of those that are there."""
@@ -51,7 +51,7 @@ class Handover:
             yield self.prefix, self.values[0]
             return
         for at, value in enumerate(self.values):
-            if self.mask == FULL or self.mask >> at & 1:
+            if self.valid == FULL or self.valid >> at & 1:
                 yield (*self.prefix, self.first + at), value
 
 
@@ -60,7 +60,7 @@ Leave = Callable[[Segment, object, int, int], None]
 
 def hand_over(stream: Stream, segment: Segment, piece: Piece) -> Iterator[Handover]:
     """Yield what a piece of a target has for the consumer, siblings together."""
-    start, stop, payload, offset, mask = piece
+    start, stop, payload, offset, valid = piece
     values = _open(stream, payload)
     if segment.parent is None:
         yield Handover(stream.node, (), -1, values[offset : offset + 1])
@@ -69,7 +69,7 @@ def hand_over(stream: Stream, segment: Segment, piece: Piece) -> Iterator[Handov
         index = segment.parent_of(start) - segment.low
         first = segment.first_child(index)
         end = min(stop, segment.ends[index]) if index < len(segment.ends) else stop
-        part = clip((piece[0], stop, None, offset, mask), start, end)
+        part = clip((piece[0], stop, None, offset, valid), start, end)
         prefix = segment.parent.key(segment.low + index)
         at = part[3]
         if part[4]:
@@ -200,10 +200,10 @@ class Cursor:
             return at
         pieces = port.take(at, min(stop, port.reach(piece[0])))
         stop = pieces[-1][1]
-        mask = masks_joined(pieces, at)
-        if mask and segment.parent is not None:
+        valid = join_bitmaps(pieces, at)
+        if valid and segment.parent is not None:
             prefix, first = segment.parent.key(segment.low + index), at - segment.first_child(index)
-            yield Handover(stream.node, prefix, first, _values_of(stream, pieces), mask)
+            yield Handover(stream.node, prefix, first, _values_of(stream, pieces), valid)
         for piece in pieces:
             if piece[2] is not None:
                 self._leave(segment, ("deliver", stream), piece[0], piece[1])

@@ -1,7 +1,7 @@
 """Runs of positions: the pieces that hold their values, and the sets that remember which have been seen.
 
-A piece is a tuple `(start, stop, payload, offset, mask)`: positions start..stop of one segment have the values from
-`offset` on in the payload, and bit i of the mask says whether position start + i is there or was dropped.
+A piece is a tuple `(start, stop, payload, offset, valid)`: positions start..stop of one segment have the values from
+`offset` on in the payload, and bit i of `valid` says whether position start + i is there or was dropped.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from papympi.transport.bitmap import clip_bitmap
 from papympi.transport.payload import Payload
-from papympi.transport.task import FULL, Slice
+from papympi.transport.task import Slice
 
 Piece = tuple[int, int, Any, int, int]
 Interval = tuple[int, int]
@@ -26,41 +27,21 @@ class Shared(NamedTuple):
     position: int
 
 
-def ones(count: int) -> int:
-    """Return a mask of `count` set bits."""
-    return (1 << count) - 1
-
-
-def clip_mask(mask: int, start: int, stop: int) -> int:
-    """Return bits start..stop of a mask."""
-    return mask if mask == FULL else (mask >> start) & ones(stop - start)
-
-
-def count_present(mask: int, count: int) -> int:
-    """Return how many of `count` positions a mask leaves."""
-    return count if mask == FULL else mask.bit_count()
-
-
-def normal(mask: int, count: int) -> int:
-    """Return the mask, as `FULL` if nothing is missing."""
-    return FULL if mask == ones(count) else mask
-
-
 def clip(piece: Piece, start: int, stop: int) -> Piece:
     """Return the part of a piece that lies in start..stop, which it must cover."""
-    a, b, payload, offset, mask = piece
+    a, b, payload, offset, valid = piece
     if start == a and stop == b:
         return piece
-    return (start, stop, payload, offset + start - a, clip_mask(mask, start - a, stop - a))
+    return (start, stop, payload, offset + start - a, clip_bitmap(valid, start - a, stop - a))
 
 
 def cut_around(piece: Piece, failed: int, holes: Sequence[int]) -> Iterator[tuple[Piece, int]]:
-    """Yield the parts of a piece, and of its mask of failures, that lie between some positions."""
+    """Yield the parts of a piece, and of its bitmap of failures, that lie between some positions."""
     start, stop = piece[:2]
     at = start
     for hole in [*(hole for hole in holes if start <= hole < stop), stop]:
         if at < hole:
-            yield clip(piece, at, hole), clip_mask(failed, at - start, hole - start)
+            yield clip(piece, at, hole), clip_bitmap(failed, at - start, hole - start)
         at = hole + 1
 
 

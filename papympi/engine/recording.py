@@ -20,8 +20,9 @@ from papympi.engine.segment import Segment
 from papympi.engine.tasks import inputs_of
 from papympi.model.item import Failure
 from papympi.plan.plan import Plan, Space, Step, Stream
+from papympi.transport.bitmap import FULL
 from papympi.transport.payload import Payload
-from papympi.transport.task import FULL, KeyRun, Outcome
+from papympi.transport.task import KeyRun, Outcome
 from papympi.workers.attempt import attempt
 
 STATE_S: Final = 1.0
@@ -54,13 +55,13 @@ class Recorder:
         kept = stream in self._kept
         if not kept and stream not in self._shadows:
             return
-        start, stop, payload, offset, mask = piece
+        start, stop, payload, offset, valid = piece
         if isinstance(payload, ReplayedPayload) or start == stop:
             return
         runs = segment.key_runs(start, stop)
         if self._is_sealed(stream.space, runs):
             return
-        self._store.keep_results(stream.node, runs, (mask, failed), payload if kept and mask else None, offset)
+        self._store.keep_results(stream.node, runs, (valid, failed), payload if kept and valid else None, offset)
 
     def grow(self, segment: Segment) -> None:
         """Keep how many children those parents of a segment have that are finished."""
@@ -74,7 +75,7 @@ class Recorder:
         first = segment.first_child(before)
         counts = []
         for index, end in enumerate(segment.ends[before:], before):
-            counts.append(end - first if segment.mask == FULL or segment.mask >> index & 1 else ABSENT)
+            counts.append(end - first if segment.valid == FULL or segment.valid >> index & 1 else ABSENT)
             first = end
         self._store.keep_counts(name, parents, counts)
 

@@ -12,13 +12,14 @@ from collections.abc import Iterator, Sequence
 
 from papympi.contracts import ABSENT, History, Stretch
 from papympi.engine.batching import Run, split
-from papympi.engine.pieces import Piece, normal, ones
+from papympi.engine.pieces import Piece
 from papympi.engine.replayed import KeptPayload, SparedPayload
 from papympi.engine.segment import Segment
 from papympi.engine.sparing import Sparing
 from papympi.plan.plan import Plan, Step, Stream
+from papympi.transport.bitmap import FULL, normalized, ones
 from papympi.transport.payload import Payload
-from papympi.transport.task import FULL, KeyRun
+from papympi.transport.task import KeyRun
 
 
 class Replay:
@@ -56,7 +57,7 @@ class Replay:
         return spared
 
     def pieces(self, stream: Stream, segment: Segment, start: int, stop: int) -> Iterator[tuple[Piece, int]]:
-        """Yield what is known of a stream at start..stop as pieces, each with its mask of failures."""
+        """Yield what is known of a stream at start..stop as pieces, each with its bitmap of failures."""
         runs: Sequence[KeyRun] = segment.key_runs(start, stop)
         at = start
         for parent, first, count in runs or [((), 0, 1)]:
@@ -73,21 +74,21 @@ class Replay:
 
     def _to_piece(self, stretch: Stretch, shift: int) -> Piece:
         start, stop = stretch.first + shift, stretch.stop + shift
-        mask = normal(stretch.mask, stop - start)
-        if not mask:
+        valid = normalized(stretch.valid, stop - start)
+        if not valid:
             return (start, stop, None, 0, 0)
         if stretch.payload is None:
-            return (start, stop, SparedPayload(stop - start), 0, mask)
-        return (start, stop, KeptPayload(stretch.payload), stretch.offset, mask)
+            return (start, stop, SparedPayload(stop - start), 0, valid)
+        return (start, stop, KeptPayload(stretch.payload), stretch.offset, valid)
 
-    def parents_mask(self, step: Step, run: Run) -> int:
+    def valid_parents(self, step: Step, run: Run) -> int:
         """Return which parents of a run that a scatter is spared are there."""
         segment, node = run.segment, step.outputs[0].node
-        mask = 0
+        valid = 0
         for index in range(run.stop - run.start):
             if self._history.count(node, segment.key(run.start + index)) != ABSENT:
-                mask |= 1 << index
-        return normal(mask, run.stop - run.start)
+                valid |= 1 << index
+        return normalized(valid, run.stop - run.start)
 
     def open_children(self, step: Step, children: Segment) -> None:
         """Enter the children of parents that are spared into their segment."""

@@ -10,7 +10,8 @@ from operator import mul
 from papympi.engine.layout import SpaceTable, origin
 from papympi.engine.pieces import Cover, Piece, Port
 from papympi.plan.plan import Space, Step, Stream
-from papympi.transport.task import FULL, KeyRun
+from papympi.transport.bitmap import FULL
+from papympi.transport.task import KeyRun
 
 GROUP_MARK = 1 << 60
 """In an order key, what sorts a group behind every child of the item that it follows."""
@@ -92,7 +93,7 @@ class Segment:
         table: its space's table.
         parent: the segment that the parents are in; `None` for the unit segment.
         low, high: the parents, as positions of `parent`.
-        mask: which of the parents are there.
+        valid: which of the parents are there.
         ends: cumulative number of children of each finished parent.
         emitted: how many children were born so far.
         closed: no more children will come.
@@ -124,7 +125,6 @@ class Segment:
         "kid_count",
         "kids",
         "low",
-        "mask",
         "noted",
         "over",
         "parent",
@@ -138,14 +138,15 @@ class Segment:
         "store",
         "table",
         "unequal",
+        "valid",
     )
 
-    def __init__(self, table: SpaceTable, parent: Segment | None, low: int, high: int, mask: int = FULL) -> None:
+    def __init__(self, table: SpaceTable, parent: Segment | None, low: int, high: int, valid: int = FULL) -> None:
         self.table = table
         self.parent = parent
         self.low = low
         self.high = high
-        self.mask = mask
+        self.valid = valid
         self.ends: list[int] = []
         self.emitted = 0
         self.closed = False
@@ -235,14 +236,14 @@ class Segment:
         return (*self.parent.order(above), rank, GROUP_MARK, which, position)
 
 
-def masks_joined(pieces: Sequence[Piece], start: int) -> int:
-    """Return the masks of pieces that lie end to end from `start`, as one."""
+def join_bitmaps(pieces: Sequence[Piece], start: int) -> int:
+    """Return the bitmaps of pieces that lie end to end from `start`, as one."""
     if all(piece[4] == FULL for piece in pieces):
         return FULL
-    mask = 0
+    valid = 0
     for a, b, _, _, part in pieces:
-        mask |= (part if part != FULL else (1 << (b - a)) - 1) << (a - start)
-    return mask
+        valid |= (part if part != FULL else (1 << (b - a)) - 1) << (a - start)
+    return valid
 
 
 def remove_kid(parent: Segment, kid: Segment) -> None:

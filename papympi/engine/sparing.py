@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from papympi.contracts import History
 from papympi.engine.layout import origin
-from papympi.engine.pieces import ones
 from papympi.model.item import Key
 from papympi.plan.plan import Plan, Space, Step, Stream
-from papympi.transport.task import FULL
+from papympi.transport.bitmap import FULL, ones
 
 MOST = 50_000
 """So many answers are remembered."""
@@ -65,7 +64,7 @@ class Sparing:
         known = 0
         if stream.is_kept and stream not in self._sources:
             for stretch in self._history.stretches(stream.node, parent):
-                if stretch.payload is not None or not stretch.mask:
+                if stretch.payload is not None or not stretch.valid:
                     known |= ones(stretch.stop - stretch.first) << stretch.first
         if stream.target:
             return known
@@ -159,7 +158,7 @@ class Sparing:
                 break
             reach = stretch.stop
             for at in range(stretch.stop - stretch.first):
-                there = stretch.mask == FULL or stretch.mask >> at & 1
+                there = stretch.valid == FULL or stretch.valid >> at & 1
                 if there and not (step.skip_failed and stretch.failed >> at & 1):
                     members += 1
                     if members == step.size:

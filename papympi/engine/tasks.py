@@ -8,19 +8,20 @@ from typing import Any, cast
 from papympi.engine.batching import Batch, Run, clip_columns
 from papympi.engine.births import Generator
 from papympi.engine.gathering import Folding
-from papympi.engine.pieces import normal, to_slice
+from papympi.engine.pieces import to_slice
 from papympi.engine.roster import Flight
-from papympi.engine.segment import Segment, masks_joined
+from papympi.engine.segment import Segment, join_bitmaps
 from papympi.model.item import Key
 from papympi.plan.plan import Step
+from papympi.transport.bitmap import normalized
 from papympi.transport.task import Kind, Task
 from papympi.workers.columns import load_column
 
 
 def call_task(number: int, step: Step, batch: Batch, grain: int) -> Task:
     """Return the task that calls a step's functions for a batch."""
-    mask = normal(batch.mask(), batch.count)
-    task = Task(number, Kind.CALL, step.number, batch.count, mask, batch.columns(), batch.keys(), grain)
+    valid = normalized(batch.valid(), batch.count)
+    task = Task(number, Kind.CALL, step.number, batch.count, valid, batch.columns(), batch.keys(), grain)
     task.culprits = batch.culprits()
     task.attempts = batch.attempts()
     task.chunk = 1 if batch.runs[0].alone else 0
@@ -59,7 +60,7 @@ def fold_task(number: int, step: Step, segment: Segment, stride: int) -> tuple[T
         Kind.FOLD,
         step.number,
         stop - state.at,
-        masks_joined(pieces, state.at),
+        join_bitmaps(pieces, state.at),
         [[to_slice(piece) for piece in pieces]],
         segment.key_runs(state.at, stop),
         ends=[end - state.at for end in segment.ends[state.done : done]],
@@ -83,7 +84,7 @@ def inputs_of(flight: Flight, key: Key) -> list[Any] | None:
         at = _find(run.segment, run.start, run.stop, key)
         if at is not None:
             columns = clip_columns(run.columns, at, at + 1)
-            batch = Batch([Run(run.segment, at, at + 1, run.mask, columns)], 1, 1)
+            batch = Batch([Run(run.segment, at, at + 1, run.valid, columns)], 1, 1)
             return [load_column(column, lambda payload: payload.values())[0] for column in batch.columns()]
     return None
 

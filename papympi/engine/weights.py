@@ -8,7 +8,8 @@ from typing import Final
 from papympi.engine.pieces import Piece
 from papympi.engine.replayed import SparedPayload
 from papympi.plan.plan import Plan, Space, Step, Stream
-from papympi.transport.task import FULL, Output
+from papympi.transport.bitmap import FULL
+from papympi.transport.task import Output
 
 SLOW: Final = 8
 """When items get lighter, this part of the difference is believed with each batch; when heavier, all of it at once."""
@@ -66,8 +67,8 @@ class Weights:
             size, count = payloads[0].weigh(), payloads[0].count
         else:
             size, count = sum(payload.weigh() for payload in payloads), sum(payload.count for payload in payloads)
-        if output.mask != FULL:
-            count = output.mask.bit_count()
+        if output.valid != FULL:
+            count = output.valid.bit_count()
         if count:
             self.learn(stream, size, count)
 

@@ -20,7 +20,7 @@ from typing import Any, Final
 from papympi.errors import JournalError, ShippingError
 from papympi.model.item import Failure, Key
 from papympi.stores.digest import SIZE, digest
-from papympi.stores.stored import Archive, mask_to_bytes, pack_coded, tell_failure
+from papympi.stores.stored import Archive, bitmap_to_bytes, pack_coded, tell_failure
 from papympi.transport.payload import Payload
 from papympi.transport.task import KeyRun
 from papympi.workers.attempt import attempt
@@ -94,7 +94,7 @@ class Journal:
         self._thread.start()
 
     def keep_results(
-        self, node: str, runs: Sequence[KeyRun], masks: tuple[int, int], payload: Payload | None, offset: int
+        self, node: str, runs: Sequence[KeyRun], bitmaps: tuple[int, int], payload: Payload | None, offset: int
     ) -> None:
         """Keep results of a node."""
         fresh = [count for parent, first, count in runs if not self._archive.covers(node, tuple(parent), first, count)]
@@ -106,7 +106,7 @@ class Journal:
             number = self._keep_payload(node, payload)
             if number is None:
                 return
-        row = (node, json.dumps(runs), mask_to_bytes(masks[0]), mask_to_bytes(masks[1]), number, offset)
+        row = (node, json.dumps(runs), bitmap_to_bytes(bitmaps[0]), bitmap_to_bytes(bitmaps[1]), number, offset)
         self._put(_RESULTS, row, 100)
 
     def _keep_payload(self, node: str, payload: Payload) -> int | None:

@@ -9,8 +9,8 @@ from typing import Any
 from papympi.model.item import Key
 from papympi.plan.plan import Plan, Space, Step
 from papympi.stores.journal import DOUBT
-from papympi.stores.stored import bytes_to_mask, mask_to_bytes
-from papympi.transport.task import FULL
+from papympi.stores.stored import bitmap_to_bytes, bytes_to_bitmap
+from papympi.transport.bitmap import FULL
 
 Stale = dict[str, set[Key]]
 """For each node the keys below which (themselves included) what is known depends on a failure."""
@@ -90,7 +90,7 @@ def _same_depth(step: Step) -> int:
 
 def _forget_results(connection: sqlite3.Connection, stale: Stale) -> None:
     query = "SELECT id, node, runs, mask, failed, payload, offset FROM results"
-    for number, node, runs, mask, failed, payload, offset in connection.execute(query).fetchall():
+    for number, node, runs, valid, failed, payload, offset in connection.execute(query).fetchall():
         if node not in stale:
             continue
         places = list(enumerate(_keys(json.loads(runs))))
@@ -98,10 +98,10 @@ def _forget_results(connection: sqlite3.Connection, stale: Stale) -> None:
         if len(good) == len(places):
             continue
         connection.execute("DELETE FROM results WHERE id = ?", (number,))
-        masks = bytes_to_mask(mask), bytes_to_mask(failed)
+        bitmaps = bytes_to_bitmap(valid), bytes_to_bitmap(failed)
         for at, key in good:
-            there = FULL if masks[0] == FULL else masks[0] >> at & 1
-            row = (node, json.dumps([[key[:-1], key[-1], 1]]), mask_to_bytes(there), b"\0", payload, offset + at)
+            there = FULL if bitmaps[0] == FULL else bitmaps[0] >> at & 1
+            row = (node, json.dumps([[key[:-1], key[-1], 1]]), bitmap_to_bytes(there), b"\0", payload, offset + at)
             connection.execute(
                 "INSERT INTO results (node, runs, mask, failed, payload, offset) VALUES (?, ?, ?, ?, ?, ?)", row
             )

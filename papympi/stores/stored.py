@@ -15,9 +15,9 @@ from papympi.contracts import Stretch
 from papympi.errors import JournalError
 from papympi.model.item import Failure, Key
 from papympi.stores.digest import SIZE
+from papympi.transport.bitmap import FULL
 from papympi.transport.codec import Coded
 from papympi.transport.payload import Payload
-from papympi.transport.task import FULL
 from papympi.workers.attempt import attempt
 
 
@@ -92,7 +92,7 @@ class Archive:
         stretches = self._stretches.get((node, parent), [])
         for index in range(bisect_right(stretches, first, key=lambda each: each.stop), len(stretches)):
             each = stretches[index]
-            if each.first > at or at >= first + count or (each.payload is None and each.mask):
+            if each.first > at or at >= first + count or (each.payload is None and each.valid):
                 break
             at = each.stop
         return at >= first + count
@@ -144,26 +144,26 @@ class Archive:
         found: dict[tuple[str, Key | None], list[Stretch]] = {}
         made: tuple[int | None, Payload | None] = (None, None)
         query = "SELECT node, runs, mask, failed, payload, offset FROM results ORDER BY id"
-        for node, runs, mask, failed, number, offset in connection.execute(query):
+        for node, runs, valid, failed, number, offset in connection.execute(query):
             if number is not None and number not in sizes:
                 continue
             if number != made[0]:
                 made = (number, None if number is None else StoredPayload(self, number, sizes[number]))
-            masks = (bytes_to_mask(mask), bytes_to_mask(failed))
-            for parent, stretch in spread(json.loads(runs), masks, made[1], offset):
+            bitmaps = (bytes_to_bitmap(valid), bytes_to_bitmap(failed))
+            for parent, stretch in spread(json.loads(runs), bitmaps, made[1], offset):
                 found.setdefault((node, parent), []).append(stretch)
         return {place: _tidy(stretches) for place, stretches in found.items()}
 
 
 def spread(
-    runs: Sequence[Any], masks: tuple[int, int], payload: Payload | None, offset: int
+    runs: Sequence[Any], bitmaps: tuple[int, int], payload: Payload | None, offset: int
 ) -> list[tuple[Key | None, Stretch]]:
     """Return what lies at runs of keys as a stretch for each parent."""
     found: list[tuple[Key | None, Stretch]] = []
-    mask, failed = masks
+    valid, failed = bitmaps
     at = 0
     for parent, first, count in runs or [(None, 0, 1)]:
-        there = mask if mask == FULL else mask >> at & ((1 << count) - 1)
+        there = valid if valid == FULL else valid >> at & ((1 << count) - 1)
         wrong = failed >> at & ((1 << count) - 1)
         place = None if parent is None else tuple(parent)
         found.append((place, Stretch(first, first + count, there, wrong, payload, offset + at)))
@@ -196,13 +196,13 @@ def unpack_coded(data: bytes) -> Coded:
     return body, tuple(bytearray(buffer) for buffer in buffers)
 
 
-def mask_to_bytes(mask: int) -> bytes | None:
-    """Return a mask as bytes; `None` for `FULL`."""
-    return None if mask == FULL else mask.to_bytes(mask.bit_length() // 8 + 1, "little")
+def bitmap_to_bytes(valid: int) -> bytes | None:
+    """Return a bitmap as bytes; `None` for `FULL`."""
+    return None if valid == FULL else valid.to_bytes(valid.bit_length() // 8 + 1, "little")
 
 
-def bytes_to_mask(data: bytes | None) -> int:
-    """Return a mask that was kept as bytes."""
+def bytes_to_bitmap(data: bytes | None) -> int:
+    """Return a bitmap that was kept as bytes."""
     return FULL if data is None else int.from_bytes(data, "little")
 
 

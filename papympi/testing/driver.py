@@ -87,7 +87,7 @@ def values_of(outcome: Outcome, output: int = 0) -> list[Any]:
     """Return the values of one output of a task, `DROP` where an item was dropped."""
     found = outcome.outputs[output]
     values = [value for payload in found.payloads for value in payload.values()]
-    return [value if found.mask >> i & 1 else DROP for i, value in enumerate(values)]
+    return [value if found.valid >> i & 1 else DROP for i, value in enumerate(values)]
 
 
 def build_map(*functions: Callable[..., Any], by_value: Sequence[str] = (), **options: Any) -> Program:

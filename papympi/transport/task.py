@@ -5,10 +5,10 @@ list of slices that together cover the positions. A slice is a plain tuple, so t
 
     (payload, start, stop)             values start..stop of the payload, one a position
     (payload, index, index + 1, n)     one value, shared by n positions (broadcast)
-    (ends, [(payload, start, stop, mask), ...])
+    (ends, [(payload, start, stop, valid), ...])
                                        one list a position: the pieces laid end to end and cut at `ends` (gathered)
 
-Positions keep their places: a dropped item leaves a hole in `mask` and a `None` in the payload. A failed one has its
+Positions keep their places: a dropped item leaves a hole in `valid` and a `None` in the payload. A failed one has its
 `Failure` as its value.
 """
 
@@ -21,11 +21,9 @@ from typing import Any
 
 from papympi.errors import ItemTimeout, WorkerLost
 from papympi.model.item import Failure
+from papympi.transport.bitmap import FULL
 from papympi.transport.payload import Payload, revive
 from papympi.transport.records import Logs
-
-FULL = -1
-"""The mask of a run in which no item was dropped: every bit set."""
 
 Slice = tuple[Any, ...]
 KeyRun = tuple[tuple[int, ...], int, int]
@@ -51,7 +49,7 @@ class Task:
         kind: what to do.
         stage: number of the stage in the program.
         count: how many positions.
-        mask: bit i set: position i is there; `FULL`: all are.
+        valid: bit i set: position i is there; `FULL`: all are.
         columns: for each input of the stage the slices that cover the positions.
         keys: the keys of the positions, as runs.
         grain: outputs come home in payloads of at most this many positions (0: one payload).
@@ -73,7 +71,7 @@ class Task:
     kind: Kind
     stage: int
     count: int = 0
-    mask: int = FULL
+    valid: int = FULL
     columns: list[list[Slice]] = field(default_factory=list)
     keys: list[KeyRun] = field(default_factory=list)
     grain: int = 0
@@ -88,7 +86,7 @@ class Task:
 
     def to_wire(self) -> tuple[Any, ...]:
         """Return the task as a tuple of plain values and payloads; of most calls only what they have."""
-        wire = self.id, int(self.kind), self.stage, self.count, self.mask, self.columns, self.keys
+        wire = self.id, int(self.kind), self.stage, self.count, self.valid, self.columns, self.keys
         if self.kind == Kind.CALL and not (self.grain or self.chunk or self.culprits or self.attempts):
             return wire
         return (
@@ -110,12 +108,12 @@ class Output:
 
     Attributes:
         payloads: cover the positions (START, ADVANCE: the new children; FOLD: the finished parents) in order.
-        mask: bit i set: position i is there (not dropped); `FULL`: all are.
+        valid: bit i set: position i is there (not dropped); `FULL`: all are.
         failed: bit i set: the value at position i is a `Failure`; 0: none is.
     """
 
     payloads: list[Payload]
-    mask: int = FULL
+    valid: int = FULL
     failed: int = 0
 
 
@@ -156,7 +154,9 @@ class Outcome:
 
     def to_wire(self) -> tuple[Any, ...]:
         """Return the outcome as a tuple of plain values and payloads; of most only what they have."""
-        outputs = [(list(map(Payload.to_wire, output.payloads)), output.mask, output.failed) for output in self.outputs]
+        outputs = [
+            (list(map(Payload.to_wire, output.payloads)), output.valid, output.failed) for output in self.outputs
+        ]
         wire = self.task, outputs, self.seconds, self.calls, self.drops
         if not (self.failures or self.counts or self.finished or self.state or self.again or self.logs):
             return wire
@@ -166,7 +166,7 @@ class Outcome:
     def from_wire(cls, wire: tuple[Any, ...]) -> Outcome:
         """Return the outcome that `to_wire` took apart."""
         task, outputs, *rest = wire
-        return cls(task, [Output(list(starmap(revive, payloads)), *masks) for payloads, *masks in outputs], *rest)
+        return cls(task, [Output(list(starmap(revive, payloads)), *bitmaps) for payloads, *bitmaps in outputs], *rest)
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from papympi.model.item import Failure
 from papympi.plan.program import Call
-from papympi.transport.task import FULL
+from papympi.transport.bitmap import FULL
 from papympi.workers.columns import Column
 
 

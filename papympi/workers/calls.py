@@ -177,8 +177,8 @@ class Calls:
     def _load(self, number: int, slices: list[Any]) -> Column:
         values = load_column(slices, self._open)
         if is_gathered(slices):
-            return Column(self._replace_unsendable_members(number, values), self.task.mask, gathered=True)
-        column = Column(values, self.task.mask)
+            return Column(self._replace_unsendable_members(number, values), self.task.valid, gathered=True)
+        column = Column(values, self.task.valid)
         if not is_plain(slices) and has_failures(values):
             column.values = values = list(values)
             for position in positions_of(column.present, len(values)):

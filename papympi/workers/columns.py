@@ -1,4 +1,4 @@
-"""The columns of a task as a worker sees them: values by position, with masks of what is there and what failed."""
+"""The columns of a task as a worker sees them: values by position, with bitmaps of what is there and what failed."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from papympi.model.item import DROP, Failure, Key
+from papympi.transport.bitmap import FULL
 from papympi.transport.payload import Payload, Unsendable
-from papympi.transport.task import FULL, KeyRun, Output, Slice
+from papympi.transport.task import KeyRun, Output, Slice
 
 Load = Callable[[Payload], list[Any]]
 
@@ -82,12 +83,12 @@ def has_failures(values: list[Any]) -> bool:
     return not _FAILED.isdisjoint(map(type, values))
 
 
-def positions_of(mask: int, count: int) -> Iterator[int]:
+def positions_of(valid: int, count: int) -> Iterator[int]:
     """Yield the positions below `count` whose bit is set."""
-    if mask == FULL:
+    if valid == FULL:
         yield from range(count)
         return
-    digits = bin(mask & ((1 << count) - 1))[:1:-1]
+    digits = bin(valid & ((1 << count) - 1))[:1:-1]
     position = digits.find("1")
     while position >= 0:
         yield position
@@ -126,10 +127,10 @@ def _load_slice(piece: Slice, load: Load) -> list[Any]:
 def _load_gathered(ends: list[int], pieces: list[Slice], load: Load) -> list[Any]:
     """Return one list a position: the pieces laid end to end, cut at `ends`, without what was dropped."""
     members: list[Any] = []
-    for payload, start, stop, mask in pieces:
+    for payload, start, stop, valid in pieces:
         values = load(payload)[start:stop]
-        if mask != FULL:
-            kept = set(positions_of(mask, stop - start))
+        if valid != FULL:
+            kept = set(positions_of(valid, stop - start))
             values = [value if i in kept else DROP for i, value in enumerate(values)]
         members += values
     lists, start = [], 0

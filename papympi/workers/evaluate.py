@@ -11,7 +11,8 @@ from typing import Any
 from papympi.errors import StateError
 from papympi.model.item import Failure
 from papympi.plan.program import Call, Program
-from papympi.transport.task import FULL, Kind, Outcome, Output, Task
+from papympi.transport.bitmap import FULL
+from papympi.transport.task import Kind, Outcome, Output, Task
 from papympi.workers import here, straight
 from papympi.workers.alarm import NS, Alarm
 from papympi.workers.apply import apply_rows, apply_single, apply_timed

@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import Any, Final
 
 from papympi.model.item import Failure, Key
+from papympi.transport.bitmap import FULL
 from papympi.transport.payload import Payload
-from papympi.transport.task import FULL, Outcome
+from papympi.transport.task import Outcome
 from papympi.workers.alarm import NS, Alarm
 from papympi.workers.apply import call_timed
 from papympi.workers.calls import Calls

@@ -14,7 +14,8 @@ from typing import Any, Final
 
 from papympi.model.item import Failure
 from papympi.plan.program import MOST, Inner
-from papympi.transport.task import FULL, Kind, Outcome, Task
+from papympi.transport.bitmap import FULL
+from papympi.transport.task import Kind, Outcome, Task
 from papympi.workers.calls import Calls
 from papympi.workers.columns import Column, mark_column, positions_of
 from papympi.workers.fold import Fold

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 from papympi.plan.program import Call, Stage
+from papympi.transport.bitmap import FULL
 from papympi.transport.payload import Payload
-from papympi.transport.task import FULL, Task
+from papympi.transport.task import Task
 from papympi.workers.apply import apply_rows, apply_single
 from papympi.workers.bench import Bench
 from papympi.workers.columns import MARKED, Column, has_failures, is_gathered, is_plain, load_column
@@ -105,7 +106,7 @@ def load_whole(task: Task) -> list[Column] | None:
 
     May raise whatever unpickling raises.
     """
-    if task.mask != FULL or task.culprits:
+    if task.valid != FULL or task.culprits:
         return None
     columns = []
     for slices in task.columns:

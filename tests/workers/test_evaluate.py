@@ -10,8 +10,9 @@ from papympi import Graph
 from papympi.errors import ShippingError, StateError, WorkerLost
 from papympi.model.item import DROP, Failure
 from papympi.plan.program import Argument, Call, Program, ResourceSpec, Stage
+from papympi.transport.bitmap import FULL
 from papympi.transport.payload import Payload
-from papympi.transport.task import FULL, Kind, Task
+from papympi.transport.task import Kind, Task
 from papympi.workers.cell import COUNT, INDEX
 from papympi.workers.evaluate import Evaluator
 
@@ -44,7 +45,7 @@ def task(*columns, kind=Kind.CALL, keys=None, **fields):
 def results(outcome, output=0):
     found = outcome.outputs[output]
     values = [value for payload in found.payloads for value in payload.values()]
-    return [value if found.mask >> i & 1 else DROP for i, value in enumerate(values)]
+    return [value if found.valid >> i & 1 else DROP for i, value in enumerate(values)]
 
 
 def told(outcome):
@@ -79,16 +80,16 @@ class TestCalls:
         assert found[:2] == [2.5, DROP]
         assert found[2].node == "invert"
         assert found[3] == 4.25
-        assert outcome.outputs[1].mask == 0b1101
+        assert outcome.outputs[1].valid == 0b1101
         assert outcome.outputs[1].failed == 0b0100
         assert outcome.calls == [4, 4, 2]
 
     def test_holes_are_never_called(self):
-        outcome = evaluator(call(invert, 0)).run(task([1, None, 2], mask=0b101))
+        outcome = evaluator(call(invert, 0)).run(task([1, None, 2], valid=0b101))
         assert results(outcome) == [1.0, DROP, 0.5]
         assert results(outcome)[1] is DROP
         assert outcome.outputs[0].payloads[0].values()[1] is None
-        assert outcome.outputs[0].mask == 0b101
+        assert outcome.outputs[0].valid == 0b101
 
     def test_slices_broadcasts_and_gathered_columns(self):
         payload = Payload([1, 2, 3, 4, 5])
@@ -110,7 +111,7 @@ class TestCalls:
     def test_a_received_failure_passes_and_dropped_beats_failed(self):
         first, second = Failure("a", (1,), KeyError()), Failure("b", (2,), KeyError())
         columns = [[first, 1, first, 4], [second, second, 3, 5]]
-        outcome = evaluator(call(add, 1, 0), inputs=2).run(task(*columns, mask=0b1011))
+        outcome = evaluator(call(add, 1, 0), inputs=2).run(task(*columns, valid=0b1011))
         assert told(outcome) == ([("b", (2,)), ("b", (2,)), DROP, 9], [])
         outcome = evaluator(call(add, 0, 1, on_error="drop"), inputs=2).run(task(*columns))
         assert told(outcome) == ([DROP, DROP, DROP, 9], [])
@@ -240,14 +241,14 @@ class TestVectorized:
 
         failure = Failure("a", (1,), KeyError())
         columns = [[1, 2, None, failure], [10, 20, 30, 40]]
-        outcome = evaluator(call(vector, 0, 1, vectorized=True), inputs=2).run(task(*columns, mask=0b1011))
+        outcome = evaluator(call(vector, 0, 1, vectorized=True), inputs=2).run(task(*columns, valid=0b1011))
         assert told(outcome) == ([11, 22, DROP, ("a", (1,))], [])
         assert seen == [([1, 2], [10, 20])]
         assert outcome.calls == [2]
 
     def test_nothing_is_called_for_nothing(self):
         vector = call(lambda xs: fail_with(ValueError()), 0, vectorized=True, node="vector")
-        assert evaluator(vector).run(task([None], mask=0)).failures == []
+        assert evaluator(vector).run(task([None], valid=0)).failures == []
 
     def test_a_wrong_number_of_results_fails_them_all(self):
         outcome = evaluator(call(lambda xs: xs[:1], 0, vectorized=True, node="vector")).run(task([1, 2, 3]))
@@ -291,7 +292,7 @@ class TestScatter:
     def test_chunks_do_not_matter(self, chunk):
         failure = Failure("a", (9,), KeyError())
         worker = evaluator(call(count_up, 0), kind="scatter")
-        first = start([3, 0, 9, None, failure, 7, 2, None], chunk=chunk, mask=0b01110111)
+        first = start([3, 0, 9, None, failure, 7, 2, None], chunk=chunk, valid=0b01110111)
         children, outcomes = self.run_all(worker, first, chunk)
         failed = [0, DROP, 2, 3, 4, 5, ("count_up", (5, 5))]
         assert children == [0, DROP, 2, 0, DROP, 2, 3, 4, 5, ("count_up", (5, 2)), ("a", (9,)), *failed, 0, DROP]
@@ -310,7 +311,7 @@ class TestScatter:
     def test_dropped_parents_need_no_room(self):
         worker = evaluator(call(count_up, 0), kind="scatter")
         failure = Failure("a", (9,), KeyError())
-        outcome = worker.run(start([failure, None, None], chunk=1, mask=0b001))
+        outcome = worker.run(start([failure, None, None], chunk=1, valid=0b001))
         assert (told(outcome)[0], outcome.counts, outcome.finished) == ([("a", (9,))], [1, 0, 0], True)
 
     def test_on_error(self):
@@ -409,7 +410,7 @@ class TestFold:
         """Fold values in tasks of `size`; return the results and the failures."""
         found, failures, state, start = [], [], None, 0
         marks = fields.pop("culprits", {})
-        mask = fields.pop("mask", FULL)
+        valid = fields.pop("valid", FULL)
         while start < len(values):
             stop = min(start + size, len(values))
             within = [end - start for end in ends if start < end <= stop or (end == start == 0)]
@@ -418,7 +419,7 @@ class TestFold:
                     values[start:stop],
                     ends=within,
                     state=state,
-                    mask=mask >> start & (1 << stop - start) - 1,
+                    valid=valid >> start & (1 << stop - start) - 1,
                     keys=[((5,), start, stop - start)],
                     culprits={(at - start, 0): f for at, f in marks.items() if start <= at < stop},
                 )
@@ -433,13 +434,13 @@ class TestFold:
         failure = Failure("a", (9,), KeyError())
         values = [1, 2, 3, "bad", 5, 6, failure, 8, None, 10, 11]
         worker = evaluator(call(collect, 0), kind="fold", factory=list)
-        found = self.run_in_parts(worker, values, [2, 5, 8, 10], size, mask=0b11011111111)
+        found = self.run_in_parts(worker, values, [2, 5, 8, 10], size, valid=0b11011111111)
         assert found == ([[1, 2], ("collect", (5, 3)), ("a", (9,)), [10]], [("collect", (5, 3))])
         dropping = evaluator(call(collect, 0, on_error="drop"), kind="fold", factory=list)
-        found = self.run_in_parts(dropping, values, [2, 5, 8, 10], size, mask=0b11011111111)
+        found = self.run_in_parts(dropping, values, [2, 5, 8, 10], size, valid=0b11011111111)
         assert found == ([[1, 2], DROP, [6, 8], [10]], [("collect", (5, 3))])
         healing = evaluator(call(collect, 0, on_error=lambda f: "healed"), kind="fold", factory=list)
-        found = self.run_in_parts(healing, values, [2, 5, 8, 10], size, mask=0b11011111111)
+        found = self.run_in_parts(healing, values, [2, 5, 8, 10], size, valid=0b11011111111)
         assert found == ([[1, 2], "healed", ("a", (9,)), [10]], [("collect", (5, 3))])
         lost = Failure("collect", (5, 1), WorkerLost("w", "SIGSEGV"))
         found = self.run_in_parts(worker, values[:5], [2, 5], size, culprits={1: lost})
@@ -577,7 +578,7 @@ class TestCell:
     def test_calls(self):
         cell = Cell()
         worker = evaluator(call(abs, 0), call(invert, 1), cell=cell)
-        worker.run(task([1, None, 0, 3], mask=0b1101))
+        worker.run(task([1, None, 0, 3], valid=0b1101))
         assert cell.log == [("begin", 1), (0, 0), 0, 2, 3, (1, 0), 0, 2, (1, 3), 3, "done"]
 
     def test_scatter_and_fold(self):
@@ -590,7 +591,7 @@ class TestCell:
 
     def test_vectors(self):
         cell = Cell()
-        evaluator(call(list, 0, vectorized=True), cell=cell).run(task([None, 2], mask=0b10))
+        evaluator(call(list, 0, vectorized=True), cell=cell).run(task([None, 2], valid=0b10))
         assert cell.log == [("begin", 1), (0, 1), "done"]
 
 
