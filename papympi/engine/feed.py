@@ -1,4 +1,4 @@
-"""Where items come in: sources are pulled by chunks, in the engine's turn or, if that may block, on a reader thread."""
+"""Where rows come from: the iterables behind a source, read in the engine's turn or, if they may block, on a thread."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _END = object()
 
 
 @dataclass(slots=True)
-class Pulled:
+class Rows:
     """Some rows.
 
     Attributes:
         columns: for each member of the source its values, all of one length.
-        whole: nothing more comes of the chunk that was asked for.
+        whole: nothing more comes of the quota that was asked for.
         ended: there are no more rows.
         unequal: the members ended at different places: the error that says where.
         failure: a member raised; its failure is the last value of every column.
@@ -74,16 +74,22 @@ class Feed:
             self.failure = Failure(self.names[self._at], (), error, text, worker="the runner")
             self.ended = True
 
-    def pull(self, rows: Sequence[Any], *, whole: bool = True) -> Pulled:
-        """Return rows that were read by columns; if they are the rest of a chunk, with what ended them."""
+    def read_rows(self, count: int) -> Rows:
+        """Return up to `count` rows by columns."""
+        rows: list[Any] = []
+        self.read(rows.extend, count)
+        return self.by_columns(rows)
+
+    def by_columns(self, rows: Sequence[Any], *, whole: bool = True) -> Rows:
+        """Return rows that were read by columns; if they are the rest of a quota, with what ended them."""
         columns = [list(rows)] if len(self.names) == 1 else [list(column) for column in zip(*rows, strict=True)]
         columns = columns or [[] for _ in self.names]
         if not whole or not self.ended:
-            return Pulled(columns, whole)
+            return Rows(columns, whole)
         if self.failure is not None:
             for column in columns:
                 column.append(self.failure)
-        return Pulled(columns, ended=True, unequal=self.unequal, failure=self.failure)
+        return Rows(columns, ended=True, unequal=self.unequal, failure=self.failure)
 
     def _open(self) -> None:
         for number, maker in enumerate(self.makers):
@@ -143,7 +149,7 @@ def unequal_lengths(ended: Sequence[str], longer: Sequence[str], rows: int) -> I
     )
 
 
-class Reader:
+class FeedThread:
     """A thread that reads a feed, so that one that blocks does not stop the run. What it has read can be taken at once.
 
     The thread extends a queue that the engine takes from; before it asks for the next row, which may be long in coming,
@@ -161,22 +167,22 @@ class Reader:
         feed.between = self._feed_hungry
 
     def ask(self, count: int) -> None:
-        """Ask for a chunk; there is one under way at a time."""
+        """Ask for a quota of rows; there is one under way at a time."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._read, name=f"papympi-{self._feed.names[0]}", daemon=True)
             self._thread.start()
         self._whole = False
         self._wanted.put(count)
 
-    def take(self) -> Pulled | None:
-        """Return what has come of the chunk that was asked for since it was last taken; `None`: nothing has."""
+    def take(self) -> Rows | None:
+        """Return what has come of the quota that was asked for since it was last taken; `None`: nothing has."""
         self._hungry = True
         whole = self._whole  # looked at before the queue: nothing is put there once it is set
         rows = [self._rows.popleft() for _ in range(len(self._rows))]
         if not rows and not whole:
             return None
         self._hungry = False
-        return self._feed.pull(rows, whole=whole)
+        return self._feed.by_columns(rows, whole=whole)
 
     def close(self) -> None:
         """Let the thread end once it is back from the iterator."""

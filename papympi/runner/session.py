@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakSet
 
 from papympi.contracts import Pool
-from papympi.engine.caretaker import Turnstile
+from papympi.engine.driver import EngineDriver
 from papympi.engine.loop import Engine
-from papympi.engine.ordering import Handover
+from papympi.engine.output_order import Delivery
 from papympi.errors import StateError
 from papympi.monitors.progress import Progress
 from papympi.plan.plan import Plan
@@ -64,7 +64,7 @@ class Session:
         self._watchers = watchers
         self._keeper = keeper
         self._settings = settings
-        self._turnstile: Turnstile | None = None
+        self._turnstile: EngineDriver | None = None
         self._pools: dict[str, Pool] = {}
         self._stopping = self._paused = self._finished = False
         self._why = ""
@@ -101,7 +101,7 @@ class Session:
                     pool.open(self.plan.program)
                 self._check_going()
             self.engine = Engine(self.plan, self._pools, tell=self._echo, **self._settings)
-            self._turnstile = Turnstile(self.engine, cared_for=not self._needs_consumer())
+            self._turnstile = EngineDriver(self.engine, runs_ahead=not self._needs_consumer())
             self._watchers.start(self.engine.statistics)
             if self._keeper is not None:
                 self._keeper.start(self.engine.statistics)
@@ -122,7 +122,7 @@ class Session:
         numbers = (step.number for step in self.plan.steps if step.pool in pools)
         return any(call.timeout for number in numbers for call in self.plan.program.stages[number].calls)
 
-    def handovers(self) -> Iterator[Handover]:
+    def handovers(self) -> Iterator[Delivery]:
         """Yield what the engine hands over; end the session at the end, and whenever the iteration is given up."""
         if self._turnstile is None:
             raise StateError("this run has not begun")

@@ -8,7 +8,7 @@ import weakref
 import pytest
 
 from papympi import Graph, run
-from papympi.engine.births import Generator
+from papympi.engine.operators.scatter import Generator
 
 
 def test_finished_scatters_are_forgotten_while_there_is_room_for_more():

@@ -11,7 +11,7 @@ import pytest
 import papympi
 from papympi import DROP, Failure, Graph, ItemTimeout, NodeError, WorkerLost, resource, run
 from papympi.cli.run import find_row_nodes
-from papympi.engine.exposure import exposed_nodes
+from papympi.engine.fail_fast import exposed_nodes
 
 
 def scattering(spread, *functions, **options):

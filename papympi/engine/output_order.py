@@ -8,21 +8,21 @@ results of the whole stream last. So nothing has to be held back that an earlier
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from papympi.engine.layout import Layout
-from papympi.engine.pieces import Piece, clip
-from papympi.engine.segment import Segment, join_bitmaps
+from papympi.engine.index.chunks import Chunk, clip, join_bitmaps
+from papympi.engine.index.segment import Segment
+from papympi.engine.index.tables import Layout
 from papympi.model.item import Key
-from papympi.plan.plan import Space, Step, Stream
+from papympi.plan.plan import Space, Stream
 from papympi.transport.bitmap import FULL
 from papympi.transport.payload import Payload
 
 
 @dataclass(slots=True)
-class Handover:
+class Delivery:
     """Results that go to the consumer together: of one target, siblings without holes between their positions.
 
     Attributes:
@@ -55,25 +55,22 @@ class Handover:
                 yield (*self.prefix, self.first + at), value
 
 
-Leave = Callable[[Segment, object, int, int], None]
-
-
-def hand_over(stream: Stream, segment: Segment, piece: Piece) -> Iterator[Handover]:
-    """Yield what a piece of a target has for the consumer, siblings together."""
-    start, stop, payload, offset, valid = piece
+def _deliver(stream: Stream, segment: Segment, chunk: Chunk) -> Iterator[Delivery]:
+    """Yield what a chunk of a target has for the consumer, siblings together."""
+    start, stop, payload, offset, valid = chunk
     values = _open(stream, payload)
     if segment.parent is None:
-        yield Handover(stream.node, (), -1, values[offset : offset + 1])
+        yield Delivery(stream.node, (), -1, values[offset : offset + 1])
         return
     while start < stop:
         index = segment.parent_of(start) - segment.low
         first = segment.first_child(index)
         end = min(stop, segment.ends[index]) if index < len(segment.ends) else stop
-        part = clip((piece[0], stop, None, offset, valid), start, end)
+        part = clip((chunk[0], stop, None, offset, valid), start, end)
         prefix = segment.parent.key(segment.low + index)
         at = part[3]
         if part[4]:
-            yield Handover(stream.node, prefix, start - first, values[at : at + end - start], part[4])
+            yield Delivery(stream.node, prefix, start - first, values[at : at + end - start], part[4])
         start = end
 
 
@@ -82,33 +79,32 @@ def _open(stream: Stream, payload: Payload) -> list[Any]:
     return payload.values(last=not stream.consumers)
 
 
-def _values_of(stream: Stream, pieces: list[Piece]) -> list[Any]:
-    """Return the values of pieces end to end, with `None` for what is not there."""
-    if len(pieces) == 1:
-        start, stop, payload, offset, _ = pieces[0]
+def _values_of(stream: Stream, chunks: list[Chunk]) -> list[Any]:
+    """Return the values of chunks end to end, with `None` for what is not there."""
+    if len(chunks) == 1:
+        start, stop, payload, offset, _ = chunks[0]
         return _open(stream, payload)[offset : offset + stop - start]
     values: list[Any] = []
-    for start, stop, payload, offset, _ in pieces:
+    for start, stop, payload, offset, _ in chunks:
         values += [None] * (stop - start) if payload is None else _open(stream, payload)[offset : offset + stop - start]
     return values
 
 
-class Cursor:
+class InputOrder:
     """Walks the items of a plan's targets in order; yields `None` whenever the next one is not there yet.
 
     Attributes:
         awaited: the segment and position that it stands before.
     """
 
-    def __init__(self, layout: Layout, unit: Segment, leave: Leave, free: Callable[[Segment], None]) -> None:
-        self._layout = layout
+    def __init__(self, layout: Layout, unit: Segment) -> None:
+        self._tables = layout.spaces
         self._unit = unit
-        self._leave = leave
-        self._free = free
+        self._openers = {step.outputs[0].space: step for step in layout.plan.steps if step.is_group}
         self._targets: dict[Space, list[Stream]] = {}
         for target in layout.plan.targets:
             self._targets.setdefault(target.space, []).append(target)
-        self._leaves = {space: leaf for space in layout.tables if (leaf := self._leaf(space)) is not None}
+        self._leaves = {space: leaf for space in self._tables if (leaf := self._leaf(space)) is not None}
         self._groups_seen: dict[Segment, int] = {}
         self.awaited: tuple[Segment, int] = (unit, 0)
 
@@ -120,42 +116,42 @@ class Cursor:
     def _leaf(self, space: Space) -> Stream | None:
         """Return the only target of a space that has nothing to walk below or over it."""
         targets = self._targets.get(space, [])
-        table = self._layout[space]
-        deeper = any(self._layout.wanted(other) for other in [*table.kids, *table.groups])
+        table = self._tables[space]
+        deeper = any(self._tables[other].wanted for other in [*table.kids, *table.groups])
         return targets[0] if len(targets) == 1 and not deeper else None
 
-    def walk(self) -> Iterator[Handover | None]:
+    def walk(self) -> Iterator[Delivery | None]:
         """Yield what is next, or `None` to be asked again later."""
         yield from self._item(self._unit, 0)
 
-    def _item(self, segment: Segment, position: int) -> Iterator[Handover | None]:
-        table = self._layout[segment.table.space]
+    def _item(self, segment: Segment, position: int) -> Iterator[Delivery | None]:
+        table = segment.table
         for kid in table.kids:
-            if self._layout.wanted(kid):
+            if self._tables[kid].wanted:
                 yield from self._children(kid, segment, position)
         for stream in self._targets.get(table.space, ()):
             yield from self._result(stream, segment, position)
         for space in table.groups:
-            if self._layout.wanted(space):
+            if self._tables[space].wanted:
                 yield from self._group_at(segment, space, position)
 
-    def _result(self, stream: Stream, segment: Segment, position: int) -> Iterator[Handover | None]:
-        while (port := segment.results.get(stream)) is None or (piece := port.look(position)) is None:
+    def _result(self, stream: Stream, segment: Segment, position: int) -> Iterator[Delivery | None]:
+        while (results := segment.results.get(stream)) is None or (chunk := results.look(position)) is None:
             self.awaited = (segment, position)
             yield None
-        port.take(position, position + 1)
-        piece = clip(piece, position, position + 1)
-        if piece[4]:
-            yield from hand_over(stream, segment, piece)
-            self._leave(segment, ("deliver", stream), position, position + 1)
-        elif piece[2] is not None:
-            self._leave(segment, ("deliver", stream), position, position + 1)
+        results.take(position, position + 1)
+        chunk = clip(chunk, position, position + 1)
+        if chunk[4]:
+            yield from _deliver(stream, segment, chunk)
+            segment.release(("deliver", stream), position, position + 1)
+        elif chunk[2] is not None:
+            segment.release(("deliver", stream), position, position + 1)
 
-    def _group_at(self, segment: Segment, space: Space, position: int) -> Iterator[Handover | None]:
+    def _group_at(self, segment: Segment, space: Space, position: int) -> Iterator[Delivery | None]:
         """Walk the group whose last member is at a position, if one is."""
         groups = segment.groups[space]
-        state = segment.states[self._opener(space)]
-        while state.reach <= position:
+        closing = segment.closings[self._openers[space]]
+        while closing.reach <= position:
             self.awaited = (segment, position)
             yield None
         seen = self._groups_seen.setdefault(groups, 0)
@@ -163,10 +159,7 @@ class Cursor:
             self._groups_seen[groups] = seen = seen + 1
             yield from self._item(groups, seen - 1)
 
-    def _opener(self, space: Space) -> Step:
-        return next(step for step in self._layout.plan.steps if step.outputs[0].space is space and step.kind == "group")
-
-    def _children(self, space: Space, parent: Segment, position: int) -> Iterator[Handover | None]:
+    def _children(self, space: Space, parent: Segment, position: int) -> Iterator[Delivery | None]:
         while (segment := parent.child_of(space, position)) is None:
             self.awaited = (parent, position)
             yield None
@@ -189,30 +182,30 @@ class Cursor:
         yield from self._short_groups(segment, index)
         self._pass(segment, index)
 
-    def _run(self, stream: Stream, segment: Segment, at: int, index: int) -> Generator[Handover | None, None, int]:
+    def _run(self, stream: Stream, segment: Segment, at: int, index: int) -> Generator[Delivery | None, None, int]:
         """Hand over what is there of a leaf target from `at` on; return how far that is."""
         stop = segment.ends[index] if index < len(segment.ends) else segment.emitted
-        port = segment.results.get(stream)
-        piece = port.look(at) if port is not None else None
-        if port is None or piece is None:
+        results = segment.results.get(stream)
+        chunk = results.look(at) if results is not None else None
+        if results is None or chunk is None:
             self.awaited = (segment, at)
             yield None
             return at
-        pieces = port.take(at, min(stop, port.reach(piece[0])))
-        stop = pieces[-1][1]
-        valid = join_bitmaps(pieces, at)
+        chunks = results.take(at, min(stop, results.reach(chunk[0])))
+        stop = chunks[-1][1]
+        valid = join_bitmaps(chunks, at)
         if valid and segment.parent is not None:
             prefix, first = segment.parent.key(segment.low + index), at - segment.first_child(index)
-            yield Handover(stream.node, prefix, first, _values_of(stream, pieces), valid)
-        for piece in pieces:
-            if piece[2] is not None:
-                self._leave(segment, ("deliver", stream), piece[0], piece[1])
+            yield Delivery(stream.node, prefix, first, _values_of(stream, chunks), valid)
+        for chunk in chunks:
+            if chunk[2] is not None:
+                segment.release(("deliver", stream), chunk[0], chunk[1])
         return stop
 
-    def _short_groups(self, segment: Segment, index: int) -> Iterator[Handover | None]:
+    def _short_groups(self, segment: Segment, index: int) -> Iterator[Delivery | None]:
         """Walk the short last group of a parent, and the groups of groups that end with it."""
         for space in segment.table.groups:
-            if not self._layout.wanted(space):
+            if not self._tables[space].wanted:
                 continue
             groups = segment.groups[space]
             while len(groups.ends) <= index:
@@ -229,24 +222,23 @@ class Cursor:
         segment.passed = index + 1
         for groups in segment.groups.values():
             self._pass(groups, index)
-        self._free(segment)
+        segment.free()
         if segment.freed:
             self._groups_seen.pop(segment, None)
 
 
-class Arrivals:
+class ArrivalOrder:
     """Hands results over as they come."""
 
-    def __init__(self, deliveries: deque[tuple[Stream, Segment, Piece]], leave: Leave) -> None:
+    def __init__(self, deliveries: deque[tuple[Stream, Segment, Chunk]]) -> None:
         self._deliveries = deliveries
-        self._leave = leave
 
-    def walk(self) -> Iterator[Handover | None]:
+    def walk(self) -> Iterator[Delivery | None]:
         """Yield what has come, or `None` to be asked again later; never ends by itself."""
         while True:
             if not self._deliveries:
                 yield None
                 continue
-            stream, segment, piece = self._deliveries.popleft()
-            yield from hand_over(stream, segment, piece)
-            self._leave(segment, ("deliver", stream), piece[0], piece[1])
+            stream, segment, chunk = self._deliveries.popleft()
+            yield from _deliver(stream, segment, chunk)
+            segment.release(("deliver", stream), chunk[0], chunk[1])

@@ -9,55 +9,105 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from papympi.contracts import ABSENT, History, Stretch
-from papympi.engine.batching import Run, split
-from papympi.engine.pieces import Piece
-from papympi.engine.replayed import KeptPayload, SparedPayload
-from papympi.engine.segment import Segment
-from papympi.engine.sparing import Sparing
+from papympi.engine.batching import Span, split
+from papympi.engine.index.chunks import Chunk
+from papympi.engine.index.segment import Segment
+from papympi.engine.pruning import Pruning
 from papympi.plan.plan import Plan, Step, Stream
 from papympi.transport.bitmap import FULL, normalized, ones
+from papympi.transport.codec import Coded
 from papympi.transport.payload import Payload
 from papympi.transport.task import KeyRun
 
 
-class Replay:
-    """Answers for an earlier attempt.
+class ReplayedPayload(Payload):
+    """What comes from a store, so that it is not kept again."""
 
-    Attributes:
-        sparing: which positions need no call.
-    """
+    __slots__ = ()
+
+
+class KeptPayload(ReplayedPayload):
+    """The values of a payload of the store."""
+
+    __slots__ = ("_inner",)
+
+    def __init__(self, inner: Payload) -> None:
+        super().__init__(None, None, inner.count)
+        self._inner = inner
+
+    def values(self, *, last: bool = False) -> list[Any]:
+        """Return the values."""
+        return self._inner.values(last=last)
+
+    def cut(self, start: int, stop: int) -> tuple[Payload, int]:
+        """Return a payload that holds at least `start`..`stop`."""
+        return self._inner.cut(start, stop)
+
+    def weigh(self) -> int:
+        """Return about how many bytes it has."""
+        return self._inner.weigh()
+
+    def encode(self) -> Coded:
+        """Return the pickled form."""
+        return self._inner.encode()
+
+
+class SparedPayload(ReplayedPayload):
+    """Stands for values that nobody needs any more: all that comes of them is known."""
+
+    __slots__ = ()
+
+    def __init__(self, count: int) -> None:
+        super().__init__(None, None, count)
+
+    def values(self, *, last: bool = False) -> list[Any]:  # noqa: ARG002 - as others have it
+        """Refuse to be opened."""
+        raise AssertionError("a value that was not computed is wanted after all")
+
+    def cut(self, start: int, stop: int) -> tuple[Payload, int]:
+        """Refuse to be sent."""
+        raise AssertionError(f"values {start} to {stop} were not computed, and are wanted after all")
+
+    def encode(self) -> Coded:
+        """Refuse to be sent."""
+        raise AssertionError("a value that was not computed is to be sent after all")
+
+
+class Replay:
+    """Answers for an earlier attempt."""
 
     def __init__(self, plan: Plan, history: History) -> None:
-        self.sparing = Sparing(plan, history)
+        self._pruning = Pruning(plan, history)
         self._history = history
 
-    def divide(self, step: Step, run: Run) -> Iterator[tuple[Run, bool]]:
-        """Yield the parts of a run that is ready, and whether each of them is spared the call."""
-        spared = self._spared(step, run.segment, run.start, run.stop)
+    def divide(self, step: Step, span: Span) -> Iterator[tuple[Span, bool]]:
+        """Yield the parts of a span that is ready, and whether each of them is spared the call."""
+        spared = self._spared(step, span.segment, span.start, span.stop)
         if not spared:
-            yield run, False
+            yield span, False
             return
-        for start, stop, is_spared in _intervals(spared, run.start, run.stop):
-            if start > run.start:
-                run = split(run, start)[1]
-            yield (split(run, stop)[0] if stop < run.stop else run), is_spared
+        for start, stop, is_spared in _intervals(spared, span.start, span.stop):
+            if start > span.start:
+                span = split(span, start)[1]
+            yield (split(span, stop)[0] if stop < span.stop else span), is_spared
 
     def _spared(self, step: Step, segment: Segment, start: int, stop: int) -> int:
         """Return bits for the positions start..stop that are spared."""
         if segment.parent is None:
-            return self.sparing.of_step(step, None) & 1
+            return self._pruning.of_step(step, None) & 1
         spared = at = 0
         for parent, first, count in segment.key_runs(start, stop):
-            found = self.sparing.of_step(step, parent)
+            found = self._pruning.of_step(step, parent)
             if found:
                 spared |= (found >> first & ones(count)) << at
             at += count
         return spared
 
-    def pieces(self, stream: Stream, segment: Segment, start: int, stop: int) -> Iterator[tuple[Piece, int]]:
-        """Yield what is known of a stream at start..stop as pieces, each with its bitmap of failures."""
+    def chunks(self, stream: Stream, segment: Segment, start: int, stop: int) -> Iterator[tuple[Chunk, int]]:
+        """Yield what is known of a stream at start..stop as chunks, each with its bitmap of failures."""
         runs: Sequence[KeyRun] = segment.key_runs(start, stop)
         at = start
         for parent, first, count in runs or [((), 0, 1)]:
@@ -66,13 +116,13 @@ class Replay:
             for stretch in find_stretches(known, first, first + count):
                 if reach < stretch.first:
                     yield _stand_in(at + reach - first, at + stretch.first - first), 0
-                yield self._to_piece(stretch, at - first), stretch.failed
+                yield self._to_chunk(stretch, at - first), stretch.failed
                 reach = stretch.stop
             if reach < first + count:
                 yield _stand_in(at + reach - first, at + count), 0
             at += count
 
-    def _to_piece(self, stretch: Stretch, shift: int) -> Piece:
+    def _to_chunk(self, stretch: Stretch, shift: int) -> Chunk:
         start, stop = stretch.first + shift, stretch.stop + shift
         valid = normalized(stretch.valid, stop - start)
         if not valid:
@@ -81,14 +131,14 @@ class Replay:
             return (start, stop, SparedPayload(stop - start), 0, valid)
         return (start, stop, KeptPayload(stretch.payload), stretch.offset, valid)
 
-    def valid_parents(self, step: Step, run: Run) -> int:
-        """Return which parents of a run that a scatter is spared are there."""
-        segment, node = run.segment, step.outputs[0].node
+    def valid_parents(self, step: Step, span: Span) -> int:
+        """Return which parents of a span that a scatter is spared are there."""
+        segment, node = span.segment, step.outputs[0].node
         valid = 0
-        for index in range(run.stop - run.start):
-            if self._history.count(node, segment.key(run.start + index)) != ABSENT:
+        for index in range(span.stop - span.start):
+            if self._history.count(node, segment.key(span.start + index)) != ABSENT:
                 valid |= 1 << index
-        return normalized(valid, run.stop - run.start)
+        return normalized(valid, span.stop - span.start)
 
     def open_children(self, step: Step, children: Segment) -> None:
         """Enter the children of parents that are spared into their segment."""
@@ -103,7 +153,7 @@ class Replay:
     def fold_state(self, step: Step, parent: Segment, position: int) -> tuple[bool, int, Payload | None]:
         """Return what is known of a fold over a parent: that it is spared; else how many children went into what."""
         key = parent.key(position)
-        if self.sparing.is_spared(step.outputs[0], key):
+        if self._pruning.is_spared(step.outputs[0], key):
             return True, 0, None
         state = self._history.state(step.outputs[0].node, key)
         return (False, *state) if state is not None else (False, 0, None)
@@ -118,7 +168,7 @@ def find_stretches(stretches: Sequence[Stretch], first: int, stop: int) -> Itera
         at += 1
 
 
-def _stand_in(start: int, stop: int) -> Piece:
+def _stand_in(start: int, stop: int) -> Chunk:
     return (start, stop, SparedPayload(stop - start), 0, FULL)
 
 

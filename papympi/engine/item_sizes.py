@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from papympi.engine.pieces import Piece
-from papympi.engine.replayed import SparedPayload
+from papympi.engine.index.chunks import Chunk
+from papympi.engine.resume import SparedPayload
 from papympi.plan.plan import Plan, Space, Step, Stream
 from papympi.transport.bitmap import FULL
 from papympi.transport.task import Output
@@ -21,7 +21,7 @@ ANY: Final = 1 << 62
 """More items than there ever are."""
 
 
-class Weights:
+class ItemSizes:
     """The weights of the items of each stream, and how the bytes are shared out among the spaces.
 
     An item weighs what all streams of its space have at its position together, in bytes. That is rather too much: what
@@ -60,8 +60,8 @@ class Weights:
         if (weight > self._light or used > self._light) and abs(weight - used) * CLOSE > used:
             self.changed = True
 
-    def weigh(self, stream: Stream, output: Output) -> None:
-        """Note what a task has made for a stream."""
+    def weigh(self, stream: Stream, output: Output) -> int:
+        """Note what a task has made for a stream; return about how many bytes that are."""
         payloads = output.payloads
         if len(payloads) == 1:
             size, count = payloads[0].weigh(), payloads[0].count
@@ -71,10 +71,11 @@ class Weights:
             count = output.valid.bit_count()
         if count:
             self.learn(stream, size, count)
+        return size
 
-    def weigh_piece(self, stream: Stream, piece: Piece) -> None:
+    def weigh_chunk(self, stream: Stream, chunk: Chunk) -> None:
         """Note what has come for a stream from a source or a store."""
-        payload = piece[2]
+        payload = chunk[2]
         if payload is not None and not isinstance(payload, SparedPayload):
             self.learn(stream, payload.weigh(), payload.count)
 
@@ -121,7 +122,7 @@ def groups_over(plan: Plan, space: Space) -> dict[int, int]:
     """
     members = {space.number: 1}
     for step in plan.steps:  # in topological order
-        if step.kind == "group" and step.space.number in members:
+        if step.is_group and step.space.number in members:
             members[step.outputs[0].space.number] = members[step.space.number] * step.size
     del members[space.number]
     return members

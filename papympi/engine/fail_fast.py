@@ -21,7 +21,7 @@ def exposed_nodes(plan: Plan) -> set[str]:
             streams.update(step.inputs[column] for column in columns)
         elif any(stream in streams for stream in step.outputs):
             streams.update(step.inputs)
-            if step.kind == "source":
+            if step.is_source:
                 nodes.update(step.nodes)
     return nodes
 
@@ -47,7 +47,7 @@ def _skips(call: Call) -> bool:
     return call.on_error == "drop" or call.skip_failed
 
 
-class Alarm:
+class FailFast:
     """Raises the first failure, in input order, as soon as the consumer would only have to wait for it."""
 
     def __init__(self, plan: Plan, failures: list[Failure]) -> None:

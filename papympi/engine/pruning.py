@@ -7,9 +7,11 @@ known when the run begins, and not from how the run goes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from papympi.contracts import History
-from papympi.engine.layout import origin
 from papympi.model.item import Key
+from papympi.plan.depth import find_base
 from papympi.plan.plan import Plan, Space, Step, Stream
 from papympi.transport.bitmap import FULL, ones
 
@@ -17,18 +19,24 @@ MOST = 50_000
 """So many answers are remembered."""
 
 
-class Sparing:
+class Pruning:
     """Says which positions of a step need not be computed."""
 
     def __init__(self, plan: Plan, history: History) -> None:
         self._history = history
         self._sources = {stream for step in plan.steps if step.kind == "source" for stream in step.outputs}
-        self._makers = {
-            step.outputs[0].space: step for step in plan.steps if step.kind in {"source", "scatter", "group"}
+        self._makers = {step.outputs[0].space: step for step in plan.steps if step.is_producer or step.is_group}
+        rules: dict[str, Callable[[Step, Key | None], int]] = {
+            "map": self.of_step,
+            "scatter": self.of_step,
+            "group": self._by_group,
+            "gather": self._by_gather,
+            "fold": self._by_fold,
         }
+        self._rules = {step: rules[step.kind] for step in plan.steps if not step.is_source}
         self._callers: dict[Space, list[Step]] = {space: [] for space in plan.spaces}
         for step in reversed(plan.steps):
-            if step.kind in {"map", "scatter"}:
+            if self._rules.get(step) == self.of_step:
                 self._callers[step.space].append(step)
         self._steps: dict[tuple[Step, Key | None], int] = {}
         self._cuts: dict[tuple[Step, Key], tuple[list[int], bool]] = {}
@@ -46,7 +54,7 @@ class Sparing:
         return self._steps[step, parent]
 
     def _find(self, step: Step, parent: Key | None) -> int:
-        if step.kind == "scatter":
+        if step.is_producer:
             return self._of_scatter(step, parent)
         spared = -1
         for stream in step.outputs:
@@ -80,16 +88,7 @@ class Sparing:
         if step.space is not stream.space:
             chain = step.space.chain()
             return self._below(step, parent, chain[: chain.index(stream.space)][::-1])
-        if step.kind in {"map", "scatter"}:
-            return self.of_step(step, parent)
-        if parent is None:
-            raise AssertionError("nothing closes the unit space")
-        if step.kind == "group":
-            return self._by_group(step, parent)
-        if self.is_spared(step.outputs[0], parent):
-            return -1
-        state = self._history.state(step.outputs[0].node, parent) if step.kind == "fold" else None
-        return ones(state[0]) if state is not None else 0
+        return self._rules[step](step, parent)
 
     def _of_scatter(self, step: Step, parent: Key | None) -> int:
         """Return for which parents every child is spared, and their number known."""
@@ -104,7 +103,7 @@ class Sparing:
 
     def _below(self, step: Step, parent: Key | None, chain: list[Space]) -> int:
         """Return which results are not needed by a step that shares each of them among what lies below it."""
-        maker = self._makers[origin(chain[0])].outputs[0].node
+        maker = self._makers[find_base(chain[0])].outputs[0].node
         spared = 0
         for position in self._history.parents(maker, parent):
             if self._all_below(step, () if parent is None else (*parent, position), chain):
@@ -123,14 +122,28 @@ class Sparing:
     def count(self, space: Space, parent: Key) -> int | None:
         """Return how many positions a space has below a parent, if that is known."""
         maker = self._makers[space]
-        if maker.kind != "group":
+        if not maker.is_group:
             count = self._history.count(maker.outputs[0].node, parent)
             return None if count is None else max(count, 0)
         ends, whole = self.cuts(maker, parent)
         return len(ends) if whole else None
 
-    def _by_group(self, step: Step, parent: Key) -> int:
+    def _by_gather(self, step: Step, parent: Key | None) -> int:
+        """Return which members are in a list that is not needed: all of a parent's, or none."""
+        assert parent is not None
+        return -1 if self.is_spared(step.outputs[0], parent) else 0
+
+    def _by_fold(self, step: Step, parent: Key | None) -> int:
+        """Return which items need not be folded: all of a parent's, or those that have been."""
+        assert parent is not None
+        if self.is_spared(step.outputs[0], parent):
+            return -1
+        state = self._history.state(step.outputs[0].node, parent)
+        return ones(state[0]) if state is not None else 0
+
+    def _by_group(self, step: Step, parent: Key | None) -> int:
         """Return which members are in groups that are not needed."""
+        assert parent is not None
         groups = self._of_stream(step.outputs[0], parent)
         if groups == -1:
             return -1

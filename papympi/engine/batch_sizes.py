@@ -34,8 +34,8 @@ FEW = 2
 """but only so many times what keeps every place busy, while it is not known what items weigh."""
 
 
-class Strides:
-    """The stride of every step that is a task, and the chunk that every source and scatter would like.
+class BatchSizes:
+    """The stride of every step that is a task, and how many items at a time every producer would like to emit.
 
     A fixed stride is how many items a vectorized function is given at the most, and the smallest batch. Where items are
     so cheap that batches would cost more than what is in them, several are handed over as one; not where there is a
@@ -47,15 +47,18 @@ class Strides:
         largest: no batch has more items.
 
     Attributes:
-        changed: a stride has changed since `wanted_chunks` was last called.
+        strides: by step.
+        brief: steps whose last batch took so little, and was so light, that another may wait behind one. What waits of
+            heavy batches only drives out of the caches what is worked on.
+        changed: a stride has changed since `wanted_quotas` was last called.
     """
 
     def __init__(self, plan: Plan, pools: Mapping[str, Pool], largest: int = LARGEST) -> None:
         self._tasks = [step for step in plan.steps if step.pool is not None]
-        self._gated = [step for step in plan.steps if step.kind in {"source", "scatter"}]
+        self._producers = [step for step in plan.steps if step.is_producer]
         self._largest = max(1, min(largest, LARGEST))
         self._least = {step: 1 if step.stride == "auto" else step.stride for step in self._tasks}
-        self._strides = dict(self._least)
+        self.strides = dict(self._least)
         self._worth_s = {}
         for step in self._tasks:
             worth = max(WORTH_S, EACH_S * len(pools[step.pool or ""].workers))
@@ -63,19 +66,12 @@ class Strides:
             calls = plan.program.stages[step.number].calls
             if step.stride != "auto" and any(call.vectorized or call.timeout for call in calls):
                 self._worth_s[step] = 0.0
-        self._chunks = dict.fromkeys(self._gated, 1)
-        self._brief: set[Step] = set()
+        self._quotas = dict.fromkeys(self._producers, 1)
+        self.brief: set[Step] = set()
         self.changed = True
 
     def __getitem__(self, step: Step) -> int:
-        return self._strides[step]
-
-    def is_brief(self, step: Step) -> bool:
-        """Return whether the last batch of a step took so little that others may wait behind one.
-
-        Heavy batches are not brief: what waits of them only drives out of the caches what is worked on.
-        """
-        return step in self._brief
+        return self.strides[step]
 
     def share(self, step: Step, ready: int, places: int) -> int:
         """Return how many of the items that are ready go out next, so that every place gets some.
@@ -88,14 +84,14 @@ class Strides:
             ready: how many there are.
             places: how many batches its pool takes at the same time.
         """
-        stride = self._strides[step]
+        stride = self.strides[step]
         if stride * places <= ready:
             return stride
         return max(self._least[step], min(stride, -(-ready // places)))
 
     def learn(self, step: Step, items: int, seconds: float, weight: int) -> None:
         """Note that a batch of so many items, which has about so many bytes, took so long on its worker."""
-        stride, least, worth = self._strides[step], self._least[step], self._worth_s[step]
+        stride, least, worth = self.strides[step], self._least[step], self._worth_s[step]
         self._note(step, brief=seconds < BRIEF_S and weight < HEAVY_BYTES)
         if seconds < worth:
             if items >= stride and stride < self._largest:
@@ -107,38 +103,38 @@ class Strides:
         if stride > least and weight > HEAVY_BYTES:
             self._set(step, max(stride // 2, least))
 
-    def learn_chunk(self, step: Step, children: int, seconds: float) -> None:
-        """Note that a generator made a whole chunk of children in so long."""
+    def learn_children(self, step: Step, children: int, seconds: float) -> None:
+        """Note that a generator made so many children in so long."""
         self._note(step, brief=seconds < BRIEF_S)
-        chunk = self._chunks[step]
-        if children >= chunk and seconds < WORTH_S and chunk < self._largest:
-            self._chunks[step] = min(2 * chunk, self._largest)
+        quota = self._quotas[step]
+        if children >= quota and seconds < WORTH_S and quota < self._largest:
+            self._quotas[step] = min(2 * quota, self._largest)
             self.changed = True
 
     def _note(self, step: Step, *, brief: bool) -> None:
         if brief:
-            self._brief.add(step)
+            self.brief.add(step)
         else:
-            self._brief.discard(step)
+            self.brief.discard(step)
 
     def _set(self, step: Step, stride: int) -> None:
-        self._strides[step] = stride
+        self.strides[step] = stride
         self.changed = True
 
-    def grain(self, step: Step) -> int:
-        """Return the largest payload that the consumers of a step can use whole; 0: any."""
+    def max_payload(self, step: Step) -> int:
+        """Return the largest payload, in items, that the consumers of a step can use whole; 0: any."""
         strides = [
-            self._strides[consumer] for stream in step.outputs for consumer, _ in stream.consumers if consumer.pool
+            self.strides[consumer] for stream in step.outputs for consumer, _ in stream.consumers if consumer.pool
         ]
         return min(strides, default=0)
 
-    def wanted_chunks(self) -> dict[Step, int]:
-        """Return how many births each source and scatter would like at a time: a source as many as it may have."""
+    def wanted_quotas(self) -> dict[Step, int]:
+        """Return how many items each producer would like to emit at a time: a source as many as it may have."""
         self.changed = False
         wanted = {}
-        for step in self._gated:
-            strides = [self._strides[user] for out in step.outputs for user, _ in out.consumers if user.pool]
-            wanted[step] = self._largest if step.kind == "source" else max([*strides, self._chunks[step]])
+        for step in self._producers:
+            strides = [self.strides[user] for out in step.outputs for user, _ in out.consumers if user.pool]
+            wanted[step] = self._largest if step.is_source else max([*strides, self._quotas[step]])
         return wanted
 
     def propose(self, places: dict[str, int]) -> tuple[int, dict[Space, int]]:
@@ -150,7 +146,7 @@ class Strides:
         busy, most = Counter[Space](), Counter[str]()
         for step in self._tasks:
             pool = step.pool or ""
-            wanted = self._strides[step] * places[pool]
+            wanted = self.strides[step] * places[pool]
             busy[step.space] += wanted
             most[pool] = max(most[pool], wanted)
         few = {space: FEW * count for space, count in busy.items()}

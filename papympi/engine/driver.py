@@ -7,42 +7,42 @@ import time
 from collections.abc import Callable
 
 from papympi.engine.loop import Engine
-from papympi.engine.ordering import Handover
+from papympi.engine.output_order import Delivery
 from papympi.workers.attempt import attempt
 
 AWAY_S = 0.005
 """The consumer counts as away after so many seconds outside `next()`."""
-PATIENCE = 20
-"""After so many looks that found the consumer inside, the caretaker sleeps until it leaves."""
+MOST_LOOKS = 20
+"""After so many looks that found the consumer inside, the thread sleeps until it leaves."""
 GRACE_S = 1.0
 """An end does not wait longer, in seconds, for a turn that does not end: the runner itself is in a user's function."""
 
 
-class Turnstile:
-    """The one way into an engine: the consumer passes through `next`, the caretaker fills in behind it.
+class EngineDriver:
+    """The one way into an engine: the consumer turns it in its `next`, a thread does while the consumer is away.
 
-    What the caretaker's turn raises is raised at the consumer's next visit.
+    What the thread's turn raises is raised at the consumer's next visit.
 
     Args:
         engine: what is turned.
-        cared_for: somebody turns it while the consumer is away.
+        runs_ahead: somebody turns it while the consumer is away.
     """
 
-    def __init__(self, engine: Engine, *, cared_for: bool = True) -> None:
+    def __init__(self, engine: Engine, *, runs_ahead: bool = True) -> None:
         self._engine = engine
-        self._cared_for = cared_for
+        self._runs_ahead = runs_ahead
         self._wanted = threading.Event()
         self._left = threading.Event()
         self._inside = False
         self._asleep = False
         self._closed = False
         self._visits = 0
-        self._visitor = self._tender = 0
+        self._visitor = self._driver = 0
         self._error: BaseException | None = None
         self._thread: threading.Thread | None = None
-        self._farewell: list[Callable[[], None]] = []
+        self._on_close: list[Callable[[], None]] = []
 
-    def next(self) -> Handover | None:
+    def next(self) -> Delivery | None:
         """Return what the engine hands over next; `None` at the end, and when it is closed."""
         self._inside = True
         self._visits += 1
@@ -63,44 +63,44 @@ class Turnstile:
             self._inside = False
             if self._asleep:
                 self._left.set()
-            self._say_farewell()
-        if self._thread is None and found is not None and self._cared_for:
-            self._thread = threading.Thread(target=self._watch, name="papympi-caretaker", daemon=True)
+            self._call_on_close()
+        if self._thread is None and found is not None and self._runs_ahead:
+            self._thread = threading.Thread(target=self._watch, name="papympi-engine", daemon=True)
             self._thread.start()
         return found
 
     def nudge(self) -> None:
-        """Let the caretaker look whether there is something to do again."""
+        """Let the thread look whether there is something to do again."""
         self._left.set()
 
-    def close(self, farewell: Callable[[], None]) -> None:
-        """Let everybody leave the engine, end the caretaker, then call `farewell`.
+    def close(self, on_close: Callable[[], None]) -> None:
+        """Let everybody leave the engine, end the thread, then call `on_close`.
 
         Whoever calls it from within a turn, such as a signal handler or a function that the runner itself evaluates, is
-        not waited for: `farewell` is called when that turn is over.
+        not waited for: `on_close` is called when that turn is over.
         """
         self._closed = True
         self._engine.halt()
         self._wanted.set()
         self._left.set()
-        if threading.get_ident() in (self._visitor, self._tender):
-            self._farewell.append(farewell)
+        if threading.get_ident() in (self._visitor, self._driver):
+            self._on_close.append(on_close)
             return
         if self._engine.lock.acquire(timeout=GRACE_S):
             self._engine.lock.release()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(GRACE_S)
-        farewell()
+        on_close()
 
-    def _say_farewell(self) -> None:
+    def _call_on_close(self) -> None:
         """Do what was asked for from within the turn that is over."""
-        while self._farewell:
-            self._farewell.pop()()
+        while self._on_close:
+            self._on_close.pop()()
 
     def _watch(self) -> None:
         looks = 0
         while not self._closed:
-            if looks >= PATIENCE:
+            if looks >= MOST_LOOKS:
                 self._sleep()
                 looks = 0
             visits = self._visits
@@ -108,7 +108,7 @@ class Turnstile:
             if self._inside or self._visits != visits or self._closed:
                 looks = looks + 1 if self._inside else 0
             elif not self._tend():
-                looks = PATIENCE
+                looks = MOST_LOOKS
 
     def _sleep(self) -> None:
         """Wait until the consumer has left, or has been inside and left again."""
@@ -123,9 +123,9 @@ class Turnstile:
         with self._engine.lock:
             if self._closed:
                 return False
-            self._tender = threading.get_ident()
+            self._driver = threading.get_ident()
             more, error = attempt(self._engine.tend, self._wanted)
             self._error = error
-            self._tender = 0
-        self._say_farewell()
+            self._driver = 0
+        self._call_on_close()
         return error is None and bool(more)

@@ -1,0 +1,156 @@
+"""A step that makes the rows of a run: pulled by quotas, in the engine's turn or, if that may block, on a thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from papympi.engine.admission import Order
+from papympi.engine.feed import Feed, FeedThread, Rows
+from papympi.engine.index.chunks import Chunk
+from papympi.engine.index.segment import Segment, open_segment
+from papympi.engine.operators.protocol import Operator, RunContext
+from papympi.plan.plan import Step
+from papympi.transport.bitmap import FULL, normalized
+from papympi.transport.payload import Payload
+
+
+class SourceOperator(Operator):
+    """A source: the inputs that are joined by position, or a source node.
+
+    Args:
+        step: the step.
+        context: the engine's parts.
+        feed: where its rows come from.
+        unit: the unit segment.
+        shard: (number, of how many): only this share of the rows is there; `None`: all are.
+        wake: ends the engine's wait, from any thread.
+    """
+
+    def __init__(
+        self, step: Step, context: RunContext, feed: Feed, unit: Segment, shard: tuple[int, int] | None,
+        wake: Callable[[], None],
+    ) -> None:  # fmt: skip
+        super().__init__(step, context)
+        self._space = step.outputs[0].space
+        self._segment = open_segment(context.layout.spaces[self._space], unit, 0, 1, FULL)
+        self._holder = context.layout.hold(step)
+        self._feed = feed
+        self._thread = FeedThread(feed, wake) if feed.blocks else None
+        self._shard = shard
+        self._asked = 0
+        self._ended = False
+        context.admission.producers.append(self)
+
+    @property
+    def rows(self) -> int:
+        """How many rows it has given."""
+        return self._segment.emitted
+
+    def smallest(self) -> Order | None:
+        """Return the order key of the next row; `None`: there are no more."""
+        return None if self._ended else (0, self._space.rank, self._segment.emitted)
+
+    def pending(self) -> Order | None:
+        """Return the order key at which it waits: for its next quota, or for its error to be raised."""
+        return (0, self._space.rank, self._segment.emitted) if self.has_more() else None
+
+    def is_waiting(self) -> bool:
+        """Return whether rows are on their way."""
+        return self._asked > 0
+
+    def has_more(self) -> bool:
+        """Return whether there are more rows, or an error that waits for its turn."""
+        return not self._ended or self._segment.unequal is not None
+
+    def pull(self) -> bool:
+        """Ask for rows as long as quotas are granted; return whether one was."""
+        moved = False
+        segment, admission = self._segment, self._context.admission
+        while not (self._ended or self._asked or segment.unequal is not None):
+            if not admission.sees_ahead(self.step, segment.emitted, segment.retired.prefix()):
+                break
+            if not admission.grants(self.step, (0, self._space.rank, segment.emitted)):
+                break
+            self._pull_quota()
+            moved = True
+        return moved
+
+    def _pull_quota(self) -> None:
+        self._asked = self._context.admission.quotas[self.step]
+        self._context.accounts.reserve(self._space, self._asked)
+        if self._thread is not None:
+            self._thread.ask(self._asked)
+        else:
+            self._enter(self._feed.read_rows(self._asked))
+            self._context.router.settle()
+
+    def force(self) -> None:
+        """Ask for a quota although nothing fits, or raise the error that waits for its turn.
+
+        Raises:
+            InputError: aligned inputs have unequal lengths.
+        """
+        if self._segment.unequal is not None:
+            raise self._segment.unequal
+        self._pull_quota()
+
+    def take(self) -> bool:
+        """Enter the rows that its thread has brought; return whether there were any."""
+        rows = self._thread.take() if self._asked and self._thread is not None else None
+        if rows is not None:
+            self._enter(rows)
+        return rows is not None
+
+    def _enter(self, rows: Rows) -> None:
+        """Number rows and send them on."""
+        segment, context, size = self._segment, self._context, len(rows.columns[0])
+        start, stop = segment.emitted, segment.emitted + size
+        came = self._asked if rows.whole else size
+        context.accounts.unreserve(self._space, came)
+        if rows.failure is not None:
+            context.tally.fail([rows.failure])
+        if context.recorder is not None:
+            names = [stream.node for stream in self.step.outputs]
+            context.recorder.rows(names, start, rows.columns, failed=rows.failure is not None)
+        self._asked -= came
+        self._ended = rows.ended
+        segment.emitted, segment.unequal = stop, rows.unequal
+        if rows.ended and rows.unequal is None:
+            segment.ends.append(stop)
+            segment.closed = True
+        if size:
+            context.accounts.emit(self._space, size)
+            self._post(rows, start, stop)
+        context.router.grow(segment)
+        if segment.closed and segment.parent is not None:
+            segment.parent.release(self._holder, 0, 1)
+
+    def _post(self, rows: Rows, start: int, stop: int) -> None:
+        failed = 1 << (stop - start - 1) if rows.failure is not None else 0
+        for stream, values in zip(self.step.outputs, rows.columns, strict=True):
+            chunk: Chunk = (start, stop, Payload(values), 0, FULL)
+            if self._shard is not None:
+                chunk = _pick_share(values, start, *self._shard)
+            self._context.tally.done[stream.node] += stop - start
+            self._context.item_sizes.weigh_chunk(stream, chunk)
+            self._context.router.post(stream, self._segment, chunk, failed)
+
+    def close(self) -> None:
+        """Let go of the iterators."""
+        if self._thread is not None:
+            self._thread.close()
+        else:
+            self._feed.close()
+
+
+def _pick_share(values: list[Any], start: int, number: int, shards: int) -> Chunk:
+    """Return the chunk of rows from `start` on of which only one share is there: every `shards`-th row."""
+    valid = 0
+    for index in range((number - start) % shards, len(values), shards):
+        valid |= 1 << index
+    stop = start + len(values)
+    if not valid:
+        return (start, stop, None, 0, 0)
+    some = [value if valid >> index & 1 else None for index, value in enumerate(values)]
+    return (start, stop, Payload(some), 0, normalized(valid, len(values)))
