@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from operator import mul
 from typing import Protocol
 
-from papympi.engine.item_sizes import ItemSizes, groups_over
+from papympi.engine.sizes import ItemSizes, groups_over
 from papympi.plan.plan import Plan, Space, Step
 
 Order = tuple[int, ...]
@@ -113,32 +113,32 @@ class Admission:
         self._item_sizes = item_sizes
         self.consumer_waits = False
         self._steps = [step for step in plan.steps if step.is_producer]
-        self._wanted = dict.fromkeys(self._steps, 1)
+        self._scatters = {step for step in self._steps if not step.is_source}
         self._above, self._below = _levels(self._steps)
         self._groups = {step: groups_over(plan, step.outputs[0].space) for step in self._steps}
         self.producers: list[Producer] = []
         self.quotas: dict[Step, int] = {}
         self._limits: dict[Step, Limits] = {}
-        self.resize(bound)
+        self.resize(bound, {}, dict.fromkeys(self._steps, 1))
 
-    def resize(self, bound: int, wanted: dict[Step, int] | None = None, few: Mapping[Space, int] | None = None) -> None:
+    def resize(self, bound: int, few: Mapping[Space, int], wanted: Mapping[Step, int]) -> None:
         """Set the bound, and take over what is known of sizes by now.
 
         Args:
             bound: how many items may be in the graph at once.
-            wanted: how many items each producer would like to emit at a time.
             few: how many items of a space there may be while their size is not known.
+            wanted: how many items each producer would like to emit at a time.
         """
         self.bound = max(1, bound)
-        self._wanted.update(wanted or {})
-        limits = self._item_sizes.share_out(self.bound, few or {})
+        limits = self._item_sizes.share_out(self.bound, few)
         self._accounts.resize(self._item_sizes.of_spaces())
         share = self.bound // (2 * max(1, len(self._steps)))
         for step in self._steps:
-            rooms = [limits[number] * members for number, members in self._groups[step].items()]
-            room = min([limits[step.outputs[0].space.number], *rooms])
-            self.quotas[step] = max(1, min(self._wanted[step], share, room // 2))
-        margin = max((self.quotas[step] for step in self._steps if not step.is_source), default=1)
+            room = limits[step.outputs[0].space.number]
+            for number, members in self._groups[step].items():
+                room = min(room, limits[number] * members)
+            self.quotas[step] = max(1, min(wanted[step], share, room // 2))
+        margin = max([1, *map(self.quotas.__getitem__, self._scatters)])
         for step in self._steps:
             above, below, quota = self._above[step], self._below[step], self.quotas[step]
             space = step.outputs[0].space.number
@@ -147,8 +147,8 @@ class Admission:
                 beside=margin,
                 space=space,
                 siblings=limits[space] - quota,
-                siblings_beside=quota if not step.is_source else 0,
-                groups=[(number, limits[number]) for number in self._groups[step]],
+                siblings_beside=quota if step in self._scatters else 0,
+                groups=list(zip(self._groups[step], map(limits.__getitem__, self._groups[step]), strict=True)),
             )
 
     def grants(self, step: Step, order: Order) -> bool:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from papympi.engine.index.chunks import Chunk, SharedValue, clip, to_slice
 from papympi.engine.index.segment import Segment
 from papympi.model.item import Failure
-from papympi.transport.bitmap import FULL, clip_bitmap, count_valid, normalized, spell_out
+from papympi.transport.bitmap import FULL, clip_bitmap, normalized, spell_out
 from papympi.transport.payload import Payload
 from papympi.transport.task import Kind, Slice, Task
 
@@ -53,8 +53,6 @@ def _clip(part: Chunk | SharedValue, start: int, stop: int) -> Chunk | SharedVal
 
 def cut(span: Span, start: int, stop: int) -> Span:
     """Return the part start..stop of a span of which nothing is missing."""
-    if start == span.start and stop == span.stop:
-        return span
     return Span(span.segment, start, stop, FULL, clip_columns(span.columns, start, stop), alone=span.alone)
 
 
@@ -104,7 +102,8 @@ class Batch:
             for slices, column in zip(columns, span.columns, strict=True):
                 slices.extend(map(to_slice, column))
             keys += span.segment.key_runs(span.start, span.stop)
-        task = Task(number, kind, stage, self.count, self.valid(), columns, keys, max_payload)
+        valid = first.valid if len(self.spans) == 1 else self.valid()
+        task = Task(number, kind, stage, self.count, valid, columns, keys, max_payload)
         at = 0
         for span in self.spans:
             if span.attempts:
@@ -178,7 +177,7 @@ class ReadyQueue:
     def put(self, span: Span) -> None:
         """Add a span that has at least one item."""
         heappush(self._heap, (span.segment.path, span.start, next(self._tie), span))
-        self.items += count_valid(span.valid, span.stop - span.start)
+        self.items += span.stop - span.start if span.valid == FULL else span.valid.bit_count()
 
     def head(self) -> tuple[Segment, int]:
         """Return the first position."""
@@ -208,7 +207,7 @@ class ReadyQueue:
         path, start, tie, span = self._heap[0]
         if span.stop - start <= most:
             heappop(self._heap)
-            return cut(span, start, span.stop)
+            return span if start == span.start else cut(span, start, span.stop)
         self._heap[0] = (path, start + most, tie, span)  # no other span begins within this one, so it stays the first
         return cut(span, start, start + most)
 

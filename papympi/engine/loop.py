@@ -17,27 +17,19 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from itertools import count
 
 from papympi.contracts import History, Pool, Statistics, Store
-from papympi.engine.admission import Accounts, Admission
-from papympi.engine.batch_sizes import LARGEST, BatchSizes
 from papympi.engine.fail_fast import FailFast
-from papympi.engine.feed import Feed
-from papympi.engine.index.tables import Layout
-from papympi.engine.item_sizes import ItemSizes
-from papympi.engine.operators.assembly import make_operators, open_sources
-from papympi.engine.operators.protocol import Operator, RunContext
+from papympi.engine.operators.assembly import make_context, make_operators, open_sources
+from papympi.engine.operators.protocol import Operator
+from papympi.engine.operators.source import Feed
 from papympi.engine.output_order import ArrivalOrder, Delivery, InputOrder
-from papympi.engine.recording import Recorder, restored
-from papympi.engine.resume import Replay
-from papympi.engine.retries import RetryQueue
-from papympi.engine.routing import Router
+from papympi.engine.recording import restored
 from papympi.engine.scheduling import Scheduler, count_places
 from papympi.engine.tally import Tally
 from papympi.engine.waiting import Waiter
 from papympi.plan.plan import Plan, Step
-from papympi.transport.bitmap import count_valid
+from papympi.transport.bitmap import FULL
 from papympi.transport.records import Logs
 from papympi.transport.task import Lost, Outcome
 
@@ -85,15 +77,19 @@ class Engine:
         self._bound = admission
         self._length = length
         self._tell = tell
-        self._retries = RetryQueue()
-        self.tally = Tally(retried=self._retries.counts)
+        self.tally = Tally()
         if history is not None:
             self.tally.restore(restored(history.failures, plan))
         self._waiter = Waiter(self._pools.values())
-        context = self._assemble(admission_bytes, store, history, ordered=ordered)
-        operators: list[Operator] = make_operators(context)
+        context = make_context(
+            plan, self._pools, self.tally, admission, admission_bytes, store=store, history=history, ordered=ordered
+        )
+        self._accounts, self._admission = context.accounts, context.admission
+        self._batch_sizes, self._item_sizes = context.batch_sizes, context.item_sizes
+        self._router, self._retries, self._recorder = context.router, context.retries, context.recorder
+        operators = make_operators(context)
         unit, self._sources = open_sources(context, feeds, shard, self._waiter.wake)
-        self._operators = [*self._sources, *operators]
+        self._operators: list[Operator] = [*self._sources, *operators]
         self._scheduler = Scheduler(self._pools, operators, self._batch_sizes.brief)
         self._order = InputOrder(context.layout, unit) if ordered else None
         self._walk = self._order.walk() if self._order else ArrivalOrder(self._router.deliveries).walk()
@@ -104,33 +100,6 @@ class Engine:
         self._begun: float | None = None
         self._took = 0.0
         self.lock = threading.Lock()
-
-    def _assemble(
-        self, admission_bytes: int, store: Store | None, history: History | None, *, ordered: bool
-    ) -> RunContext:
-        """Return the parts that operators use."""
-        plan = self.plan
-        self._accounts = Accounts([0] * len(plan.spaces), [0] * len(plan.spaces))
-        layout = Layout(plan, self._accounts.retire, ordered=ordered)
-        self._batch_sizes = BatchSizes(plan, self._pools, self._bound or LARGEST)
-        self._item_sizes = ItemSizes(plan, admission_bytes)
-        self._admission = Admission(plan, self._accounts, self._item_sizes, self._bound or 1)
-        self._recorder = Recorder(plan, store, self._pools) if store is not None else None
-        self._router = Router(layout, self._recorder, ordered=ordered)
-        return RunContext(
-            plan=plan,
-            layout=layout,
-            accounts=self._accounts,
-            admission=self._admission,
-            batch_sizes=self._batch_sizes,
-            item_sizes=self._item_sizes,
-            router=self._router,
-            retries=self._retries,
-            numbers=count(1),
-            tally=self.tally,
-            recorder=self._recorder,
-            replay=Replay(plan, history) if store is not None and history is not None else None,
-        )
 
     def next(self) -> Delivery | None:
         """Return the next results, once they are there; `None` at the end. The caller holds the lock.
@@ -154,32 +123,34 @@ class Engine:
             moved = self.turn()
             found = next(self._walk, self)
             if isinstance(found, Delivery):
-                self._delivered += count_valid(found.valid, len(found.values))
+                self._delivered += len(found.values) if found.valid == FULL else found.valid.bit_count()
                 return found
             self.complete = found is self  # what no result needs is still counted
             if moved:
                 continue
-            if self._fail_fast is not None and not self.complete:
+            if self._fail_fast is not None and self.tally.failures and not self.complete:
                 self._fail_fast.check(self._order.key() if self._order is not None else ())
-            if self.is_idle() and not self._is_held() and not self._go_on():
+            if not self._wait():
                 break
-            self._wait()
         if not self._over:
             self._finished = True
             self.halt()
         return None
 
-    def _wait(self) -> None:
-        """Return once there may be something to do."""
-        if self._is_held():
+    def _wait(self) -> bool:
+        """Return once there may be something to do; `False`: there is nothing left."""
+        if self._paused and self._is_held():
             self._waiter.rest()
         elif not self.is_idle():
-            self._waiter.wait(self._retries.deadline())
+            self._waiter.wait(self._retries.waiting[0][0] if self._retries.waiting else None)
+        else:
+            return self._go_on()
+        return True
 
     def _go_on(self) -> bool:
         """Nothing is under way and nothing fits: let the smallest through. Return whether there is anything left."""
         if (self._order is None or self.complete) and not any(operator.has_more() for operator in self._operators):
-            self.complete = self.complete or not self._retries
+            self.complete = self.complete or not self._retries.waiting
             return False
         if self._stopping:
             return False
@@ -204,14 +175,14 @@ class Engine:
         return True
 
     def _is_held(self) -> bool:
-        """Return whether all there is to do is to wait for the end of a pause."""
-        return self._paused and not (self._stopping or self._scheduler.tasks or self._awaits_rows())
+        """Return whether all there is to do in a pause is to wait for its end."""
+        return not (self._stopping or self._scheduler.tasks or self._awaits_rows())
 
     def is_idle(self) -> bool:
         """Return whether nothing is on its way: no task, no row, and nothing that is tried again later."""
         if self._scheduler.tasks:
             return False
-        return self._stopping or not (self._retries or self._awaits_rows())
+        return self._stopping or not (self._retries.waiting or self._awaits_rows())
 
     def _awaits_rows(self) -> bool:
         return any(source.is_waiting() for source in self._sources)
@@ -219,11 +190,10 @@ class Engine:
     def turn(self) -> bool:
         """Do everything that can be done now; return whether anything moved. The caller holds the lock."""
         if self._batch_sizes.changed or self._item_sizes.changed:
-            wanted = self._batch_sizes.wanted_quotas()
-            usual, few = self._batch_sizes.propose(self._places)
-            self._admission.resize(self._bound or usual, wanted, few)
+            usual, few, quotas = self._batch_sizes.propose(self._places)
+            self._admission.resize(self._bound or usual, few, quotas)
         moved = self._collect()
-        if self._retries:
+        if self._retries.waiting:
             for operator, work in self._retries.take():
                 moved = True
                 operator.retry(work)
@@ -248,23 +218,28 @@ class Engine:
                 if logs is not None and self._tell is not None:
                     self._tell(logs)
                 if isinstance(arrival, Outcome):
-                    self._scheduler.note_success(name)
                     self._accept(arrival)
                 elif isinstance(arrival, Lost):
                     self._scheduler.recover(name, arrival)
         for source in self._sources:
             moved |= source.take()
         if moved:
-            self._waiter.reset()
+            self._waiter.is_resting = False
         return moved
 
     def _accept(self, outcome: Outcome) -> None:
         """Count what a task has done, keep its failures, and let its operator take its results."""
         task = self._scheduler.land(outcome.task)
-        operator = task.operator
-        if outcome.failures and self._recorder is not None:
-            self._recorder.fail(outcome.failures, lambda key: operator.inputs_at(task, key))
-        self.tally.count(operator.nodes, outcome)
+        operator, tally = task.operator, self.tally
+        for node, calls, drops in zip(operator.nodes, outcome.calls, outcome.drops, strict=True):
+            tally.done[node] += calls
+            if drops:
+                tally.dropped[node] += drops
+        tally.seconds[operator.nodes[-1]] += outcome.seconds
+        if outcome.failures:
+            if self._recorder is not None:
+                self._recorder.fail(outcome.failures, lambda key: operator.inputs_at(task, key))
+            tally.fail(outcome.failures)
         operator.accept(task, outcome)
 
     def tend(self, wanted: threading.Event) -> bool:
@@ -273,7 +248,7 @@ class Engine:
             if not self.turn():
                 if self.is_idle():
                     return False
-                self._waiter.wait(self._retries.deadline())
+                self._wait()
         return not self._over
 
     def wake(self) -> None:

@@ -121,8 +121,8 @@ class InputOrder:
         return targets[0] if len(targets) == 1 and not deeper else None
 
     def walk(self) -> Iterator[Delivery | None]:
-        """Yield what is next, or `None` to be asked again later."""
-        yield from self._item(self._unit, 0)
+        """Return an iterator over what is next; it yields `None` to be asked again later."""
+        return self._item(self._unit, 0)
 
     def _item(self, segment: Segment, position: int) -> Iterator[Delivery | None]:
         table = segment.table
@@ -186,14 +186,13 @@ class InputOrder:
         """Hand over what is there of a leaf target from `at` on; return how far that is."""
         stop = segment.ends[index] if index < len(segment.ends) else segment.emitted
         results = segment.results.get(stream)
-        chunk = results.look(at) if results is not None else None
-        if results is None or chunk is None:
+        chunks = results.take_next(at, stop) if results is not None else []
+        if not chunks:
             self.awaited = (segment, at)
             yield None
             return at
-        chunks = results.take(at, min(stop, results.reach(chunk[0])))
         stop = chunks[-1][1]
-        valid = join_bitmaps(chunks, at)
+        valid = chunks[0][4] if len(chunks) == 1 else join_bitmaps(chunks, at)
         if valid and segment.parent is not None:
             prefix, first = segment.parent.key(segment.low + index), at - segment.first_child(index)
             yield Delivery(stream.node, prefix, first, _values_of(stream, chunks), valid)

@@ -26,18 +26,18 @@ class Retrier(Protocol):
 class RetryQueue:
     """Work of operators, by the time at which it is ready again.
 
+    Args:
+        counts: counts how often items were tried again, by node.
+
     Attributes:
-        counts: how often items were tried again, by node.
+        waiting: (when it is ready by `time.monotonic`, a number, the operator, its work): a heap.
     """
 
-    def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Retrier, Any]] = []
+    def __init__(self, counts: Counter[str]) -> None:
+        self.waiting: list[tuple[float, int, Retrier, Any]] = []
         self._tie = count()
         self._random = Random()  # not the one that users seed
-        self.counts: Counter[str] = Counter()
-
-    def __bool__(self) -> bool:
-        return bool(self._heap)
+        self._counts = counts
 
     def put(self, operator: Retrier, work: Any, call: Call, attempts: int) -> None:
         """Keep work that has been tried so often; twice as long each time, give or take a half.
@@ -48,17 +48,13 @@ class RetryQueue:
             call: the call that failed.
             attempts: how often it was tried.
         """
-        self.counts[call.node] += 1
+        self._counts[call.node] += 1
         wait_s = min(call.backoff * 2 ** min(attempts - 1, 30), LONGEST_S) * self._random.uniform(0.5, 1.5)
-        heappush(self._heap, (time.monotonic() + wait_s, next(self._tie), operator, work))
-
-    def deadline(self) -> float | None:
-        """Return when the next one is ready, by `time.monotonic`."""
-        return self._heap[0][0] if self._heap else None
+        heappush(self.waiting, (time.monotonic() + wait_s, next(self._tie), operator, work))
 
     def take(self) -> Iterator[tuple[Retrier, Any]]:
         """Remove and yield what is ready."""
         now = time.monotonic()
-        while self._heap and self._heap[0][0] <= now:
-            _, _, operator, work = heappop(self._heap)
+        while self.waiting and self.waiting[0][0] <= now:
+            _, _, operator, work = heappop(self.waiting)
             yield operator, work

@@ -6,12 +6,13 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
-from papympi.engine.index.chunks import Chunk, Interval, IntervalMap
+from papympi.engine.index.chunks import Chunk, Interval, IntervalMap, distribute
 from papympi.engine.index.segment import Segment
 from papympi.engine.index.tables import Layout
 from papympi.engine.recording import Recorder
 from papympi.plan.plan import Space, Step, Stream
-from papympi.transport.bitmap import FULL, ones
+from papympi.transport.bitmap import spell_out
+from papympi.transport.task import Output
 
 
 class Taker(Protocol):
@@ -59,6 +60,11 @@ class Router:
         """Put a chunk on the agenda; bit i of `failed` says that its position i holds a `Failure`."""
         self.agenda.append((stream, segment, chunk, failed))
 
+    def post_output(self, stream: Stream, output: Output, spans: Sequence[tuple[Segment, int, int]]) -> None:
+        """Put what a task made for a stream on the agenda; `spans` are the positions, as (segment, start, stop)."""
+        for segment, chunk, failed in distribute(output, spans):
+            self.agenda.append((stream, segment, chunk, failed))
+
     def settle(self) -> None:
         """Take every chunk on the agenda where it is wanted, and those that come of it."""
         agenda = self.agenda
@@ -96,12 +102,13 @@ class Router:
             self._recorder.grow(segment)
         for watcher in self._watchers[segment.table.space]:
             watcher.advance(segment)
-        segment.release_parents()
-        segment.free()
+        if segment.table.holds_parent:
+            segment.release_parents()
+        if segment.closed:
+            segment.free()
 
 
 def _without(chunk: Chunk, failed: int) -> Chunk:
     """Return a chunk whose failed positions are dropped."""
     start, stop, payload, offset, valid = chunk
-    valid = (ones(stop - start) if valid == FULL else valid) & ~failed
-    return (start, stop, payload, offset, valid)
+    return (start, stop, payload, offset, spell_out(valid, stop - start) & ~failed)

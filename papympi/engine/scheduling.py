@@ -43,7 +43,7 @@ class Scheduler:
             while load < state.pool.places:
                 fed = bool(state.loads[load]) and self._feed(state, load)
                 moved |= fed
-                load = 0 if fed and load else _next_load(state, load)
+                load = 0 if fed and load else load + 1 if state.is_broad else _next_load(state, load)
         return moved
 
     def _feed(self, state: PoolState, load: int) -> bool:
@@ -98,9 +98,11 @@ class Scheduler:
         _move(worker, load)
         worker.pool.pool.submit(worker.number, task)
 
-    def land(self, number: int) -> InFlightTask:
-        """Take a task out of the book: it has come home, or is to be done again."""
+    def land(self, number: int, *, lost: bool = False) -> InFlightTask:
+        """Take a task out of the book: it has come home, or it was lost and is to be done again."""
         task = self.tasks.pop(number)
+        if self._blameless and not lost:
+            self._blameless.pop(task.operator.step.pool or "", None)
         load = len(task.worker.tasks)
         del task.worker.tasks[number]
         _move(task.worker, load)
@@ -110,11 +112,6 @@ class Scheduler:
         """Launch something although nothing fits, on the worker that holds it or any other; every worker is free."""
         pool = self._pools[candidate.operator.step.pool or ""]
         self._launch(holder or next(iter(pool.loads[0])), candidate)
-
-    def note_success(self, pool: str) -> None:
-        """Note that a task of a pool came home."""
-        if self._blameless:
-            self._blameless.pop(pool, None)
 
     def recover(self, pool: str, lost: Lost) -> None:
         """Do again what a lost worker had; the item that it was at becomes a failure, or is tried again.
@@ -134,7 +131,7 @@ class Scheduler:
             suspended.orphan()
 
     def _take_back(self, number: int, lost: Lost | None) -> None:
-        task = self.land(number)
+        task = self.land(number, lost=True)
         task.operator.take_back(task, lost)
 
     def _count_blameless(self, pool: str, lost: Lost) -> None:
@@ -160,14 +157,13 @@ def _make_pool_state(pool: Pool) -> PoolState:
     """Return the state of a pool whose workers are all idle."""
     state = PoolState(pool, count_places(pool), loads=[{} for _ in range(pool.places + 1)])
     state.workers = [WorkerState(state, number) for number in range(len(pool.workers))]
+    state.is_broad = 4 * len(state.workers) > pool.places
     state.loads[0] = dict.fromkeys(state.workers)
     return state
 
 
 def _next_load(state: PoolState, load: int) -> int:
-    """Return a load above `load` below which no worker's is; where few workers have many places, it jumps there."""
-    if 4 * len(state.workers) > state.pool.places:
-        return load + 1
+    """Return the next load above `load` that a worker has."""
     loads = [len(worker.tasks) for worker in state.workers]
     return min((other for other in loads if other > load), default=state.pool.places)
 

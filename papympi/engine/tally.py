@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from papympi.contracts import NodeCount
 from papympi.model.item import Failure, Key
-from papympi.transport.task import Outcome
 
 
 @dataclass(slots=True)
@@ -32,17 +31,6 @@ class Tally:
         """Count the failures of an earlier attempt."""
         self.fail(failures)
         self.known = {(failure.node, failure.key) for failure in failures}
-
-    def count(self, nodes: Sequence[str], outcome: Outcome) -> None:
-        """Count what a task of a stage has done; `nodes` are those of its calls."""
-        for node, calls in zip(nodes, outcome.calls, strict=True):
-            self.done[node] += calls
-        for node, drops in zip(nodes, outcome.drops, strict=True):
-            if drops:
-                self.dropped[node] += drops
-        self.seconds[nodes[-1]] += outcome.seconds
-        if outcome.failures:
-            self.fail(outcome.failures)
 
     def fail(self, failures: list[Failure]) -> None:
         """Count failures; each is counted where it was born, once, however many copies of it travel on."""

@@ -208,6 +208,17 @@ class IntervalMap:
         self.chunks[low:high] = rest
         return taken
 
+    def take_next(self, start: int, stop: int) -> list[Chunk]:
+        """Remove and return what covers start..stop, as far as it goes without a hole from `start` on."""
+        starts, chunks = self.starts, self.chunks
+        if not starts or starts[0] > start:
+            return []
+        if starts[0] == start and chunks[0][1] <= stop and (len(starts) == 1 or starts[1] != chunks[0][1]):
+            del starts[0]
+            return [chunks.pop(0)]
+        found = self.look(start)
+        return self.take(start, min(stop, self.reach(found[0]))) if found is not None else []
+
     def reach(self, start: int) -> int:
         """Return how far the chunks cover without a hole from `start` on."""
         at = bisect_left(self.starts, start)

@@ -105,7 +105,10 @@ class Segment:
         kids = self.kids.get(space)
         if not kids:
             return None
-        at = bisect_right(kids, position, key=lambda kid: kid.low) - 1
+        if len(kids) == 1:
+            at = 0 if kids[0].low <= position else -1
+        else:
+            at = bisect_right(kids, position, key=lambda kid: kid.low) - 1
         return kids[at] if at >= 0 and kids[at].high > position else None
 
     def key(self, position: int) -> tuple[int, ...]:
@@ -195,8 +198,8 @@ class Segment:
             self.free()
 
     def release_parents(self) -> None:
-        """Let go of the parents whose children have all retired, if these hold them."""
-        if not self.table.holds_parent or self.parent is None:
+        """Let go of the parents whose children have all retired, and so do not hold them any more."""
+        if self.parent is None:
             return
         done = bisect_right(self.ends, self.retired.prefix())
         if done > self.retired_parents:

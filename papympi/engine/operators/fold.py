@@ -152,7 +152,9 @@ class FoldOperator(TaskOperator[FoldTask]):
         if segment.parent is not None and task.done > before:
             output = outcome.outputs[0]
             output.valid &= clip_bitmap(segment.valid, before, task.done)
-            context.post(self._output, output, [(segment.parent, segment.low + before, segment.low + task.done)])
+            context.item_sizes.weigh(self._output, output)
+            parents = (segment.parent, segment.low + before, segment.low + task.done)
+            context.router.post_output(self._output, output, [parents])
         segment.release(self._holder, begun, task.stop)
         self._record(segment, folding, before)
         self.advance(segment)

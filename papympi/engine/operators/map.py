@@ -124,7 +124,8 @@ class MapOperator(CallOperator[MapTask]):
             weight += self._accept_some(batch, spans, outcome)
         else:
             for stream, output in zip(self.step.outputs, outcome.outputs, strict=True):
-                weight += context.post(stream, output, spans)
+                weight += context.item_sizes.weigh(stream, output)
+                context.router.post_output(stream, output, spans)
         context.batch_sizes.learn(self.step, batch.items, outcome.seconds, weight)
 
     def _accept_some(self, batch: Batch, spans: list[tuple[Segment, int, int]], outcome: Outcome) -> int:

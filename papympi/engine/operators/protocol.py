@@ -12,20 +12,19 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from papympi.contracts import Pool
 from papympi.engine.admission import Accounts, Admission, Order
-from papympi.engine.batch_sizes import BatchSizes
-from papympi.engine.index.chunks import Chunk, Interval, distribute
+from papympi.engine.index.chunks import Chunk, Interval
 from papympi.engine.index.segment import Segment
 from papympi.engine.index.tables import Layout
-from papympi.engine.item_sizes import ItemSizes
 from papympi.engine.recording import Recorder
 from papympi.engine.resume import Replay
 from papympi.engine.retries import RetryQueue
 from papympi.engine.routing import Router
+from papympi.engine.sizes import BatchSizes, ItemSizes
 from papympi.engine.tally import Tally
 from papympi.model.item import Failure, Key
 from papympi.plan.plan import Plan, Space, Step, Stream
 from papympi.plan.program import Call
-from papympi.transport.task import Lost, Outcome, Output, Task
+from papympi.transport.task import Lost, Outcome, Task
 
 
 @dataclass(eq=False, slots=True)
@@ -59,18 +58,6 @@ class RunContext:
     tally: Tally
     recorder: Recorder | None
     replay: Replay | None
-
-    def post(self, stream: Stream, output: Output, spans: Sequence[tuple[Segment, int, int]]) -> int:
-        """Send what a task made for a stream to whoever wants it; return about how many bytes that are.
-
-        Args:
-            stream: what it is for.
-            output: what the task made.
-            spans: the positions that it is for, as (segment, start, stop).
-        """
-        for segment, chunk, failed in distribute(output, spans):
-            self.router.post(stream, segment, chunk, failed)
-        return self.item_sizes.weigh(stream, output)
 
     def post_known(self, stream: Stream, segment: Segment, start: int, stop: int, replay: Replay) -> None:
         """Send what an earlier attempt has made of a stream at start..stop."""
@@ -146,6 +133,7 @@ class PoolState:
         workers: its workers.
         loads: its workers by how many tasks they have.
         held: how many generators stand on its workers.
+        is_broad: it has many workers with few places each, rather than few workers with many.
     """
 
     pool: Pool
@@ -154,6 +142,7 @@ class PoolState:
     workers: list[WorkerState] = field(default_factory=list)
     loads: list[dict[WorkerState, None]] = field(default_factory=list)
     held: int = 0
+    is_broad: bool = True
 
 
 @dataclass(eq=False, slots=True)

@@ -180,7 +180,8 @@ class ScatterOperator(CallOperator[ScatterTask]):
         for _, _, size, _ in touched:
             context.accounts.emit(space, size)
         spans = [(segment, start, start + size) for segment, start, size, _ in touched]
-        context.post(self._output, outcome.outputs[0], spans)
+        context.item_sizes.weigh(self._output, outcome.outputs[0])
+        context.router.post_output(self._output, outcome.outputs[0], spans)
         for segment, _, _, finished in touched:
             context.router.grow(segment)
             if segment.parent is not None:
