@@ -66,7 +66,8 @@ def weigh_workers(constant, pool):
 
 @pytest.mark.usefixtures("nothing_left")
 @pytest.mark.parametrize("pool", [*CHILDREN, OWN], ids=["processes", "children of ranks", "ranks"])
-def test_a_big_constant_takes_its_memory_once(pool):
+def test_big_constant_is_there_once(pool):
+    """A big constant takes its memory once."""
     size = 64 * MB
     without = weigh_workers(np.arange(512), pool)
     added = weigh_workers(np.arange(size // 8), pool) - without
@@ -74,7 +75,8 @@ def test_a_big_constant_takes_its_memory_once(pool):
 
 
 @pytest.mark.parametrize("pool", [*CHILDREN, OWN])
-def test_what_a_worker_writes_into_its_constant_is_its_own(pool):
+def test_worker_owns_its_constant(pool):
+    """What a worker writes into its constant is its own."""
     constant = np.zeros(MB, "i8")
 
     def count(x):
@@ -93,7 +95,8 @@ def test_what_a_worker_writes_into_its_constant_is_its_own(pool):
 
 @pytest.mark.usefixtures("nothing_left")
 @pytest.mark.parametrize("pool", CHILDREN, ids=lambda pool: pool["backend"])
-def test_replaced_workers_find_the_constant_as_it_was_at_the_start(pool):
+def test_replacement_starts_fresh(pool):
+    """Replaced workers find the constant as it was at the start."""
     constant = np.full(MB, 7)
 
     def die(x):
@@ -108,7 +111,9 @@ def test_replaced_workers_find_the_constant_as_it_was_at_the_start(pool):
             assert isinstance(found, papympi.Failure) if x % 4 == 1 else found == 7 * MB
 
 
-def test_it_stays_writable_or_not_and_what_is_bound_to_it_is_the_same():
+def test_flags_and_aliases_stay():
+    """It stays writable or not, and what is bound to it is the same."""
+
     class Model:
         def __init__(self):
             self.weights = np.arange(100_000.0)
@@ -126,7 +131,8 @@ def test_it_stays_writable_or_not_and_what_is_bound_to_it_is_the_same():
         assert list(results) == [([True, False], True, x, 0) for x in range(3)]
 
 
-def test_the_memory_limit_of_a_worker_counts_its_constants_in_full():
+def test_limit_counts_constants():
+    """The memory limit of a worker counts its constants in full."""
     constant = np.ones(64 * MB, "u1")
     limited = {"backend": "processes", "workers": 1, "memory": "300 MB"}
 
@@ -141,7 +147,8 @@ def test_the_memory_limit_of_a_worker_counts_its_constants_in_full():
         list(call(take, [1], {**limited, "memory": "66 MiB"}))
 
 
-def test_without_a_memory_file_it_is_the_same():
+def test_same_without_memory_file():
+    """Without a memory file it is the same."""
     program = """
         import resource
         import numpy as np
@@ -162,7 +169,8 @@ def test_without_a_memory_file_it_is_the_same():
 
 
 @pytest.mark.parametrize("isolate", [True, False])
-def test_a_lone_rank_has_constants_of_its_own(mpich, isolate, tmp_path):
+def test_lone_rank_owns_constants(mpich, isolate, tmp_path):
+    """A lone rank has constants of its own."""
     script = tmp_path / "lone.py"
     program = f"""
         import numpy as np
@@ -187,7 +195,8 @@ def test_a_lone_rank_has_constants_of_its_own(mpich, isolate, tmp_path):
 
 
 @pytest.mark.usefixtures("nothing_left")
-def test_a_file_holds_parts_of_any_size():
+def test_parts_of_any_size():
+    """A file holds parts of any size."""
     parts = [os.urandom(size) for size in (100_001, 0, 16, 70_000)]
     stored = Packed(parts[0], parts[1:]).store()
     found = map_packed(os.dup(stored.file))
