@@ -43,7 +43,8 @@ def expected(tmp_path_factory):
     ],
     ids=" ".join,
 )
-def test_pools_and_strides_change_no_byte(options, expected, tmp_path):
+def test_pools_change_no_byte(options, expected, tmp_path):
+    """Pools and strides change no byte."""
     assert call([*RUN, "--input", PART, *options], tmp_path)[0] == expected
 
 
@@ -52,7 +53,8 @@ def test_ranks_change_no_byte(expected, tmp_path):
 
 
 @pytest.mark.timeout(300)
-def test_whole_library_on_four_ranks(tmp_path):
+def test_whole_library_on_ranks(tmp_path):
+    """The whole library on four ranks."""
     written, done = call([find_launcher().path, "-n", "4", *RUN, "--progress"], tmp_path)
     rows = [json.loads(line) for line in written.splitlines()]
     modules, [ranking] = rows[:-1], rows[-1:]
@@ -68,7 +70,8 @@ def test_whole_library_on_four_ranks(tmp_path):
     assert "| function " in done.stderr
 
 
-def test_complexity_is_that_of_the_branches(tmp_path):
+def test_complexity_of_branches(tmp_path):
+    """Complexity is that of the branches."""
     (tmp_path / "sample.py").write_text(
         "class Outer:\n"
         "    def plain(self):\n"

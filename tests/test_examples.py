@@ -56,5 +56,6 @@ def test_script(name, tmp_path):
     assert call(sys.executable, str(EXAMPLES / name), cwd=tmp_path).startswith(SCRIPTS[name])
 
 
-def test_there_is_a_test_for_every_example():
+def test_every_example_is_tested():
+    """There is a test for every example."""
     assert {path.name for path in EXAMPLES.glob("*.py")} == {*CALLS, *SCRIPTS}

@@ -202,7 +202,8 @@ def test_law_can_fail(law):
         "with contextlib.suppress(Exception):\n    f()\n",
     ],
 )
-def test_every_blind_except_is_seen(source):
+def test_blind_except_is_seen(source):
+    """Every blind except is seen."""
     assert len(find_blind((Module("papympi/a.py", "papympi.a", source),))) == 1
     twice = Module("papympi/workers/attempt.py", "papympi.workers.attempt", source * 2)
     assert len(find_blind((twice,))) == 1
@@ -211,7 +212,8 @@ def test_every_blind_except_is_seen(source):
 @pytest.mark.parametrize(
     "comment", ["# noqa", "# type: ignore[arg-type]", "# noqa: A001, A002 -", "# pragma: no cover"]
 )
-def test_every_unexplained_exception_is_seen(comment):
+def test_unexplained_is_seen(comment):
+    """Every unexplained exception is seen."""
     module = Module("papympi/a.py", "papympi.a", f"x = 1  {comment}\n")
     assert len(find_unexplained((module,))) == 1
     explained = Module("papympi/a.py", "papympi.a", f"x = 1  {comment}  # the name is the public one\n")
@@ -223,7 +225,8 @@ def test_hooks_are_there():
 
 
 @pytest.mark.parametrize("hook", HOOKS)
-def test_every_hook_has_a_docstring_a_heading_with_its_signature_and_a_test(hook):
+def test_hook_has_docs_and_test(hook):
+    """Every hook has a docstring, a heading with its signature and a test."""
     assert inspect.getdoc(HOOKS[hook])
     page = (ROOT / "docs" / "reference" / "hooks.md").read_text(encoding="utf-8")
     signature = str(inspect.signature(HOOKS[hook])).replace("'", "")
@@ -248,11 +251,13 @@ def runs_the_contract(folder: Path, pool: str) -> bool:
 
 
 @pytest.mark.parametrize("pool", [*POOLS, "executor", "members"])
-def test_every_pool_runs_the_contract_suite(pool):
+def test_every_pool_runs_contract(pool):
+    """Every pool runs the contract suite."""
     assert runs_the_contract(ROOT / "tests" / "pools", pool)
 
 
-def test_a_missing_contract_suite_is_seen(tmp_path):
+def test_missing_contract_is_seen(tmp_path):
+    """A missing contract suite is seen."""
     head = "from papympi.testing import PoolContract\nfrom papympi.pools.a import A\nfrom papympi.pools import c\n"
     (tmp_path / "test_a.py").write_text(f"{head}class TestA: ...\n")
     assert not runs_the_contract(tmp_path, "a")
@@ -275,7 +280,8 @@ def run_python(program: str) -> str:
     return done.stdout
 
 
-def test_import_brings_nothing_heavy():
+def test_import_is_light():
+    """Import brings nothing heavy."""
     program = f"import sys, papympi; print([name for name in {HEAVY!r} if name in sys.modules])"
     assert run_python(program).strip() == "[]"
     assert run_python(program.replace("papympi", "numpy")).strip() != "[]"
@@ -289,7 +295,8 @@ def cpu_seconds(program: str) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def test_import_is_within_its_budget():
+def test_import_within_budget():
+    """Import is within its budget."""
     bare, full = [], []
     for _ in range(30):
         bare.append(cpu_seconds("pass"))
@@ -301,7 +308,8 @@ def test_import_is_within_its_budget():
 
 
 @pytest.mark.parametrize("pool", ["processes:1", "mpi:1"])
-def test_workers_import_neither_the_engine_nor_dill_for_a_plain_function(pool):
+def test_workers_import_little(pool):
+    """Workers import neither the engine nor dill for a plain function."""
     program = f"""
         import papympi
 
