@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from papympi.testing.driver import of_two
+
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
@@ -55,7 +57,7 @@ def run_command(command: str, folder: Path, pool: str) -> str:
     words = shlex.split(command)
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     if words[0] != "mpiexec":
-        environment["PAPYMPI_POOLS"] = f"*={pool}" if pool == "inline" else f"*={pool}:2"
+        environment["PAPYMPI_POOLS"] = f"*={of_two(pool)}"
     done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout

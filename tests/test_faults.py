@@ -15,18 +15,17 @@ import loky.backend.resource_tracker
 import pytest
 
 from papympi import Failure, Graph, ItemTimeout, RemoteError, ShippingError, WorkerLost, run
+from papympi.testing.driver import POOLS, of_two
 
-POOLS = {
-    "inline": "inline",
-    "threads": "threads:2",
-    "processes": {"backend": "processes", "workers": 2, "memory": "600 MB"},
-    "mpi": {"backend": "mpi", "workers": 2, "memory": "600 MB"},
+SHARING = {"inline", "threads", "asyncio"}
+GUARDED = {"processes", "mpi"}
+PLACES = {
+    **{name: of_two(name) for name in POOLS},
+    **{name: {"backend": name, "workers": 2, "memory": "600 MB"} for name in POOLS if name in GUARDED},
     "mpi, not isolated": {"backend": "mpi", "workers": 2, "isolate": False},
     "asyncio": "asyncio",
     "loky": "loky:2",
 }
-SHARING = {"inline", "threads", "asyncio"}
-GUARDED = {"processes", "mpi"}
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -38,7 +37,7 @@ def _trackers():
     loky.backend.resource_tracker.ensure_running()
 
 
-@pytest.fixture(params=POOLS)
+@pytest.fixture(params=PLACES)
 def where(request):
     return request.param
 
@@ -47,7 +46,7 @@ def evaluate(where, inputs, build, **options):
     """Return what a run yields for `inputs`: values by position, and its failures by (node, key)."""
     graph = Graph("faults")
     build(graph)
-    with run({"x": inputs}, graph=graph, pools={"pool": POOLS[where]}, errors="keep", **options) as running:
+    with run({"x": inputs}, graph=graph, pools={"pool": PLACES[where]}, errors="keep", **options) as running:
         values = list(running)
     assert ("abandoned" in str(running.summary)) == any("abandoned" in str(each.error) for each in running.failures)
     failures = {(failure.node, failure.key): failure for failure in running.failures}
@@ -376,7 +375,7 @@ def test_waiting_batches_come_out(where):
 
     graph = Graph("stuck")
     build(graph)
-    with run({"x": inputs}, graph=graph, pools={"pool": POOLS[where]}, errors="keep") as running:
+    with run({"x": inputs}, graph=graph, pools={"pool": PLACES[where]}, errors="keep") as running:
         values = running.tee()
         dawdled, uppers = list(values["dawdle"]), list(values["upper"])
     assert uppers == [word.upper() for word in inputs]

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "papympi"
 PLUGINS = sorted((ROOT / "plugins").glob("*/"))
 HOOKS = {name: hook for name, hook in vars(hookspecs).items() if name.startswith("papympi_")}
-POOLS = [path.stem for path in sorted((PACKAGE / "pools").glob("*.py")) if "\nBACKEND" in path.read_text()]
+BACKENDS = [path.stem for path in sorted((PACKAGE / "pools").glob("*.py")) if "\nBACKEND" in path.read_text()]
 LONGEST_FILE = 300
 LONGEST_FUNCTION = 40
 HEAVY = ("asyncio", "click", "dill", "importlib.metadata", "mpi4py", "multiprocessing", "numpy", "pluggy", "rich")
@@ -250,7 +250,7 @@ def runs_the_contract(folder: Path, pool: str) -> bool:
     return False
 
 
-@pytest.mark.parametrize("pool", [*POOLS, "executor", "members"])
+@pytest.mark.parametrize("pool", [*BACKENDS, "executor", "members"])
 def test_every_pool_runs_contract(pool):
     """Every pool runs the contract suite."""
     assert runs_the_contract(ROOT / "tests" / "pools", pool)

@@ -28,8 +28,8 @@ def chain(*functions, **options):
 
 
 @pytest.fixture
-def pools(pool):
-    return {"pool": pool if pool == "inline" else f"{pool}:2"}
+def pools(pool_of_two):
+    return {"pool": pool_of_two}
 
 
 class Demanding(Exception):
@@ -84,8 +84,7 @@ class TestHangs:
     def test_helper_of_same_module(self, pools):
         assert list(run({"x": [1, 2]}, graph=chain(helper), pools=pools)) == [2, 3]
 
-    @pytest.mark.parametrize("backend", ["inline", "threads:2", "processes:2", "mpi:2"])
-    def test_one_result_and_end(self, backend, tmp_path):
+    def test_one_result_and_end(self, pool_of_two, tmp_path):
         """A program that takes one result and ends."""
         script = tmp_path / "script.py"
         script.write_text(
@@ -94,7 +93,7 @@ class TestHangs:
                 from papympi import Graph, run
                 graph = Graph("g")
                 graph.add(lambda x: x + 1, name="inc", pool="pool")
-                running = run({{"x": range(100)}}, graph=graph, pools={{"pool": {backend!r}}})
+                running = run({{"x": range(100)}}, graph=graph, pools={{"pool": {pool_of_two!r}}})
                 print(next(running))
                 """
             )

@@ -44,13 +44,9 @@ def family(process):
     return psutil.Process(process.pid).children(recursive=True)
 
 
-POOLS = ["inline", "threads:2", "processes:2", "mpi:2"]
-
-
-@pytest.mark.parametrize("pool", POOLS)
-def test_once_finishes_in_flight(start, slow, project, nothing_left, pool):
+def test_once_finishes_in_flight(start, slow, project, nothing_left, pool_of_two):
     """Once finishes what is in flight."""
-    process = start("run", slow(0.3), "--input", "x=0..", "--pool", f"*={pool}", "--output", "a.jsonl")
+    process = start("run", slow(0.3), "--input", "x=0..", "--pool", f"*={pool_of_two}", "--output", "a.jsonl")
     wait_for((project / "began-2").exists)
     others = family(process)
     interrupt(process)
@@ -66,9 +62,8 @@ def test_once_finishes_in_flight(start, slow, project, nothing_left, pool):
     assert not psutil.wait_procs(others, timeout=10)[1]
 
 
-@pytest.mark.parametrize("pool", POOLS)
-def test_twice_ends_at_once(start, slow, project, nothing_left, pool):
-    process = start("run", slow(600), "--input", "x=0..", "--pool", f"*={pool}", "--no-progress")
+def test_twice_ends_at_once(start, slow, project, nothing_left, pool_of_two):
+    process = start("run", slow(600), "--input", "x=0..", "--pool", f"*={pool_of_two}", "--no-progress")
     wait_for((project / "began-0").exists)
     others = family(process)
     interrupt(process)

@@ -14,8 +14,8 @@ from papympi.pools.members import MembersPool
 from papympi.pools.processes import ProcessesPool
 from papympi.pools.threads import ThreadsPool
 from papympi.testing import PoolContract
-from papympi.transport.payload import Payload
-from papympi.transport.task import Kind, Lost, Outcome, Task
+from papympi.testing.driver import build_task as call
+from papympi.transport.task import Lost, Outcome
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -25,11 +25,6 @@ def who(_):
 
 
 PROGRAM = Program({0: Stage("map", 1, (Call("who", who, (Argument(0),)),), (1,))}, by_value=("__main__", __name__))
-
-
-def call(number, values):
-    n = len(values)
-    return Task(number, Kind.CALL, 0, n, columns=[[(Payload(list(values)), 0, n)]], keys=[((), 0, n)])
 
 
 def wait(pool, count, seconds=30.0):

@@ -17,7 +17,7 @@ import pytest
 from papympi.errors import OptionError, PoolError, ShippingError
 from papympi.plan.program import Argument, Call, Program, Stage
 from papympi.pools.processes import BACKEND, ProcessesPool
-from papympi.transport.payload import Payload
+from papympi.testing.driver import build_task as call
 from papympi.transport.task import Kind, Lost, Outcome, Task
 
 BY_VALUE = ("__main__", __name__)
@@ -33,15 +33,8 @@ def build_scatter(function):
     return Program({0: Stage("scatter", 1, (Call("children", function, (Argument(0),)),), (1,))}, by_value=BY_VALUE)
 
 
-def call(number, values):
-    n = len(values)
-    return Task(number, Kind.CALL, 0, n, columns=[[(Payload(list(values)), 0, n)]], keys=[((), 0, n)])
-
-
 def start(number, values, chunk, generator=1):
-    task = call(number, values)
-    task.kind, task.generator, task.chunk = Kind.START, generator, chunk
-    return task
+    return call(number, values, kind=Kind.START, generator=generator, chunk=chunk)
 
 
 def wait(pool, count=1, seconds=30.0):

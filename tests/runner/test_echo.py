@@ -14,6 +14,7 @@ import pytest
 
 from papympi import Graph, run
 from papympi.errors import ItemTimeout, WorkerLost
+from papympi.testing.driver import POOLS, of_two
 
 LINE = re.compile(r"^\[(\w+) (\([\d, ]+\)) (.+)\] (.*)$", re.MULTILINE)
 
@@ -22,7 +23,7 @@ def go(function, items, pool, *, errors="raise", fold=None, **options):
     """Run a graph of one node; return the results."""
     graph = Graph("logs")
     graph.node(pool="given", **options)(function)
-    given = pool if pool == "inline" else f"{pool}:2"
+    given = of_two(pool)
     return list(run({"x": items}, graph=graph, pools={"given": given}, errors=errors, by_value=("__main__", __name__)))
 
 
@@ -108,7 +109,7 @@ def flood(x):
     return x
 
 
-@pytest.mark.parametrize("pool", ["threads", "processes", "mpi"])
+@pytest.mark.parametrize("pool", [pool for pool in POOLS if pool != "inline"])
 def test_flood_is_bounded(pool, capsys, caplog):
     """A flood is bounded and says what it left out."""
     go(flood, [0, 1], pool, stride=2)

@@ -12,11 +12,12 @@ import pytest
 
 import papympi
 from papympi import DROP, Failure, Graph, GraphError, InputError, NodeError, OptionError, PoolError, StateError, run
+from papympi.testing.driver import of_two
 
 
 def values(graph, inputs, pool, **options):
     """Return the values of the one target, with every node on one pool of two workers."""
-    return list(run(inputs, graph=graph, pools={"pool": f"{pool}:2" if pool != "inline" else pool}, **options))
+    return list(run(inputs, graph=graph, pools={"pool": of_two(pool)}, **options))
 
 
 def chain(*functions, pool="pool", **options):

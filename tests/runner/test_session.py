@@ -15,8 +15,9 @@ import psutil
 import pytest
 
 from papympi import Graph, NodeError, StateError, run
+from papympi.testing.driver import POOLS
 
-FOREVER = pytest.mark.parametrize("pool", ["threads", "processes", "mpi"])
+FOREVER = pytest.mark.parametrize("pool", [pool for pool in POOLS if pool != "inline"])
 
 
 def graph_of(function, **options):

@@ -27,7 +27,7 @@ CHILDREN = [
 OWN = {"backend": "mpi", "workers": WORKERS, "isolate": False}
 
 
-def call(function, values, pool, **options):
+def start(function, values, pool, **options):
     """The results of a function in a pool, as long as somebody asks for them."""
     graph = Graph("constants")
 
@@ -55,7 +55,7 @@ def reader(constant):
 
 def weigh_workers(constant, pool):
     """How many bytes the workers take that have read a constant."""
-    with call(reader(constant), itertools.count(), pool) as results:
+    with start(reader(constant), itertools.count(), pool) as results:
         pids = set()
         while len(pids) < WORKERS:
             pid, found = next(results)
@@ -85,7 +85,7 @@ def test_worker_owns_its_constant(pool):
         return os.getpid(), int(constant[0]), int(constant[-1])
 
     calls = {}
-    with call(count, range(80), pool) as results:
+    with start(count, range(80), pool) as results:
         for pid, first, last in results:
             calls[pid] = calls.get(pid, 0) + 1
             assert (first, last) == (calls[pid], calls[pid])
@@ -105,7 +105,7 @@ def test_replacement_starts_fresh(pool):
             os.kill(os.getpid(), signal.SIGKILL)
         return int(constant.sum())
 
-    with call(die, range(40), pool, errors="keep") as results:
+    with start(die, range(40), pool, errors="keep") as results:
         for x, found in enumerate(results):
             constant[:] = x
             assert isinstance(found, papympi.Failure) if x % 4 == 1 else found == 7 * MB
@@ -127,7 +127,7 @@ def test_flags_and_aliases_stay():
             where = self.weights.ctypes.data % 64
             return [flag.writeable for flag in flags], flags[1].f_contiguous, self.same[0], where
 
-    with call(Model(), range(3), CHILDREN[0]) as results:
+    with start(Model(), range(3), CHILDREN[0]) as results:
         assert list(results) == [([True, False], True, x, 0) for x in range(3)]
 
 
@@ -139,12 +139,12 @@ def test_limit_counts_constants():
     def take(x):
         return len(bytearray(x * MB)) + int(constant[0]) - 1
 
-    with call(take, [100, 400, 100], limited, errors="keep") as results:
+    with start(take, [100, 400, 100], limited, errors="keep") as results:
         fits, fails, again = results
     assert (fits, again) == (100 * MB, 100 * MB)
     assert isinstance(fails.error, MemoryError)
     with pytest.raises(ShippingError, match="memory"):
-        list(call(take, [1], {**limited, "memory": "66 MiB"}))
+        list(start(take, [1], {**limited, "memory": "66 MiB"}))
 
 
 def test_same_without_memory_file():

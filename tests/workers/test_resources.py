@@ -8,6 +8,7 @@ import pytest
 
 from papympi import Graph, run
 from papympi.errors import PoolError, StateError
+from papympi.testing.driver import of_two
 
 
 def note(folder, word):
@@ -30,8 +31,8 @@ def go(make, items, pool, *, errors="raise", **options):
         return x, model
 
     graph.node(pool="given", **options)(use)
-    given = pool if pool == "inline" else f"{pool}:2"
-    return list(run({"x": items}, graph=graph, pools={"given": given}, errors=errors, by_value=("__main__", __name__)))
+    pools = {"given": of_two(pool)}
+    return list(run({"x": items}, graph=graph, pools=pools, errors=errors, by_value=("__main__", __name__)))
 
 
 def test_made_in_each_worker(pool, tmp_path, nothing_left):

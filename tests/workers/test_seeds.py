@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 import papympi
 from papympi import Graph, run
 from papympi.errors import OptionError, StateError
+from papympi.testing.driver import of_two
 
 
 def noise(x):
@@ -41,9 +42,8 @@ def draw(pool="inline", *, count=12, stride=2, seed=0, **options):
     graph.node(pool="given", stride=stride)(more)
     graph.node(pool="given", stride=stride)(parts)
     graph.node(pool="given", stride=stride, fold=start)(total)
-    given_pool = pool if pool == "inline" else f"{pool}:2"
     options = {"by_value": ("__main__", __name__), "seed": seed, **options}
-    return list(run({"x": range(count)}, graph=graph, pools={"given": given_pool}, **options))
+    return list(run({"x": range(count)}, graph=graph, pools={"given": of_two(pool)}, **options))
 
 
 def test_same_on_every_pool(pool):

@@ -12,9 +12,9 @@ import pytest
 
 from papympi.errors import ShippingError
 from papympi.testing import build_map, values_of
+from papympi.testing.driver import build_task
 from papympi.testing.nodes import add_one, crash
 from papympi.transport.packed import Elsewhere, Packed
-from papympi.transport.payload import Payload
 from papympi.transport.ship import pack_program
 from papympi.transport.task import Kind, Outcome, Task
 from papympi.workers.nursery import Nursery
@@ -63,13 +63,8 @@ def opening(*functions, isolates=False, children=1):
     return OPEN, "me", pack_program(program), Isolation("mpi", names, outline(program)) if isolates else None
 
 
-def call_of(number, *values):
-    n = len(values)
-    return Task(number, Kind.CALL, 0, n, columns=[[(Payload(list(values)), 0, n)]], keys=[((), 0, n)])
-
-
 def call(number, *values, child=0, deaths=0):
-    return travel((TASK, child, deaths, address(call_of(number, *values))))
+    return travel((TASK, child, deaths, address(build_task(number, values))))
 
 
 def has_opened(answers):
@@ -99,7 +94,7 @@ def test_it_evaluates_by_itself():
     station = Station()
     assert has_opened(station.handle(travel(opening(add_one))))
     assert station.fileno() is None
-    (answer,) = station.handle(travel((TASK, 0, 0, call_of(4, 1, 2).to_wire())))
+    (answer,) = station.handle(travel((TASK, 0, 0, build_task(4, [1, 2]).to_wire())))
     kind, wire = travel(answer)
     outcome = Outcome.from_wire(wire)
     assert (kind, outcome.task, values_of(outcome)) == (OUTCOME, 4, [2, 3])
@@ -156,7 +151,7 @@ def test_shared_memory_needs_no_copy(isolated):
     assert isolated.take_room(MB) is None
     isolated.handle(travel(opening(lambda x: x[::-1].copy(), isolates=True)))
     for number in range(3):
-        message, *buffers = encode((TASK, 0, 0, address(call_of(number, np.arange(number, number + MB // 8)))))
+        message, *buffers = encode((TASK, 0, 0, address(build_task(number, [np.arange(number, number + MB // 8)]))))
         rooms = [isolated.take_room(len(buffer)) for buffer in buffers]
         for room, buffer in zip(rooms, buffers, strict=True):
             room[:] = buffer
