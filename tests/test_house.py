@@ -7,6 +7,7 @@ import inspect
 import io
 import re
 import resource
+import statistics
 import subprocess
 import sys
 import textwrap
@@ -27,6 +28,8 @@ HOOKS = {name: hook for name, hook in vars(hookspecs).items() if name.startswith
 BACKENDS = [path.stem for path in sorted((PACKAGE / "pools").glob("*.py")) if "\nBACKEND" in path.read_text()]
 LONGEST_FILE = 300
 LONGEST_FUNCTION = 40
+LONGEST_NAME = 55
+LONGEST_MEDIAN = 30
 HEAVY = ("asyncio", "click", "dill", "importlib.metadata", "mpi4py", "multiprocessing", "numpy", "pluggy", "rich")
 IMPORT_BUDGET_S = 0.060
 
@@ -76,6 +79,11 @@ def all_modules() -> tuple[Module, ...]:
     """Return everything that we have written."""
     folders = [ROOT / name for name in ("tests", "benchmarks", "examples")]
     return our_modules() + read_modules(*folders, *(plugin / "tests" for plugin in PLUGINS))
+
+
+def all_tests() -> tuple[Module, ...]:
+    """Return the tests, those that every pool inherits among them."""
+    return read_modules(ROOT / "tests", PACKAGE / "testing", *(plugin / "tests" for plugin in PLUGINS))
 
 
 def find_circle(modules: tuple[Module, ...]) -> list[str]:
@@ -169,6 +177,35 @@ def find_vague_names(modules: tuple[Module, ...]) -> list[str]:
     return [module.place for module in modules if vague & set(module.name.split("."))]
 
 
+def find_long_names(modules: tuple[Module, ...]) -> list[str]:
+    """Law 10: a test's name is a rule in few words; where it takes more, the docstring has them."""
+    functions = [each for module in modules for each in module.nodes(ast.FunctionDef, ast.AsyncFunctionDef)]
+    names = [each.name for each in functions if each.name.startswith("test_")]
+    found = [name for name in names if len(name) > LONGEST_NAME]
+    middle = statistics.median(map(len, names)) if names else 0
+    return found or [f"the median of all names has {middle} characters"] * (middle > LONGEST_MEDIAN)
+
+
+def find_stopwatches(modules: tuple[Module, ...]) -> list[str]:
+    """Law 10: no test asserts how long something took. A deadline for what a test waits for is no such thing."""
+    found = []
+    for module in modules:
+        taken = {part for part in module.nodes(ast.BinOp) if isinstance(part.op, ast.Sub) and reads_clock(part.left)}
+        assigned = [each for each in module.nodes(ast.Assign) if taken & set(ast.walk(each.value))]
+        names = {target.id for each in assigned for target in each.targets if isinstance(target, ast.Name)}
+        for claim in module.nodes(ast.Assert):
+            parts = set(ast.walk(claim.test))
+            if taken & parts or names & {part.id for part in parts if isinstance(part, ast.Name)}:
+                found.append(f"{module.place}:{claim.lineno}")
+    return found
+
+
+def reads_clock(expression: ast.expr) -> bool:
+    """Say whether an expression is the call of a clock."""
+    clock = r"(time\.)?(time|monotonic|perf_counter|process_time)(_ns)?\(\)"
+    return re.fullmatch(clock, ast.unparse(expression)) is not None
+
+
 LAWS: dict[Callable[[tuple[Module, ...]], list[str]], tuple[Callable[[], tuple[Module, ...]], str]] = {
     find_circle: (our_modules, '"""Imports itself through the next one."""\ndef f():\n    from papympi import next\n'),
     find_long_files: (our_modules, "\n" * (LONGEST_FILE + 1)),
@@ -177,6 +214,8 @@ LAWS: dict[Callable[[tuple[Module, ...]], list[str]], tuple[Callable[[], tuple[M
     find_blind: (our_modules, "try:\n    f()\nexcept (OSError, Exception):\n    g()\n"),
     find_unexplained: (all_modules, "import x  # noqa: F401\n"),
     find_vague_names: (all_modules, ""),
+    find_long_names: (all_tests, f"def test_{'x' * LONGEST_NAME}(): ...\n"),
+    find_stopwatches: (all_tests, "took = time.monotonic() - begun\nassert took < 5\n"),
 }
 """Each law with what it holds for, and a source that breaks it."""
 
@@ -218,6 +257,19 @@ def test_unexplained_is_seen(comment):
     assert len(find_unexplained((module,))) == 1
     explained = Module("papympi/a.py", "papympi.a", f"x = 1  {comment}  # the name is the public one\n")
     assert find_unexplained((explained,)) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "count"),
+    [
+        ("assert perf_counter() - begun < 5\n", 1),
+        ("assert 5 > (time.monotonic_ns() - begun) / 1e9\n", 1),
+        ("end = time.monotonic() + 5\nwhile run():\n    assert time.monotonic() < end\n", 0),
+        ("left = end - time.monotonic()\nassert select(left)\n", 0),
+    ],
+)
+def test_stopwatch_is_no_deadline(source, count):
+    assert len(find_stopwatches((Module("tests/test_a.py", "tests.test_a", source),))) == count
 
 
 def test_hooks_are_there():

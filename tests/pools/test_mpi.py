@@ -221,11 +221,13 @@ def test_failed_children_break_pool(local, monkeypatch):
 
 def work_long(path):
     Path(path).touch()
-    time.sleep(1000)
+    time.sleep(30)
+    Path(f"{path}-ended").touch()
 
 
 @pytest.mark.parametrize("isolate", [True, False])
-def test_killed_at_work_it_is_gone_at_once(local, isolate, tmp_path):
+def test_kill_ends_ranks_at_work(local, isolate, tmp_path):
+    """Killed at work it is gone, and nobody waits for the end of what it was at."""
     others = psutil.Process().children(recursive=True)  # those that the standard library keeps for later
     driver = local(work_long, isolate=isolate)
     driver.submit(Kind.CALL, [str(tmp_path / "begun")])
@@ -233,9 +235,8 @@ def test_killed_at_work_it_is_gone_at_once(local, isolate, tmp_path):
         driver.pool.collect()
     ranks = set(psutil.Process().children(recursive=True)) - set(others)
     assert len(ranks) >= (8 if isolate else 4)
-    begun = time.monotonic()
     driver.pool.kill()
-    assert time.monotonic() - begun < 30
+    assert not (tmp_path / "begun-ended").exists()
     _, alive = psutil.wait_procs(ranks, timeout=5)  # on a busy machine a killed process takes a moment to end
     assert all(rank.status() == psutil.STATUS_ZOMBIE for rank in alive)
 
