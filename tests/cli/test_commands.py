@@ -17,7 +17,8 @@ def test_version(papympi):
     assert done.stdout.split()[1][0].isdigit()
 
 
-def test_help_lists_the_commands_and_the_exit_codes(papympi):
+def test_help_lists_commands_and_codes(papympi):
+    """Help lists the commands and the exit codes."""
     done = papympi("--help")
     assert done.returncode == 0
     for word in ("run", "submit", "plan", "graph", "plugins", "doctor", "Exit codes: 0", "130"):
@@ -26,7 +27,7 @@ def test_help_lists_the_commands_and_the_exit_codes(papympi):
     assert "a..b" in papympi("run", "--help").stdout
 
 
-def test_the_command_is_installed():
+def test_command_is_installed():
     command = Path(sys.executable).with_name("papympi")
     assert subprocess.run([command, "--version"], capture_output=True, check=True).stdout
 

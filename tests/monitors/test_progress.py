@@ -36,7 +36,8 @@ def _soon(monkeypatch):
 
 
 @pytest.mark.parametrize("stream", [io.StringIO(), Terminal()])
-def test_it_shows_how_far_the_run_is_and_ends_with_it(stream):
+def test_shown_until_the_end(stream):
+    """It shows how far the run is and ends with it."""
     watched = Watched()
     with Progress(watched.statistics, stream, ["step"]) as shown:
         for number in range(3):
@@ -59,7 +60,8 @@ def test_quick_run_shows_nothing(monkeypatch):
     assert stream.getvalue() == ""
 
 
-def test_lines_are_kept_when_the_block_raises(monkeypatch):
+def test_lines_kept_when_it_raises(monkeypatch):
+    """Lines are kept when the block raises."""
     monkeypatch.setattr(progress, "FIRST_S", 1000.0)
     stream = Terminal()
 

@@ -40,11 +40,13 @@ def test_value(value, items):
     assert list(parse(value)) == items
 
 
-def test_range_is_lazy_and_has_a_length():
+def test_range_is_lazy():
+    """A range is lazy and has a length."""
     assert parse("0..1000000000000") == range(1_000_000_000_000)
 
 
-def test_range_without_an_end_never_ends():
+def test_endless_range():
+    """A range without an end never ends."""
     assert list(itertools.islice(parse("7.."), 3)) == [7, 8, 9]
 
 
@@ -58,7 +60,8 @@ def test_glob_gives_sorted_paths(tmp_path, monkeypatch):
     assert parse(f"{tmp_path}/?.dat") == [tmp_path / "c.dat"]
 
 
-def test_name_of_a_file_is_its_path(tmp_path, monkeypatch):
+def test_file_name_is_a_path(tmp_path, monkeypatch):
+    """The name of a file is its path."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "odd[1].txt").touch()
     assert parse("odd[1].txt") == [Path("odd[1].txt")]
@@ -72,7 +75,8 @@ def test_home_is_expanded(tmp_path, monkeypatch):
     assert parse("@~/a.txt") == ["one"]
 
 
-def test_glob_that_matches_nothing_is_refused():
+def test_empty_glob_is_refused():
+    """A glob that matches nothing is refused."""
     with pytest.raises(InputError, match=r"input 'x': nothing matches 'no\*such\.txt'"):
         parse("no*such.txt")
 
@@ -83,7 +87,8 @@ def test_lines_of_a_file(tmp_path):
     assert parse(f"@{path}") == ["one", "", " zwölf ", "last \udcff"]
 
 
-def test_long_file_is_read_as_the_run_goes(tmp_path):
+def test_long_file_is_lazy(tmp_path):
+    """A long file is read as the run goes."""
     path = tmp_path / "long.txt"
     with path.open("wb") as file:
         file.write(b"first\n")
@@ -114,7 +119,8 @@ def test_other_readers(tmp_path):
     assert found == {"x": [4]}
 
 
-def test_missing_file_and_folder_are_refused(tmp_path):
+def test_missing_file_and_folder(tmp_path):
+    """A missing file and a folder are refused."""
     with pytest.raises(InputError, match="input 'x': no such file"):
         parse(f"@{tmp_path}/none.txt")
     with pytest.raises(InputError, match=r"is a folder; its files are x='.*/\*'"):
@@ -126,17 +132,20 @@ def test_standard_input(monkeypatch):
     assert list(parse("-")) == ["a", "b"]
 
 
-def test_name_that_comes_twice_has_both():
+def test_name_twice_has_both():
+    """A name that comes twice has both."""
     assert parse_inputs(["x=0..2", "y=1", "x=[9]"]) == {"x": [0, 1, 9], "y": [1]}
     assert list(itertools.islice(parse_inputs(["x=5", "x=0.."])["x"], 3)) == [5, 0, 1]
 
 
 @pytest.mark.parametrize("setting", ["x", "=1", "a b=1", "1=2"])
-def test_setting_without_a_name_is_refused(setting):
+def test_nameless_is_refused(setting):
+    """A setting without a name is refused."""
     with pytest.raises(InputError, match="not of the form NAME=VALUE"):
         parse_inputs([setting])
 
 
-def test_standard_input_is_given_once():
+def test_standard_input_only_once():
+    """Standard input is given once."""
     with pytest.raises(InputError, match="only one input"):
         parse_inputs(["x=-", "y=-"])

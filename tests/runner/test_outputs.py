@@ -73,11 +73,13 @@ def test_plain_value(value, plain):
 
 
 @pytest.mark.parametrize(("value", "plain"), [(Odd(), "Odd()"), ([Odd(), 1], ["Odd()", 1]), (b"\0", "b'\\x00'")])
-def test_value_that_json_does_not_know_says_so(value, plain):
+def test_repr_says_so(value, plain):
+    """A value that JSON does not know says so."""
     assert json.loads(to_line(Result("n", (), value))) == {"node": "n", "key": [], "value": plain, "repr": True}
 
 
-def test_value_that_holds_itself_is_its_repr():
+def test_value_that_holds_itself():
+    """A value that holds itself is its repr."""
     value = []
     value.append(value)
     assert json.loads(to_line(Result("n", (), value)))["value"] == "[[...]]"
@@ -99,14 +101,16 @@ def test_csv_of_records(tmp_path):
     ]
 
 
-def test_csv_of_tuples_and_of_plain_values(tmp_path):
+def test_csv_of_tuples_and_values(tmp_path):
+    """CSV of tuples and of plain values."""
     write(tmp_path / "a.csv", (1, 2.5))
     write(tmp_path / "b.csv", 1, "two", None)
     assert (tmp_path / "a.csv").read_text() == "node,key,value_0,value_1\nn,[0],1,2.5\n"
     assert (tmp_path / "b.csv").read_text() == "node,key,value\nn,[0],1\nn,[1],two\nn,[2],\n"
 
 
-def test_csv_of_unlike_values_has_all_columns(tmp_path):
+def test_csv_of_unlike_values(tmp_path):
+    """CSV of unlike values has all columns."""
     write(tmp_path / "a.csv", {"a": "x\ny"}, {"b": 2}, 3, {"a": 4})
     with (tmp_path / "a.csv").open(newline="") as file:
         assert list(csv.reader(file)) == [
@@ -125,13 +129,15 @@ def test_pickles(tmp_path):
         assert pickle.load(file)[2]() == 7
 
 
-def test_value_that_cannot_be_pickled_is_named(tmp_path):
+def test_unpicklable_is_named(tmp_path):
+    """A value that cannot be pickled is named."""
     with pytest.raises(ShippingError, match=r"result \(0,\) of node 'n' cannot be pickled"):
         write(tmp_path / "a.pkl", (number for number in range(3)))
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "csv", "pkl"])
-def test_no_result_makes_an_empty_file(tmp_path, suffix):
+def test_no_result_empty_file(tmp_path, suffix):
+    """No result makes an empty file."""
     path = tmp_path / f"a.{suffix}"
     write(path)
     assert path.read_text() == ("node,key,value\n" if suffix == "csv" else "")
@@ -147,7 +153,8 @@ def test_file_appears_at_the_end(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_was_written_before_an_error_is_kept(tmp_path):
+def test_rows_before_error_stay(tmp_path):
+    """What was written before an error is kept."""
     path = tmp_path / "a.csv"
 
     def interrupt():
@@ -160,7 +167,8 @@ def test_what_was_written_before_an_error_is_kept(tmp_path):
     assert path.read_text() == "node,key,value\nn,[0],1\n"
 
 
-def test_error_before_the_first_result_leaves_the_old_file(tmp_path):
+def test_early_error_keeps_old_file(tmp_path):
+    """An error before the first result leaves the old file."""
     path = tmp_path / "a.csv"
     path.write_text("old")
     with pytest.raises(ValueError, match="no"), open_output(path):
@@ -169,7 +177,8 @@ def test_error_before_the_first_result_leaves_the_old_file(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_link_and_device_stay_what_they_are(tmp_path):
+def test_links_and_devices_stay(tmp_path):
+    """Link and device stay what they are."""
     (tmp_path / "link.jsonl").symlink_to(tmp_path / "real.jsonl")
     write(tmp_path / "link.jsonl", 1)
     assert (tmp_path / "link.jsonl").is_symlink()
@@ -188,7 +197,8 @@ class Quiet:
         pass
 
 
-def test_unknown_suffix_and_missing_folder_are_refused(tmp_path):
+def test_bad_suffix_and_folder(tmp_path):
+    """Unknown suffix and missing folder are refused."""
     with pytest.raises(OptionError, match=r"cannot write 'a\.xml': .* \.csv, \.jsonl, \.pkl"):
         write(tmp_path / "a.xml")
     with pytest.raises(PapympiError, match="No such file or directory"):

@@ -90,7 +90,8 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_changed_code_is_refused_by_name(pipeline, change):
+def test_changed_code_is_refused(pipeline, change):
+    """Changed code is refused by name."""
     old, new, file, node, what = CHANGES[change]
     results = go(pipeline())
     changed = pipeline(old, new, file)
@@ -106,12 +107,14 @@ def test_changed_code_is_refused_by_name(pipeline, change):
     ("old", "new"),
     [("Says what", "Tells what"), ("@node\ndef first", "# A comment.\n\n@node\ndef first"), ("stride=2", "stride=3")],
 )
-def test_what_does_not_change_results_is_no_change(pipeline, old, new):
+def test_harmless_is_no_change(pipeline, old, new):
+    """What does not change results is no change."""
     results = go(pipeline())
     assert go(pipeline(old, new)) == results
 
 
-def test_a_changed_item_is_refused_by_its_number(pipeline):
+def test_changed_item_is_refused(pipeline):
+    """A changed item is refused by its number."""
     graph = pipeline()
     results = go(graph, [0, 1, 2, 3])
     with pytest.raises(JournalError, match="item 2 of input 'x' is not what it was .* --force"):
@@ -120,14 +123,15 @@ def test_a_changed_item_is_refused_by_its_number(pipeline):
 
 
 @pytest.mark.parametrize("inputs", [range(7), range(5), iter(range(7)), iter(range(5))])
-def test_other_numbers_of_items_are_refused(pipeline, inputs):
+def test_other_counts_are_refused(pipeline, inputs):
+    """Other numbers of items are refused."""
     graph = pipeline()
     go(graph)
     with pytest.raises(JournalError, match="input 'x' had 6 items when the journal was written"):
         go(graph, inputs)
 
 
-def test_another_version_is_refused(pipeline):
+def test_other_version_is_refused(pipeline):
     graph = pipeline()
     results = go(graph)
     with closing(sqlite3.connect("run/journal.sqlite")) as connection, connection:
