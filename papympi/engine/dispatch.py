@@ -186,8 +186,8 @@ class Dispatcher:
             flight = Flight(worker, step, fold=fold)
         elif step.kind == "map":
             batch = self._take(step, worker.pool)
-            grain = self._strides.grain(step)
-            task = call_task(number, step, batch, grain if grain < batch.count else 0)
+            max_payload = self._strides.max_payload(step)
+            task = call_task(number, step, batch, max_payload if max_payload < batch.count else 0)
             flight = Flight(worker, step, batch=batch)
         else:
             task, generator = self._bear(worker, step, generator, number)
@@ -223,13 +223,13 @@ class Dispatcher:
     def _bear(self, worker: Worker, step: Step, generator: Generator | None, number: int) -> tuple[Task, Generator]:
         """Return the task that begins or advances a generator by a chunk, whose births are reserved."""
         chunk = self._admission.chunk(step)
-        grain = self._strides.grain(step)
+        max_payload = self._strides.max_payload(step)
         self._admission.ledger.reserve(step.outputs[0].space, chunk)
         if generator is None:
             generator = self._open_generator(step, self._take(step, worker.pool))
         generator.granted = chunk
         if generator.holder is worker:
-            return advance_task(number, generator, chunk, grain), generator
+            return advance_task(number, generator, chunk, max_payload), generator
         if generator in worker.pool.orphans:
             worker.pool.orphans.remove(generator)
         generator.holder = worker
@@ -237,7 +237,7 @@ class Dispatcher:
         worker.generators.add(generator)
         worker.pool.holds += 1
         whole = 0 if worker.pool.pool.capabilities.streams else max(self._admission.bound, chunk)
-        return start_task(number, generator, chunk, whole, grain), generator
+        return start_task(number, generator, chunk, whole, max_payload), generator
 
     def revive(self, step: Step, item: Run | Generator) -> None:
         """Make something ready that has waited to be tried again."""

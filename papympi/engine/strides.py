@@ -125,7 +125,7 @@ class Strides:
         self._strides[step] = stride
         self.changed = True
 
-    def grain(self, step: Step) -> int:
+    def max_payload(self, step: Step) -> int:
         """Return the largest payload that the consumers of a step can use whole; 0: any."""
         strides = [
             self._strides[consumer] for stream in step.outputs for consumer, _ in stream.consumers if consumer.pool

@@ -18,20 +18,20 @@ from papympi.transport.task import Kind, Task
 from papympi.workers.columns import load_column
 
 
-def call_task(number: int, step: Step, batch: Batch, grain: int) -> Task:
+def call_task(number: int, step: Step, batch: Batch, max_payload: int) -> Task:
     """Return the task that calls a step's functions for a batch."""
     valid = normalized(batch.valid(), batch.count)
-    task = Task(number, Kind.CALL, step.number, batch.count, valid, batch.columns(), batch.keys(), grain)
+    task = Task(number, Kind.CALL, step.number, batch.count, valid, batch.columns(), batch.keys(), max_payload)
     task.culprits = batch.culprits()
     task.attempts = batch.attempts()
     task.chunk = 1 if batch.runs[0].alone else 0
     return task
 
 
-def start_task(number: int, generator: Generator, chunk: int, whole: int, grain: int) -> Task:
+def start_task(number: int, generator: Generator, chunk: int, whole: int, max_payload: int) -> Task:
     """Return the task that begins a generator, or begins it again where a lost worker left off."""
     batch = generator.rest()
-    task = call_task(number, generator.step, batch, grain)
+    task = call_task(number, generator.step, batch, max_payload)
     task.kind = Kind.START
     task.generator = generator.number
     task.chunk = chunk
@@ -42,10 +42,10 @@ def start_task(number: int, generator: Generator, chunk: int, whole: int, grain:
     return task
 
 
-def advance_task(number: int, generator: Generator, chunk: int, grain: int) -> Task:
+def advance_task(number: int, generator: Generator, chunk: int, max_payload: int) -> Task:
     """Return the task that advances a suspended generator."""
     return Task(
-        number, Kind.ADVANCE, generator.step.number, generator=generator.number, chunk=chunk, grain=grain
+        number, Kind.ADVANCE, generator.step.number, generator=generator.number, chunk=chunk, max_payload=max_payload
     )  # fmt: skip
 
 

@@ -104,13 +104,13 @@ def key_at(keys: list[KeyRun], position: int) -> Key:
     return ()
 
 
-def cut_output(column: Column, grain: int) -> Output:
-    """Return the column as an output in payloads of at most `grain` positions."""
+def cut_output(column: Column, max_payload: int) -> Output:
+    """Return the column as an output in payloads of at most `max_payload` positions."""
     values, count = column.values, len(column.values)
-    if 0 < count <= grain or not grain:
+    if 0 < count <= max_payload or not max_payload:
         payloads = [Payload(values)] if count else []
     else:
-        payloads = [Payload(values[i : i + grain]) for i in range(0, count, grain)]
+        payloads = [Payload(values[i : i + max_payload]) for i in range(0, count, max_payload)]
     return Output(payloads, column.present, column.failed)
 
 
