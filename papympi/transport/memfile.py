@@ -22,11 +22,11 @@ _MAYMOVE: Final = 1
 _FIXED: Final = 2
 
 
-class Terms(NamedTuple):
-    """What a child has to know of an arena.
+class ArenaPart(NamedTuple):
+    """A child's part of an arena.
 
     Attributes:
-        start: where the child's part begins.
+        start: where it begins.
         stop: where it ends.
         used: blocks of it that are lent: a child that has died had put something there.
     """
@@ -53,12 +53,12 @@ class Memory:
         self.map = mmap.mmap(descriptor, 0)
         self.view = memoryview(self.map)
         self._base = ctypes.addressof(ctypes.c_char.from_buffer(self.map))
-        self.get_part(Terms(0, 0, []))
+        self.use_part(ArenaPart(0, 0, []))
 
-    def get_part(self, terms: Terms) -> None:
+    def use_part(self, part: ArenaPart) -> None:
         """Take blocks from this part from now on."""
-        self.region = Region(*terms)
-        self._reserved = terms.start
+        self.region = Region(*part)
+        self._reserved = part.start
         self._grows = True
 
     def take(self, size: int) -> int:
@@ -83,17 +83,17 @@ class Memory:
             self.view[offset : offset + buffer.nbytes] = buffer
         return offset
 
-    def lend(self, offset: int, size: int, returned: list[int] | None, lender: object = None) -> memoryview:
+    def lend(self, offset: int, size: int, returned: list[int] | None, allocator: object = None) -> memoryview:
         """Return a view of a block; its offset is put on `returned` when nothing refers to the view any more.
 
         Args:
             offset: of the block.
             size: of the block, in bytes.
             returned: where to put the offset, if anywhere.
-            lender: becomes an attribute of what the view is of.
+            allocator: becomes an attribute of what the view is of.
         """
         block: Any = (ctypes.c_char * size).from_buffer(self.map, offset)
-        block.lender = lender
+        block.allocator = allocator
         if returned is not None:
             # Runs wherever the last reference goes, in any thread: it must do no more than this.
             weakref.finalize(block, returned.append, offset).atexit = False

@@ -33,7 +33,7 @@ def exchange(sock_out, sock_in, values):
     """Send values from a thread of their own; return what arrives."""
     thread = threading.Thread(target=lambda: [frames.send(sock_out, value) for value in values])
     thread.start()
-    messages = read(frames.Reader(sock_in), len(values))
+    messages = read(frames.FrameReader(sock_in), len(values))
     thread.join()
     return messages
 
@@ -63,7 +63,7 @@ def test_a_message_of_many_buffers(pair):
 def test_a_stream_cut_anywhere(pair):
     ours, theirs = pair
     data = b"".join(map(bytes, frames.pack([1, "two"]) + frames.pack(np.arange(BIG)) + frames.pack("three")))
-    reader = frames.Reader(theirs)
+    reader = frames.FrameReader(theirs)
     messages = []
     for start in range(0, len(data), 977):
         ours.sendall(data[start : start + 977])
@@ -74,7 +74,7 @@ def test_a_stream_cut_anywhere(pair):
 
 def test_what_arrives_does_not_share_the_buffer(pair):
     ours, theirs = pair
-    reader = frames.Reader(theirs)
+    reader = frames.FrameReader(theirs)
     kept = []
     for i in range(40):
         frames.send(ours, (np.full(BIG, i, "u1"), np.full(100, i, "u1"), bytearray([i])))
@@ -87,7 +87,7 @@ def test_what_arrives_does_not_share_the_buffer(pair):
 
 def test_the_writer_never_blocks(pair):
     ours, theirs = pair
-    writer, reader = frames.Writer(ours), frames.Reader(theirs)
+    writer, reader = frames.FrameWriter(ours), frames.FrameReader(theirs)
     values = [np.full(1 << 20, i, "u1") for i in range(10)]
     for value in values:
         writer.put(value)
@@ -104,7 +104,7 @@ def test_the_writer_never_blocks(pair):
 def test_the_reader_does_not_block_where_the_socket_does_not(pair):
     ours, theirs = pair
     theirs.settimeout(0)
-    reader = frames.Reader(theirs)
+    reader = frames.FrameReader(theirs)
     assert reader.read() == []
     frames.send(ours, 1)
     assert read(reader, 1) == [1]
@@ -112,7 +112,7 @@ def test_the_reader_does_not_block_where_the_socket_does_not(pair):
 
 def test_the_end_is_told(pair):
     ours, theirs = pair
-    reader = frames.Reader(theirs)
+    reader = frames.FrameReader(theirs)
     frames.send(ours, "last")
     ours.sendall(b"half")
     ours.close()
@@ -126,7 +126,7 @@ def test_a_peer_that_is_gone_is_an_error(pair):
     theirs.close()
     with pytest.raises(OSError, match=r"Broken pipe|reset"):
         frames.send(ours, 1)
-    writer = frames.Writer(ours)
+    writer = frames.FrameWriter(ours)
     writer.put(1)
     with pytest.raises(OSError, match=r"Broken pipe|reset"):
         writer.flush()
@@ -134,9 +134,9 @@ def test_a_peer_that_is_gone_is_an_error(pair):
 
 def test_what_cannot_be_pickled_sends_nothing(pair):
     ours, theirs = pair
-    writer = frames.Writer(ours)
+    writer = frames.FrameWriter(ours)
     with pytest.raises((TypeError, pickle.PicklingError)):
         writer.put(i for i in "x")
     writer.put("fine")
     assert writer.flush()
-    assert read(frames.Reader(theirs), 1) == ["fine"]
+    assert read(frames.FrameReader(theirs), 1) == ["fine"]

@@ -13,7 +13,7 @@ import pytest
 from papympi.errors import ShippingError
 from papympi.testing import build_map, values_of
 from papympi.testing.nodes import add_one, crash
-from papympi.transport.packed import Elsewhere, Packed
+from papympi.transport.packed import Packed, PackedFile
 from papympi.transport.payload import Payload
 from papympi.transport.ship import pack_program
 from papympi.transport.task import Kind, Outcome, Task
@@ -138,7 +138,7 @@ def test_a_program_that_another_rank_has_is_taken_from_there_or_asked_for(isolat
     other = Nursery("mpi")
     other.start()
     station = Station(other)
-    for wrong in (where._replace(mark=b"another"), Elsewhere(f"/proc/{os.getpid()}/fd/1000000", where.mark)):
+    for wrong in (where._replace(mark=b"another"), PackedFile(f"/proc/{os.getpid()}/fd/1000000", where.mark)):
         assert station.handle((*opening_of[:2], wrong, opening_of[3])) == [(MISSING,)]
     ((kind, again),) = station.handle((*opening_of[:2], where, opening_of[3]))
     assert (kind, again.mark) == (OPENED, where.mark)
