@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from papympi.model.item import DROP, Failure, Key
-from papympi.transport.bitmap import FULL
+from papympi.transport.bitmap import FULL, ones
 from papympi.transport.payload import Payload, Unsendable
 from papympi.transport.task import KeyRun, Output, Slice
 
@@ -74,7 +74,7 @@ def mark_column(values: list[Any], present: int) -> Column:
                 column.failed |= 1 << position
         if dropped:
             column.dropped = dropped.bit_count()
-            column.present &= ((1 << len(values)) - 1) & ~dropped
+            column.present &= ones(len(values)) & ~dropped
     return column
 
 
@@ -88,7 +88,7 @@ def positions_of(valid: int, count: int) -> Iterator[int]:
     if valid == FULL:
         yield from range(count)
         return
-    digits = bin(valid & ((1 << count) - 1))[:1:-1]
+    digits = bin(valid & ones(count))[:1:-1]
     position = digits.find("1")
     while position >= 0:
         yield position
