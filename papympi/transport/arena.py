@@ -20,8 +20,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from papympi.transport.heap import copy
-from papympi.transport.memfile import PAGE, ArenaPart, Bytes, Memory, drain
-from papympi.transport.regions import Block, Region
+from papympi.transport.memfile import ArenaPart, Bytes, Memory, drain
+from papympi.transport.regions import PAGE, Block, Region
 
 LEAST: Final = 64 * 1024
 """Smaller buffers, in bytes, cost no more through the socket."""

@@ -10,13 +10,12 @@ import weakref
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
-from papympi.transport.regions import Block, Region
+from papympi.transport.regions import Block, Region, round_up
 
 Bytes = bytes | bytearray | memoryview
 
 NONE: Final = -1
 """In the place of an offset: there is no block."""
-PAGE: Final = 4096
 _FAILED: Final = ctypes.c_void_p(-1).value
 _MAYMOVE: Final = 1
 _FIXED: Final = 2
@@ -111,7 +110,7 @@ class Memory:
         """See that there are pages up to `stop`: without them, writing would be a fatal signal when memory is short."""
         if stop <= self._reserved:
             return True
-        stop = -(-stop // PAGE) * PAGE
+        stop = round_up(stop)
         if self._grows:
             try:
                 os.posix_fallocate(self._descriptor, self._reserved, stop - self._reserved)
@@ -147,7 +146,7 @@ def make_private(block: Any) -> bool:
     Args:
         block: an array of `ctypes` that begins a page, and that nothing else shares its last page with.
     """
-    size, place = -(-len(block) // PAGE) * PAGE, ctypes.addressof(block)
+    size, place = round_up(len(block)), ctypes.addressof(block)
     library = _get_library()
     pages = library.mmap(None, size, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0)
     if pages == _FAILED:
