@@ -4,7 +4,6 @@ import pytest
 
 from papympi.model.graph import Graph
 from papympi.plan.depth import SpaceLayout, find_base, list_closed, place_nodes
-from papympi.plan.layout import lay_out
 from papympi.plan.plan import Space
 from papympi.plan.wiring import wire
 
@@ -122,35 +121,3 @@ def test_a_new_space_is_listed():
     layout = SpaceLayout()
     space = layout.open("source", layout.spaces[0], "x")
     assert (layout.spaces[space.number], space.depth, space.node) == (space, 1, "x")
-
-
-def test_a_late_value_is_a_problem():
-    graph = build(single("mean", "x", gather=True), pair("centred", "x", "mean"))
-    assert "every item would have to be kept" in lay_out(wire(graph)).problems[0]
-
-
-def test_a_late_value_among_siblings_warns():
-    graph = build(split("parts", "x"), single("mean", "parts", gather=True), pair("centred", "parts", "mean"))
-    layout = lay_out(wire(graph))
-    assert layout.problems == []
-    assert "children of one item are kept" in layout.warnings[0]
-
-
-def test_siblings_are_ranked_by_need():
-    graph = build(
-        split("second", "x"), split("first", "x"), single("all", "first", gather=True), pair("join", "second", "all")
-    )
-    places = lay_out(wire(graph)).places
-    assert places["first"].output.rank < places["second"].output.rank
-
-
-def test_crossed_needs_are_a_problem():
-    graph = build(
-        split("a", "x"),
-        split("b", "x"),
-        single("all_a", "a", gather=True),
-        single("all_b", "b", gather=True),
-        pair("one", "a", "all_b"),
-        pair("two", "b", "all_a"),
-    )
-    assert "neither can begin" in lay_out(wire(graph)).problems[0]

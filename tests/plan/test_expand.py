@@ -1,12 +1,8 @@
 """From nodes to parts: which parts a node becomes, what each takes, and how long it may take."""
 
-import pytest
-
 from papympi.model.graph import Graph
 from papympi.plan.depth import place_nodes
 from papympi.plan.expand import BRANCHES, Means, expand
-from papympi.plan.plan import Space, Stream
-from papympi.plan.taking import Taken, find_distinct, find_slots, make_argument
 from papympi.plan.wiring import wire
 
 MEANS = Means("pool", 64, fuse=True)
@@ -111,24 +107,3 @@ def test_one_stream_twice_is_one_input():
     (part,) = expand_node(lambda x, y: x, inputs={"y": "x"})
     assert [stream.node for stream in part.inputs] == ["x"]
     assert [argument.column for argument in part.call.arguments] == [0, 0]
-
-
-@pytest.fixture
-def streams():
-    return [Stream(name, Space(0, "unit")) for name in "ab"]
-
-
-def test_distinct_streams_keep_their_order(streams):
-    a, b = streams
-    assert find_distinct([Taken(0, b), Taken(1), Taken(2, a), Taken(3, b)]) == [b, a]
-
-
-def test_slots_are_positions_then_keywords(streams):
-    a, b = streams
-    taken = [Taken("k", a), Taken(2, b), Taken(0, a), Taken(1)]
-    assert find_slots(taken, streams) == ((0, 0), (2, 1), ("k", 0))
-
-
-def test_an_argument_is_a_column(streams):
-    argument = make_argument(Taken("k", streams[1]), streams)
-    assert (argument.column, argument.keyword) == (1, "k")
