@@ -31,7 +31,7 @@ from papympi.errors import (
     StateError,
     WorkerLost,
 )
-from papympi.model.graph import Graph, load_checks_with
+from papympi.model.graph import Graph, add_check
 from papympi.model.item import DROP, Failure, Result
 from papympi.model.options import load_options_with
 from papympi.model.registry import graph, node, resource
@@ -83,7 +83,7 @@ __all__ = [
 ]
 
 load_options_with(lambda: import_module("papympi.runner.plugins").declare_node_options())
-load_checks_with(lambda: import_module("papympi.plan.check"))
+add_check(lambda: import_module("papympi.plan.check").check_graph)
 
 
 def __getattr__(name: str) -> Any:

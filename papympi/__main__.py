@@ -1,4 +1,4 @@
-"""`python -m papympi` is the command `papympi`."""
+"""`python -m papympi` is the command `papympi`; it stands alone because Python looks for it by this name."""
 
 from __future__ import annotations
 

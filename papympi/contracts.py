@@ -10,7 +10,7 @@ from typing import IO, Any, Protocol
 
 from papympi.model.item import Failure, Key, Result
 from papympi.plan.program import Program
-from papympi.transport.bitmap import FULL
+from papympi.transport.bitmap import clip_bitmap
 from papympi.transport.payload import Payload
 from papympi.transport.records import Logs
 from papympi.transport.task import KeyRun, Lost, Outcome, Task
@@ -191,9 +191,9 @@ class Stretch:
 
     def cut(self, first: int, stop: int) -> Stretch:
         """Return the part in first..stop, which it must cover."""
-        skip, bits = first - self.first, (1 << (stop - first)) - 1
-        valid = self.valid if self.valid == FULL else self.valid >> skip & bits
-        return Stretch(first, stop, valid, self.failed >> skip & bits, self.payload, self.offset + skip)
+        start, end = first - self.first, stop - self.first
+        valid, failed = clip_bitmap(self.valid, start, end), clip_bitmap(self.failed, start, end)
+        return Stretch(first, stop, valid, failed, self.payload, self.offset + start)
 
 
 class History(Protocol):

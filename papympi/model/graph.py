@@ -15,23 +15,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 InputOption = Mapping[str, "str | Callable[..., Any] | Sequence[str | Callable[..., Any]]"]
 Check = Callable[["Graph", "Collection[str] | None"], None]
 
-_checks: list[Check] = []
-_loaders: list[Callable[[], object]] = []
+_checks: list[Callable[[], Check]] = []
 
 
 class GraphWarning(UserWarning):
     """A graph that runs, but not as well as it could."""
 
 
-def add_check(check: Check) -> Check:
-    """Have `Graph.check` call this, too; the layers above say in this way what they cannot compile."""
-    _checks.append(check)
-    return check
-
-
-def load_checks_with(loader: Callable[[], object]) -> None:
-    """Have `loader` called once, before the first `Graph.check`; it brings in what calls `add_check`."""
-    _loaders.append(loader)
+def add_check(load: Callable[[], Check]) -> None:
+    """Have `Graph.check` call what `load` returns; the layers above say in this way what they cannot compile."""
+    _checks.append(load)
 
 
 class Graph:
@@ -139,10 +132,8 @@ class Graph:
         Raises:
             GraphError: all that was found, each with its place and the way out.
         """
-        while _loaders:
-            _loaders.pop()()
-        for check in _checks:
-            check(self, pools)
+        for load in _checks:
+            load()(self, pools)
 
     def clear(self) -> None:
         """Forget all nodes and resources."""

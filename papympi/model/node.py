@@ -8,10 +8,10 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import FunctionType, MappingProxyType
-from typing import Any
+from typing import Any, NoReturn
 
 from papympi.errors import GraphError, did_you_mean
-from papympi.model.options import Options
+from papympi.model.options import NodeOptions
 
 _PACKAGE = __file__.removesuffix("model/node.py")
 
@@ -36,7 +36,7 @@ class Node:
     function: Callable[..., Any]
     parameters: tuple[inspect.Parameter, ...]
     where: str
-    options: Options
+    options: NodeOptions
     inputs: Mapping[str, tuple[str, ...]]
     generates: bool
     identity: tuple[str, ...]
@@ -104,7 +104,11 @@ def find_name(function: Callable[..., Any], name: str | None, where: str) -> str
 
 
 def make_node(
-    function: Callable[..., Any], name: str | None, inputs: Mapping[str, tuple[str, ...]], options: Options, where: str
+    function: Callable[..., Any],
+    name: str | None,
+    inputs: Mapping[str, tuple[str, ...]],
+    options: NodeOptions,
+    where: str,
 ) -> Node:
     """Return the node of a function, after looking whether it can be one.
 
@@ -134,7 +138,7 @@ def make_node(
     )
 
 
-def _check_plain(options: Options, label: str) -> None:
+def _check_plain(options: NodeOptions, label: str) -> None:
     """Refuse async functions where none is awaited."""
     for name, function in (("fold", options.fold), ("combine", options.combine), ("on_error", options.on_error)):
         if callable(function) and is_async(function):
@@ -183,34 +187,39 @@ def _is_required(parameter: inspect.Parameter) -> bool:
 
 
 def _read_parameters(
-    function: Callable[..., Any], inputs: Mapping[str, tuple[str, ...]], options: Options, label: str
+    function: Callable[..., Any], inputs: Mapping[str, tuple[str, ...]], options: NodeOptions, label: str
 ) -> tuple[inspect.Parameter, ...]:
     """Return the parameters that values can be bound to; what has no signature has those that `inputs` names."""
-    folds = options.fold is not None
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
         if not inputs:
             raise GraphError(f"{label} has no signature to read; say what it takes with inputs=") from None
         return _name_parameters(inputs)
-    if folds and (not parameters or not _takes_position(parameters[0])):
-        raise GraphError(f"{label} is a fold; its first parameter must be the accumulator")
-    if folds and parameters[0].kind is not inspect.Parameter.VAR_POSITIONAL:
-        del parameters[0]
+    if options.fold is not None:
+        _take_accumulator(parameters, label)
     parameters = [each for each in parameters if each.kind is not inspect.Parameter.VAR_KEYWORD]
-    known = [each.name for each in parameters]
-    unknown = [key for key in inputs if key not in known]
-    if not unknown:
-        return tuple(parameters)
-    if not hasattr(inspect.unwrap(function), "__code__") and _fits(parameters, len(inputs)):
+    unknown = inputs.keys() - {each.name for each in parameters}
+    if unknown and not hasattr(inspect.unwrap(function), "__code__") and _fits(parameters, len(inputs)):
         return _name_parameters(inputs)
-    way_out = did_you_mean(unknown[0], known) or f"; its parameters are {', '.join(known) or 'none'}"
-    raise GraphError(f"{label} has inputs= for {unknown[0]!r}, which is not one of its parameters{way_out}")
+    if unknown:
+        _refuse_unknown(next(name for name in inputs if name in unknown), parameters, label)
+    return tuple(parameters)
 
 
-def _takes_position(parameter: inspect.Parameter) -> bool:
-    """Say whether the parameter can be given by position."""
-    return parameter.kind not in (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)
+def _take_accumulator(parameters: list[inspect.Parameter], label: str) -> None:
+    """Take the accumulator of a fold off its parameters; `*args` takes it, and others, too."""
+    if not parameters or parameters[0].kind in (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD):
+        raise GraphError(f"{label} is a fold; its first parameter must be the accumulator")
+    if parameters[0].kind is not inspect.Parameter.VAR_POSITIONAL:
+        del parameters[0]
+
+
+def _refuse_unknown(name: str, parameters: list[inspect.Parameter], label: str) -> NoReturn:
+    """Refuse `inputs=` for what is not a parameter."""
+    known = [each.name for each in parameters]
+    way_out = did_you_mean(name, known) or f"; its parameters are {', '.join(known) or 'none'}"
+    raise GraphError(f"{label} has inputs= for {name!r}, which is not one of its parameters{way_out}")
 
 
 def _fits(parameters: list[inspect.Parameter], count: int) -> bool:

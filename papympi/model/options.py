@@ -16,7 +16,7 @@ ExceptionOption = type[BaseException] | tuple[type[BaseException], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class NodeOptions:
     """What a node was told; `None` leaves the choice to the run.
 
     Attributes:
@@ -78,7 +78,7 @@ def load_options_with(loader: Callable[[], None]) -> None:
     _loaders.append(loader)
 
 
-def read_options(options: Mapping[str, Any], label: str) -> Options:
+def read_options(options: Mapping[str, Any], label: str) -> NodeOptions:
     """Return the options in order, or say which one cannot be.
 
     Args:
@@ -99,7 +99,7 @@ def read_options(options: Mapping[str, Any], label: str) -> Options:
         possible, meaning = _VALUES[name]
         if not possible(value):
             raise OptionError(f"{label}: {name}={value!r} is impossible; {name} is {meaning}")
-    result = Options(**own, plugin=MappingProxyType(plugin))
+    result = NodeOptions(**own, plugin=MappingProxyType(plugin))
     _check_together(result, label)
     return result
 
@@ -115,7 +115,7 @@ def _check_plugin_option(name: str, value: Any, label: str) -> None:
         raise OptionError(f"{label}: {name}={value!r} is not accepted by the plugin that declares {name!r}")
 
 
-def _check_together(options: Options, label: str) -> None:
+def _check_together(options: NodeOptions, label: str) -> None:
     """Refuse options that contradict one another."""
     if options.vectorized and options.fold is not None:
         raise OptionError(f"{label}: fold= and vectorized= exclude one another; a fold takes the items one at a time")

@@ -112,17 +112,10 @@ class GroupFold:
         return total
 
 
-@dataclass(frozen=True, slots=True)
-class AwaitedGroupFold:
-    """Does the same with an async function.
+class AwaitedGroupFold(GroupFold):
+    """Does the same with an async function."""
 
-    Attributes:
-        function: folds one item.
-        factory: makes the accumulator.
-    """
-
-    function: Callable[..., Any]
-    factory: Callable[[], Any]
+    __slots__ = ()
 
     async def __call__(self, items: list[Any], /, *others: Any, **named: Any) -> Any:
         """Return the accumulator after the items."""

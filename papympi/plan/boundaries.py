@@ -21,8 +21,8 @@ def find_boundaries(
         for stream in part.inputs:
             takers.setdefault((stream.node, part.node), part)
     boundaries = []
-    for name in wiring.links:
-        for above in dict.fromkeys(link.name for link in wiring.streams(name)):
+    for name in wiring.bindings:
+        for above in dict.fromkeys(binding.name for binding in wiring.streams(name)):
             maker, taker = makers[expansion.streams[above]], takers[above, name]
             closes = _describe_closing(wiring.graph.nodes[name]) and taker not in owners
             taker = owners.get(taker, taker)

@@ -6,12 +6,11 @@ import warnings
 from collections.abc import Collection, Mapping
 
 from papympi.errors import GraphError, did_you_mean
-from papympi.model.graph import Graph, GraphWarning, add_check
+from papympi.model.graph import Graph, GraphWarning
 from papympi.plan.layout import lay_out
 from papympi.plan.wiring import Wiring, merge_problems, wire
 
 
-@add_check
 def check_graph(graph: Graph, pools: Collection[str] | None = None) -> None:
     """Look for everything that keeps a graph from running; warn of what is dear.
 

@@ -122,7 +122,7 @@ def _check_inputs(wiring: Wiring, given: Collection[str]) -> None:
             raise InputError(f"{name!r} cannot be given as an input: {reason}")
     for name in wiring.inputs:
         if name not in given:
-            taker = next(node for node in wiring.links if any(each.name == name for each in wiring.links[node]))
+            taker = next(node for node in wiring.bindings if any(each.name == name for each in wiring.bindings[node]))
             way_out = did_you_mean(name, graph.nodes).replace("mean", "mean node", 1)
             way_out = way_out or f"; give it: inputs={{{name!r}: ...}}, or --input {name}=..."
             raise InputError(f"input {name!r} of {wiring.label(taker)} is not given{way_out}")
@@ -154,7 +154,7 @@ def _choose_means(wiring: Wiring, settings: PlanSettings) -> dict[str, Means]:
     """Return for each node its pool and stride, and whether it may fuse."""
     nodes = wiring.graph.nodes
     means = {}
-    for name in wiring.links:
+    for name in wiring.bindings:
         options = nodes[name].options
         default = ASYNC_POOL if nodes[name].awaits else settings.default_pool
         pool = settings.pools.get(name) or settings.pools.get("*") or options.pool or default
@@ -253,10 +253,10 @@ def _find_origins(wiring: Wiring, expansion: Expansion) -> dict[str, Call]:
             if node.options.timeout or node.options.retries:
                 what = "timeout" if node.options.timeout else "retries"
                 raise GraphError(f"{node.label} is a source and has {what}=; only a node with inputs can have that")
-            links = wiring.links[name]
+            bindings = wiring.bindings[name]
             arguments = tuple(
                 Argument(None, each.place if isinstance(each.place, str) else None, find_resource(wiring, each))
-                for each in links
+                for each in bindings
             )
             origins[name] = Call(name, node.function, arguments, awaits=node.awaits)
     return origins

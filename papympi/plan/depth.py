@@ -10,7 +10,7 @@ from papympi.plan.wiring import Wiring
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class NodeSpaces:
     """Where one node works.
 
     Attributes:
@@ -27,7 +27,7 @@ class Place:
 
 
 @dataclass(slots=True)
-class Layout:
+class SpaceLayout:
     """The spaces of a graph.
 
     Attributes:
@@ -39,7 +39,7 @@ class Layout:
     """
 
     spaces: list[Space] = field(default_factory=lambda: [Space(0, "unit")])
-    places: dict[str, Place] = field(default_factory=dict)
+    places: dict[str, NodeSpaces] = field(default_factory=dict)
     rows: list[tuple[str, ...]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -59,7 +59,7 @@ def find_base(space: Space) -> Space:
     return space
 
 
-def place_nodes(wiring: Wiring) -> Layout:
+def place_nodes(wiring: Wiring) -> SpaceLayout:
     """Return the spaces of everything in the wiring, without ranks, and joins that cannot be."""
     alone = {name: name for name in wiring.order if not wiring.streams(name)}
     draft = _Draft(wiring, alone)
@@ -85,7 +85,7 @@ class _Draft:
 
     def __init__(self, wiring: Wiring, leaders: dict[str, str]) -> None:
         self.wiring = wiring
-        self.layout = Layout()
+        self.layout = SpaceLayout()
         self.meetings: list[tuple[str, str]] = []
         rows: dict[str, list[str]] = {}
         for name, leader in leaders.items():
@@ -94,7 +94,7 @@ class _Draft:
         for row in rows.values():
             self.layout.rows.append(tuple(row))
             space = self.layout.open("source", unit, row[0])
-            self.layout.places.update((name, Place(unit, unit, space, 0)) for name in row)
+            self.layout.places.update((name, NodeSpaces(unit, unit, space, 0)) for name in row)
 
     def place_all(self) -> None:
         """Give every node its place; those below a node that cannot have one get none."""
@@ -108,7 +108,7 @@ class _Draft:
                 if place is not None:
                     places[name] = place
 
-    def _place(self, name: str, above: list[str]) -> Place | None:
+    def _place(self, name: str, above: list[str]) -> NodeSpaces | None:
         """Return the place of a node with inputs."""
         places = self.layout.places
         entry = max((places[each].output for each in above), key=lambda space: space.depth)
@@ -133,7 +133,7 @@ class _Draft:
             else:
                 call = self.layout.open("group", entry.parent, name, entry)
         output = self.layout.open("scatter", call, name) if node.generates else call
-        return Place(entry, call, output, closed)
+        return NodeSpaces(entry, call, output, closed)
 
     def _meet(self, name: str, above: list[str], entry: Space) -> bool:
         """Say whether all inputs of a node are on one chain; note sources that it aligns."""

@@ -89,14 +89,16 @@ def draw_dot(graph: Graph) -> str:
 def _find_whole(wiring: Wiring) -> dict[str, list[str]]:
     """Return what is evaluated with each scatter that does not spread."""
     places, nodes = place_nodes(wiring).places, wiring.graph.nodes
-    openers = {places[name].output: name for name in wiring.links if name in places and not nodes[name].options.spread}
+    openers = {
+        places[name].output: name for name in wiring.bindings if name in places and not nodes[name].options.spread
+    }
     members = [(openers.get(places[name].entry), name) for name in wiring.order if name in places]
     return {scatter: [name for opener, name in members if opener == scatter] for scatter in openers.values()}
 
 
 def _above(wiring: Wiring, name: str) -> Iterable[str]:
     """Return who gives a node its items, each once."""
-    return dict.fromkeys(link.name for link in wiring.streams(name))
+    return dict.fromkeys(binding.name for binding in wiring.streams(name))
 
 
 def _kind(wiring: Wiring, name: str) -> str:

@@ -18,7 +18,7 @@ from papympi.plan.adapters import (
     make_nothing,
     make_row,
 )
-from papympi.plan.depth import Layout, Place
+from papympi.plan.depth import NodeSpaces, SpaceLayout
 from papympi.plan.plan import Space, StepKind, Stream, Stride
 from papympi.plan.program import Call, OnError
 from papympi.plan.taking import Taken, find_distinct, find_slots, make_argument, take
@@ -99,7 +99,7 @@ class Expansion:
     streams: dict[str, Stream]
 
 
-def expand(wiring: Wiring, layout: Layout, means: Mapping[str, Means]) -> Expansion:
+def expand(wiring: Wiring, layout: SpaceLayout, means: Mapping[str, Means]) -> Expansion:
     """Return the parts of everything in the wiring."""
     parts: list[Part] = []
     streams: dict[str, Stream] = {}
@@ -111,7 +111,7 @@ def expand(wiring: Wiring, layout: Layout, means: Mapping[str, Means]) -> Expans
         if name in streams:
             continue
         expander = _Expander(wiring.graph.nodes[name], layout, layout.places[name], means[name])
-        taken = [take(wiring, streams, link) for link in wiring.links[name]]
+        taken = [take(wiring, streams, binding) for binding in wiring.bindings[name]]
         streams[name] = expander.expand(taken)
         parts.extend(expander.parts)
     return Expansion(parts, streams)
@@ -120,7 +120,7 @@ def expand(wiring: Wiring, layout: Layout, means: Mapping[str, Means]) -> Expans
 class _Expander:
     """Makes the parts of one node, one after the other."""
 
-    def __init__(self, node: Node, layout: Layout, place: Place, means: Means) -> None:
+    def __init__(self, node: Node, layout: SpaceLayout, place: NodeSpaces, means: Means) -> None:
         self.node = node
         self.layout = layout
         self.place = place

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import heapq
 
-from papympi.plan.depth import Layout, find_base, list_closed, place_nodes
+from papympi.plan.depth import SpaceLayout, find_base, list_closed, place_nodes
 from papympi.plan.plan import Space
 from papympi.plan.wiring import Wiring
 
 
-def lay_out(wiring: Wiring) -> Layout:
+def lay_out(wiring: Wiring) -> SpaceLayout:
     """Return the spaces of everything in the wiring, ranked, and what is wrong with them."""
     layout = place_nodes(wiring)
     _refuse_late_values(wiring, layout)
@@ -17,11 +17,11 @@ def lay_out(wiring: Wiring) -> Layout:
     return layout
 
 
-def _refuse_late_values(wiring: Wiring, layout: Layout) -> None:
+def _refuse_late_values(wiring: Wiring, layout: SpaceLayout) -> None:
     """Look for nodes below a scatter that take a value which is there only when that scatter has come to an end."""
     for name, place in layout.places.items():
-        meeting = place.entry if name in wiring.links and _folds(wiring, name) else place.call
-        for each in dict.fromkeys(link.name for link in wiring.streams(name)):
+        meeting = place.entry if name in wiring.bindings and _folds(wiring, name) else place.call
+        for each in dict.fromkeys(binding.name for binding in wiring.streams(name)):
             source = layout.places[each]
             if not source.closed or source.output.depth >= meeting.depth:
                 continue
@@ -36,7 +36,7 @@ def _folds(wiring: Wiring, name: str) -> bool:
     return wiring.graph.nodes[name].options.fold is not None
 
 
-def _report_late(wiring: Wiring, layout: Layout, name: str, value: str, space: Space) -> None:
+def _report_late(wiring: Wiring, layout: SpaceLayout, name: str, value: str, space: Space) -> None:
     """Refuse or warn of one value that comes late."""
     label, maker = wiring.label(name), wiring.label(find_base(space).node)
     if space.depth == 1:
@@ -52,7 +52,7 @@ def _report_late(wiring: Wiring, layout: Layout, name: str, value: str, space: S
         )
 
 
-def _rank(wiring: Wiring, layout: Layout) -> None:
+def _rank(wiring: Wiring, layout: SpaceLayout) -> None:
     """Rank sibling spaces: one whose subtree needs the gather or fold of another comes after it."""
     kids: dict[int, int] = {}
     for space in layout.spaces[1:]:
@@ -72,7 +72,7 @@ def _rank(wiring: Wiring, layout: Layout) -> None:
             )
 
 
-def _find_needs(layout: Layout, kids: dict[int, int]) -> dict[int, int]:
+def _find_needs(layout: SpaceLayout, kids: dict[int, int]) -> dict[int, int]:
     """Return for each space which siblings must have come to an end before something below it can be, as bits."""
     needs: dict[int, int] = {}
     for place in layout.places.values():

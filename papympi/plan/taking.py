@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from papympi.plan.adapters import Slot
 from papympi.plan.plan import Stream
 from papympi.plan.program import Argument, ResourceSpec
-from papympi.plan.wiring import Link, Wiring
+from papympi.plan.wiring import Binding, Wiring
 
 
 @dataclass(eq=False, slots=True)
@@ -20,16 +20,16 @@ class Taken:
     resource: ResourceSpec | None = None
 
 
-def find_resource(wiring: Wiring, link: Link) -> ResourceSpec | None:
-    """Return the resource that a link gives, if it gives one."""
-    if link.kind != "resource":
+def find_resource(wiring: Wiring, binding: Binding) -> ResourceSpec | None:
+    """Return the resource that a binding gives, if it gives one."""
+    if binding.kind != "resource":
         return None
-    return ResourceSpec(link.name, wiring.graph.resources[link.name].function)
+    return ResourceSpec(binding.name, wiring.graph.resources[binding.name].function)
 
 
-def take(wiring: Wiring, streams: Mapping[str, Stream], link: Link) -> Taken:
-    """Return what a link gives."""
-    return Taken(link.place, streams.get(link.name), find_resource(wiring, link))
+def take(wiring: Wiring, streams: Mapping[str, Stream], binding: Binding) -> Taken:
+    """Return what a binding gives."""
+    return Taken(binding.place, streams.get(binding.name), find_resource(wiring, binding))
 
 
 def make_argument(taken: Taken, streams: list[Stream]) -> Argument:

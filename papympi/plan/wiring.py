@@ -14,11 +14,11 @@ from papympi.model.node import Node
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
-    """One value of one call.
+class Binding:
+    """What one parameter of a node is bound to: one value of its call.
 
     Attributes:
-        parameter: which it is given to.
+        parameter: the parameter.
         name: where it comes from.
         kind: what that is.
         place: its position among the positional arguments, or the keyword it is given by.
@@ -37,24 +37,24 @@ class Wiring:
     Attributes:
         graph: whose they are.
         order: names of nodes and inputs; whoever gives something comes before whoever takes it.
-        links: for each node what its call is given; a node replaced by an input has none.
+        bindings: for each node what its call is given; a node replaced by an input has none.
         inputs: names that the caller gives, in the order of their first use.
         targets: names that the run delivers.
     """
 
     graph: Graph
     order: list[str] = field(default_factory=list)
-    links: dict[str, tuple[Link, ...]] = field(default_factory=dict)
+    bindings: dict[str, tuple[Binding, ...]] = field(default_factory=dict)
     inputs: list[str] = field(default_factory=list)
     targets: tuple[str, ...] = ()
 
-    def streams(self, name: str) -> list[Link]:
-        """Return the links of a node that carry items; a source has none."""
-        return [link for link in self.links.get(name, ()) if link.kind != "resource"]
+    def streams(self, name: str) -> list[Binding]:
+        """Return the bindings of a node that carry items; a source has none."""
+        return [binding for binding in self.bindings.get(name, ()) if binding.kind != "resource"]
 
     def node(self, name: str) -> Node | None:
         """Return the node that makes the items of that name, `None` if the caller gives them."""
-        return self.graph.nodes[name] if name in self.links else None
+        return self.graph.nodes[name] if name in self.bindings else None
 
     def label(self, name: str) -> str:
         """Return how messages call a node or input."""
@@ -75,17 +75,19 @@ def wire(graph: Graph, targets: Sequence[str] | None = None, given: Collection[s
     """
     if not graph.nodes:
         raise GraphError(f"graph {graph.name!r} has no nodes; declare functions with @node first")
-    links = _link_all(graph, given)
+    bindings = _bind_all(graph, given)
     inputs = dict.fromkeys(given)
-    for some in links.values():
+    for some in bindings.values():
         inputs.update((each.name, None) for each in some if each.kind == "input")
-    chosen = _choose_targets(graph, links, targets, inputs)
-    needed = _find_ancestors(links, chosen if targets is not None else links)
-    order = _sort([*(name for name in inputs if name in needed), *(name for name in links if name in needed)], links)
+    chosen = _choose_targets(graph, bindings, targets, inputs)
+    needed = _find_ancestors(bindings, chosen if targets is not None else bindings)
+    order = _sort(
+        [*(name for name in inputs if name in needed), *(name for name in bindings if name in needed)], bindings
+    )
     if len(order) < len(needed):
-        raise GraphError(describe_cycle(graph, links, needed - set(order)))
-    inputs_needed = [name for name in order if name not in links]
-    return Wiring(graph, order, {name: links[name] for name in order if name in links}, inputs_needed, chosen)
+        raise GraphError(describe_cycle(graph, bindings, needed - set(order)))
+    inputs_needed = [name for name in order if name not in bindings]
+    return Wiring(graph, order, {name: bindings[name] for name in order if name in bindings}, inputs_needed, chosen)
 
 
 def merge_problems(problems: Sequence[str]) -> str:
@@ -95,13 +97,13 @@ def merge_problems(problems: Sequence[str]) -> str:
     return "\n".join([f"{len(problems)} things are wrong with the graph:", *(f"- {each}" for each in problems)])
 
 
-def link(graph: Graph, node: Node) -> tuple[Link, ...]:
+def bind(graph: Graph, node: Node) -> tuple[Binding, ...]:
     """Return what a call of the node is given, in the order of its parameters.
 
     Raises:
         GraphError: a parameter that can only be given by position follows one that is left to its default.
     """
-    links: list[Link] = []
+    bindings: list[Binding] = []
     skipped = ""
     position = 0
     for parameter in node.parameters:
@@ -115,33 +117,35 @@ def link(graph: Graph, node: Node) -> tuple[Link, ...]:
                 f"its default; bind {skipped!r} with functools.partial, or give it with inputs="
             )
         for name in names:
-            links.append(Link(parameter, name, _find_kind(graph, name), parameter.name if by_keyword else position))
+            bindings.append(
+                Binding(parameter, name, _find_kind(graph, name), parameter.name if by_keyword else position)
+            )
             position += 1
-    return tuple(links)
+    return tuple(bindings)
 
 
-def _link_all(graph: Graph, given: Collection[str]) -> dict[str, tuple[Link, ...]]:
-    """Return the links of every node that is called."""
-    links: dict[str, tuple[Link, ...]] = {}
+def _bind_all(graph: Graph, given: Collection[str]) -> dict[str, tuple[Binding, ...]]:
+    """Return the bindings of every node that is called."""
+    bindings: dict[str, tuple[Binding, ...]] = {}
     problems: list[str] = []
     for node in graph.nodes.values():
         if node.name not in given:
             try:
-                links[node.name] = link(graph, node)
+                bindings[node.name] = bind(graph, node)
             except GraphError as error:
                 problems.append(str(error))
     if problems:
         raise GraphError(merge_problems(problems))
-    return links
+    return bindings
 
 
-def describe_cycle(graph: Graph, links: dict[str, tuple[Link, ...]], names: Collection[str]) -> str:
+def describe_cycle(graph: Graph, bindings: dict[str, tuple[Binding, ...]], names: Collection[str]) -> str:
     """Return the message about a cycle among (or above) these nodes, with its path."""
-    name = next(iter(name for name in links if name in names))
+    name = next(iter(name for name in bindings if name in names))
     path: dict[str, int] = {}
     while name not in path:
         path[name] = len(path)
-        name = next(link.name for link in links[name] if link.name in names)
+        name = next(binding.name for binding in bindings[name] if binding.name in names)
     cycle = [*list(path)[path[name] :], name]
     cycle.reverse()
     places = ", ".join(f"{each} at {graph.nodes[each].where}" for each in dict.fromkeys(cycle[:20]))
@@ -172,7 +176,7 @@ def _find_kind(graph: Graph, name: str) -> Literal["node", "input", "resource"]:
 
 
 def _choose_targets(
-    graph: Graph, links: dict[str, tuple[Link, ...]], targets: Sequence[str] | None, inputs: Collection[str]
+    graph: Graph, bindings: dict[str, tuple[Binding, ...]], targets: Sequence[str] | None, inputs: Collection[str]
 ) -> tuple[str, ...]:
     """Return the targets: those asked for, or the sinks in the order of definition."""
     if targets is not None:
@@ -182,11 +186,11 @@ def _choose_targets(
                 way_out = did_you_mean(name, known) or f"; there are {', '.join(known[:20])}"
                 raise GraphError(f"there is no node {name!r} to be a target{way_out}")
         return tuple(dict.fromkeys(targets))
-    consumed = {each.name for some in links.values() for each in some}
-    return tuple(name for name in links if name not in consumed)
+    consumed = {each.name for some in bindings.values() for each in some}
+    return tuple(name for name in bindings if name not in consumed)
 
 
-def _find_ancestors(links: dict[str, tuple[Link, ...]], targets: Iterable[str]) -> set[str]:
+def _find_ancestors(bindings: dict[str, tuple[Binding, ...]], targets: Iterable[str]) -> set[str]:
     """Return the targets and everything above them, without the resources."""
     needed: set[str] = set()
     waiting = list(targets)
@@ -194,14 +198,14 @@ def _find_ancestors(links: dict[str, tuple[Link, ...]], targets: Iterable[str]) 
         name = waiting.pop()
         if name not in needed:
             needed.add(name)
-            waiting.extend(each.name for each in links.get(name, ()) if each.kind != "resource")
+            waiting.extend(each.name for each in bindings.get(name, ()) if each.kind != "resource")
     return needed
 
 
-def _sort(names: Sequence[str], links: dict[str, tuple[Link, ...]]) -> list[str]:
+def _sort(names: Sequence[str], bindings: dict[str, tuple[Binding, ...]]) -> list[str]:
     """Return the names in topological order, else as they come; those in or below a cycle are left out."""
     place = {name: index for index, name in enumerate(names)}
-    waits = {name: {each.name for each in links.get(name, ()) if each.name in place} for name in names}
+    waits = {name: {each.name for each in bindings.get(name, ()) if each.name in place} for name in names}
     followers: dict[str, list[str]] = {name: [] for name in names}
     for name, above in waits.items():
         for each in above:

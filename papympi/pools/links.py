@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from papympi.launchers import mpiexec
 from papympi.launchers.search import find_launcher
 from papympi.transport.arena import LEAST
-from papympi.transport.packed import Elsewhere, Packed
+from papympi.transport.packed import Packed, PackedFile
 from papympi.workers.job import LocalJob
 from papympi.workers.nursery import Nursery
 from papympi.workers.roster import Inbox, Roster
@@ -202,7 +202,7 @@ class Alone:
 
 
 def open_ranks(
-    link: Link, packed: Packed, compose: Callable[[int, Packed | Elsewhere], Any]
+    link: Link, packed: Packed, compose: Callable[[int, Packed | PackedFile], Any]
 ) -> Iterator[tuple[int, Any]]:
     """Send a program to all ranks; yield their messages, each with the number of the rank, until all have opened it.
 
@@ -223,7 +223,7 @@ def open_ranks(
                 continue
             if message[0] == OPENED:
                 rest -= 1
-                found = message[1] if isinstance(message[1], Elsewhere) else packed
+                found = message[1] if isinstance(message[1], PackedFile) else packed
                 for other in groups.get(number, ()):
                     link.send(other, compose(other, found))
             yield number, message

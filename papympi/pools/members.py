@@ -15,7 +15,7 @@ from papympi.transport.records import Logs
 from papympi.transport.task import Lost, Outcome, Task
 
 
-class _Seat(NamedTuple):
+class _MemberWorker(NamedTuple):
     """Where a task for one of the pool's workers goes: the member, and the number of the worker there."""
 
     member: Pool
@@ -43,7 +43,7 @@ class MembersPool:
         self.workers: Sequence[str] = ()
         self.places = 1
         self._members = tuple(members)
-        self._seats: list[_Seat] = []
+        self._owners: list[_MemberWorker] = []
         self._selector: selectors.DefaultSelector | None = None
 
     def open(self, program: Program) -> None:
@@ -52,13 +52,13 @@ class MembersPool:
             for member in self._members:
                 member.open(program)
                 stack.callback(member.kill)
-            self._seat_workers()
+            self._number_workers()
             self._watch_members()
             stack.pop_all()
 
     def submit(self, worker: int, task: Task) -> None:
         """Hand a task to the member that the worker belongs to."""
-        member, number = self._seats[worker]
+        member, number = self._owners[worker]
         member.submit(number, task)
 
     def collect(self) -> list[Outcome | Lost | Logs]:
@@ -95,13 +95,13 @@ class MembersPool:
             for member in self._members:
                 stack.callback(member.kill)
 
-    def _seat_workers(self) -> None:
+    def _number_workers(self) -> None:
         """Number the workers, now that the members know theirs."""
         labels: list[str] = []
-        self._seats = []
+        self._owners = []
         for member in self._members:
             for number, label in enumerate(member.workers):
-                self._seats += [_Seat(member, number)] * member.concurrency
+                self._owners += [_MemberWorker(member, number)] * member.concurrency
                 labels += [label] * member.concurrency
         self.workers = labels
         self.places = min(max(1, member.places // member.concurrency) for member in self._members)
@@ -131,8 +131,8 @@ class MembersPool:
         """Return the report of a member's lost worker for each worker that it was here."""
         if lost.single:
             return [lost]
-        seats = [i for i, seat in enumerate(self._seats) if seat == (member, lost.worker)]
-        return [replace(lost, worker=i, logs=None if n else lost.logs) for n, i in enumerate(seats)]
+        numbers = [i for i, owner in enumerate(self._owners) if owner == (member, lost.worker)]
+        return [replace(lost, worker=i, logs=None if n else lost.logs) for n, i in enumerate(numbers)]
 
 
 def _combine(members: list[Capabilities]) -> Capabilities:

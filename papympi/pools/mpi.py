@@ -18,7 +18,7 @@ from papympi.errors import OptionError, PoolError, ShippingError
 from papympi.launchers import mpiexec
 from papympi.plan.program import Program
 from papympi.pools.links import Alone, Lent, Link, Local, open_ranks
-from papympi.transport.packed import Elsewhere, Packed
+from papympi.transport.packed import Packed, PackedFile
 from papympi.transport.records import Logs
 from papympi.transport.ship import pack_program
 from papympi.transport.task import Lost, Outcome, Task
@@ -200,14 +200,14 @@ class MpiPool:
 
     def _compose_openings(
         self, link: Link, program: Program, names: Sequence[str]
-    ) -> Callable[[int, Packed | Elsewhere], tuple[Any, ...]]:
+    ) -> Callable[[int, Packed | PackedFile], tuple[Any, ...]]:
         """Return what makes the message that tells a rank what it will be asked for."""
         outlined = outline(program)
         sharers = Counter(place.host for place in link.places)
         if isinstance(link, Local):
             sharers.update(sharers.keys())  # the way there takes a share, too
 
-        def compose(number: int, packed: Packed | Elsewhere) -> tuple[Any, ...]:
+        def compose(number: int, packed: Packed | PackedFile) -> tuple[Any, ...]:
             place = link.places[number]
             limits = self._memory, self._shared, sharers[place.host]
             isolation = Isolation(self.name, names[number :: len(link.places)], outlined, *limits)

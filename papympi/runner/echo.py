@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from typing import Final
 
-from papympi.transport.records import PRINTED, Allowance, Logs, Record, format_prefix
+from papympi.transport.records import PRINTED, Logs, Record, TokenBucket, format_prefix
 from papympi.workers import outlet
 from papympi.workers.attempt import attempt
 from papympi.workers.recorder import describe_dropped
@@ -25,7 +25,7 @@ class Echo:
     """
 
     def __init__(self) -> None:
-        self._allowances: dict[tuple[str, bool], Allowance] = {}
+        self._buckets: dict[tuple[str, bool], TokenBucket] = {}
         self._dropped: Counter[str] = Counter()
         self._said = 0.0
 
@@ -35,10 +35,10 @@ class Echo:
         now = time.monotonic()
         for record in logs.records:
             urgent = record.level >= logging.WARNING
-            allowance = self._allowances.get((record.node, urgent))
-            if allowance is None:
-                allowance = self._allowances[record.node, urgent] = Allowance(_BURST, _RATE)
-            if not allowance.take(len(record.text), now):
+            bucket = self._buckets.get((record.node, urgent))
+            if bucket is None:
+                bucket = self._buckets[record.node, urgent] = TokenBucket(_BURST, _RATE)
+            if not bucket.take(len(record.text), now):
                 self._dropped[record.node] += 1
             elif record.level == PRINTED:
                 lines.append(format_prefix(record.node, record.key, logs.worker) + record.text)

@@ -10,8 +10,8 @@ from typing import Any
 
 from papympi.engine.operators.source import Feed, unequal_lengths
 from papympi.errors import InputError
-from papympi.plan.origin import open_source
 from papympi.plan.plan import Plan, Step
+from papympi.plan.program import open_source
 from papympi.workers.attempt import attempt
 from papympi.workers.blocking import AsyncSource
 

@@ -50,7 +50,7 @@ def start_keeping(keeping: Keeping, plan: Plan, graph: Graph, given: Collection[
         from papympi.stores.fingerprint import fingerprint_nodes, list_upstream
 
         wiring = wire(graph, [target.node for target in plan.targets], given)
-        return fingerprint_nodes(wiring), {name: list(list_upstream(wiring, name)) for name in wiring.links}
+        return fingerprint_nodes(wiring), {name: list(list_upstream(wiring, name)) for name in wiring.bindings}
 
     return Keeper(keeping, plan, fingerprint, {name: node.label for name, node in graph.nodes.items()})
 

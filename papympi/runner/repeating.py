@@ -12,8 +12,7 @@ from typing import Any
 from papympi.errors import JournalError
 from papympi.model.item import DROP, Key
 from papympi.plan.compile import PlanSettings, compile_plan
-from papympi.plan.origin import open_resource
-from papympi.plan.program import Call, Inner, Stage
+from papympi.plan.program import Call, Inner, Stage, open_resource
 from papympi.runner.loading import Loaded, load_graph
 from papympi.runner.options import parse_stride
 from papympi.stores.ledger import read_given

@@ -25,7 +25,7 @@ Fingerprint = dict[str, str]
 
 def fingerprint_nodes(wiring: Wiring) -> dict[str, Fingerprint]:
     """Return the fingerprint of every node that a run needs, by its name."""
-    return {name: _fingerprint(wiring, wiring.graph.nodes[name]) for name in wiring.links}
+    return {name: _fingerprint(wiring, wiring.graph.nodes[name]) for name in wiring.bindings}
 
 
 def list_upstream(wiring: Wiring, name: str) -> Iterator[str]:
@@ -33,7 +33,7 @@ def list_upstream(wiring: Wiring, name: str) -> Iterator[str]:
     todo, seen = [name], {name}
     while todo:
         current = todo.pop()
-        if current in wiring.links:
+        if current in wiring.bindings:
             yield current
         for link in wiring.streams(current):
             if link.name not in seen:
@@ -50,11 +50,11 @@ def find_changes(before: Fingerprint, now: Fingerprint) -> list[str]:
 def _fingerprint(wiring: Wiring, node: Node) -> Fingerprint:
     code = _Code()
     code.add_root(node.function)
-    for link in wiring.links[node.name]:
+    for link in wiring.bindings[node.name]:
         if link.kind == "resource":
             code.add(wiring.graph.resources[link.name].function)
     options = node.options
-    links = [(link.parameter.name, link.name, link.kind, link.place) for link in wiring.links[node.name]]
+    links = [(link.parameter.name, link.name, link.kind, link.place) for link in wiring.bindings[node.name]]
     told = (options.gather, options.vectorized, code.stand_in(options.fold), code.stand_in(options.combine))
     heals = code.stand_in(options.on_error) if callable(options.on_error) else options.on_error
     code.drain()

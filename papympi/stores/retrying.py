@@ -10,7 +10,7 @@ from papympi.model.item import Key
 from papympi.plan.plan import Plan, Space, Step
 from papympi.stores.journal import DOUBT
 from papympi.stores.stored import bitmap_to_bytes, bytes_to_bitmap
-from papympi.transport.bitmap import FULL
+from papympi.transport.bitmap import clip_bitmap
 
 Stale = dict[str, set[Key]]
 """For each node the keys below which (themselves included) what is known depends on a failure."""
@@ -100,7 +100,7 @@ def _forget_results(connection: sqlite3.Connection, stale: Stale) -> None:
         connection.execute("DELETE FROM results WHERE id = ?", (number,))
         bitmaps = bytes_to_bitmap(valid), bytes_to_bitmap(failed)
         for at, key in good:
-            there = FULL if bitmaps[0] == FULL else bitmaps[0] >> at & 1
+            there = clip_bitmap(bitmaps[0], at, at + 1)
             row = (node, json.dumps([[key[:-1], key[-1], 1]]), bitmap_to_bytes(there), b"\0", payload, offset + at)
             connection.execute(
                 "INSERT INTO results (node, runs, mask, failed, payload, offset) VALUES (?, ?, ?, ?, ?, ?)", row

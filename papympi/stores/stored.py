@@ -15,7 +15,7 @@ from papympi.contracts import Stretch
 from papympi.errors import JournalError
 from papympi.model.item import Failure, Key
 from papympi.stores.digest import SIZE
-from papympi.transport.bitmap import FULL
+from papympi.transport.bitmap import FULL, clip_bitmap
 from papympi.transport.codec import Coded
 from papympi.transport.payload import Payload
 from papympi.workers.attempt import attempt
@@ -163,8 +163,7 @@ def spread(
     valid, failed = bitmaps
     at = 0
     for parent, first, count in runs or [(None, 0, 1)]:
-        there = valid if valid == FULL else valid >> at & ((1 << count) - 1)
-        wrong = failed >> at & ((1 << count) - 1)
+        there, wrong = clip_bitmap(valid, at, at + count), clip_bitmap(failed, at, at + count)
         place = None if parent is None else tuple(parent)
         found.append((place, Stretch(first, first + count, there, wrong, payload, offset + at)))
         at += count

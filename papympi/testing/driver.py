@@ -12,6 +12,7 @@ from papympi.contracts import Backend, Pool
 from papympi.model.item import DROP, Key
 from papympi.plan.program import Argument, Call, Program, Stage
 from papympi.pools.executor import ExecutorPool
+from papympi.transport.bitmap import is_valid
 from papympi.transport.payload import Payload
 from papympi.transport.task import KeyRun, Kind, Lost, Outcome, Task
 
@@ -92,7 +93,7 @@ def values_of(outcome: Outcome, output: int = 0) -> list[Any]:
     """Return the values of one output of a task, `DROP` where an item was dropped."""
     found = outcome.outputs[output]
     values = [value for payload in found.payloads for value in payload.values()]
-    return [value if found.valid >> i & 1 else DROP for i, value in enumerate(values)]
+    return [value if is_valid(found.valid, i) else DROP for i, value in enumerate(values)]
 
 
 def build_task(number: int, values: Sequence[Any], *, kind: Kind = Kind.CALL, parent: Key = (), **fields: Any) -> Task:

@@ -70,7 +70,7 @@ class PoolContract:
     def test_it_calls_functions(self, open_pool: Open) -> None:
         """A batch comes home in order; its outputs are cut as the task says."""
         driver = open_pool(build_map(nodes.add_one, nodes.add_one))
-        outcome = driver.call(list(range(10)), grain=4)
+        outcome = driver.call(list(range(10)), max_payload=4)
         assert values_of(outcome) == list(range(2, 12))
         assert [payload.count for payload in outcome.outputs[0].payloads] == [4, 4, 2]
         assert outcome.calls == [10, 10]

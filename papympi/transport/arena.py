@@ -20,8 +20,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from papympi.transport.heap import copy
-from papympi.transport.memfile import PAGE, Bytes, Memory, Terms, drain
-from papympi.transport.regions import Block, Region
+from papympi.transport.memfile import ArenaPart, Bytes, Memory, drain
+from papympi.transport.regions import PAGE, Block, Region
 
 LEAST: Final = 64 * 1024
 """Smaller buffers, in bytes, cost no more through the socket."""
@@ -47,12 +47,12 @@ class Arena:
         self._own, self.share = _divide(size, children)
         self.loans: list[dict[int, int]] = [{} for _ in range(children)]
         self._memory = Memory(descriptor)
-        self._memory.get_part(Terms(0, self._own, []))
+        self._memory.use_part(ArenaPart(0, self._own, []))
         self._returned: list[int] = []
 
-    def lend(self, offset: int, size: int, returned: list[int], lender: object) -> memoryview:
+    def lend(self, offset: int, size: int, returned: list[int], allocator: object) -> memoryview:
         """Return a view of a block; its offset is put on `returned` when nothing refers to the view any more."""
-        return self._memory.lend(offset, size, returned, lender)
+        return self._memory.lend(offset, size, returned, allocator)
 
     def keep(self, buffer: memoryview) -> memoryview | None:
         """Return a view of the block that holds a buffer, filling one if none does; `None`: there is no room."""
@@ -73,10 +73,10 @@ class Arena:
         """Return the offset of the block that a view is of, all of it; -1: of none that is lent here."""
         return self._memory.locate(buffer)
 
-    def terms(self, number: int, used: list[Block]) -> Terms:
-        """Return what child `number` has to know."""
+    def part_of(self, number: int, used: list[Block]) -> ArenaPart:
+        """Return the part of child `number`."""
         start = self._own + number * self.share
-        return Terms(start, start + self.share, used)
+        return ArenaPart(start, start + self.share, used)
 
     def close(self) -> None:
         """Let go of the memory, now or, as far as it is lent, when the last view is gone; nothing is lent any more."""
@@ -88,7 +88,7 @@ class Arena:
         del self._memory
 
 
-class Tenant:
+class ChildAllocator:
     """A child's end.
 
     Args:
@@ -98,9 +98,9 @@ class Tenant:
     def __init__(self, descriptor: int) -> None:
         self._memory = Memory(descriptor)
 
-    def settle(self, terms: Terms) -> None:
-        """Take note of what the parent says; before, nothing can be put."""
-        self._memory.get_part(terms)
+    def use_part(self, part: ArenaPart) -> None:
+        """Take blocks from this part from now on; before, nothing can be put."""
+        self._memory.use_part(part)
 
     def put(self, buffer: memoryview) -> int:
         """Copy a buffer into a block; return its offset, -1 if there is no room."""

@@ -1,4 +1,7 @@
-"""A bell for whoever waits on descriptors: any thread may ring it."""
+"""A bell for whoever waits on descriptors: any thread may ring it.
+
+It stands alone because pools and the engine ring it and it knows nothing of what crosses the wire.
+"""
 
 from __future__ import annotations
 

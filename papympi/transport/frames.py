@@ -69,7 +69,7 @@ def send(sock: socket.socket, value: Any, blocks: Blocks | None = None) -> None:
         _drop_sent(queue, sock.sendmsg([queue[i] for i in range(min(len(queue), _PARTS_AT_ONCE))]))
 
 
-class Writer:
+class FrameWriter:
     """Sends messages without ever blocking: what the socket does not take waits here.
 
     Attributes:
@@ -106,7 +106,7 @@ class Writer:
         return True
 
 
-class Reader:
+class FrameReader:
     """Takes messages from a socket, blocking or not, through one buffer that is used over and over.
 
     Attributes:

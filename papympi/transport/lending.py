@@ -13,14 +13,14 @@ import os
 import weakref
 from typing import Any, Final
 
-from papympi.transport.arena import Arena, Tenant
+from papympi.transport.arena import Arena, ChildAllocator
 from papympi.transport.heap import copy
-from papympi.transport.memfile import NONE, Bytes, Terms, drain, find_owner, make_private
-from papympi.transport.passage import Passage
+from papympi.transport.memfile import NONE, ArenaPart, Bytes, drain, find_owner, make_private
 from papympi.transport.regions import Block
+from papympi.transport.relaying import RelayAllocator
 
 
-class Lender:
+class ParentAllocator:
     """The parent's end of an arena as the connection to one child needs it.
 
     Args:
@@ -38,10 +38,10 @@ class Lender:
         self._lent: dict[int, int] = arena.loans[number]
         self._size = 0
         self._adopted: dict[int, weakref.ref[Any]] = {}
-        self._parted: set[int] = set()
+        self._detached: set[int] = set()
         self.held: list[memoryview] = []
         self.returned: list[int] = []
-        _LENDERS.add(self)
+        _ALLOCATORS.add(self)
 
     @property
     def descriptor(self) -> int:
@@ -73,7 +73,7 @@ class Lender:
 
     def take_returned(self) -> list[int]:
         """Return the offsets of the child's blocks that are free again."""
-        offsets = [offset for offset in drain(self.returned) if offset not in self._parted]
+        offsets = [offset for offset in drain(self.returned) if offset not in self._detached]
         for offset in offsets:
             self._size -= self._lent.pop(offset)
             self._adopted.pop(offset, None)
@@ -86,24 +86,24 @@ class Lender:
         self._adopted[self._arena.locate(memoryview(block))] = weakref.ref(block)
         return True
 
-    def part(self) -> None:
+    def detach(self) -> None:
         """Make ordinary memory of the blocks that somebody has adopted; the child never gets these back."""
         for offset, found in list(self._adopted.items()):
             block = found()
             if block is not None and make_private(block):
-                self._parted.add(offset)
+                self._detached.add(offset)
         self._adopted.clear()
 
-    def terms(self) -> Terms:
-        """Return what a fresh child has to know: all blocks are its own but those that are still lent."""
+    def child_part(self) -> ArenaPart:
+        """Return the part of a fresh child: all blocks in it are its own but those that are still lent."""
         self.take_returned()
         lent: list[Block] = list(self._lent.items())
-        return self._arena.terms(self._number, lent)
+        return self._arena.part_of(self._number, lent)
 
 
-_LENDERS: Final[weakref.WeakSet[Lender]] = weakref.WeakSet()
+_ALLOCATORS: Final[weakref.WeakSet[ParentAllocator]] = weakref.WeakSet()
 
-Blocks = Lender | Tenant | Passage
+Blocks = ParentAllocator | ChildAllocator | RelayAllocator
 """One end of a connection between processes that share blocks."""
 
 
@@ -118,14 +118,14 @@ def adopt(buffer: Bytes) -> Bytes:
     If too many of a child's blocks are lent already, it is a copy.
     """
     block = find_owner(buffer)
-    lender = getattr(block, "lender", None)
-    return buffer if isinstance(lender, Lender) and lender.let_adopt(block) else own(buffer)
+    allocator = getattr(block, "allocator", None)
+    return buffer if isinstance(allocator, ParentAllocator) and allocator.let_adopt(block) else own(buffer)
 
 
-def _part_all() -> None:
+def _detach_all() -> None:
     """Make ordinary memory of all that the consumers of this process have, before it is forked."""
-    for lender in list(_LENDERS):
-        lender.part()
+    for allocator in list(_ALLOCATORS):
+        allocator.detach()
 
 
-os.register_at_fork(before=_part_all)
+os.register_at_fork(before=_detach_all)

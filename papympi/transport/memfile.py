@@ -10,23 +10,22 @@ import weakref
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
-from papympi.transport.regions import Block, Region
+from papympi.transport.regions import Block, Region, round_up
 
 Bytes = bytes | bytearray | memoryview
 
 NONE: Final = -1
 """In the place of an offset: there is no block."""
-PAGE: Final = 4096
 _FAILED: Final = ctypes.c_void_p(-1).value
 _MAYMOVE: Final = 1
 _FIXED: Final = 2
 
 
-class Terms(NamedTuple):
-    """What a child has to know of an arena.
+class ArenaPart(NamedTuple):
+    """A child's part of an arena.
 
     Attributes:
-        start: where the child's part begins.
+        start: where it begins.
         stop: where it ends.
         used: blocks of it that are lent: a child that has died had put something there.
     """
@@ -53,12 +52,12 @@ class Memory:
         self.map = mmap.mmap(descriptor, 0)
         self.view = memoryview(self.map)
         self._base = ctypes.addressof(ctypes.c_char.from_buffer(self.map))
-        self.get_part(Terms(0, 0, []))
+        self.use_part(ArenaPart(0, 0, []))
 
-    def get_part(self, terms: Terms) -> None:
+    def use_part(self, part: ArenaPart) -> None:
         """Take blocks from this part from now on."""
-        self.region = Region(*terms)
-        self._reserved = terms.start
+        self.region = Region(*part)
+        self._reserved = part.start
         self._grows = True
 
     def take(self, size: int) -> int:
@@ -83,17 +82,17 @@ class Memory:
             self.view[offset : offset + buffer.nbytes] = buffer
         return offset
 
-    def lend(self, offset: int, size: int, returned: list[int] | None, lender: object = None) -> memoryview:
+    def lend(self, offset: int, size: int, returned: list[int] | None, allocator: object = None) -> memoryview:
         """Return a view of a block; its offset is put on `returned` when nothing refers to the view any more.
 
         Args:
             offset: of the block.
             size: of the block, in bytes.
             returned: where to put the offset, if anywhere.
-            lender: becomes an attribute of what the view is of.
+            allocator: becomes an attribute of what the view is of.
         """
         block: Any = (ctypes.c_char * size).from_buffer(self.map, offset)
-        block.lender = lender
+        block.allocator = allocator
         if returned is not None:
             # Runs wherever the last reference goes, in any thread: it must do no more than this.
             weakref.finalize(block, returned.append, offset).atexit = False
@@ -111,7 +110,7 @@ class Memory:
         """See that there are pages up to `stop`: without them, writing would be a fatal signal when memory is short."""
         if stop <= self._reserved:
             return True
-        stop = -(-stop // PAGE) * PAGE
+        stop = round_up(stop)
         if self._grows:
             try:
                 os.posix_fallocate(self._descriptor, self._reserved, stop - self._reserved)
@@ -147,7 +146,7 @@ def make_private(block: Any) -> bool:
     Args:
         block: an array of `ctypes` that begins a page, and that nothing else shares its last page with.
     """
-    size, place = -(-len(block) // PAGE) * PAGE, ctypes.addressof(block)
+    size, place = round_up(len(block)), ctypes.addressof(block)
     library = _get_library()
     pages = library.mmap(None, size, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0)
     if pages == _FAILED:

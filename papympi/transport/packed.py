@@ -57,11 +57,11 @@ class Packed:
                 return Packed(b"", (), file)
         return Packed(bytes(self.body), [bytearray(buffer) for buffer in self.buffers])
 
-    def find_file(self) -> Elsewhere | None:
+    def find_file(self) -> PackedFile | None:
         """Return how other processes of this host find the file; `None`: there is none."""
         if self.file is None:
             return None
-        return Elsewhere(f"/proc/{os.getpid()}/fd/{self.file}", os.pread(self.file, _MARK, 0))
+        return PackedFile(f"/proc/{os.getpid()}/fd/{self.file}", os.pread(self.file, _MARK, 0))
 
     def close(self) -> None:
         """Let go of the file; children that have mapped it keep it."""
@@ -89,7 +89,7 @@ class Packed:
         return Packed, (PickleBuffer(self.body), [PickleBuffer(buffer) for buffer in self.buffers])
 
 
-class Elsewhere(NamedTuple):
+class PackedFile(NamedTuple):
     """A packed program in a memory file that another process of this host has open.
 
     Attributes:

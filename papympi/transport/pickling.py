@@ -71,7 +71,7 @@ def _pickler_class() -> type[Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Space:
+class Namespace:
     """Where functions find their globals.
 
     Attributes:
@@ -102,7 +102,7 @@ class Reducer:
     def __init__(self, by_value: frozenset[str] | None = None, seen: Seen | None = None) -> None:
         self._by_value = by_value
         self._seen = seen
-        self._spaces: dict[int, Space] = {}
+        self._namespaces: dict[int, Namespace] = {}
         self._kinds: dict[type, Callable[[Any], Any]] = {
             FunctionType: self._reduce_function,
             CellType: _reduce_cell,
@@ -122,22 +122,22 @@ class Reducer:
             return value.__reduce_ex__(5)  # dill would copy the array into the pickle
         return NotImplemented
 
-    def space_of(self, function: FunctionType) -> Space:
+    def namespace_of(self, function: FunctionType) -> Namespace:
         """Return where a function finds its globals."""
-        return self.space_at(function.__globals__)
+        return self.namespace_at(function.__globals__)
 
-    def space_at(self, names: dict[str, Any]) -> Space:
+    def namespace_at(self, names: dict[str, Any]) -> Namespace:
         """Return what stands for some globals, always the same for the same ones."""
-        space = self._spaces.get(id(names))
-        if space is None:
+        namespace = self._namespaces.get(id(names))
+        if namespace is None:
             name = names.get("__name__", "")
             module = sys.modules.get(name)
             if module is None or module.__dict__ is not names:
-                space = Space("", names, is_sent=True)
+                namespace = Namespace("", names, is_sent=True)
             else:
-                space = Space(name, names, is_sent=self._is_sent(module))
-            self._spaces[id(names)] = space
-        return space
+                namespace = Namespace(name, names, is_sent=self._is_sent(module))
+            self._namespaces[id(names)] = namespace
+        return namespace
 
     def _is_sent(self, module: ModuleType) -> bool:
         name = module.__name__
@@ -160,17 +160,17 @@ class Reducer:
             return function.__qualname__
         if self._seen is not None:
             self._seen(function)
-        space = self.space_of(function)
+        namespace = self.namespace_of(function)
         state: dict[str, Any] = {
             "cells": [(cell, held[0]) for cell in function.__closure__ or () if (held := read_cell(cell))],
             "attributes": function.__dict__,
             "globals": {},
             **{name: getattr(function, name) for name in _FUNCTION_STATE},
         }
-        if self._by_value is None and space.is_sent:
+        if self._by_value is None and namespace.is_sent:
             used = find_globals(function.__code__)
-            state["globals"] = {name: value for name, value in space.names.items() if name in used}
-        arguments = (function.__code__, space, function.__closure__ or ())
+            state["globals"] = {name: value for name, value in namespace.names.items() if name in used}
+        arguments = (function.__code__, namespace, function.__closure__ or ())
         return rebuild.make_function, arguments, state, None, None, rebuild.fill_function
 
     def _reduce_module(self, module: ModuleType) -> Any:

@@ -65,7 +65,7 @@ class Logs:
             self.dropped[node] = self.dropped.get(node, 0) + count
 
 
-class Allowance:
+class TokenBucket:
     """How much may be said: some lines at once, then so many a second. A long line counts for several.
 
     Args:

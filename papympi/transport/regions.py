@@ -6,7 +6,8 @@ from bisect import bisect
 from collections.abc import Iterable
 from typing import Final
 
-_PAGE: Final = 4096
+PAGE: Final = 4096
+"""How many bytes a page of memory has."""
 
 Block = tuple[int, int]
 """A block: its offset and its size, in bytes."""
@@ -28,7 +29,7 @@ class Region:
     """
 
     def __init__(self, start: int, stop: int, used: Iterable[Block] = ()) -> None:
-        self._taken = {offset: _round_up(size) for offset, size in used}
+        self._taken = {offset: round_up(size) for offset, size in used}
         self.gaps: list[Block] = []
         for offset in sorted(self._taken):
             self._add_gap(start, offset)
@@ -37,7 +38,7 @@ class Region:
 
     def take(self, size: int) -> int | None:
         """Return the offset of a block, a multiple of 4096; `None`: no gap is large enough."""
-        size = _round_up(size)
+        size = round_up(size)
         for number, (start, stop) in enumerate(self.gaps):
             if stop - start >= size:
                 if stop - start == size:
@@ -64,5 +65,6 @@ class Region:
             self.gaps.append((start, stop))
 
 
-def _round_up(size: int) -> int:
-    return -(-size // _PAGE) * _PAGE
+def round_up(size: int) -> int:
+    """Return the size of the whole pages that so many bytes take."""
+    return -(-size // PAGE) * PAGE

@@ -21,7 +21,7 @@ from papympi.plan.program import Program
 from papympi.transport.blame import describe_kind, find_culprit
 from papympi.transport.codec import sort_out
 from papympi.transport.packed import Packed
-from papympi.transport.pickling import Reducer, Space, dump, find_globals, make_pickler
+from papympi.transport.pickling import Namespace, Reducer, dump, find_globals, make_pickler
 
 _UNSENT: Final = frozenset(
     {"__name__", "__builtins__", "__spec__", "__loader__", "__package__", "__cached__", "__doc__", "__builtin__"}
@@ -43,8 +43,8 @@ def pack_program(program: Program) -> Packed:
     buffers: list[memoryview] = []
     pickler = make_pickler(file, census.reducer, sort_out(buffers))
     pickler.dump(len(entries))
-    for space, name in reversed(entries):  # what was found last is used by what was found first
-        pickler.dump((space, name, space.names[name]))
+    for namespace, name in reversed(entries):  # what was found last is used by what was found first
+        pickler.dump((namespace, name, namespace.names[name]))
     pickler.dump(program.stages)
     head = program.by_value, program.path, program.seed, program.levels
     return Packed(pickle.dumps((*head, file.getvalue()), 5), buffers)
@@ -69,14 +69,14 @@ class _Entry:
     """A global that may have to be sent.
 
     Attributes:
-        space: where it is.
+        namespace: where it is.
         name: what it is called there.
         user: who uses it, for messages.
         is_needed: the program cannot do without.
         limit: how many bytes it may have.
     """
 
-    space: Space
+    namespace: Namespace
     name: str
     user: str
     is_needed: bool
@@ -101,9 +101,9 @@ class _Census:
         self._functions: list[FunctionType] = []
         self._queue: deque[_Entry] = deque()
         self._known: set[tuple[int, str]] = set()
-        self._entries: list[tuple[Space, str]] = []
+        self._entries: list[tuple[Namespace, str]] = []
 
-    def take(self, program: Program) -> list[tuple[Space, str]]:
+    def take(self, program: Program) -> list[tuple[Namespace, str]]:
         """Return the globals to send, the users of each before it.
 
         Raises:
@@ -129,11 +129,11 @@ class _Census:
         for module in (sys.modules[name] for name in self._by_value if name in sys.modules):
             for name, value in list(vars(module).items()):
                 if isinstance(value, kind) and value.__module__ == module.__name__:
-                    space = self.reducer.space_at(vars(module))
-                    self._enqueue(_Entry(space, name, module.__name__, is_needed=False, limit=limit))
+                    namespace = self.reducer.namespace_at(vars(module))
+                    self._enqueue(_Entry(namespace, name, module.__name__, is_needed=False, limit=limit))
 
     def _enqueue(self, entry: _Entry) -> None:
-        place = id(entry.space.names), entry.name
+        place = id(entry.namespace.names), entry.name
         if place not in self._known and entry.name not in _UNSENT:
             self._known.add(place)
             self._queue.append(entry)
@@ -141,27 +141,27 @@ class _Census:
     def _enqueue_globals(self, user: str, *, is_needed: bool, limit: float) -> None:
         """Queue what the functions use that were met since the last time."""
         for function in self._functions:
-            space = self.reducer.space_of(function)
-            for name in find_globals(function.__code__) if space.is_sent else ():
-                if name in space.names:
-                    self._enqueue(_Entry(space, name, user, is_needed, limit))
-                    self._enqueue_attributes(user, function.__code__, space.names[name])
+            namespace = self.reducer.namespace_of(function)
+            for name in find_globals(function.__code__) if namespace.is_sent else ():
+                if name in namespace.names:
+                    self._enqueue(_Entry(namespace, name, user, is_needed, limit))
+                    self._enqueue_attributes(user, function.__code__, namespace.names[name])
         self._functions.clear()
 
     def _enqueue_attributes(self, user: str, code: CodeType, module: Any) -> None:
         """Queue what a function may use of a by-value module that it knows as a module."""
         if isinstance(module, ModuleType) and module.__name__ in self._by_value:
             for name in set(code.co_names) & vars(module).keys():
-                self._enqueue(_Entry(self.reducer.space_at(vars(module)), name, user, is_needed=False))
+                self._enqueue(_Entry(self.reducer.namespace_at(vars(module)), name, user, is_needed=False))
 
     def _follow(self) -> None:
         """Take what is queued, and what that uses in turn."""
         while self._queue:
             entry = self._queue.popleft()
-            value = entry.space.names[entry.name]
+            value = entry.namespace.names[entry.name]
             error = self._probe.refusal(value, entry.limit)
             if error is None:
-                self._entries.append((entry.space, entry.name))
+                self._entries.append((entry.namespace, entry.name))
                 self._enqueue_globals(entry.user, is_needed=entry.is_needed, limit=entry.limit)
             elif entry.is_needed:
                 raise self._refuse(entry.user, f"global {entry.name!r}", value, error)

@@ -52,7 +52,7 @@ class Task:
         valid: bit i set: position i is there; `FULL`: all are.
         columns: for each input of the stage the slices that cover the positions.
         keys: the keys of the positions, as runs.
-        grain: outputs come home in payloads of at most this many positions (0: one payload).
+        max_payload: outputs come home in payloads of at most this many positions (0: one payload).
         generator: which generator (START, ADVANCE, DISCARD).
         chunk: how many children may be made now (START, ADVANCE); CALL: how many are there at a time; 0: any number.
         skip: children of the first parent that were delivered before a worker was lost (START).
@@ -74,7 +74,7 @@ class Task:
     valid: int = FULL
     columns: list[list[Slice]] = field(default_factory=list)
     keys: list[KeyRun] = field(default_factory=list)
-    grain: int = 0
+    max_payload: int = 0
     generator: int = 0
     chunk: int = 0
     skip: int = 0
@@ -87,11 +87,11 @@ class Task:
     def to_wire(self) -> tuple[Any, ...]:
         """Return the task as a tuple of plain values and payloads; of most calls only what they have."""
         wire = self.id, int(self.kind), self.stage, self.count, self.valid, self.columns, self.keys
-        if self.kind == Kind.CALL and not (self.grain or self.chunk or self.culprits or self.attempts):
+        if self.kind == Kind.CALL and not (self.max_payload or self.chunk or self.culprits or self.attempts):
             return wire
         return (
-            *wire, self.grain, self.generator, self.chunk, self.skip, self.whole, self.ends, self.state, self.culprits,
-            self.attempts,
+            *wire, self.max_payload, self.generator, self.chunk, self.skip, self.whole, self.ends, self.state,
+            self.culprits, self.attempts,
         )  # fmt: skip
 
     @classmethod

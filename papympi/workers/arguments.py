@@ -8,7 +8,7 @@ from typing import Any
 
 from papympi.model.item import Failure
 from papympi.plan.program import Call
-from papympi.transport.bitmap import FULL
+from papympi.transport.bitmap import FULL, is_valid
 from papympi.workers.columns import Column
 
 
@@ -34,7 +34,7 @@ class Arguments:
     def first_failure(self, position: int) -> Failure:
         """Return the failure that comes first in the order of the parameters."""
         for column in self._columns:
-            if column is not None and column.failed >> position & 1:
+            if column is not None and is_valid(column.failed, position):
                 failure: Failure = column.values[position]
                 return failure
         raise AssertionError("no argument failed")

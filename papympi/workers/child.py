@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from papympi.transport import frames
-from papympi.transport.arena import Tenant
+from papympi.transport.arena import ChildAllocator
 from papympi.transport.packed import map_packed
 from papympi.transport.records import Logs
 from papympi.transport.ship import unpack_program
@@ -62,7 +62,7 @@ class _LastWords:
 class _Post:
     """Sends messages home, one at a time: what threads of the user's code print must not come between others."""
 
-    def __init__(self, connection: socket.socket, blocks: Tenant | None) -> None:
+    def __init__(self, connection: socket.socket, blocks: ChildAllocator | None) -> None:
         self._connection = connection
         self._blocks = blocks
         self._lock = threading.Lock()
@@ -83,14 +83,14 @@ def work(birth: Birth) -> None:
     cell = Cell(birth.cell)
     os.close(birth.cell)
     with birth.connection, _LastWords(birth.connection), contextlib.suppress(ConnectionError):
-        blocks = None if birth.arena is None else Tenant(birth.arena)
-        messages = _read_all(frames.Reader(birth.connection, blocks))
+        blocks = None if birth.arena is None else ChildAllocator(birth.arena)
+        messages = _read_all(frames.FrameReader(birth.connection, blocks))
         hello = next(messages, None)
         if hello is None:
             return
         label, packed, memory, *terms = hello
         if blocks is not None:
-            blocks.settle(*terms)
+            blocks.use_part(*terms)
         if memory:
             limit_memory(memory)
         watch_import()
@@ -113,7 +113,7 @@ def work(birth: Birth) -> None:
             evaluator.close()
 
 
-def _read_all(reader: frames.Reader) -> Iterator[Any]:
+def _read_all(reader: frames.FrameReader) -> Iterator[Any]:
     """Yield messages until the other end is closed."""
     while True:
         try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from papympi.model.item import DROP, Failure, Key
-from papympi.transport.bitmap import FULL
+from papympi.transport.bitmap import FULL, ones
 from papympi.transport.payload import Payload, Unsendable
 from papympi.transport.task import KeyRun, Output, Slice
 
@@ -74,7 +74,7 @@ def mark_column(values: list[Any], present: int) -> Column:
                 column.failed |= 1 << position
         if dropped:
             column.dropped = dropped.bit_count()
-            column.present &= ((1 << len(values)) - 1) & ~dropped
+            column.present &= ones(len(values)) & ~dropped
     return column
 
 
@@ -88,7 +88,7 @@ def positions_of(valid: int, count: int) -> Iterator[int]:
     if valid == FULL:
         yield from range(count)
         return
-    digits = bin(valid & ((1 << count) - 1))[:1:-1]
+    digits = bin(valid & ones(count))[:1:-1]
     position = digits.find("1")
     while position >= 0:
         yield position
@@ -104,13 +104,13 @@ def key_at(keys: list[KeyRun], position: int) -> Key:
     return ()
 
 
-def cut_output(column: Column, grain: int) -> Output:
-    """Return the column as an output in payloads of at most `grain` positions."""
+def cut_output(column: Column, max_payload: int) -> Output:
+    """Return the column as an output in payloads of at most `max_payload` positions."""
     values, count = column.values, len(column.values)
-    if 0 < count <= grain or not grain:
+    if 0 < count <= max_payload or not max_payload:
         payloads = [Payload(values)] if count else []
     else:
-        payloads = [Payload(values[i : i + grain]) for i in range(0, count, grain)]
+        payloads = [Payload(values[i : i + max_payload]) for i in range(0, count, max_payload)]
     return Output(payloads, column.present, column.failed)
 
 

@@ -288,7 +288,7 @@ class Evaluator:
 
     def _to_output(self, calls: Calls, number: int, column: Column) -> Output:
         """Return a column as an output; what cannot be pickled fails alone."""
-        output = cut_output(column, calls.task.grain)
+        output = cut_output(column, calls.task.max_payload)
         if not self._bench.sends:
             return output
         sound = calls.can_return(column)
@@ -297,4 +297,4 @@ class Evaluator:
         call = calls.stage.calls[max(number - calls.stage.inputs, 0)]
         for position in positions_of(column.present, len(column.values)):
             column.values[position] = calls.check_sendable(call, position, column.values[position])
-        return cut_output(mark_column(column.values, column.present), calls.task.grain)
+        return cut_output(mark_column(column.values, column.present), calls.task.max_payload)

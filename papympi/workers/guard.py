@@ -12,8 +12,8 @@ from typing import Final
 
 from papympi.errors import ItemTimeout, PoolError, ShippingError, WorkerLost
 from papympi.plan.program import Program
-from papympi.transport.frames import Reader, Writer
-from papympi.transport.lending import Lender
+from papympi.transport.frames import FrameReader, FrameWriter
+from papympi.transport.lending import ParentAllocator
 from papympi.transport.packed import Packed
 from papympi.transport.records import Logs
 from papympi.transport.task import Kind, Lost, Outcome, Task
@@ -65,7 +65,7 @@ class Guard:
         packed: Packed,
         memory: int = 0,
         *,
-        blocks: Lender | None = None,
+        blocks: ParentAllocator | None = None,
     ) -> None:
         self.number = number
         self.name = name
@@ -118,9 +118,9 @@ class Guard:
         self.label = f"{self.name} pid {self.pid} on {socket.gethostname()}"
         ours.settimeout(0)
         self._socket = ours
-        self._reader = Reader(ours, blocks)
-        self._writer = Writer(ours, blocks)
-        terms = () if blocks is None else (blocks.terms(),)
+        self._reader = FrameReader(ours, blocks)
+        self._writer = FrameWriter(ours, blocks)
+        terms = () if blocks is None else (blocks.child_part(),)
         self._writer.put((self.label, self._packed, self._memory, *terms))
         return self.flush()
 

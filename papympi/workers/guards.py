@@ -10,8 +10,8 @@ from typing import Final
 
 from papympi.plan.program import Program
 from papympi.transport.arena import Arena, open_arena
-from papympi.transport.lending import Lender
-from papympi.transport.packed import Elsewhere, Packed
+from papympi.transport.lending import ParentAllocator
+from papympi.transport.packed import Packed, PackedFile
 from papympi.transport.records import Logs
 from papympi.transport.task import Lost, Outcome, Task
 from papympi.workers.guard import Guard
@@ -68,13 +68,13 @@ class Guards:
             self._packed = packed.store()
             self._arena = open_arena(self._shared, len(self._names))
             for number, name in enumerate(self._names):
-                blocks = None if self._arena is None else Lender(self._arena, number)
+                blocks = None if self._arena is None else ParentAllocator(self._arena, number)
                 guard = Guard(number, name, self._nursery, program, self._packed, self._memory, blocks=blocks)
                 self._start(guard)
                 self._guards.append(guard)
             stack.pop_all()
 
-    def find_program(self) -> Elsewhere | None:
+    def find_program(self) -> PackedFile | None:
         """Return where other processes of this host find the packed program; `None`: nowhere."""
         return None if self._packed is None else self._packed.find_file()
 

@@ -16,9 +16,9 @@ from typing import Any, Final
 
 from papympi.errors import LaunchError, PoolError
 from papympi.transport.arena import open_arena
-from papympi.transport.frames import Reader, Writer
-from papympi.transport.lending import Lender
-from papympi.transport.passage import offer
+from papympi.transport.frames import FrameReader, FrameWriter
+from papympi.transport.lending import ParentAllocator
+from papympi.transport.relaying import offer
 from papympi.workers.blocks import find_blocks
 from papympi.workers.printed import Printed
 from papympi.workers.relay import BOOT, GIVE, to_frame
@@ -57,10 +57,10 @@ class LocalJob:
         self._selector = selectors.DefaultSelector()
         self._process: subprocess.Popen[bytes] | None = None
         self._sock: socket.socket | None = None
-        self._reader: Reader | None = None
-        self._writer: Writer | None = None
+        self._reader: FrameReader | None = None
+        self._writer: FrameWriter | None = None
         self._arena = open_arena(shared, 1)
-        self._blocks = None if self._arena is None else Lender(self._arena, 0)
+        self._blocks = None if self._arena is None else ParentAllocator(self._arena, 0)
         self._held: dict[int, list[memoryview]] = {}
         self._outputs: list[Printed] = []
         self._broken = False
@@ -95,7 +95,7 @@ class LocalJob:
         with contextlib.suppress(OSError):  # its end will be noticed
             offer(self._sock, self._arena)
         self._sock.settimeout(0)
-        self._reader, self._writer = Reader(self._sock, self._blocks), Writer(self._sock, self._blocks)
+        self._reader, self._writer = FrameReader(self._sock, self._blocks), FrameWriter(self._sock, self._blocks)
         self._selector.register(self._sock, _READ)
         deadline = time.monotonic() + _PATIENCE_S
         while not self.hosts:

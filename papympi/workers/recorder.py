@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from papympi.model.item import Key
-from papympi.transport.records import PRINTED, Allowance, Logs, Record, format_prefix
+from papympi.transport.records import PRINTED, Logs, Record, TokenBucket, format_prefix
 from papympi.workers import outlet
 from papympi.workers.alarm import hold
 
@@ -53,7 +53,7 @@ class Recorder:
         self._lock = threading.RLock()
         self._logs = Logs(worker)
         self._open: dict[str, _Line] = {}
-        self._allowances: dict[tuple[str, bool], Allowance] = {}
+        self._buckets: dict[tuple[str, bool], TokenBucket] = {}
         self._told = 0.0
         self._unfinished: tuple[str, Key | None] | None = None
 
@@ -133,11 +133,11 @@ class Recorder:
         """Keep or send a record, if it may come through; return whether it does."""
         urgent = record.level >= logging.WARNING
         place = record.node, urgent
-        allowance = self._allowances.get(place)
-        if allowance is None:
-            allowance = self._allowances[place] = Allowance(BURST, RATE)
+        bucket = self._buckets.get(place)
+        if bucket is None:
+            bucket = self._buckets[place] = TokenBucket(BURST, RATE)
         crowded = len(self._logs.records) >= (2 * _MOST if urgent else _MOST)  # a flood must not hide warnings
-        if crowded or not allowance.take(len(record.text), time.monotonic()):
+        if crowded or not bucket.take(len(record.text), time.monotonic()):
             self._drop(record.node, 1)
             return False
         self._logs.records.append(record)

@@ -16,9 +16,9 @@ from pickle import PickleBuffer
 from typing import Any, Final
 
 from papympi.errors import LaunchError
-from papympi.transport.frames import Reader, Writer
+from papympi.transport.frames import FrameReader, FrameWriter
 from papympi.transport.memfile import drain
-from papympi.transport.passage import accept
+from papympi.transport.relaying import accept
 from papympi.workers.rank import World, attach, start_nursery
 from papympi.workers.roster import Roster
 from papympi.workers.station import BYE, END
@@ -88,8 +88,8 @@ class Relay:
         if self._blocks is not None:
             self._wire.take_room = self._blocks.take_room
         self._sock.settimeout(0)
-        self._reader = Reader(self._sock, self._blocks)
-        self._writer = Writer(self._sock, self._blocks)
+        self._reader = FrameReader(self._sock, self._blocks)
+        self._writer = FrameWriter(self._sock, self._blocks)
         self._writer.put((0, encode(self._world.hosts)))
 
     def _loop(self) -> None:

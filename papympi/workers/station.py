@@ -21,7 +21,7 @@ from typing import Any, Final, NamedTuple
 from papympi.errors import PoolError, ShippingError
 from papympi.plan.program import Program
 from papympi.transport.arena import LEAST
-from papympi.transport.packed import Elsewhere, Packed, map_packed
+from papympi.transport.packed import Packed, PackedFile, map_packed
 from papympi.transport.ship import unpack_program
 from papympi.transport.task import Kind, Lost, Task
 from papympi.workers.attempt import attempt
@@ -242,7 +242,7 @@ class Station:
 
     def _open(self, label: str, packed: Any, isolation: Isolation | None) -> Message:
         """Load a program, or start children that do; return the answer."""
-        found = packed.open() if isinstance(packed, Elsewhere) else packed
+        found = packed.open() if isinstance(packed, PackedFile) else packed
         if found is None:
             return (MISSING,)
         if isolation is None:
@@ -256,7 +256,7 @@ class Station:
             return OPENED, str(error)
         return OPENED, desk.find_program()
 
-    def _load(self, label: str, packed: Packed) -> str | Elsewhere | None:
+    def _load(self, label: str, packed: Packed) -> str | PackedFile | None:
         """Load a program; return what went wrong, or where others of this host find it."""
         desk: _Own
         desk, error = attempt(_Own, packed, label)

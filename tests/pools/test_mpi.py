@@ -18,7 +18,7 @@ from papympi.pools import mpi4py
 from papympi.pools.links import Place, open_ranks
 from papympi.pools.mpi import BACKEND, MpiPool
 from papympi.testing import Driver, PoolContract, build_map, values_of
-from papympi.transport.packed import Elsewhere, Packed
+from papympi.transport.packed import Packed, PackedFile
 from papympi.transport.records import Logs
 from papympi.transport.task import Kind, Lost, Task
 from papympi.workers.station import BROKEN, LOGS, LOST, MISSING, OPENED
@@ -383,9 +383,9 @@ def test_big_program_goes_once(size, stores):
     packed = Packed(bytes(size))
 
     def answer(number, program):
-        if isinstance(program, Elsewhere):
-            return [(MISSING,)] if number == 4 else [(LOGS, number), (OPENED, Elsewhere("again", b""))]
-        return [(OPENED, Elsewhere(f"of {number}", b"") if stores else None)]
+        if isinstance(program, PackedFile):
+            return [(MISSING,)] if number == 4 else [(LOGS, number), (OPENED, PackedFile("again", b""))]
+        return [(OPENED, PackedFile(f"of {number}", b"") if stores else None)]
 
     ranks = Ranks(["a", "b", "a", "b", "a"], answer)
     heard = list(open_ranks(ranks, packed, lambda _, program: program))

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 import papympi
 from papympi import Graph
 from papympi.errors import OptionError
-from papympi.transport.arena import LEAST, Tenant, open_arena
-from papympi.transport.lending import Lender
-from papympi.transport.passage import accept, offer
+from papympi.transport.arena import LEAST, ChildAllocator, open_arena
+from papympi.transport.lending import ParentAllocator
 from papympi.transport.payload import Payload
+from papympi.transport.relaying import accept, offer
 from papympi.workers.limits import count_memory
 
 MB = 1 << 20
@@ -106,9 +106,9 @@ def keep(v):
 def ends():
     """A parent's end and a child's, which are in one process here."""
     arena = open_arena(8 * MB, 1)
-    lender = Lender(arena, 0)
-    tenant = Tenant(os.dup(lender.descriptor))
-    tenant.settle(lender.terms())
+    lender = ParentAllocator(arena, 0)
+    tenant = ChildAllocator(os.dup(lender.descriptor))
+    tenant.use_part(lender.child_part())
     yield lender, tenant
     os.close(tenant._memory._descriptor)
     arena.close()
@@ -171,9 +171,9 @@ def test_half_the_blocks_are_lent(ends):
 def test_closed_arena_keeps_little():
     """Of a closed arena only what a consumer keeps is kept."""
     arena = open_arena(64 * MB, 2)
-    lender = Lender(arena, 1)
-    tenant = Tenant(os.dup(lender.descriptor))
-    tenant.settle(lender.terms())
+    lender = ParentAllocator(arena, 1)
+    tenant = ChildAllocator(os.dup(lender.descriptor))
+    tenant.use_part(lender.child_part())
     looked_at = os.dup(lender.descriptor)
     values = [take_last(lender, tenant, number)[0] for number in range(8)]
     lender.put(memoryview(bytes(4 * MB)))
@@ -191,26 +191,26 @@ def test_closed_arena_keeps_little():
 def test_passage_copies_nothing():
     """Who hands on copies nothing and gives every block back."""
     arena = open_arena(8 * MB, 1)
-    lender = Lender(arena, 0)
+    lender = ParentAllocator(arena, 0)
     ours, theirs = socket.socketpair()
     offer(ours, arena)
-    passage = accept(theirs)
-    there = passage.get(lender.put(memoryview(b"there" * MB)[: 2 * MB]), 2 * MB)
+    relay = accept(theirs)
+    there = relay.get(lender.put(memoryview(b"there" * MB)[: 2 * MB]), 2 * MB)
     lender.held[0][:4] = b"THEM"
     assert bytes(there[:6]) == b"THEMet"
-    assert passage.returned == []
+    assert relay.returned == []
     del there
-    assert passage.returned == [lender.locate(view) for view in lender.take_held()]
-    room = passage.take_room(3 * MB)
-    offset = passage.put(room)
+    assert relay.returned == [lender.locate(view) for view in lender.take_held()]
+    room = relay.take_room(3 * MB)
+    offset = relay.put(room)
     back = lender.get(offset, 3 * MB)
     room[:4] = b"back"
     assert bytes(back[:4]) == b"back"
-    assert passage.take_room(3 * MB) is None
+    assert relay.take_room(3 * MB) is None
     del back, room
-    passage.give(lender.take_returned())
-    assert passage.put(memoryview(bytes(3 * MB))) == offset
-    os.close(passage._memory._descriptor)
+    relay.give(lender.take_returned())
+    assert relay.put(memoryview(bytes(3 * MB))) == offset
+    os.close(relay._memory._descriptor)
     arena.close()
     ours.close()
     theirs.close()
@@ -232,7 +232,7 @@ def test_dead_childs_loan_is_kept(ends):
     lender, tenant = ends
     lent, lost = (tenant.put(memoryview(bytes([number]) * MB)) for number in (1, 2))
     view = lender.get(lent, MB)
-    tenant.settle(lender.terms())
+    tenant.use_part(lender.child_part())
     offsets = []
     while (offset := tenant.put(memoryview(bytes([3]) * MB))) >= 0:
         offsets.append(offset)

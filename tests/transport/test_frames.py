@@ -33,7 +33,7 @@ def exchange(sock_out, sock_in, values):
     """Send values from a thread of their own; return what arrives."""
     thread = threading.Thread(target=lambda: [frames.send(sock_out, value) for value in values])
     thread.start()
-    messages = read(frames.Reader(sock_in), len(values))
+    messages = read(frames.FrameReader(sock_in), len(values))
     thread.join()
     return messages
 
@@ -64,7 +64,7 @@ def test_message_of_many_buffers(pair):
 def test_a_stream_cut_anywhere(pair):
     ours, theirs = pair
     data = b"".join(map(bytes, frames.pack([1, "two"]) + frames.pack(np.arange(BIG)) + frames.pack("three")))
-    reader = frames.Reader(theirs)
+    reader = frames.FrameReader(theirs)
     messages = []
     for start in range(0, len(data), 977):
         ours.sendall(data[start : start + 977])
@@ -76,7 +76,7 @@ def test_a_stream_cut_anywhere(pair):
 def test_arrivals_share_no_buffer(pair):
     """What arrives does not share the buffer."""
     ours, theirs = pair
-    reader = frames.Reader(theirs)
+    reader = frames.FrameReader(theirs)
     kept = []
     for i in range(40):
         frames.send(ours, (np.full(BIG, i, "u1"), np.full(100, i, "u1"), bytearray([i])))
@@ -89,7 +89,7 @@ def test_arrivals_share_no_buffer(pair):
 
 def test_the_writer_never_blocks(pair):
     ours, theirs = pair
-    writer, reader = frames.Writer(ours), frames.Reader(theirs)
+    writer, reader = frames.FrameWriter(ours), frames.FrameReader(theirs)
     values = [np.full(1 << 20, i, "u1") for i in range(10)]
     for value in values:
         writer.put(value)
@@ -107,7 +107,7 @@ def test_reader_does_not_block(pair):
     """The reader does not block where the socket does not."""
     ours, theirs = pair
     theirs.settimeout(0)
-    reader = frames.Reader(theirs)
+    reader = frames.FrameReader(theirs)
     assert reader.read() == []
     frames.send(ours, 1)
     assert read(reader, 1) == [1]
@@ -115,7 +115,7 @@ def test_reader_does_not_block(pair):
 
 def test_the_end_is_told(pair):
     ours, theirs = pair
-    reader = frames.Reader(theirs)
+    reader = frames.FrameReader(theirs)
     frames.send(ours, "last")
     ours.sendall(b"half")
     ours.close()
@@ -130,7 +130,7 @@ def test_gone_peer_is_an_error(pair):
     theirs.close()
     with pytest.raises(OSError, match=r"Broken pipe|reset"):
         frames.send(ours, 1)
-    writer = frames.Writer(ours)
+    writer = frames.FrameWriter(ours)
     writer.put(1)
     with pytest.raises(OSError, match=r"Broken pipe|reset"):
         writer.flush()
@@ -139,9 +139,9 @@ def test_gone_peer_is_an_error(pair):
 def test_unpicklable_sends_nothing(pair):
     """What cannot be pickled sends nothing."""
     ours, theirs = pair
-    writer = frames.Writer(ours)
+    writer = frames.FrameWriter(ours)
     with pytest.raises((TypeError, pickle.PicklingError)):
         writer.put(i for i in "x")
     writer.put("fine")
     assert writer.flush()
-    assert read(frames.Reader(theirs), 1) == ["fine"]
+    assert read(frames.FrameReader(theirs), 1) == ["fine"]

@@ -198,7 +198,7 @@ class TestCalls:
         assert told(outcome) == ([("make", (5, 0))], [("make", (5, 0))])
 
     def test_outputs_are_cut(self):
-        outcome = evaluator(call(abs, 0)).run(task(list(range(10)), grain=4))
+        outcome = evaluator(call(abs, 0)).run(task(list(range(10)), max_payload=4))
         assert [payload.count for payload in outcome.outputs[0].payloads] == [4, 4, 2]
 
     def test_culprits_are_not_called(self):
@@ -236,7 +236,7 @@ class TestCalls:
         def make(x):
             return (i for i in "x") if x == 1 else x
 
-        outcome = evaluator(call(make, 0)).run(task([0, 1, 2], grain=2))
+        outcome = evaluator(call(make, 0)).run(task([0, 1, 2], max_payload=2))
         assert told(outcome) == ([0, ("make", (5, 1)), 2], [("make", (5, 1))])
         assert isinstance(outcome.failures[0].error, ShippingError)
         assert evaluator(call(make, 0), encodes=False).run(task([1])).failures == []

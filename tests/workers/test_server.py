@@ -49,7 +49,7 @@ class Child:
         finally:
             theirs.close()
             os.close(descriptor)
-        self.reader = frames.Reader(self.socket)
+        self.reader = frames.FrameReader(self.socket)
 
     def ask(self, message):
         frames.send(self.socket, message.to_wire() if isinstance(message, Task) else message)

@@ -14,7 +14,7 @@ from papympi.errors import ShippingError
 from papympi.testing import build_map, values_of
 from papympi.testing.driver import build_task
 from papympi.testing.nodes import add_one, crash
-from papympi.transport.packed import Elsewhere, Packed
+from papympi.transport.packed import Packed, PackedFile
 from papympi.transport.ship import pack_program
 from papympi.transport.task import Kind, Outcome, Task
 from papympi.workers.nursery import Nursery
@@ -135,7 +135,7 @@ def test_program_comes_from_neighbour(isolated):
     other = Nursery("mpi")
     other.start()
     station = Station(other)
-    for wrong in (where._replace(mark=b"another"), Elsewhere(f"/proc/{os.getpid()}/fd/1000000", where.mark)):
+    for wrong in (where._replace(mark=b"another"), PackedFile(f"/proc/{os.getpid()}/fd/1000000", where.mark)):
         assert station.handle((*opening_of[:2], wrong, opening_of[3])) == [(MISSING,)]
     ((kind, again),) = station.handle((*opening_of[:2], where, opening_of[3]))
     assert (kind, again.mark) == (OPENED, where.mark)

@@ -139,7 +139,7 @@ class ScatterOperator(CallOperator[ScatterTask]):
         limit = self._context.batch_sizes.max_payload(self.step)
         if generator.holder is worker:
             task = Task(
-                number, Kind.ADVANCE, self.step.number, generator=generator.state.number, chunk=quota, grain=limit
+                number, Kind.ADVANCE, self.step.number, generator=generator.state.number, chunk=quota, max_payload=limit
             )
         else:
             task = self._start(worker, generator, number, limit)

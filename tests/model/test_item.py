@@ -3,8 +3,7 @@
 import pickle
 
 from papympi.errors import RemoteError
-from papympi.model.item import DROP, Failure
-from papympi.model.portable import make_portable
+from papympi.model.item import DROP, Failure, make_portable
 
 
 class Plain(Exception):

@@ -12,25 +12,25 @@ from collections.abc import Iterable
 from typing import Final
 
 from papympi.transport.arena import Arena
-from papympi.transport.memfile import Memory, Terms
+from papympi.transport.memfile import ArenaPart, Memory
 
 _PART: Final = struct.Struct("<QQ")
 
 
-class Passage:
+class RelayAllocator:
     """One end of a connection between processes that share blocks.
 
     Args:
         descriptor: the memory file, which is kept open.
-        terms: what is to be known of the arena.
+        part: of the memory, from which it takes its own blocks.
 
     Attributes:
         returned: offsets of the parent's blocks that have been handed on, which it has not been told yet.
     """
 
-    def __init__(self, descriptor: int, terms: Terms) -> None:
+    def __init__(self, descriptor: int, part: ArenaPart) -> None:
         self._memory = Memory(descriptor)
-        self._memory.get_part(terms)
+        self._memory.use_part(part)
         self.returned: list[int] = []
 
     def take_room(self, size: int) -> memoryview | None:
@@ -53,14 +53,14 @@ class Passage:
 
 
 def offer(sock: socket.socket, arena: Arena | None) -> None:
-    """Send the only child of an arena what it needs for a passage; without an arena, that there is none."""
+    """Send the only child of an arena what it needs for a `RelayAllocator`; without an arena, that there is none."""
     if arena is None:
         sock.sendall(_PART.pack(0, 0))
     else:
-        socket.send_fds(sock, [_PART.pack(*arena.terms(0, [])[:2])], [arena.descriptor])
+        socket.send_fds(sock, [_PART.pack(*arena.part_of(0, [])[:2])], [arena.descriptor])
 
 
-def accept(sock: socket.socket) -> Passage | None:
+def accept(sock: socket.socket) -> RelayAllocator | None:
     """Return what the parent offers; `None`: there is nothing.
 
     Raises:
@@ -70,4 +70,4 @@ def accept(sock: socket.socket) -> Passage | None:
     if len(data) < _PART.size:
         raise EOFError("the peer closed the connection")
     start, stop = _PART.unpack(data)
-    return Passage(descriptors[0], Terms(start, stop, [])) if descriptors else None
+    return RelayAllocator(descriptors[0], ArenaPart(start, stop, [])) if descriptors else None

@@ -1,0 +1,123 @@
+"""What errors say of values: briefly, by kind, and which part of them is to blame."""
+
+import functools
+
+import pytest
+
+from papympi.errors import ShippingError
+from papympi.transport.blame import describe, describe_kind, find_culprit, read_cell
+from papympi.transport.codec import encode
+
+
+class Rude:
+    def __repr__(self):
+        raise ValueError("no")
+
+
+class Box:
+    def __init__(self, content):
+        self.content = content
+
+
+BAD = (i for i in "x")
+"""Nothing carries a generator."""
+
+
+def is_sound(value):
+    try:
+        encode([value])
+    except ShippingError:
+        return False
+    return True
+
+
+def blame(value):
+    return find_culprit("it", value, is_sound)
+
+
+def test_a_short_value_is_told_whole():
+    assert describe([1, "two"]) == "[1, 'two']"
+
+
+@pytest.mark.parametrize("value", ["x" * 10_000, list(range(10_000)), {i: i for i in range(10_000)}])
+def test_a_long_value_is_cut(value):
+    assert len(describe(value)) < 200
+
+
+def test_a_repr_that_raises_is_survived():
+    assert "Rude" in describe(Rude())
+
+
+def test_built_in_kinds_have_no_module():
+    assert describe_kind(3) == "int"
+
+
+def test_other_kinds_have_their_module():
+    assert describe_kind(Box(1)) == f"{__name__}.Box"
+
+
+def test_a_cell_gives_what_it_holds():
+    held = 5
+    assert read_cell((lambda: held).__closure__[0]) == (5,)
+
+
+def test_an_empty_cell_gives_nothing():
+    def outer():
+        def inner():
+            return late
+
+        cell = inner.__closure__[0]
+        found = read_cell(cell)
+        late = 1
+        return found
+
+    assert outer() == ()
+
+
+def test_a_value_alone_is_to_blame():
+    assert blame(BAD) == ("it", BAD)
+
+
+def test_an_item_of_a_list_is_named():
+    assert blame([1, BAD]) == ("item 1 of it", BAD)
+
+
+def test_an_item_of_a_dict_is_named():
+    assert blame({"a": 1, "b": BAD}) == ("item 'b' of it", BAD)
+
+
+def test_an_attribute_is_named():
+    assert blame(Box(BAD)) == ("attribute 'content' of it", BAD)
+
+
+def test_the_innermost_part_is_named():
+    assert blame([Box({"deep": BAD})]) == ("item 'deep' of attribute 'content' of item 0 of it", BAD)
+
+
+def test_a_closure_variable_is_named():
+    secret = BAD
+    assert blame(lambda: secret) == ("closure variable 'secret' of it", BAD)
+
+
+def test_a_default_is_named():
+    def function(x=BAD):
+        return x
+
+    assert blame(function) == ("item 0 of the defaults of it", BAD)
+
+
+def test_an_argument_of_partial_is_named():
+    assert blame(functools.partial(print, 1, end=BAD)) == ("item 1 of the arguments of it", BAD)
+
+
+def test_the_object_of_a_method_is_named():
+    assert blame(Box(BAD).__init__) == ("attribute 'content' of the object of it", BAD)
+
+
+def test_very_deep_values_end_the_search():
+    value = BAD
+    for _ in range(30):
+        value = [value]
+    what, culprit = blame(value)
+    assert what.count("item 0") == 8
+    assert culprit is not BAD

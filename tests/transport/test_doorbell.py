@@ -1,0 +1,67 @@
+"""A doorbell is readable from a ring to the silence after it, whoever rings and however often."""
+
+import select
+import threading
+
+import pytest
+
+from papympi.transport.doorbell import Doorbell
+
+
+@pytest.fixture
+def bell():
+    bell = Doorbell()
+    yield bell
+    bell.close()
+
+
+def is_readable(bell, seconds=0.0):
+    return bool(select.select([bell], [], [], seconds)[0])
+
+
+def test_a_fresh_bell_is_silent(bell):
+    assert not is_readable(bell)
+
+
+def test_a_ring_makes_it_readable(bell):
+    bell.ring()
+    assert is_readable(bell)
+
+
+def test_silence_ends_a_ring(bell):
+    bell.ring()
+    bell.silence()
+    assert not is_readable(bell)
+
+
+def test_many_rings_are_one(bell):
+    for _ in range(100_000):
+        bell.ring()
+    bell.silence()
+    assert not is_readable(bell)
+
+
+def test_silence_without_a_ring_is_fine(bell):
+    bell.silence()
+    bell.ring()
+    assert is_readable(bell)
+
+
+def test_it_rings_again(bell):
+    for _ in range(3):
+        bell.ring()
+        assert is_readable(bell)
+        bell.silence()
+
+
+def test_any_thread_may_ring(bell):
+    thread = threading.Thread(target=bell.ring)
+    thread.start()
+    assert is_readable(bell, 10)
+    thread.join()
+
+
+def test_a_closed_bell_may_be_rung():
+    bell = Doorbell()
+    bell.close()
+    bell.ring()

@@ -1,0 +1,166 @@
+"""The sending end of what travels by value: what is found there goes by name, everything else in parts."""
+
+import enum
+import io
+import pickle
+import sys
+import types
+from typing import TypeVar
+
+import pytest
+
+from papympi.errors import ShippingError
+from papympi.transport.pickling import Reducer, dump, find_globals, make_pickler
+
+FACTOR = 3
+T = TypeVar("T")
+
+
+def scale(x):
+    return FACTOR * x
+
+
+class Thing:
+    pass
+
+
+def send(value, reducer=None, keep=None):
+    """The value and what was pickled of it."""
+    file = io.BytesIO()
+    dump(make_pickler(file, reducer or Reducer(), keep), value)
+    return file.getvalue()
+
+
+def copy(value, reducer=None):
+    return pickle.loads(send(value, reducer))
+
+
+@pytest.fixture
+def module():
+    """A module that no other process can import."""
+    module = sys.modules["papympi_test_sent"] = types.ModuleType("papympi_test_sent")
+    exec("limit = 5\ndef f(x):\n    return min(x, limit)\nclass C:\n    x = 1\n", vars(module))
+    yield module
+    del sys.modules["papympi_test_sent"]
+
+
+@pytest.mark.parametrize("value", [scale, Thing, len, dict, T, sys])
+def test_what_is_found_goes_by_name(value):
+    assert copy(value) is value
+    assert len(send(value)) < 200
+
+
+def test_a_lambda_goes_in_parts():
+    assert copy(lambda x: x + 1)(1) == 2
+
+
+def test_a_closure_brings_what_it_holds():
+    held = [1]
+    arrived = copy(lambda: held)
+    assert arrived() == [1]
+    assert arrived() is not held
+
+
+def test_a_local_class_goes_in_parts():
+    class Local:
+        __slots__ = ("x",)
+        kind = "local"
+
+        def double(self):
+            return 2 * self.x
+
+    arrived = copy(Local)
+    made = arrived()
+    made.x = 4
+    assert arrived is not Local
+    assert (made.double(), made.kind) == (8, "local")
+    with pytest.raises(AttributeError):
+        made.y = 1
+
+
+def test_a_local_enumeration_goes_in_parts():
+    class Colour(enum.Enum):
+        RED = 1
+        CRIMSON = 1  # noqa: PIE796 - an alias is what this is about
+
+        def is_warm(self):
+            return True
+
+    arrived = copy(Colour)
+    assert arrived.CRIMSON is arrived.RED
+    assert arrived.RED.is_warm()
+
+
+def test_two_functions_share_their_cell():
+    count = 0
+
+    def add():
+        nonlocal count
+        count += 1
+
+    def read():
+        return count
+
+    there_add, there_read = copy((add, read))
+    there_add()
+    assert (there_read(), read()) == (1, 0)
+
+
+def test_globals_used_come_along(module):
+    del sys.modules["papympi_test_sent"]
+    arrived = copy(module.f)
+    sys.modules["papympi_test_sent"] = module
+    assert arrived(9) == 5
+    assert "C" not in arrived.__globals__
+
+
+def test_by_value_overrules_the_name(module):
+    found, parts = Reducer(), Reducer(frozenset({"papympi_test_sent"}))
+    assert copy(module.C, found) is module.C
+    assert copy(module.C, parts) is not module.C
+
+
+def test_functions_in_parts_are_told():
+    seen = []
+    send([scale, local := lambda: 1], Reducer(seen=seen.append))
+    assert seen == [local]
+
+
+def test_one_namespace_stands_for_globals():
+    reducer = Reducer()
+    namespace = reducer.namespace_of(scale)
+    assert namespace is reducer.namespace_at(globals())
+    assert (namespace.names is globals(), namespace.is_sent) == (True, False)
+
+
+def test_globals_without_a_module_are_sent():
+    function = eval("lambda: 1", {"__name__": "nowhere"})
+    namespace = Reducer().namespace_of(function)
+    assert (namespace.name, namespace.is_sent) == ("", True)
+
+
+def test_big_buffers_may_stay_outside():
+    kept = []
+    data = pickle.PickleBuffer(bytearray(100_000))
+    assert len(send(data, keep=kept.append)) < 100
+    assert [len(buffer.raw()) for buffer in kept] == [100_000]
+
+
+def test_what_cannot_be_pickled_is_told():
+    with pytest.raises(ShippingError, match="TypeError.*generator"):
+        send(i for i in "x")
+
+
+def test_globals_of_inner_functions_count():
+    def outer():
+        return lambda: FACTOR + scale(1)
+
+    assert find_globals(outer.__code__) == {"FACTOR", "scale"}
+
+
+def test_locals_and_builtins_are_told_apart():
+    def function(x):
+        y = len(x)
+        return y + y
+
+    assert find_globals(function.__code__) == {"len"}
