@@ -15,7 +15,7 @@ def doctor(ctx: click.Context) -> None:
 
     Under mpiexec it also says which ranks are on which hosts.
     """
-    from papympi.runner.survey import survey
+    from papympi.jobs.survey import survey
 
     found = survey(invocation(ctx).blocked)
     for title, rows in found.sections.items():

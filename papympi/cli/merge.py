@@ -15,7 +15,7 @@ from papympi.cli.options import block_plugins
 @block_plugins
 def merge(*, folders: tuple[Path, ...], output: Path) -> None:
     """Join the results of runs with --shard, in the order of the inputs."""
-    from papympi.runner.merging import merge_shards
+    from papympi.jobs.merging import merge_shards
 
     count = merge_shards(folders, output)
     click.echo(f"{count} results: {output}", err=True)

@@ -20,16 +20,16 @@ from papympi.cli.keeping import hold, keeping_options, read_keeping
 from papympi.cli.options import block_plugins, invocation, plan_options, read_plan_options, target_argument
 from papympi.cli.show import Show, Style, ready_stdout
 from papympi.errors import OptionError, PapympiError
+from papympi.formats.inputs import FORMS, parse_inputs
+from papympi.formats.outputs import open_output, write_failures
+from papympi.jobs.time_limit import Curfew, find_time_left
 from papympi.model.item import Failure
 from papympi.monitors.progress import Progress
 from papympi.plan.plan import Plan
-from papympi.runner.curfew import Curfew, find_time_left
-from papympi.runner.inputs import FORMS, parse_inputs
 from papympi.runner.keeping import Keeping
 from papympi.runner.launch import launched_ranks, read_drain_signal, run_under_mpiexec
 from papympi.runner.loading import Loaded, load_graph
 from papympi.runner.options import Options, check_bytes
-from papympi.runner.outputs import open_output, write_failures
 from papympi.runner.plugins import collect_offers, plugin_manager
 from papympi.runner.run import Run
 from papympi.runner.run import run as start_run

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from papympi.contracts import Writer
+from papympi.formats.outputs import to_line
+from papympi.formats.plain import to_plain, to_record
 from papympi.model.item import Result
 from papympi.monitors.report import format_table
-from papympi.runner.outputs import to_line
-from papympi.runner.plain import to_plain, to_record
 
 Style = Literal["values", "rows", "tables"]
 """values: each value as a line of JSON; rows: JSON lines with node and key; tables: only what is a table."""

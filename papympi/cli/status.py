@@ -17,7 +17,7 @@ from papympi.cli.options import block_plugins
 @block_plugins
 def status(*, folder: Path, watch: bool, count: bool) -> None:
     """Say how far a run is: progress and rate of each node, time left, failures, and the state of its job."""
-    from papympi.runner.following import Follower
+    from papympi.jobs.run_status import Follower
 
     follower = Follower(folder)
     if count:

@@ -17,18 +17,18 @@ class FilesPlugin:
     """
 
     name = "files"
-    module = "papympi.runner.outputs"
+    module = "papympi.formats.outputs"
 
     @hookimpl
     def papympi_readers(self) -> Mapping[str, Reader]:
         """Return the readers by suffix."""
-        from papympi.runner.inputs import READERS
+        from papympi.formats.inputs import READERS
 
         return READERS
 
     @hookimpl
     def papympi_writers(self) -> Mapping[str, WriterFactory]:
         """Return the writers by suffix."""
-        from papympi.runner.outputs import WRITERS
+        from papympi.formats.outputs import WRITERS
 
         return WRITERS

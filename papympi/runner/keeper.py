@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from papympi.contracts import Statistics
 from papympi.errors import JournalError, OptionError
+from papympi.formats.outputs import write_failures
 from papympi.model.graph import Graph
 from papympi.model.item import Failure
 from papympi.monitors.events import Events, read_events
 from papympi.plan.plan import Plan
 from papympi.plan.wiring import wire
 from papympi.runner.keeping import Keeping
-from papympi.runner.outputs import write_failures
 from papympi.runner.provenance import describe_surroundings, find_version
 from papympi.stores.comparing import compare
 from papympi.stores.journal import Journal

@@ -25,6 +25,6 @@ def test_to_start_it_again_changes_nothing(cluster):
 
 
 def test_a_job_knows_how_much_time_it_has_left(cluster):
-    code = "from papympi.runner.curfew import find_time_left; print(find_time_left())"
+    code = "from papympi.jobs.time_limit import find_time_left; print(find_time_left())"
     done = cluster.call("srun", "-N1", "-n1", "--time=3", sys.executable, "-c", code)
     assert 60 < float(done.stdout) <= 180, done.stderr

@@ -10,7 +10,7 @@ from functools import partial
 import psutil
 import pytest
 
-from papympi.runner.following import Follower
+from papympi.jobs.run_status import Follower
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from papympi.errors import JournalError, OptionError
+from papympi.formats.outputs import open_output, open_part
 from papympi.model.item import Result
 from papympi.monitors.events import read_events
 from papympi.runner.loading import load_graph
-from papympi.runner.outputs import open_output, open_part
 from papympi.stores.rundir import EVENTS, RESULTS, RunDirectory
 
 Row = tuple[int, Any]

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from papympi.errors import OptionError, PapympiError, ShippingError
+from papympi.formats.outputs import open_output, to_line, write_failures
 from papympi.model.item import Failure, Result
-from papympi.runner.outputs import open_output, to_line, write_failures
 
 Point = collections.namedtuple("Point", "x y")
 

@@ -15,8 +15,8 @@ from typing import IO, Any
 
 from papympi.contracts import Writer, WriterFactory
 from papympi.errors import OptionError, PapympiError, ShippingError
+from papympi.formats.plain import plain_key, to_plain, to_record
 from papympi.model.item import Failure, Result
-from papympi.runner.plain import plain_key, to_plain, to_record
 
 
 class JsonLines:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from papympi.errors import LaunchError, OptionError
+from papympi.jobs.survey import ask_library, ask_slurm
 from papympi.launchers import mpiexec
 from papympi.launchers.search import find_launcher
 from papympi.launchers.slurm import MARK, batch_text, choose_launcher
@@ -24,7 +25,6 @@ from papympi.launchers.slurm_state import ALIVE
 from papympi.launchers.slurm_template import fill_template
 from papympi.runner.loading import find_pipeline
 from papympi.runner.options import read_options
-from papympi.runner.survey import ask_library, ask_slurm
 
 SCRIPT: Final = "submit.sbatch"
 _PATIENCE_S: Final = 120.0
