@@ -20,8 +20,9 @@ from papympi.cli.keeping import hold, keeping_options, read_keeping
 from papympi.cli.options import block_plugins, invocation, plan_options, read_plan_options, target_argument
 from papympi.cli.show import Show, Style, ready_stdout
 from papympi.errors import OptionError, PapympiError
+from papympi.formats.file_formats import list_suffixes
 from papympi.formats.inputs import FORMS, parse_inputs
-from papympi.formats.outputs import open_output, write_failures
+from papympi.formats.output_files import open_output, write_failures
 from papympi.jobs.time_limit import Curfew, find_time_left
 from papympi.model.item import Failure
 from papympi.monitors.progress import Progress
@@ -77,7 +78,7 @@ def _read_bytes(ctx: click.Context, parameter: click.Parameter, value: str | Non
     "--output",
     default="",
     metavar="FILE|-",
-    help="Write results to a .jsonl, .csv or .pkl file, or as JSON lines to stdout (-). Default: values to stdout.",
+    help=f"Write results to a {list_suffixes('or')} file, or as JSON lines to stdout (-). Default: values to stdout.",
 )
 @click.option("--unordered", is_flag=True, help="Take results as they come, not in the order of the inputs.")
 @click.option("--admission", type=click.IntRange(min=1), metavar="N", help="At most N items in the graph at once.")

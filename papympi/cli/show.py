@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from papympi.contracts import Writer
-from papympi.formats.outputs import to_line
-from papympi.formats.plain import to_plain, to_record
+from papympi.formats.file_formats import to_line
+from papympi.formats.json_values import to_plain, to_record
 from papympi.model.item import Result
 from papympi.monitors.report import format_table
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from papympi.contracts import Statistics
 from papympi.errors import JournalError, OptionError
-from papympi.formats.outputs import write_failures
+from papympi.formats.output_files import write_failures
 from papympi.model.graph import Graph
 from papympi.model.item import Failure
 from papympi.monitors.events import Events, read_events
