@@ -14,6 +14,6 @@ from papympi.cli.options import block_plugins
 @block_plugins
 def cancel(*, folder: Path) -> None:
     """Stop a run: what is in flight is finished, and --resume goes on from there. A job of Slurm is cancelled."""
-    from papympi.jobs.run_status import Follower
+    from papympi.jobs.run_status import RunStatus
 
-    click.echo(Follower(folder).cancel())
+    click.echo(RunStatus(folder).cancel())

@@ -14,7 +14,7 @@ from papympi.model.item import DROP, Key
 from papympi.plan.compile import PlanSettings, compile_plan
 from papympi.plan.origin import open_resource
 from papympi.plan.program import Call, Inner, Stage
-from papympi.runner.loading import Loaded, load_graph
+from papympi.runner.loading import LoadedGraph, load_graph
 from papympi.runner.options import parse_stride
 from papympi.stores.ledger import read_given
 from papympi.stores.rundir import RunDirectory
@@ -44,7 +44,7 @@ def repeat_item(folder: Path, node: str, key: Key) -> Callable[[], Any]:
     raise JournalError(f"the pipeline has no node {node!r} any more that takes what was given to it at item {key}")
 
 
-def _find_stages(loaded: Loaded, options: dict[str, Any], node: str) -> list[tuple[Stage, int]]:
+def _find_stages(loaded: LoadedGraph, options: dict[str, Any], node: str) -> list[tuple[Stage, int]]:
     """Return the stages that call a node, each with the depth of the items that it is given."""
     names = {text.partition("=")[0] for text in options.get("inputs", ())}
     strides = {name: stride for text in options.get("strides", ()) for name, stride in parse_stride(text).items()}

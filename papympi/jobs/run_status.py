@@ -18,7 +18,7 @@ from papympi.stores.lock import NAME, is_alive, read_holder
 from papympi.stores.rundir import EVENTS, RECORD, RunDirectory
 
 
-class Follower:
+class RunStatus:
     """What can be said of the run of a directory, or of those of the tasks of an array.
 
     Args:

@@ -20,7 +20,7 @@ _PLACES: Final = 2
 """A batch may wait behind another one on its worker."""
 
 
-class Curfew:
+class TimeLimit:
     """While its block lasts, a run is stopped as soon as what its nodes usually take does not fit in the time left.
 
     Args:
@@ -49,7 +49,9 @@ class Curfew:
 
     def __enter__(self) -> Self:
         if self._end is not None:
-            self._thread = threading.Thread(target=self._watch, args=(self._end,), name="papympi-curfew", daemon=True)
+            self._thread = threading.Thread(
+                target=self._watch, args=(self._end,), name="papympi-time-limit", daemon=True
+            )
             self._thread.start()
         return self
 

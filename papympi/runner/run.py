@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -22,14 +21,21 @@ from papympi.plan.compile import PlanSettings, compile_plan
 from papympi.plan.plan import Stride
 from papympi.runner.feeds import make_feeds
 from papympi.runner.hooks import Watchers, compile_nodes
-from papympi.runner.keeping import Keeping
+from papympi.runner.journal_options import JournalOptions
 from papympi.runner.launch import launched_ranks
-from papympi.runner.options import Options, override, read_options
+from papympi.runner.options import RunOptions, override, read_options
 from papympi.runner.plugins import plugin_manager
 from papympi.runner.pooling import Given, open_pools
-from papympi.runner.reading import Errors, Refusal, explain_busy, read_results, read_values, refuse_single
-from papympi.runner.session import Session
-from papympi.runner.wanted import make_keeper
+from papympi.runner.reading import (
+    Errors,
+    Refusal,
+    explain_busy,
+    read_results,
+    read_values,
+    refuse_single,
+    split_results,
+)
+from papympi.runner.session import Session, prepare_journal
 from papympi.workers.capture import read_levels
 from papympi.workers.limits import share_memory
 
@@ -109,22 +115,7 @@ class Run:
 
         What one reader has not taken while another went on is kept in memory: it never deadlocks, and is not bounded.
         """
-        entries = self.results()
-        kept: dict[str, deque[Any]] = {target.node: deque() for target in self.plan.targets}
-
-        def read(name: str) -> Iterator[Any]:
-            while True:
-                while not kept[name]:
-                    entry = next(entries, None)
-                    if entry is None:
-                        return
-                    if isinstance(entry, Result):
-                        kept[entry.node].append(entry.value)
-                    else:
-                        kept[entry.target].append(entry)
-                yield kept[name].popleft()
-
-        return {name: read(name) for name in kept}
+        return split_results(self.results(), [target.node for target in self.plan.targets])
 
     @property
     def failures(self) -> list[Failure]:
@@ -226,8 +217,8 @@ def run(
     fusion: bool | None = None,
     by_value: Collection[str] = ("__main__",),
     path: Collection[str] = (),
-    options: Options | None = None,
-    journal: str | Path | Keeping | None = None,
+    options: RunOptions | None = None,
+    journal: str | Path | JournalOptions | None = None,
     resume: bool = False,
 ) -> Run:
     """Run a graph lazily: nothing is computed before the first result is asked for.
@@ -249,7 +240,7 @@ def run(
         by_value: modules whose functions travel by value, because workers must not import them.
         path: folders that workers add to `sys.path`.
         options: what stands for all runs; default: read from the file and the environment.
-        journal: a run directory, in which finished results are kept; a `Keeping` says more than its name.
+        journal: a run directory, in which finished results are kept; `JournalOptions` say more than its name.
         resume: go on from what an earlier run has left in the run directory.
 
     Raises:
@@ -286,7 +277,7 @@ def run(
         open_pools(plan.pools, manager, tables=options.pools, given=pools, overrides=options.overrides),
         Watchers(manager, plan),
         progress=progress,
-        keeper=make_keeper(journal, plan, declared, given, resume=resume),
+        journal=prepare_journal(journal, plan, declared, given, resume=resume),
         feeds=feeds,
         length=length,
         ordered=ordered,

@@ -26,7 +26,7 @@ from papympi.contracts import Capabilities
 from papympi.errors import ItemTimeout, WorkerLost
 from papympi.model.graph import GraphWarning
 from papympi.plan.compile import PlanSettings, compile_plan
-from papympi.runner.keeping import Keeping
+from papympi.runner.journal_options import JournalOptions
 from papympi.transport.task import Lost, Outcome, Task
 from papympi.workers.columns import load_column
 from papympi.workers.evaluate import Evaluator
@@ -643,7 +643,7 @@ def test_a_run_that_was_interrupted_goes_on_to_the_same_end(case, bounds, worker
 def test_failed_items_are_tried_again_with_all_that_came_of_them(case, bounds, seed, fusion, stop):
     specs, targets = case
     with tempfile.TemporaryDirectory() as place:
-        keeping = Keeping(folder=Path(place) / "run", resume=True)
+        keeping = JournalOptions(folder=Path(place) / "run", resume=True)
         pools = {name: SimulatedPool(name, 2, seed) for name in ("one", "two")}
         running = start(specs, targets, pools, **bounds, fusion=fusion, journal=keeping)
         assert stop is not None or collect(running, pause=False) == expected(Naive(specs), targets)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from papympi.errors import OptionError
-from papympi.runner.options import Options, find_file, parse_stride, read_options
+from papympi.runner.options import RunOptions, find_file, parse_stride, read_options
 from papympi.runner.pooling import PoolSpec
 
 
 def test_without_anything_said_there_are_the_defaults(project):
-    assert read_options(environment={}) == Options()
+    assert read_options(environment={}) == RunOptions()
 
 
 def test_file_then_environment_then_command_line(project):
@@ -126,7 +126,7 @@ def test_what_is_wrong_in_the_environment_is_said_with_the_variable(project, var
 
 
 def test_variables_of_others_are_left_alone(project):
-    assert read_options(environment={"PAPYMPI_RELAY_SOCKET_OF_OURS": "x", "PAPY": "y"}) == Options()
+    assert read_options(environment={"PAPYMPI_RELAY_SOCKET_OF_OURS": "x", "PAPY": "y"}) == RunOptions()
 
 
 @pytest.mark.parametrize(("text", "truth"), [("1", True), ("off", False), ("True", True), ("no", False)])
