@@ -48,11 +48,6 @@ class Launcher:
     vendor: Vendor
     version: str = ""
 
-    @property
-    def hydra(self) -> bool:
-        """It takes the options of MPICH's process manager."""
-        return self.vendor in {"MPICH", "Intel MPI"}
-
 
 def read_version(path: str, text: str) -> Launcher:
     """Return the launcher at `path` whose `--version` printed `text`."""

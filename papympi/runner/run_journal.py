@@ -8,19 +8,18 @@ import platform
 import shlex
 import socket
 import sqlite3
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any
 
 from papympi.contracts import Statistics
 from papympi.errors import JournalError, OptionError
 from papympi.formats.output_files import write_failures
-from papympi.launchers.slurm_state import find_job
+from papympi.launchers.slurm_state import call, find_job
 from papympi.model.graph import Graph
 from papympi.model.item import Failure
 from papympi.monitors.events import Events, read_events
@@ -28,17 +27,13 @@ from papympi.plan.plan import Plan
 from papympi.plan.wiring import wire
 from papympi.runner.journal_options import JournalOptions
 from papympi.stores.comparing import compare
+from papympi.stores.fingerprint import Fingerprint, find_version, fingerprint_nodes, list_upstream
 from papympi.stores.journal import Journal
 from papympi.stores.lock import Lock
 from papympi.stores.rundir import EVENTS, FAILURES, JOURNAL, RunDirectory, open_private
 from papympi.stores.salvage import open_sound
 from papympi.stores.stored import Archive
 from papympi.workers.roster import joined
-
-if TYPE_CHECKING:
-    from papympi.stores.fingerprint import Fingerprint
-
-_PATIENCE_S: Final = 10.0
 
 
 def make_journal(options: JournalOptions, plan: Plan, graph: Graph, given: Collection[str]) -> RunJournal:
@@ -57,8 +52,6 @@ def make_journal(options: JournalOptions, plan: Plan, graph: Graph, given: Colle
         check_shard(plan, options.shard)
 
     def fingerprint() -> tuple[dict[str, Fingerprint], dict[str, list[str]]]:
-        from papympi.stores.fingerprint import fingerprint_nodes, list_upstream
-
         wiring = wire(graph, [target.node for target in plan.targets], given)
         return fingerprint_nodes(wiring), {name: list(list_upstream(wiring, name)) for name in wiring.links}
 
@@ -225,16 +218,6 @@ def describe_surroundings(folder: Path | None = None) -> dict[str, Any]:
     }
 
 
-def find_version(distribution: str) -> str:
-    """Return the version of a distribution, "" if it is not installed."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return ""
-
-
 def _describe_mpi() -> dict[str, Any] | None:
     """Return what runs the ranks; `None` without ranks."""
     roster = joined()
@@ -254,11 +237,5 @@ def describe_repository(folder: Path) -> dict[str, Any] | None:
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
-    command = ["git", "-C", str(folder), *arguments]
-    try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_PATIENCE_S, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout if done.returncode == 0 else None
+    done = call(["git", "-C", str(folder), *arguments])
+    return None if done is None or done.returncode else done.stdout
