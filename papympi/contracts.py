@@ -18,31 +18,27 @@ from papympi.transport.task import KeyRun, Lost, Outcome, Task
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What the engine may expect of a pool.
+    """What may be expected of a pool. The engine asks for the first three; the contract suite tests what is promised.
 
     Attributes:
         shares_memory: workers see the runner's objects: payloads need no pickling.
         streams: a worker can hold a suspended generator.
-        roams: a suspended generator may be advanced by any worker of the pool (threads).
+        holds_up: the users' functions run inside `collect`, which blocks meanwhile.
+        parallel: functions that block run beside one another, and the pool can be closed meanwhile.
         survives_crash: a worker that dies is replaced, and reported by `Lost`.
         can_kill: `kill()` ends workers whatever they are doing.
-        remote: workers may be on other hosts.
-        holds_up: `collect` calls the users' functions itself, and returns when they do.
     """
 
     shares_memory: bool = False
     streams: bool = True
-    roams: bool = False
+    holds_up: bool = False
+    parallel: bool = True
     survives_crash: bool = False
     can_kill: bool = False
-    remote: bool = False
-    holds_up: bool = False
 
 
 class Pool(Protocol):
     """A named set of workers that the engine hands batches to.
-
-    It may have `notes`, a list of sentences that the summary of the run ends with.
 
     All methods are called from the one thread that holds the engine's turn, and none but `open`, `close` and `kill`
     may block. Workers are numbered from 0; a worker that was lost is replaced under its number.
@@ -61,6 +57,11 @@ class Pool(Protocol):
     workers: Sequence[str]
     concurrency: int
     places: int
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What the summary of the run ends with, a sentence each, such as about threads that were left alone."""
+        return ()
 
     def open(self, program: Program) -> None:
         """Start the workers and see that the program reaches each of them before its first task.
@@ -133,9 +134,9 @@ class Statistics:
         length: how many rows there are, if every input knows its length.
         delivered: results handed to the consumer.
         live: items in the graph now; `admission` bounds it.
-        highest: the most items that were in the graph at once, births on their way included.
-        heaviest: about how many bytes those in the graph at once had at the most: an estimate from what items of their
-            kind have had so far, rather too high.
+        highest: the most items that were in the graph at once, places that are reserved for children included.
+        heaviest: the most bytes that items in the graph had at once: an estimate from the sizes of earlier items,
+            rather too high.
         seconds: since the first item was asked for.
         finished: nothing more will be delivered.
         complete: everything has been delivered: the run was not stopped before.
@@ -158,7 +159,7 @@ class NodeOption:
     """An option of `@node` that a plugin understands.
 
     Attributes:
-        summary: one line that says what it is for.
+        summary: one line for `papympi plugins` that says what it is for.
         accepts: says whether a value is possible; `None`: every value is.
     """
 

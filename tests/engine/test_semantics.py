@@ -318,7 +318,7 @@ class SimulatedPool:
 
     def __init__(self, name, workers, seed, places=2, deaths=0.0, blamable=()):
         self.name = name
-        self.capabilities = Capabilities()
+        self.capabilities, self.notes = Capabilities(), ()
         self.workers = [f"{name}[{number}]" for number in range(workers)]
         self.concurrency, self.places = 1, places
         self.random = random.Random(seed)
