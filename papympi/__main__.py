@@ -1,4 +1,7 @@
-"""`python -m papympi` is the command `papympi`."""
+"""`python -m papympi` is the command `papympi`.
+
+It stands alone because Python looks for a file of this name.
+"""
 
 from __future__ import annotations
 

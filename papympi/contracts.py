@@ -48,7 +48,7 @@ class Pool(Protocol):
         capabilities: what the engine may expect.
         workers: a label for each worker, fixed once the pool is open.
         concurrency: how many batches one worker evaluates at the same time (an executor counts as one worker).
-        places: how many batches one worker may have: those at work and those on their way; more than twice
+        places: how many batches one worker may have: those that run and those that wait there; more than twice
             `concurrency` are used only while batches are brief.
     """
 
@@ -75,7 +75,7 @@ class Pool(Protocol):
         """Send a task to a worker that has a place free. Never blocks."""
 
     def collect(self) -> Sequence[Outcome | Lost | Logs]:
-        """Return what has come home since the last call, and workers that were lost. Never blocks.
+        """Return what workers have sent since the last call, and which of them were lost. Never blocks.
 
         All outcomes that a lost worker had sent come before its `Lost`. Tasks it still had are the engine's to repeat.
         What workers print and log comes with their outcomes, or in between, as it comes.
@@ -88,7 +88,7 @@ class Pool(Protocol):
         """Return when `collect` has to look after a time-out, by `time.monotonic`; `None`: there is none."""
 
     def close(self) -> None:
-        """End the workers once they have finished what they are at, and wait until they are gone."""
+        """End the workers once they have finished their batches, and wait until they are gone."""
 
     def kill(self) -> None:
         """End the workers at once, and wait until they are gone. Threads are abandoned. May follow `close`."""
@@ -104,7 +104,7 @@ class Backend:
             Returns a `Pool`, or a `concurrent.futures.Executor`, which becomes a pool through `ExecutorPool`.
         summary: one line for `papympi plugins` and `papympi doctor`.
         capabilities: what pools made of it can do; of an executor, what the adapter is told.
-        end: ends an executor at once, whatever its workers are at; `None`: there is no way but `shutdown`.
+        end: ends an executor at once, whatever its workers do; `None`: there is no way but `shutdown`.
     """
 
     make: Callable[..., Pool | Executor]
@@ -201,7 +201,7 @@ class History(Protocol):
     """What a store knows of earlier attempts at a run. Each of it is true by itself, whatever else was lost.
 
     Attributes:
-        failures: those that have come home.
+        failures: those of earlier attempts.
     """
 
     failures: Sequence[Failure]
@@ -220,7 +220,7 @@ class History(Protocol):
 
 
 class Store(Protocol):
-    """Keeps what has come home, for a later attempt. None of its methods waits for a disk, unless too much is waiting.
+    """Keeps what workers have sent back, for a later attempt. Its methods do not wait for a disk, unless too much does.
 
     Keys come as runs, as in a task; no run at all stands for the one position of the whole run.
     """

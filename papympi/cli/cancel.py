@@ -1,4 +1,7 @@
-"""`papympi cancel`: stop a run that has a run directory."""
+"""`papympi cancel`: stop a run that has a run directory.
+
+It stands alone, as every sub-command does: only the one that is called is imported.
+"""
 
 from __future__ import annotations
 

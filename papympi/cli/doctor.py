@@ -1,4 +1,7 @@
-"""`papympi doctor`: what this installation can do, what is missing, and how to get it."""
+"""`papympi doctor`: what this installation can do, what is missing, and how to get it.
+
+It stands alone, as every sub-command does: only the one that is called is imported.
+"""
 
 from __future__ import annotations
 

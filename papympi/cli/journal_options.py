@@ -28,7 +28,7 @@ _OPTIONS = (
     click.option("--force", is_flag=True, help="With --resume: use old results although code or inputs have changed."),
     click.option(
         "--grace", "grace_s", type=click.FloatRange(min=0), metavar="SECONDS",
-        help="After a signal, give what is in flight so long. Default: as long as it takes.",
+        help="After a signal, wait this long for running batches. Default: until they end.",
     ),
     click.option(
         "--within", "within_s", type=click.FloatRange(min=0), metavar="SECONDS",

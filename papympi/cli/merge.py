@@ -1,4 +1,7 @@
-"""`papympi merge`: the results of runs over shares of the inputs, as one."""
+"""`papympi merge`: the results of runs over shares of the inputs, as one.
+
+It stands alone, as every sub-command does: only the one that is called is imported.
+"""
 
 from __future__ import annotations
 

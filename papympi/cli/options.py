@@ -1,4 +1,4 @@
-"""RunOptions that several sub-commands have."""
+"""Options that several sub-commands have."""
 
 from __future__ import annotations
 

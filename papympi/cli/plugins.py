@@ -1,4 +1,7 @@
-"""`papympi plugins`: what is loaded, and from where; in a file of its own, as every sub-command is."""
+"""`papympi plugins`: what is loaded, and from where.
+
+It stands alone, as every sub-command does: only the one that is called is imported.
+"""
 
 from __future__ import annotations
 

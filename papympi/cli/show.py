@@ -1,4 +1,4 @@
-"""What becomes of results on their way out of a run: rows of a file, lines or tables on standard output."""
+"""How results are shown: rows of a file, lines or tables on standard output."""
 
 from __future__ import annotations
 

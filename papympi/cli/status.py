@@ -1,4 +1,7 @@
-"""`papympi status`: how far a run is, from its events alone."""
+"""`papympi status`: how far a run is, from its events alone.
+
+It stands alone, as every sub-command does: only the one that is called is imported.
+"""
 
 from __future__ import annotations
 

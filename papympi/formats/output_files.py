@@ -29,7 +29,7 @@ def open_output(path: Path, writers: Mapping[str, WriterFactory] | None = None) 
         known = ", ".join(sorted(writers))
         raise OptionError(f"cannot write {path.name!r}: the suffix of an output is one of {known}, or - for stdout")
     with open_part(path) as file:
-        writer = _Named(writers[path.suffix](file), path)
+        writer = _NamedWriter(writers[path.suffix](file), path)
         finished = False
         try:
             yield writer
@@ -39,7 +39,7 @@ def open_output(path: Path, writers: Mapping[str, WriterFactory] | None = None) 
                 writer.close()
 
 
-class _Named:
+class _NamedWriter:
     """A writer that says the name of its file in what it raises.
 
     Attributes:

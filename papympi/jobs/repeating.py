@@ -16,7 +16,7 @@ from papympi.plan.origin import open_resource
 from papympi.plan.program import Call, Inner, Stage
 from papympi.runner.loading import LoadedGraph, load_graph
 from papympi.runner.options import parse_stride
-from papympi.stores.ledger import read_given
+from papympi.stores.failures import read_given
 from papympi.stores.rundir import RunDirectory
 
 
@@ -71,7 +71,7 @@ def _repeat(stage: Stage, node: str, given: list[Any]) -> Any:
 
 
 class _Reached(Exception):
-    """The call that is asked for was made."""
+    """The wanted call has been made; has its value."""
 
     def __init__(self, value: Any) -> None:
         self.value = value
@@ -88,7 +88,7 @@ def _repeat_inside(stage: Stage, node: str, given: list[Any], child: int | None)
 
 
 class _Repetition:
-    """A stage with children that do not leave it, and the call that is wanted."""
+    """Repeats a stage whose children never leave it, up to the call that is wanted."""
 
     def __init__(self, stage: Stage, node: str, child: int | None, stack: ExitStack) -> None:
         self._stage = stage

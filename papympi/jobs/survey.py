@@ -39,7 +39,7 @@ class Finding:
 
 @dataclass(slots=True)
 class Survey:
-    """What there is.
+    """What was found.
 
     Attributes:
         sections: by title, rows of a name and what there is to say of it.

@@ -40,7 +40,7 @@ def launched_ranks() -> int:
 def rank_main(main: Callable[[], int], *, drains: bool = False) -> int:
     """Be one of the ranks that a launcher has started: rank 0 runs `main`, the others serve it until it returns.
 
-    With `drains` SIGTERM is for rank 0 alone, which finishes what is in flight; a launcher sends it to all.
+    With `drains` SIGTERM is for rank 0 alone, which finishes the running batches; a launcher sends it to all.
     Whatever any rank raises ends them all, with its traceback and a non-zero exit code.
 
     Returns:
@@ -74,7 +74,7 @@ def rank_main(main: Callable[[], int], *, drains: bool = False) -> int:
         code = world.protect(main)
         if ranks.closing or not ranks.dismiss(_GRACE_S):
             say(str(code))
-            world.abort(code)  # a rank is still at a batch that nobody wants any more
+            world.abort(code)  # a rank still evaluates a batch that is not needed any more
         world.leave()
         say(str(code))
     return 0 if path else code  # launchers take a non-zero code for a crash, and complain
@@ -82,7 +82,7 @@ def rank_main(main: Callable[[], int], *, drains: bool = False) -> int:
 
 @cache
 def read_drain_signal() -> signal.Signals:
-    """Return the signal that tells rank 0 to finish what is in flight; programs that it starts do not hear of it.
+    """Return the signal that tells rank 0 to finish the running batches; programs that it starts do not see it.
 
     Raises:
         LaunchError: there is no such signal.
@@ -99,8 +99,8 @@ def read_drain_signal() -> signal.Signals:
 def run_under_mpiexec(ranks: int, arguments: Sequence[str], *, drains: bool = False) -> int:
     """Run `papympi` with these arguments on so many ranks, and return the exit code of rank 0.
 
-    Ctrl-C once asks it to finish what is in flight; twice ends all ranks at once. With `drains` SIGTERM and SIGUSR1 do
-    the same, else SIGTERM ends them at once.
+    Ctrl-C once asks it to finish the running batches; twice ends all ranks at once. With `drains` SIGTERM and SIGUSR1
+    do the same, else SIGTERM ends them at once.
 
     Raises:
         LaunchError: there is no mpiexec, or the ranks ended before rank 0 said that all was done.
@@ -228,7 +228,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 @contextlib.contextmanager
 def _open_exit_file(path: str) -> Iterator[Callable[[str], None]]:
-    """Yield what says a word to the process that has started mpiexec, if papympi has."""
+    """Yield what writes into the exit file, if papympi itself has started mpiexec; else what does nothing."""
     if not path:
         yield lambda _: None
         return

@@ -21,7 +21,7 @@ from papympi.model.registry import graph as global_graph
 
 @dataclass(frozen=True, slots=True)
 class LoadedGraph:
-    """A graph with what workers must know to get at its functions.
+    """A graph, and what workers need to find its functions.
 
     Attributes:
         graph: what to run.

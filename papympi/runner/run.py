@@ -16,7 +16,7 @@ from papympi.model.graph import Graph
 from papympi.model.item import Failure, Result
 from papympi.model.registry import graph as global_graph
 from papympi.monitors.groups import group_failures
-from papympi.monitors.summary import Summary
+from papympi.monitors.report import Summary
 from papympi.plan.compile import PlanSettings, compile_plan
 from papympi.plan.plan import Stride
 from papympi.runner.feeds import make_feeds
@@ -66,7 +66,7 @@ class Run:
         return chain.from_iterable(self._rests())
 
     def _rests(self) -> Iterator[Iterator[Any]]:
-        """Yield what is left of the values that are there, whenever whoever reads has come to the end of the last."""
+        """Yield what is left of the current list of values, and fetch the next list when it is used up."""
         with suppress(StopIteration):
             while True:
                 rest = self._rest
@@ -119,7 +119,7 @@ class Run:
 
     @property
     def failures(self) -> list[Failure]:
-        """Every failure so far, wherever in the graph, in the order in which they came home."""
+        """Every failure so far, wherever in the graph, in the order in which they came back from workers."""
         engine = self._session.engine
         return list(engine.tally.failures) if engine is not None else []
 
@@ -139,7 +139,7 @@ class Run:
     def pause(self) -> None:
         """Start nothing more until `resume()`: no source is pulled and no worker gets a batch.
 
-        What is at workers is finished, results that are there are still handed over, and then `next()` waits. Of a
+        Running batches are finished, results that are there are still handed over, and then `next()` waits. Of a
         source that takes its time, rows that were asked for already still come in. A run that has not begun begins
         paused; a second pause changes nothing. May be called from another thread or a signal handler.
 
@@ -157,13 +157,13 @@ class Run:
         self._session.pause(paused=False)
 
     def stop(self, *, doubt: bool = False) -> None:
-        """Start nothing more: what is at workers is finished and handed over, then the iteration ends.
+        """Start nothing more: running batches are finished and handed over, then the iteration ends.
 
         It ends a pause. May be called from another thread or a signal handler; of a run that has ended it is harmless.
 
         Args:
-            doubt: whoever ends this process ends others too, so that items may fail of it: failures from now on, and
-                those of the last seconds, are tried again when the run is resumed.
+            doubt: the scheduler is ending the job, and items may fail because of that: failures from now on, and those
+                of the last seconds, are tried again when the run is resumed.
         """
         self._session.stop(doubt=doubt)
 
@@ -176,11 +176,11 @@ class Run:
         self._session.cancel()
 
     def close(self) -> None:
-        """End the run and its workers; what they are at is given up unless the run is finished."""
+        """End the run and its workers; running batches are given up unless the run is finished."""
         self._session.close()
 
     def _cut_off(self, why: str) -> None:
-        """Let readers know that there is more that they will not get."""
+        """Let whoever reads on get the reason why the run was cut off."""
         self._lists = self._entries = Refusal(why)
         self._values.clear()
 
@@ -268,8 +268,7 @@ def run(
         levels=read_levels(),
     )
     names = None if targets is None else [graph.name_of(target) for target in targets]
-    declared, graph = graph, compile_nodes(manager, graph)
-    plan = compile_plan(graph, names, given, settings)
+    plan = compile_plan(compile_nodes(manager, graph), names, given, settings)
     manager.hook.papympi_rewrite(plan=plan)
     feeds, length = make_feeds(plan, given)
     session = Session(
@@ -277,7 +276,7 @@ def run(
         open_pools(plan.pools, manager, tables=options.pools, given=pools, overrides=options.overrides),
         Watchers(manager, plan),
         progress=progress,
-        journal=prepare_journal(journal, plan, declared, given, resume=resume),
+        journal=prepare_journal(journal, plan, graph, given, resume=resume),
         feeds=feeds,
         length=length,
         ordered=ordered,

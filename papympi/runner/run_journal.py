@@ -1,4 +1,4 @@
-"""A run that is kept: its directory is locked, its journal opened and compared with what is to run, its end noted."""
+"""The journal of one run: locks the run directory, compares old results with what is to run, notes the end."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from papympi.monitors.events import Events, read_events
 from papympi.plan.plan import Plan
 from papympi.plan.wiring import wire
 from papympi.runner.journal_options import JournalOptions
+from papympi.stores.archive import Archive
 from papympi.stores.comparing import compare
 from papympi.stores.fingerprint import Fingerprint, find_version, fingerprint_nodes, list_upstream
 from papympi.stores.journal import Journal
 from papympi.stores.lock import Lock
+from papympi.stores.repair import open_sound
 from papympi.stores.rundir import EVENTS, FAILURES, JOURNAL, RunDirectory, open_private
-from papympi.stores.salvage import open_sound
-from papympi.stores.stored import Archive
 from papympi.workers.roster import joined
 
 
@@ -167,7 +167,7 @@ class RunJournal:
         self._folder.write_record({**record, "attempts": attempts})
 
     def doubt(self) -> None:
-        """Note that somebody ends the run from outside: what fails now is tried again the next time."""
+        """Note that the run is being ended from outside, e.g. by the scheduler: failures from now on are not final."""
         if self._journal is not None:
             self._journal.doubt()
 
@@ -177,7 +177,7 @@ class RunJournal:
             self._events.start(look)
 
     def close(self, last: Statistics | None, failures: Sequence[Failure]) -> None:
-        """Write what is left and give the directory back.
+        """Write what is left and release the directory.
 
         Raises:
             JournalError: it could not be written.

@@ -40,7 +40,7 @@ CUT_OFF = "has ended with an error, or was given up"
 def prepare_journal(
     journal: str | Path | JournalOptions | None, plan: Plan, graph: Graph, given: Collection[str], *, resume: bool
 ) -> RunJournal | None:
-    """Return what keeps a run; nothing that does is imported where nobody wants it."""
+    """Return the journal of a run, `None` if it is to have none; then nothing of journals is imported."""
     if journal is None:
         return None
     from papympi.runner.run_journal import make_journal
@@ -181,7 +181,7 @@ class Session:
             self.engine.stop()
 
     def close(self) -> None:
-        """End the workers; what they are at is given up unless the run is finished."""
+        """End the workers; running batches are given up unless the run is finished."""
         idle = self.engine is not None and self.engine.is_idle()
         self._leave(CLOSED, kill=not idle)
 
@@ -190,13 +190,13 @@ class Session:
         self._leave(CANCELLED, kill=True)
 
     def disown(self) -> None:
-        """Note that this process is a copy of the one that the workers belong to: they are not its to use or to end."""
+        """Note that this process was forked from the one that owns the workers: it may neither use nor end them."""
         if _take(self._ends):
             self.state = "foreign"
             self._tell("belongs to the process that this one was forked from")
 
     def list_notes(self) -> list[str]:
-        """Return what else there is to say about how it went: what pools and watchers have noted."""
+        """Return the notes of pools and watchers."""
         return [note for pool in self._pools.values() for note in pool.notes] + self._watchers.notes
 
     def _refuse(self, why: str) -> StateError:
@@ -234,7 +234,7 @@ class Session:
             self._turnstile.close(partial(self._let_go, kill=kill))
 
     def _let_go(self, *, kill: bool) -> None:
-        """Give back everything, whatever happens to one part of it."""
+        """Close everything, even if one part raises."""
         with ExitStack() as stack:
             if self._journal is not None:
                 stack.callback(self._close_journal, self._journal)
@@ -263,7 +263,7 @@ def _end_pool(name: str, pool: Pool, *, kill: bool) -> None:
 
 
 def _take(tickets: list[str]) -> bool:
-    """Return whether there was still a ticket; it is gone then."""
+    """Take the ticket; return whether there was one."""
     try:
         tickets.pop()
     except IndexError:

@@ -53,7 +53,7 @@ def find_changes(before: Fingerprint, now: Fingerprint) -> list[str]:
 
 
 def _fingerprint(wiring: Wiring, node: Node) -> Fingerprint:
-    code = _Code()
+    code = _CodeWalker()
     code.add_root(node.function)
     for link in wiring.links[node.name]:
         if link.kind == "resource":
@@ -71,7 +71,7 @@ def _fingerprint(wiring: Wiring, node: Node) -> Fingerprint:
     return {**code.found, "options": digest(parts).hex()}
 
 
-class _Code:
+class _CodeWalker:
     """Everything that a function reaches.
 
     Attributes:
