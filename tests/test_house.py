@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+import papympi
 from papympi import hookspecs
 
 ROOT = Path(__file__).parent.parent
@@ -33,6 +34,8 @@ LONGEST_NAME = 55
 LONGEST_MEDIAN = 30
 HEAVY = ("asyncio", "click", "dill", "importlib.metadata", "mpi4py", "multiprocessing", "numpy", "pluggy", "rich")
 IMPORT_BUDGET_S = 0.060
+PROMISED = ("contracts", "hookspecs", "testing", "errors", "model", "transport.task", "plan.program")
+"""Where plugins may import from, beside the face."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +81,13 @@ def our_modules() -> tuple[Module, ...]:
 
 def settled_modules() -> tuple[Module, ...]:
     """Return what we ship, without the rooms that are being built anew."""
-    building = re.compile(r"papympi/(cli|engine|monitors|runner|stores|workers)/|papympi/pools/(links|mpi)\.py")
+    building = re.compile(r"papympi/(engine|workers)/|papympi/pools/(links|mpi)\.py")
     return tuple(module for module in our_modules() if not building.match(module.place))
+
+
+def plugin_modules() -> tuple[Module, ...]:
+    """Return the plugins with their tests."""
+    return read_modules(*(folder for plugin in PLUGINS for folder in plugin.glob("*/")))
 
 
 def all_modules() -> tuple[Module, ...]:
@@ -198,6 +206,20 @@ def find_unexplained(modules: tuple[Module, ...]) -> list[str]:
     ]
 
 
+def find_unpromised(modules: tuple[Module, ...]) -> list[str]:
+    """What plugins import of papympi, lazily too, is what they are promised."""
+    rooms = tuple(f"papympi.{room}." for room in PROMISED)
+    face = {"papympi.", *(f"papympi.{name}." for name in papympi.__all__)}
+    found = []
+    for module in modules:
+        for statement in module.nodes(ast.Import, ast.ImportFrom):
+            above = f"{statement.module}." if isinstance(statement, ast.ImportFrom) else ""
+            names = [f"{above}{alias.name}." for alias in statement.names]
+            ours = [name for name in names if name.startswith("papympi.") and name not in face]
+            found += [f"{module.place}:{statement.lineno}: {name}" for name in ours if not name.startswith(rooms)]
+    return found
+
+
 def find_vague_names(modules: tuple[Module, ...]) -> list[str]:
     """No module is named after nothing in particular."""
     vague = {"utils", "util", "helpers", "helper", "common", "base", "misc", "shared"}
@@ -245,6 +267,7 @@ LAWS: dict[Callable[[tuple[Module, ...]], list[str]], tuple[Callable[[], tuple[M
     find_vague_names: (all_modules, ""),
     find_long_names: (all_tests, f"def test_{'x' * LONGEST_NAME}(): ...\n"),
     find_stopwatches: (all_tests, "took = time.monotonic() - begun\nassert took < 5\n"),
+    find_unpromised: (plugin_modules, ""),
 }
 """Each law with what it holds for, and a source that breaks it."""
 
@@ -277,6 +300,20 @@ def test_blind_except_is_seen(source):
     assert len(find_blind((Module("papympi/a.py", "papympi.a", source),))) == 1
     twice = Module("papympi/workers/attempt.py", "papympi.workers.attempt", source * 2)
     assert len(find_blind((twice,))) == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "seen"),
+    [
+        ("from papympi import node, workers\n", 1),
+        ("def f():\n    import papympi.transport.payload\n", 1),
+        ("from papympi.transport import frames, task\n", 1),
+        ("import papympi, papympi.errors\nfrom papympi.plan.program import Call\nfrom papympi.model import item\n", 0),
+        ("import papympi_loky, numpy\nfrom papympi_loky.workers import x\n", 0),
+    ],
+)
+def test_every_import_of_a_plugin_is_seen(source, seen):
+    assert len(find_unpromised((Module("papympi_x/a.py", "papympi_x.a", source),))) == seen
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,7 @@ class PoolContract:
         assert pool.name
         assert all(pool.workers)
         assert 1 <= pool.concurrency <= pool.places
+        assert not pool.notes
 
     def test_it_calls_functions(self, open_pool: Open) -> None:
         """A batch comes home in order; its outputs are cut as the task says."""
@@ -202,8 +203,8 @@ class PoolContract:
         """While workers are busy, submitting and collecting wait for none of them."""
         driver = open_pool(build_map(nodes.wait_for))
         pool = driver.pool
-        if _is_the_runner(pool):
-            pytest.skip("the pool is the runner itself")
+        if not pool.capabilities.parallel:
+            pytest.skip("the pool calls one function at a time")
         numbers = [driver.submit(Kind.CALL, [str(tmp_path / "gate")]) for _ in range(pool.places)]
         for _ in range(50):
             assert pool.collect() == []
@@ -223,8 +224,8 @@ class PoolContract:
         """`kill` ends whatever workers are at; a pool that cannot kill waits for a while or abandons them."""
         driver = open_pool(build_map(nodes.wait_for))
         pool = driver.pool
-        if _is_the_runner(pool):
-            pytest.skip("the pool is the runner itself")
+        if not pool.capabilities.parallel:
+            pytest.skip("the pool calls one function at a time")
         for _ in range(pool.places):
             driver.submit(Kind.CALL, [str(tmp_path / "gate")])
         pool.collect()
@@ -262,10 +263,6 @@ class PoolContract:
             assert values_of(Driver(pool).call([1])) == [2]
         finally:
             pool.close()
-
-
-def _is_the_runner(pool: Pool) -> bool:
-    return pool.capabilities.shares_memory and not pool.capabilities.roams
 
 
 def _census() -> dict[str, set[str]]:

@@ -82,6 +82,8 @@ def test_plugin_adds_a_command(papympi, project):
         "import click\nfrom papympi import hookimpl\n\n"
         "@click.command()\ndef greet():\n    '''Say something kind.'''\n    click.echo('hello')\n\n"
         "@hookimpl\ndef papympi_commands():\n    return [greet]\n"
+        "@hookimpl\ndef papympi_node_options():\n    from papympi.contracts import NodeOption\n"
+        "    return {'mood': NodeOption('how kind it is')}\n"
     )
     info = project / "greeting-1.0.dist-info"
     info.mkdir()
@@ -89,4 +91,5 @@ def test_plugin_adds_a_command(papympi, project):
     (info / "entry_points.txt").write_text("[papympi]\ngreeting = greeting\n")
     assert papympi("greet").stdout == "hello\n"
     assert "Say something kind." in papympi("--help").stdout
+    assert "\nmood             how kind it is\n" in papympi("plugins").stdout
     assert papympi("-p", "no:greeting", "greet").returncode == 2

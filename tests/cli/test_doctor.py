@@ -7,8 +7,6 @@ import sys
 
 import pytest
 
-from papympi.runner.survey import list_ranks
-
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
 DOCTOR = ("-m", "papympi", "doctor")
@@ -49,11 +47,6 @@ def test_rank_0_tells_of_all_ranks(mpi):
     assert done.stdout.count("This host") == 1
     assert [row.split(None, 1)[1] for row in found["Ranks"]] == ["4: 0-3"]
     assert "yes: 4 ranks" in found["MPI"][-1]
-
-
-def test_ranks_grouped_by_host():
-    hosts = [("a", 1), ("a", 2), ("b", 3), ("a", 4), ("b", 5), ("b", 6)]
-    assert list_ranks(hosts) == [("a", "3: 0-1, 3"), ("b", "3: 2, 4-5")]
 
 
 @pytest.fixture

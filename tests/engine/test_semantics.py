@@ -26,7 +26,7 @@ from papympi.contracts import Capabilities
 from papympi.errors import ItemTimeout, WorkerLost
 from papympi.model.graph import GraphWarning
 from papympi.plan.compile import PlanSettings, compile_plan
-from papympi.runner.keeping import Keeping
+from papympi.runner.journal_options import JournalOptions
 from papympi.transport.task import Lost, Outcome, Task
 from papympi.workers.columns import load_column
 from papympi.workers.evaluate import Evaluator
@@ -318,7 +318,7 @@ class SimulatedPool:
 
     def __init__(self, name, workers, seed, places=2, deaths=0.0, blamable=()):
         self.name = name
-        self.capabilities = Capabilities()
+        self.capabilities, self.notes = Capabilities(), ()
         self.workers = [f"{name}[{number}]" for number in range(workers)]
         self.concurrency, self.places = 1, places
         self.random = random.Random(seed)
@@ -653,7 +653,7 @@ def test_failed_items_tried_again(case, bounds, seed, fusion, stop):
     """Failed items are tried again with all that came of them."""
     specs, targets = case
     with tempfile.TemporaryDirectory() as place:
-        keeping = Keeping(folder=Path(place) / "run", resume=True)
+        keeping = JournalOptions(folder=Path(place) / "run", resume=True)
         pools = {name: SimulatedPool(name, 2, seed) for name in ("one", "two")}
         running = start(specs, targets, pools, **bounds, fusion=fusion, journal=keeping)
         assert stop is not None or collect(running, pause=False) == expected(Naive(specs), targets)

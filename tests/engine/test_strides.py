@@ -15,6 +15,7 @@ class Clocked:
 
     capabilities = Capabilities(shares_memory=True)
     concurrency = 1
+    notes = ()
 
     def __init__(self, seconds, workers=2, places=2):
         self.places, self.deepest = places, 0

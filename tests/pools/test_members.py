@@ -41,7 +41,8 @@ def wait(pool, count, seconds=30.0):
 class Here:
     """A pool of one worker in this process, several batches at a time, that must be polled; it can lose its worker."""
 
-    capabilities = Capabilities(shares_memory=True, roams=True)
+    capabilities = Capabilities(shares_memory=True, parallel=False)
+    notes = ()
 
     def __init__(self, name="here", concurrency=3, places=7, fails=""):
         self.name, self.concurrency, self.places, self.fails = name, concurrency, places, fails
@@ -146,12 +147,18 @@ def test_capabilities_all_have():
     """Capabilities are what all can do."""
     processes = ProcessesPool("a", 1)
     assert MembersPool("all", [processes, ProcessesPool("b", 1)]).capabilities == processes.capabilities
-    assert MembersPool("all", [Here()]).capabilities == Capabilities(shares_memory=True, roams=True)
-    assert MembersPool("all", [Here(), Here()]).capabilities == Capabilities(shares_memory=True)
-    assert MembersPool("all", [Here(), processes]).capabilities == Capabilities()
+    assert MembersPool("all", [Here()]).capabilities == Capabilities(shares_memory=True, parallel=False)
+    assert MembersPool("all", [Here(), Here()]).capabilities == Capabilities(shares_memory=True, parallel=False)
+    assert MembersPool("all", [Here(), processes]).capabilities == Capabilities(parallel=False)
     remote = Here()
-    remote.capabilities = Capabilities(streams=False, remote=True)
-    assert MembersPool("all", [remote, processes]).capabilities == Capabilities(streams=False, remote=True)
+    remote.capabilities = Capabilities(streams=False, holds_up=True)
+    assert MembersPool("all", [remote, processes]).capabilities == Capabilities(streams=False, holds_up=True)
+
+
+def test_notes_are_those_of_all_members():
+    first, last = Here("x"), Here("y")
+    first.notes, last.notes = ["one thread was left alone"], ["two were"]
+    assert MembersPool("all", [first, Here(), last]).notes == ["one thread was left alone", "two were"]
 
 
 def test_failed_open_ends_others():

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from papympi.errors import OptionError
-from papympi.runner.options import Options, find_file, parse_stride, read_options
+from papympi.runner.options import RunOptions, find_file, parse_stride, read_options
 from papympi.runner.pooling import PoolSpec
 
 
 def test_defaults(project):
     """Without anything said there are the defaults."""
-    assert read_options(environment={}) == Options()
+    assert read_options(environment={}) == RunOptions()
 
 
 def test_order_of_precedence(project):
@@ -133,7 +133,7 @@ def test_bad_variable_is_named(project, variable, value, message):
 
 def test_foreign_variables(project):
     """Variables of others are left alone."""
-    assert read_options(environment={"PAPYMPI_RELAY_SOCKET_OF_OURS": "x", "PAPY": "y"}) == Options()
+    assert read_options(environment={"PAPYMPI_RELAY_SOCKET_OF_OURS": "x", "PAPY": "y"}) == RunOptions()
 
 
 @pytest.mark.parametrize(("text", "truth"), [("1", True), ("off", False), ("True", True), ("no", False)])

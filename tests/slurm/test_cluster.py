@@ -28,6 +28,6 @@ def test_start_again_changes_nothing(cluster):
 
 def test_job_knows_its_time_left(cluster):
     """A job knows how much time it has left."""
-    code = "from papympi.runner.curfew import find_time_left; print(find_time_left())"
+    code = "from papympi.jobs.time_limit import find_time_left; print(find_time_left())"
     done = cluster.call("srun", "-N1", "-n1", "--time=3", sys.executable, "-c", code)
     assert 60 < float(done.stdout) <= 180, done.stderr

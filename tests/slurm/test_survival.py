@@ -10,7 +10,7 @@ from functools import partial
 import psutil
 import pytest
 
-from papympi.runner.following import Follower
+from papympi.jobs.run_status import RunStatus
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -58,7 +58,7 @@ class Project:
 
     def knows_of(self, count):
         """Return whether so much is finished."""
-        return Follower(self.run).count() >= count
+        return RunStatus(self.run).count() >= count
 
     def read_calls(self):
         """Return job and number of the attempt of each call."""
@@ -140,7 +140,7 @@ def started(_running, tmp_path_factory):
 def disturb(jobs):
     """Send the signals that each job is to survive."""
     array = jobs["array"]
-    part = Follower(array.run / "part-0")
+    part = RunStatus(array.run / "part-0")
     steps = [
         (lambda: part.count() >= 3, lambda: array.warn("_0")),
         *((partial(jobs[f"rank {n}"].knows_of, 8), partial(jobs[f"rank {n}"].kill, n)) for n in (0, 3)),

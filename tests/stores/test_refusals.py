@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from papympi import JournalError, run
-from papympi.runner.keeping import Keeping
+from papympi import JournalError, JournalOptions, run
 from papympi.runner.loading import load_graph
 
 PIPELINE = """
@@ -71,7 +70,7 @@ def pipeline(project, monkeypatch):
 
 
 def go(graph, inputs=range(6), **options):
-    keeping = Keeping(folder=Path("run"), resume=True, **options)
+    keeping = JournalOptions(folder=Path("run"), resume=True, **options)
     return list(run({"x": inputs}, graph=graph, journal=keeping, pools={"processes": "inline"}, by_value=("pipe",)))
 
 

@@ -1,4 +1,4 @@
-"""The end of the time that a job has: nothing is started any more that usually takes longer than what is left."""
+"""The time limit of a job: near its end nothing is started that usually takes longer than the time that is left."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from papympi.launchers.slurm_state import ask_squeue, find_job
 from papympi.plan.plan import Plan
 
 LOOK_S: Final = 0.5
-"""How often it is looked whether the time still suffices, in seconds."""
+"""How often the time that is left is compared, in seconds."""
 _PLACES: Final = 2
 """A batch may wait behind another one on its worker."""
 
 
-class Curfew:
-    """While its block lasts, a run is stopped as soon as what its nodes usually take does not fit in the time left.
+class TimeLimit:
+    """While its block lasts, a run is stopped as soon as a batch usually takes longer than the time that is left.
 
     Args:
         plan: what is run.
@@ -49,7 +49,9 @@ class Curfew:
 
     def __enter__(self) -> Self:
         if self._end is not None:
-            self._thread = threading.Thread(target=self._watch, args=(self._end,), name="papympi-curfew", daemon=True)
+            self._thread = threading.Thread(
+                target=self._watch, args=(self._end,), name="papympi-time-limit", daemon=True
+            )
             self._thread.start()
         return self
 
@@ -72,7 +74,7 @@ class Curfew:
 
 
 def measure_usual(plan: Plan, statistics: Statistics) -> float:
-    """Return how long a batch of the slowest stage has taken on average, in seconds, one before it on its worker."""
+    """Return how long a batch of the slowest stage and one that waits before it take on average, in seconds."""
     longest = 0.0
     for step in plan.steps:
         counts = [statistics.nodes[node] for node in step.nodes if node in statistics.nodes]

@@ -1,4 +1,4 @@
-"""How a run is kept: what the user wants of its run directory."""
+"""What a user can say about the run directory of a run."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class JournalWarning(UserWarning):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Keeping:
-    """How a run is kept.
+class JournalOptions:
+    """How a run is kept in its run directory.
 
     Attributes:
         folder: the run directory.
@@ -25,7 +25,7 @@ class Keeping:
         force: use old results although code, inputs or papympi have changed.
         shard: (number, of how many): the share of the inputs that is worked on.
         within_s: how long the run may take, in seconds; `None`: as long as its job of Slurm has, if it is in one.
-        grace_s: after a signal, how long what is in flight may take, in seconds; `None`: as long as it does.
+        grace_s: after a signal, how long running batches may still take, in seconds; `None`: until they end.
         locked: the caller holds the lock of the run directory.
         warn: takes what is worth knowing.
         command: what the user called.

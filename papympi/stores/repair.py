@@ -31,7 +31,7 @@ def open_sound(path: Path) -> tuple[sqlite3.Connection, str]:
     note = ""
     trouble = _find_trouble(path)
     if trouble:
-        note = _mend(path, trouble)
+        note = _repair(path, trouble)
     try:
         connection = connect(path)
         connection.executescript(SCHEMA)
@@ -69,7 +69,7 @@ def _touch(path: Path) -> str:
     return ""
 
 
-def _mend(path: Path, trouble: str) -> str:
+def _repair(path: Path, trouble: str) -> str:
     """Copy what can be read into a new journal, put that in the place of the old one, and say so."""
     fresh, damaged = path.with_name(f"{path.name}.part"), path.with_name(f"{path.name}.damaged")
     fresh.unlink(missing_ok=True)

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import ast
-import csv
 import glob
 import itertools
-import json
-import pickle
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from papympi.contracts import Reader
 from papympi.errors import InputError
+from papympi.formats.file_formats import READERS, list_suffixes, read_lines, strip_ends
 
-FORMS = """\
+FORMS = f"""\
 a..b        the integers from a up to but not including b; `a..` never ends
-@FILE       the lines of a file (of .jsonl, .csv and .pkl files the rows)
+@FILE       the lines of a file (of {list_suffixes("and")} files the rows)
 -           the lines of standard input
 [1, 2, 3]   the items of a Python list
 *.txt       the matching paths, sorted; ** matches folders of any depth
@@ -39,7 +37,7 @@ def parse_inputs(settings: Sequence[str], readers: Mapping[str, Reader] | None =
 
     Args:
         settings: as given on the command line.
-        readers: by suffix, what reads the file of `@FILE`; the default reads lines, and has its own for three suffixes.
+        readers: by suffix, what reads the file of `@FILE`; default: the built-in ones, and lines of every other file.
 
     Raises:
         InputError: a setting without a name, a file that is not there, a glob that matches nothing.
@@ -62,7 +60,7 @@ def parse_value(name: str, value: str, readers: Mapping[str, Reader]) -> Iterabl
         InputError: a file that is not there, a glob that matches nothing.
     """
     if value == "-":
-        return _strip(sys.stdin)
+        return strip_ends(sys.stdin)
     if value.startswith("@"):
         return _read(name, Path(value[1:]).expanduser(), readers)
     if match := _RANGE.fullmatch(value):
@@ -73,39 +71,6 @@ def parse_value(name: str, value: str, readers: Mapping[str, Reader]) -> Iterabl
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return _paths(name, value)
     return literal if isinstance(literal, list) else [literal]
-
-
-def read_lines(path: Path) -> Iterable[str]:
-    """Yield the lines of a text file without their ends; what is not UTF-8 survives as in file names."""
-    with path.open(encoding="utf-8", errors="surrogateescape") as lines:
-        yield from _strip(lines)
-
-
-def read_jsonl(path: Path) -> Iterable[Any]:
-    """Yield the value of each line of a JSON lines file."""
-    for number, line in enumerate(read_lines(path), 1):
-        if line.strip():
-            try:
-                yield json.loads(line)
-            except ValueError as error:
-                raise InputError(f"{path}, line {number}: not JSON: {error}") from error
-
-
-def read_csv(path: Path) -> Iterable[dict[str, str]]:
-    """Yield each row of a CSV file as a dict by the names in its first row."""
-    with path.open(encoding="utf-8", newline="") as file:
-        yield from csv.DictReader(file)
-
-
-def read_pickles(path: Path) -> Iterable[Any]:
-    """Yield the objects of a file of pickles, one behind the other."""
-    with path.open("rb") as file:
-        while file.peek(1):
-            yield pickle.load(file)
-
-
-READERS: dict[str, Reader] = {".jsonl": read_jsonl, ".csv": read_csv, ".pkl": read_pickles}
-"""The built-in readers, by suffix; every other file is read by `read_lines`."""
 
 
 def _read(name: str, path: Path, readers: Mapping[str, Reader]) -> Iterable[Any]:
@@ -129,11 +94,6 @@ def _paths(name: str, value: str) -> list[Any]:
     if not found:
         raise InputError(f"input {name!r}: nothing matches {value!r}; for the text itself, write {name}='\"{value}\"'")
     return found
-
-
-def _strip(lines: IO[str]) -> Iterator[str]:
-    """Yield lines without their ends."""
-    return (line.removesuffix("\n") for line in lines)
 
 
 def _join(parts: list[Iterable[Any]]) -> Iterable[Any]:

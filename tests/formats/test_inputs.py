@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from papympi.errors import InputError
-from papympi.runner.inputs import WHOLE_FILE, parse_inputs
+from papympi.formats.inputs import WHOLE_FILE, parse_inputs
 
 
 def parse(value):

@@ -11,9 +11,9 @@ from typing import Any
 
 from papympi.errors import JournalError, ShippingError, did_you_mean
 from papympi.model.item import Failure, Key
+from papympi.stores.archive import unpack_coded
 from papympi.stores.journal import connect
 from papympi.stores.rundir import JOURNAL, RunDirectory
-from papympi.stores.stored import unpack_coded
 from papympi.transport import codec
 from papympi.workers.attempt import attempt
 

@@ -1,4 +1,4 @@
-"""Follows a run from its run directory: from any host that sees it, while it runs and afterwards."""
+"""How far a run is, and how it is cancelled: from its run directory alone, on any host, while it runs and later."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from papympi.stores.lock import NAME, is_alive, read_holder
 from papympi.stores.rundir import EVENTS, RECORD, RunDirectory
 
 
-class Follower:
-    """What can be said of the run of a directory, or of those of the tasks of an array.
+class RunStatus:
+    """The state of the run in a directory, or of the runs of all tasks of an array.
 
     Args:
         folder: the run directory.

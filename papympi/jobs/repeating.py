@@ -13,9 +13,9 @@ from papympi.errors import JournalError
 from papympi.model.item import DROP, Key
 from papympi.plan.compile import PlanSettings, compile_plan
 from papympi.plan.program import Call, Inner, Stage, open_resource
-from papympi.runner.loading import Loaded, load_graph
+from papympi.runner.loading import LoadedGraph, load_graph
 from papympi.runner.options import parse_stride
-from papympi.stores.ledger import read_given
+from papympi.stores.failures import read_given
 from papympi.stores.rundir import RunDirectory
 
 
@@ -43,7 +43,7 @@ def repeat_item(folder: Path, node: str, key: Key) -> Callable[[], Any]:
     raise JournalError(f"the pipeline has no node {node!r} any more that takes what was given to it at item {key}")
 
 
-def _find_stages(loaded: Loaded, options: dict[str, Any], node: str) -> list[tuple[Stage, int]]:
+def _find_stages(loaded: LoadedGraph, options: dict[str, Any], node: str) -> list[tuple[Stage, int]]:
     """Return the stages that call a node, each with the depth of the items that it is given."""
     names = {text.partition("=")[0] for text in options.get("inputs", ())}
     strides = {name: stride for text in options.get("strides", ()) for name, stride in parse_stride(text).items()}
@@ -70,7 +70,7 @@ def _repeat(stage: Stage, node: str, given: list[Any]) -> Any:
 
 
 class _Reached(Exception):
-    """The call that is asked for was made."""
+    """The wanted call has been made; has its value."""
 
     def __init__(self, value: Any) -> None:
         self.value = value
@@ -87,7 +87,7 @@ def _repeat_inside(stage: Stage, node: str, given: list[Any], child: int | None)
 
 
 class _Repetition:
-    """A stage with children that do not leave it, and the call that is wanted."""
+    """Repeats a stage whose children never leave it, up to the call that is wanted."""
 
     def __init__(self, stage: Stage, node: str, child: int | None, stack: ExitStack) -> None:
         self._stage = stage

@@ -18,10 +18,11 @@ from typing import Any, Final
 from papympi.errors import LaunchError, PluginError
 from papympi.launchers import mpiexec
 from papympi.launchers.search import find_launcher
+from papympi.launchers.slurm_state import ANSWER_S
 from papympi.runner.plugins import backends, list_plugins, plugin_manager
+from papympi.stores.fingerprint import find_version
 from papympi.workers.roster import joined
 
-_PATIENCE_S: Final = 60.0
 _DESCRIBE: Final = "import json; from papympi.workers.rank import describe; print(json.dumps(describe()))"
 _TRY: Final = "import sys; from papympi.workers.rank import count_ranks; sys.stdout.write(f'<{count_ranks()}>')"
 """Written at once, because what ranks print may be mixed."""
@@ -38,7 +39,7 @@ class Finding:
 
 @dataclass(slots=True)
 class Survey:
-    """What there is.
+    """What was found.
 
     Attributes:
         sections: by title, rows of a name and what there is to say of it.
@@ -94,24 +95,15 @@ def _survey_host() -> list[tuple[str, str]]:
         ("name", socket.gethostname()),
         ("system", platform.platform()),
         ("Python", f"{platform.python_version()} ({sys.executable})"),
-        ("papympi", _version_of("papympi")),
+        ("papympi", find_version("papympi") or "not installed"),
         ("CPUs", f"{usable} usable of {os.cpu_count()}"),
         ("memory", f"{memory.available / 2**30:.1f} GiB free of {memory.total / 2**30:.1f} GiB"),
     ]
 
 
-def _version_of(distribution: str) -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return "not installed"
-
-
 def _survey_mpi(found: Survey) -> list[tuple[str, str]]:
     """Return the rows on library and launcher; that they belong together is tried, unless this runs under one."""
-    rows = [("mpi4py", _version_of("mpi4py"))]
+    rows = [("mpi4py", find_version("mpi4py") or "not installed")]
     library, trouble = ask_library()
     if library is None:
         rows.append(("library", "none"))
@@ -165,7 +157,7 @@ def _run(argv: list[str], environment: dict[str, str]) -> subprocess.CompletedPr
     """Run a command to its end and return what it printed."""
     options: dict[str, Any] = {"env": environment, "stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
     try:
-        return subprocess.run(argv, timeout=_PATIENCE_S, check=False, start_new_session=True, **options)
+        return subprocess.run(argv, timeout=ANSWER_S, check=False, start_new_session=True, **options)
     except (OSError, subprocess.TimeoutExpired) as error:
         return subprocess.CompletedProcess(argv, 1, "", str(error))
 

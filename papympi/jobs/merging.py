@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import heapq
-import json
-import pickle
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from papympi.errors import JournalError, OptionError
-from papympi.model.item import Result
+from papympi.formats.file_formats import FORMATS, list_suffixes
+from papympi.formats.output_files import open_output
 from papympi.monitors.events import read_events
 from papympi.runner.loading import load_graph
-from papympi.runner.outputs import open_output, open_part
 from papympi.stores.rundir import EVENTS, RESULTS, RunDirectory
-
-Row = tuple[int, Any]
 
 
 def merge_shards(folders: Sequence[Path], output: Path) -> int:
@@ -35,17 +28,15 @@ def merge_shards(folders: Sequence[Path], output: Path) -> int:
             f"the results are {', '.join(sorted(suffixes))} files; they cannot be merged into {output.name}: "
             "its suffix must be the same"
         )
-    if output.suffix == ".pkl":
+    form = FORMATS.get(output.suffix)
+    if form is None:
+        raise OptionError(f"cannot merge {output.suffix} files; write {list_suffixes('or')}")
+    if form.needs_pipeline:
         load_graph(RunDirectory(folders[0]).list_runs()[0].read_record()["options"]["target"])
-    if output.suffix == ".csv":
-        return _merge_tables(files, output)
-    read = {".jsonl": _read_lines, ".pkl": _read_pickles}.get(output.suffix)
-    if read is None:
-        raise OptionError(f"cannot merge {output.suffix} files; write .jsonl, .csv or .pkl")
     count = 0
-    with open_part(output) as file:
-        for _, row in heapq.merge(*map(read, files), key=lambda row: row[0]):
-            file.write(row)
+    with open_output(output, {output.suffix: form.copy}) as writer:
+        for result in heapq.merge(*map(form.read_rows, files), key=lambda result: result.key[0]):
+            writer.write(result)
             count += 1
     return count
 
@@ -79,39 +70,3 @@ def _find_files(folders: Sequence[Path]) -> list[Path]:
         ]
         raise JournalError(f"not all shares are there: {'; '.join(parts)}")
     return [found[number] for number in range(shards)]
-
-
-def _read_lines(path: Path) -> Iterator[Row]:
-    with path.open("rb") as file:
-        for line in file:
-            yield json.loads(line)["key"][0], line
-
-
-def _read_pickles(path: Path) -> Iterator[Row]:
-    with path.open("rb") as file:
-        while file.peek(1):
-            begin = file.tell()
-            key = pickle.load(file)[1]
-            end = file.tell()
-            file.seek(begin)
-            yield key[0], file.read(end - begin)
-
-
-def _merge_tables(files: Sequence[Path], output: Path) -> int:
-    """Merge tables: a column comes where the first row stands that has it, as in one run."""
-    count = 0
-    with ExitStack() as stack:
-        writer = stack.enter_context(open_output(output))
-        tables = [_read_table(stack.enter_context(path.open(encoding="utf-8", newline=""))) for path in files]
-        for _, (node, key, fields) in heapq.merge(*tables, key=lambda row: row[0]):
-            writer.write(Result(node, key, fields))
-            count += 1
-    return count
-
-
-def _read_table(file: Any) -> Iterator[Row]:
-    rows = csv.reader(file)
-    head = next(rows, [])
-    for row in rows:
-        key = tuple(json.loads(row[1]))
-        yield key[0], (row[0], key, {name: cell for name, cell in zip(head[2:], row[2:], strict=False) if cell})

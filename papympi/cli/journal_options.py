@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from papympi.cli.options import invocation
-from papympi.runner.keeping import Keeping
+from papympi.runner.journal_options import JournalOptions
 from papympi.stores.lock import Lock
 from papympi.stores.rundir import RunDirectory
 
@@ -28,7 +28,7 @@ _OPTIONS = (
     click.option("--force", is_flag=True, help="With --resume: use old results although code or inputs have changed."),
     click.option(
         "--grace", "grace_s", type=click.FloatRange(min=0), metavar="SECONDS",
-        help="After a signal, give what is in flight so long. Default: as long as it takes.",
+        help="After a signal, wait this long for running batches. Default: until they end.",
     ),
     click.option(
         "--within", "within_s", type=click.FloatRange(min=0), metavar="SECONDS",
@@ -41,15 +41,15 @@ _OPTIONS = (
 
 
 @contextlib.contextmanager
-def hold(keeping: Keeping) -> Iterator[Keeping]:
+def lock_directory(journal: JournalOptions) -> Iterator[JournalOptions]:
     """Hold the lock of a run directory for as long as something is written into it."""
-    RunDirectory(keeping.folder).make()
-    lock = Lock(keeping.folder)
+    RunDirectory(journal.folder).make()
+    lock = Lock(journal.folder)
     note = lock.take()
     try:
         if note:
             _warn(note)
-        yield replace(keeping, locked=True, warn=_warn)
+        yield replace(journal, locked=True, warn=_warn)
     finally:
         lock.release()
 
@@ -58,14 +58,14 @@ def _warn(text: str) -> None:
     click.echo(f"papympi: warning: {text}", err=True)
 
 
-def keeping_options(command: F) -> F:
+def journal_options(command: F) -> F:
     """Give a command the options of a run directory."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
-def read_keeping(ctx: click.Context, asked: dict[str, Any]) -> Keeping | None:
+def read_journal_options(ctx: click.Context, asked: dict[str, Any]) -> JournalOptions | None:
     """Return how a run is to be kept, `None` if it is not; takes its options out of those that were asked for.
 
     Raises:
@@ -83,7 +83,7 @@ def read_keeping(ctx: click.Context, asked: dict[str, Any]) -> Keeping | None:
     shard = given.pop("shard")
     told = {name: value for name, value in asked.items() if value not in (None, (), "")}
     arguments = invocation(ctx).arguments
-    return Keeping(**given, shard=_parse_shard(ctx, shard), command=("papympi", *arguments), options=told)
+    return JournalOptions(**given, shard=_parse_shard(ctx, shard), command=("papympi", *arguments), options=told)
 
 
 def _parse_shard(ctx: click.Context, text: str | None) -> tuple[int, int] | None:

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from papympi.errors import OptionError, PapympiError, ShippingError
+from papympi.formats.file_formats import to_line
+from papympi.formats.output_files import open_output, write_failures
 from papympi.model.item import Failure, Result
-from papympi.runner.outputs import open_output, to_line, write_failures
 
 Point = collections.namedtuple("Point", "x y")
 

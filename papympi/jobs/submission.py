@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from papympi.errors import LaunchError, OptionError
+from papympi.jobs.survey import ask_library, ask_slurm
 from papympi.launchers import mpiexec
 from papympi.launchers.search import find_launcher
 from papympi.launchers.slurm import MARK, batch_text, choose_launcher
@@ -24,10 +25,10 @@ from papympi.launchers.slurm_state import ALIVE
 from papympi.launchers.slurm_template import fill_template
 from papympi.runner.loading import find_pipeline
 from papympi.runner.options import read_options
-from papympi.runner.survey import ask_library, ask_slurm
 
 SCRIPT: Final = "submit.sbatch"
-_PATIENCE_S: Final = 120.0
+_SUBMIT_S: Final = 120.0
+"""sbatch tries again for so long while Slurm is busy."""
 _OF_A_JOB: Final = ("SLURM_", "SLURMD_", "PMI_", "PMIX_")
 _OF_A_SITE: Final = ("SLURM_CONF", "SLURM_CLUSTERS", "SLURM_TIME_FORMAT")
 
@@ -216,7 +217,7 @@ def _ask(argv: list[str]) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(
             argv,
-            env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_PATIENCE_S, check=False,
+            env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_SUBMIT_S, check=False,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
         raise LaunchError(f"{argv[0]} does not answer: {error}") from error
