@@ -126,7 +126,7 @@ class NodeCount:
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """How far a run is, at one moment.
+    """How far a run is, at one moment; each field stands in `events.jsonl`, where `papympi status` finds it.
 
     Attributes:
         nodes: by node name, in the order of the plan.

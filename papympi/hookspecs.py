@@ -41,7 +41,7 @@ def papympi_backends() -> Mapping[str, Backend]:
 def papympi_node_options() -> Mapping[str, NodeOption]:
     """Return options that `@node` is to accept, by name; their values are in `node.options.plugin`.
 
-    Called once, when a node is declared with an option that is not papympi's own.
+    Called once, when a node is declared with an option that is not papympi's own, and by `papympi plugins`.
     """
     raise NotImplementedError
 

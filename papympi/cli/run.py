@@ -34,10 +34,8 @@ from papympi.runner.options import RunOptions, check_bytes
 from papympi.runner.plugins import collect_offers, plugin_manager
 from papympi.runner.run import Run
 from papympi.runner.run import run as start_run
-from papympi.stores.rundir import RESULTS, open_private
+from papympi.stores.rundir import FAILURES, RESULTS, open_private
 from papympi.workers import outlet
-
-FAILURES = "failures.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +144,7 @@ def execute(request: Request) -> int:
             writer = stack.enter_context(open_output(Path(request.output), writers))
         session = stack.enter_context(open_run(request, loaded, options, inputs))
         show = Show(style_of(request.output, len(session.plan.targets)), writer)
-        return follow(session, show, request, progress=options.progress)
+        return take_results(session, show, request, progress=options.progress)
 
 
 def place_output(journal: JournalOptions, output: str) -> str:
@@ -182,14 +180,14 @@ def style_of(output: str, targets: int) -> Style:
     return "values" if targets == 1 else "rows"
 
 
-def follow(session: Run, show: Show, request: Request, *, progress: bool | None) -> int:
+def take_results(session: Run, show: Show, request: Request, *, progress: bool | None) -> int:
     """Take every result, say how it went, and return the exit code; failures are kept by the run."""
     journal = request.journal
     interrupts = Interrupts(session.stop, session.cancel)
     if journal is not None:
         interrupts = Interrupts(session.stop, session.cancel, journal.grace_s, (read_drain_signal(),))
     try:
-        with interrupts, watch_time(session, journal), watched(session, show, progress=progress):
+        with interrupts, limit_time(session, journal), show_progress(session, show, progress=progress):
             for result in session.results():
                 if not isinstance(result, Failure):
                     show.take(result)
@@ -203,7 +201,7 @@ def follow(session: Run, show: Show, request: Request, *, progress: bool | None)
     return end(session, show.count, request, interrupts.code)
 
 
-def watch_time(session: Run, journal: JournalOptions | None) -> TimeLimit:
+def limit_time(session: Run, journal: JournalOptions | None) -> TimeLimit:
     """Return what stops a run that is kept before the time of its job is over."""
     seconds = None
     if journal is not None:
@@ -227,7 +225,7 @@ def end(session: Run, count: int, request: Request, asked: int) -> int:
 
 
 @contextlib.contextmanager
-def watched(session: Run, show: Show, *, progress: bool | None) -> Iterator[None]:
+def show_progress(session: Run, show: Show, *, progress: bool | None) -> Iterator[None]:
     """Show how far the run is while the block lasts; lines for the same terminal go above it."""
     if progress is False:
         yield

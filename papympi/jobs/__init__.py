@@ -1,1 +1,5 @@
-"""Runs as seen from outside: submitting one as a job of Slurm, asking how far it is, joining and repeating results."""
+"""Runs as seen from outside, for the command line: what is done before, beside and after a run.
+
+`submission` makes a job of Slurm, `survey` looks at what a host has, `time_limit` stops a run in time, `run_status`
+says how far it is and cancels it, `repeating` calls what failed again, `merging` joins the results of shares.
+"""

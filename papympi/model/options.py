@@ -173,35 +173,33 @@ def _is_exception(value: Any) -> bool:
     return bool(some) and all(isinstance(each, type) and issubclass(each, BaseException) for each in some)
 
 
+def _is_switch(value: Any) -> bool:
+    """Say whether the value is true or false."""
+    return isinstance(value, bool)
+
+
+def _or_none(possible: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """Return what accepts `None`, too."""
+    return lambda value: value is None or possible(value)
+
+
 DECLARED: Final[dict[str, OptionRule]] = {
     "pool": OptionRule(
-        lambda value: value is None or (isinstance(value, str) and value != ""),
-        "the name of a pool",
-        changes_results=False,
+        _or_none(lambda value: isinstance(value, str) and value != ""), "the name of a pool", changes_results=False
     ),
-    "stride": OptionRule(
-        lambda value: value is None or is_stride(value), 'at least 1, or "auto"', changes_results=False
-    ),
+    "stride": OptionRule(_or_none(is_stride), 'at least 1, or "auto"', changes_results=False),
     "gather": OptionRule(
-        lambda value: isinstance(value, bool) or _is_count(value), "True, False, or at least 1", changes_results=True
+        lambda value: _is_switch(value) or _is_count(value), "True, False, or at least 1", changes_results=True
     ),
-    "fold": OptionRule(
-        lambda value: value is None or callable(value),
-        "a type or function that makes an accumulator",
-        changes_results=True,
-    ),
-    "combine": OptionRule(
-        lambda value: value is None or callable(value), "a function of two accumulators", changes_results=True
-    ),
-    "vectorized": OptionRule(lambda value: isinstance(value, bool), "True or False", changes_results=True),
+    "fold": OptionRule(_or_none(callable), "a type or function that makes an accumulator", changes_results=True),
+    "combine": OptionRule(_or_none(callable), "a function of two accumulators", changes_results=True),
+    "vectorized": OptionRule(_is_switch, "True or False", changes_results=True),
     "on_error": OptionRule(
         lambda value: callable(value) or (isinstance(value, str) and value in {"fail", "drop"}),
         '"fail", "drop", or a function of the failure',
         changes_results=True,
     ),
-    "timeout": OptionRule(
-        lambda value: value is None or _is_time(value), "a number of seconds above 0", changes_results=False
-    ),
+    "timeout": OptionRule(_or_none(_is_time), "a number of seconds above 0", changes_results=False),
     "retries": OptionRule(
         lambda value: value == 0 or _is_count(value), "a whole number, 0 or more", changes_results=False
     ),
@@ -209,8 +207,8 @@ DECLARED: Final[dict[str, OptionRule]] = {
     "backoff": OptionRule(
         lambda value: value == 0 or _is_time(value), "a number of seconds, 0 or more", changes_results=False
     ),
-    "checkpoint": OptionRule(lambda value: isinstance(value, bool), "True or False", changes_results=False),
-    "fuse": OptionRule(lambda value: isinstance(value, bool), "True or False", changes_results=False),
-    "spread": OptionRule(lambda value: isinstance(value, bool), "True or False", changes_results=False),
+    "checkpoint": OptionRule(_is_switch, "True or False", changes_results=False),
+    "fuse": OptionRule(_is_switch, "True or False", changes_results=False),
+    "spread": OptionRule(_is_switch, "True or False", changes_results=False),
 }
 """The options that every node has."""

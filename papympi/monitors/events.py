@@ -7,10 +7,11 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
-from papympi.contracts import Statistics
+from papympi.contracts import NodeCount, Statistics
 
 EVERY_S: Final = 1.0
 """The first lines come so often, in seconds; later they come more seldom."""
@@ -65,27 +66,17 @@ class Events:
 
 
 def describe(statistics: Statistics) -> dict[str, Any]:
-    """Return how far a run is, as JSON can say it."""
-    nodes = {
-        name: {
-            "done": count.done,
-            "failed": count.failed,
-            "dropped": count.dropped,
-            "seconds": round(count.seconds, 3),
-        }
-        for name, count in statistics.nodes.items()
-    }
-    return {
-        "pulled": statistics.pulled,
-        "length": statistics.length,
-        "delivered": statistics.delivered,
-        "live": statistics.live,
-        "highest": statistics.highest,
-        "heaviest": statistics.heaviest,
-        "seconds": round(statistics.seconds, 3),
-        "complete": statistics.complete,
-        "nodes": nodes,
-    }
+    """Return all fields of the statistics as JSON can say them, but `finished`, which in events is a count."""
+    told = _list_fields(statistics)
+    told["nodes"] = {name: _list_fields(count) for name, count in statistics.nodes.items()}
+    del told["finished"]
+    return told
+
+
+def _list_fields(record: Statistics | NodeCount) -> dict[str, Any]:
+    """Return the fields of a record by name; times to the millisecond."""
+    values = {field.name: getattr(record, field.name) for field in fields(record)}
+    return {name: round(value, 3) if isinstance(value, float) else value for name, value in values.items()}
 
 
 def read_events(path: Path) -> list[dict[str, Any]]:
