@@ -34,7 +34,7 @@ from papympi.runner.plugins import collect_offers, plugin_manager
 from papympi.runner.run import Run
 from papympi.runner.run import run as start_run
 from papympi.stores.rundir import RESULTS, open_private
-from papympi.workers import outlet
+from papympi.workers.evaluation import outlet
 
 FAILURES = "failures.jsonl"
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from papympi.errors import InputError
 from papympi.model.item import Failure
-from papympi.workers.attempt import attempt_interruptibly
+from papympi.workers.evaluation.attempt import attempt_interruptibly
 
 _END = object()
 

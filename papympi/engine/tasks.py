@@ -15,7 +15,7 @@ from papympi.model.item import Key
 from papympi.plan.plan import Step
 from papympi.transport.bitmap import normalized
 from papympi.transport.task import Kind, Task
-from papympi.workers.columns import load_column
+from papympi.workers.evaluation.columns import load_column
 
 
 def call_task(number: int, step: Step, batch: Batch, grain: int) -> Task:

@@ -9,20 +9,20 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from papympi.contracts import Backend, Capabilities
-from papympi.errors import ItemTimeout, OptionError, PoolError
+from papympi.errors import ItemTimeout, PoolError
 from papympi.plan.program import Program
 from papympi.transport.doorbell import Doorbell
 from papympi.transport.task import Kind, Lost, Outcome, Task
-from papympi.workers.alarm import NS
-from papympi.workers.attempt import attempt
-from papympi.workers.awaiting import AwaitingEvaluator
-from papympi.workers.cell import MemoryCell, Progress
-from papympi.workers.coroutine import MERCY_S, end_loop, forget_loop
-from papympi.workers.desks import interrupt_thread, tell_abandoned
-from papympi.workers.overdue import find_shortest_timeout, find_timeout
+from papympi.workers.evaluation.alarm import NS, interrupt_thread, tell_abandoned
+from papympi.workers.evaluation.attempt import attempt
+from papympi.workers.evaluation.awaiting import AwaitingEvaluator
+from papympi.workers.evaluation.coroutine import MERCY_S, end_loop, forget_loop
+from papympi.workers.evaluation.overdue import find_shortest_timeout, find_timeout
+from papympi.workers.evaluation.progress import MemoryCell, Progress
+from papympi.workers.host import check_count
 
 if TYPE_CHECKING:
     import asyncio
@@ -152,11 +152,8 @@ class AsyncioPool:
     capabilities = CAPABILITIES
 
     def __init__(self, name: str, workers: int = _WORKERS) -> None:
-        count: Any = workers  # options of files are not typed
-        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-            raise OptionError(f"pool {name!r}: workers must be an integer of at least 1, not {count!r}")
         self.name = name
-        self.concurrency = self.places = workers
+        self.concurrency = self.places = check_count(name, "workers", workers)
         self.workers: Sequence[str] = [f"{name} event loop pid {os.getpid()} on {socket.gethostname()}"]
         self._program = Program()
         self._shortest = 0.0

@@ -12,10 +12,10 @@ from typing import Any, Final
 from papympi.contracts import Capabilities
 from papympi.errors import ItemTimeout, PoolError, WorkerLost
 from papympi.plan.program import Program
+from papympi.pools.executor_tasks import LocalDesk, RemoteDesk
 from papympi.transport.doorbell import Doorbell
 from papympi.transport.task import Kind, Lost, Outcome, Task
-from papympi.workers.desks import LocalDesk, RemoteDesk
-from papympi.workers.seats import greet
+from papympi.workers.evaluation.executor_worker import greet
 
 _GRACE_S: Final = 5.0
 """How long `kill` waits for an executor that is at something."""

@@ -14,11 +14,12 @@ from papympi.launchers import mpiexec
 from papympi.launchers.search import find_launcher
 from papympi.transport.arena import LEAST
 from papympi.transport.packed import Elsewhere, Packed
-from papympi.workers.job import LocalJob
-from papympi.workers.nursery import Nursery
-from papympi.workers.roster import Inbox, Roster
-from papympi.workers.station import CLOSE, MISSING, OPEN, OPENED, Station
-from papympi.workers.wire import Nap, decode, encode
+from papympi.transport.sealed import decode, encode
+from papympi.workers.children.client import Nursery
+from papympi.workers.ranks.allocation import Inbox, Roster
+from papympi.workers.ranks.local_job import LocalJob
+from papympi.workers.ranks.wire import Nap
+from papympi.workers.ranks.worker import CLOSE, MISSING, OPEN, OPENED, Station
 
 _HASTE_S: Final = 1.0
 """How long `kill` waits for ranks to finish their batch; those that take longer finish it with nobody listening."""

@@ -20,14 +20,13 @@ from papympi.plan.program import Program
 from papympi.pools.links import Alone, Lent, Link, Local, open_ranks
 from papympi.transport.packed import Elsewhere, Packed
 from papympi.transport.records import Logs
+from papympi.transport.sealed import address, decode, outline
 from papympi.transport.ship import pack_program
 from papympi.transport.task import Lost, Outcome, Task
-from papympi.workers.limits import count_shared_memory, parse_memory, parse_shared_memory
-from papympi.workers.patience import GRACE_S, Patience, Silence
-from papympi.workers.roster import joined
-from papympi.workers.sealed import address, outline
-from papympi.workers.station import BROKEN, LOGS, LOST, OPEN, OPENED, OUTCOME, TASK, Isolation
-from papympi.workers.wire import decode
+from papympi.workers.host import check_count, count_cpus, count_shared_memory, parse_memory, parse_shared_memory
+from papympi.workers.ranks.allocation import joined
+from papympi.workers.ranks.hang_detector import GRACE_S, Patience, Silence
+from papympi.workers.ranks.worker import BROKEN, LOGS, LOST, OPEN, OPENED, OUTCOME, TASK, Isolation
 
 CAPABILITIES: Final = Capabilities(streams=True, survives_crash=True, can_kill=True, remote=True)
 _OWN: Final = Capabilities(streams=True, remote=True)
@@ -68,11 +67,11 @@ class MpiPool:
         shared_memory: int | str | None = None,
     ) -> None:
         self.name = name
-        self.places = _check_count(name, "places", places)
+        self.places = check_count(name, "places", places)
         self.workers: Sequence[str] = ()
         self.capabilities = CAPABILITIES if _check_switch(name, "isolate", isolate) else _OWN
         self._isolate = isolate
-        self._each = _check_count(name, "workers_per_rank", workers_per_rank)
+        self._each = check_count(name, "workers_per_rank", workers_per_rank)
         self._memory = parse_memory(name, memory)
         self._shared = parse_shared_memory(name, shared_memory)
         for option, given in (
@@ -82,7 +81,7 @@ class MpiPool:
         ):
             if given and not isolate:
                 raise OptionError(f"pool {name!r}: {option} is for the children of ranks: it needs isolate = true")
-        self._limit = None if workers is None else _check_count(name, "workers", workers)
+        self._limit = None if workers is None else check_count(name, "workers", workers)
         self._ranks = None if ranks is None else mpiexec.parse_ranks(name, ranks)
         self._link: Link | None = None
         self._patience: Patience | None = None
@@ -242,7 +241,7 @@ class MpiPool:
                 f"start them with `mpiexec -n {promised} papympi run FILE`, or start this program without mpiexec"
             )
         if roster is None and not promised:
-            default = -(-len(os.sched_getaffinity(0)) // self._each)
+            default = -(-count_cpus() // self._each)
             count = self._limit or len(self._ranks or ()) or default
             shared = count_shared_memory(self._shared) // (count + 1 if self._isolate else 1)
             return Local(self.name, count, isolates=self._isolate, shared=shared)
@@ -259,13 +258,6 @@ class MpiPool:
 
 _reserved: Final[weakref.WeakKeyDictionary[MpiPool, frozenset[int]]] = weakref.WeakKeyDictionary()
 """Pools that have asked for certain ranks and are not closed: others leave these to them."""
-
-
-def _check_count(name: str, option: str, value: Any) -> int:
-    """Return `value` if it is a number of workers or places."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise OptionError(f"pool {name!r}: {option} must be an integer of at least 1, not {value!r}")
-    return value
 
 
 def _check_switch(name: str, option: str, value: Any) -> bool:

@@ -15,8 +15,8 @@ from papympi.contracts import Backend, Capabilities, Pool
 from papympi.errors import LaunchError, PoolError
 from papympi.launchers.mpiexec import parse_ranks
 from papympi.pools.executor import ExecutorPool
-from papympi.workers.roster import Roster, joined
-from papympi.workers.station import EXECUTE
+from papympi.workers.ranks.allocation import Roster, joined
+from papympi.workers.ranks.worker import EXECUTE
 
 if TYPE_CHECKING:
     from mpi4py.futures import MPICommExecutor

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from papympi.contracts import Backend, Capabilities
-from papympi.errors import OptionError
 from papympi.plan.program import Program
 from papympi.transport.records import Logs
 from papympi.transport.ship import pack_program
 from papympi.transport.task import Lost, Outcome, Task
-from papympi.workers.guards import Guards
-from papympi.workers.limits import count_shared_memory, parse_memory, parse_shared_memory
-from papympi.workers.nursery import Nursery
+from papympi.workers.children.client import Nursery
+from papympi.workers.children.supervisor import Guards
+from papympi.workers.host import check_count, count_cpus, count_shared_memory, parse_memory, parse_shared_memory
 
 CAPABILITIES: Final = Capabilities(streams=True, survives_crash=True, can_kill=True)
 
@@ -45,8 +43,8 @@ class ProcessesPool:
         shared_memory: int | str | None = None,
     ) -> None:
         self.name = name
-        count = _count_cpus() if workers is None else _check_count(name, "workers", workers)
-        self.places = _check_count(name, "places", places)
+        count = count_cpus() if workers is None else check_count(name, "workers", workers)
+        self.places = check_count(name, "places", places)
         self.workers: Sequence[str] = [f"{name}[{number}] on {socket.gethostname()}" for number in range(count)]
         self._nursery = Nursery(name)
         names = [f"{name}[{number}]" for number in range(count)]
@@ -85,20 +83,6 @@ class ProcessesPool:
     def kill(self) -> None:
         """Kill the children and whatever they have started, and wait until it is gone."""
         self._guards.kill()
-
-
-def _count_cpus() -> int:
-    """Return how many CPUs this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _check_count(name: str, option: str, value: Any) -> int:
-    """Return `value` if it is a number of workers or places."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise OptionError(f"pool {name!r}: {option} must be an integer of at least 1, not {value!r}")
-    return value
 
 
 BACKEND: Final = Backend(

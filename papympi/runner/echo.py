@@ -8,9 +8,9 @@ from collections import Counter
 from typing import Final
 
 from papympi.transport.records import PRINTED, Allowance, Logs, Record, format_prefix
-from papympi.workers import outlet
-from papympi.workers.attempt import attempt
-from papympi.workers.recorder import describe_dropped
+from papympi.workers.evaluation import outlet
+from papympi.workers.evaluation.attempt import attempt
+from papympi.workers.evaluation.recorder import describe_dropped
 
 _BURST: Final = 5000
 _RATE: Final = 500.0

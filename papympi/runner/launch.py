@@ -49,13 +49,15 @@ def rank_main(main: Callable[[], int], *, drains: bool = False) -> int:
     Raises:
         LaunchError: launcher and MPI library do not belong together.
     """
-    from papympi.workers import rank, roster
+    from papympi.workers.ranks.allocation import join
+    from papympi.workers.ranks.serve import serve
+    from papympi.workers.ranks.world import attach, start_nursery
 
     path = os.environ.pop(_FAREWELL, "")
     isolates = mpiexec.promised_rank(os.environ) or launched_ranks() == 1  # rank 0 of others has no children
     drain = read_drain_signal()
     try:
-        world = rank.attach(launched_ranks(), rank.start_nursery() if isolates else None)
+        world = attach(launched_ranks(), start_nursery() if isolates else None)
     except LaunchError:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # srun sends it when the first task has ended
         if mpiexec.promised_rank(os.environ):
@@ -63,14 +65,14 @@ def rank_main(main: Callable[[], int], *, drains: bool = False) -> int:
             return 2
         raise
     if world.rank:
-        code = world.protect(partial(world.serve, *([signal.SIGTERM] if drains else [])))
+        code = world.protect(partial(serve, world, *([signal.SIGTERM] if drains else [])))
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # likewise: rank 0 may be gone with another code than 0
         world.leave()
         return code
     signal.signal(drain, _interrupt)
     with _open_farewell(path) as say:
         say(_READY)
-        ranks = roster.join(world)
+        ranks = join(world)
         code = world.protect(main)
         if ranks.closing or not ranks.dismiss(_PATIENCE_S):
             say(str(code))
@@ -173,7 +175,7 @@ class _Job:
     """
 
     def __init__(self, argv: Sequence[str], environment: dict[str, str], farewell: _Farewell, last: int) -> None:
-        from papympi.workers.job import kill_tree
+        from papympi.workers.ranks.local_job import kill_tree
 
         self.killed = 0
         self.gentle: set[signal.Signals] = set()

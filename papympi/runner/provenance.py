@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from papympi.launchers.slurm_state import find_job
-from papympi.workers.roster import joined
+from papympi.workers.ranks.allocation import joined
 
 _PATIENCE_S: Final = 10.0
 

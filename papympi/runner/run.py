@@ -30,8 +30,8 @@ from papympi.runner.pooling import Given, open_pools
 from papympi.runner.reading import Errors, Refusal, explain_busy, read_results, read_values, refuse_single
 from papympi.runner.session import Session
 from papympi.runner.wanted import make_keeper
-from papympi.workers.capture import read_levels
-from papympi.workers.limits import share_memory
+from papympi.workers.evaluation.capture import read_levels
+from papympi.workers.host import share_memory
 
 
 class Run:

@@ -21,8 +21,8 @@ from papympi.plan.plan import Plan
 from papympi.runner.culprits import find_culprit, name_pool
 from papympi.runner.echo import Echo
 from papympi.runner.hooks import Watchers
-from papympi.workers import outlet
-from papympi.workers.capture import be_runner
+from papympi.workers.evaluation import outlet
+from papympi.workers.evaluation.capture import be_runner
 
 if TYPE_CHECKING:
     from papympi.runner.keeper import Keeper

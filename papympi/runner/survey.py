@@ -19,11 +19,12 @@ from papympi.errors import LaunchError, PluginError
 from papympi.launchers import mpiexec
 from papympi.launchers.search import find_launcher
 from papympi.runner.plugins import backends, list_plugins, plugin_manager
-from papympi.workers.roster import joined
+from papympi.workers.host import count_cpus
+from papympi.workers.ranks.allocation import joined
 
 _PATIENCE_S: Final = 60.0
-_DESCRIBE: Final = "import json; from papympi.workers.rank import describe; print(json.dumps(describe()))"
-_TRY: Final = "import sys; from papympi.workers.rank import count_ranks; sys.stdout.write(f'<{count_ranks()}>')"
+_DESCRIBE: Final = "import json; from papympi.workers.ranks.world import describe; print(json.dumps(describe()))"
+_TRY: Final = "import sys; from papympi.workers.ranks.world import count_ranks; sys.stdout.write(f'<{count_ranks()}>')"
 """Written at once, because what ranks print may be mixed."""
 _GET_MPI: Final = "pip install 'papympi[mpi]', or load the site's MPI module (module load mpi)"
 
@@ -89,7 +90,7 @@ def _survey_host() -> list[tuple[str, str]]:
     import psutil
 
     memory = psutil.virtual_memory()
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    usable = count_cpus()
     return [
         ("name", socket.gethostname()),
         ("system", platform.platform()),

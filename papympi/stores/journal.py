@@ -23,7 +23,7 @@ from papympi.stores.digest import SIZE, digest
 from papympi.stores.stored import Archive, bitmap_to_bytes, pack_coded, tell_failure
 from papympi.transport.payload import Payload
 from papympi.transport.task import KeyRun
-from papympi.workers.attempt import attempt
+from papympi.workers.evaluation.attempt import attempt
 
 COMMIT_S: Final = (0.1, 1.0)
 """What has come home is on the disk so many seconds later, at first and in the end: what a sudden end may cost."""

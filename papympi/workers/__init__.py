@@ -1,1 +1,1 @@
-"""The far end: evaluate a batch; a guarded child; a rank."""
+"""The far end: `evaluation` calls functions, `children` guards processes that do so, `ranks` lets MPI ranks do it."""

@@ -21,7 +21,7 @@ from papympi.testing import Driver, PoolContract, build_map, values_of
 from papympi.transport.packed import Elsewhere, Packed
 from papympi.transport.records import Logs
 from papympi.transport.task import Kind, Lost, Task
-from papympi.workers.station import BROKEN, LOGS, LOST, MISSING, OPENED
+from papympi.workers.ranks.worker import BROKEN, LOGS, LOST, MISSING, OPENED
 
 WORLD = """
     import sys
@@ -53,7 +53,7 @@ class TestMpiItself(PoolContract):
 class TestMpi4py(PoolContract):
     @pytest.fixture
     def pool_factory(self):
-        if "papympi.workers.roster" not in sys.modules or mpi4py.joined() is None:
+        if "papympi.workers.ranks.allocation" not in sys.modules or mpi4py.joined() is None:
             pytest.skip("there are no ranks; `test_the_contract_holds_in_a_world_of_ranks` runs this again, in one")
         return lambda: mpi4py.make("mpi4py", workers=2)
 

@@ -308,7 +308,7 @@ def test_breakpoints_and_input_work_inline(project):
 
 
 def test_a_display_gets_the_lines(capsys):
-    from papympi.workers import outlet
+    from papympi.workers.evaluation import outlet
 
     shown = []
     with outlet.shown_by(shown.append), contextlib.suppress(IndexError):

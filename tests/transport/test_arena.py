@@ -23,7 +23,7 @@ from papympi.transport.arena import LEAST, Tenant, open_arena
 from papympi.transport.lending import Lender
 from papympi.transport.passage import accept, offer
 from papympi.transport.payload import Payload
-from papympi.workers.limits import count_memory
+from papympi.workers.host import count_memory
 
 MB = 1 << 20
 

@@ -1,0 +1,123 @@
+"""A guarded child: loads the program, evaluates tasks and sends home what comes of them, until nobody wants more."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+import traceback
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from papympi.transport import frames
+from papympi.transport.arena import Tenant
+from papympi.transport.packed import map_packed
+from papympi.transport.records import Logs
+from papympi.transport.sealed import open_task, seal_outcome
+from papympi.transport.ship import unpack_program
+from papympi.transport.task import Kind
+from papympi.workers.children.mpi_blocks import watch_import
+from papympi.workers.evaluation.evaluate import Evaluator
+from papympi.workers.evaluation.progress import Cell
+from papympi.workers.evaluation.recorder import Recorder, show
+from papympi.workers.host import limit_memory
+
+
+class Birth(NamedTuple):
+    """What a child is born with: the socket that it is spoken to through, and the descriptors of its memory files.
+
+    Attributes:
+        connection: the socket.
+        cell: in which it says what it is at.
+        arena: through which big buffers travel.
+        program: in which the packed program is, unless the first message has it.
+    """
+
+    connection: socket.socket
+    cell: int
+    arena: int | None = None
+    program: int | None = None
+
+
+class _LastWords:
+    """Sends home what a child dies of, when that is an exception and not a signal, and ends it with exit code 1."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, Exception):
+            with contextlib.suppress(OSError):
+                frames.send(self._connection, "".join(traceback.format_exception(kind, error, trace)))
+            raise SystemExit(1) from None
+
+
+class _Post:
+    """Sends messages home, one at a time: what threads of the user's code print must not come between others."""
+
+    def __init__(self, connection: socket.socket, blocks: Tenant | None) -> None:
+        self._connection = connection
+        self._blocks = blocks
+        self._lock = threading.Lock()
+
+    def send(self, message: Any) -> None:
+        """Send a message; what is printed when nobody reads any more is shown by the child itself."""
+        try:
+            with self._lock:
+                frames.send(self._connection, message, self._blocks)
+        except OSError:
+            if not isinstance(message, Logs):
+                raise
+            show(message)
+
+
+def work(birth: Birth) -> None:
+    """Be a child: load the program, evaluate tasks until the connection is closed."""
+    cell = Cell(birth.cell)
+    os.close(birth.cell)
+    with birth.connection, _LastWords(birth.connection), contextlib.suppress(ConnectionError):
+        blocks = None if birth.arena is None else Tenant(birth.arena)
+        messages = _read_all(frames.Reader(birth.connection, blocks))
+        hello = next(messages, None)
+        if hello is None:
+            return
+        label, packed, memory, *terms = hello
+        if blocks is not None:
+            blocks.settle(*terms)
+        if memory:
+            limit_memory(memory)
+        watch_import()
+        post = _Post(birth.connection, blocks)
+        recorder = Recorder(label, post.send)
+        program = unpack_program(packed if birth.program is None else map_packed(birth.program))
+        evaluator = Evaluator(program, label, cell, memory=memory, recorder=recorder)
+        post.send(None)
+        try:
+            for message in messages:
+                if type(message) is list:
+                    assert blocks is not None
+                    blocks.give(message)
+                    continue
+                task, is_sealed = open_task(message)
+                outcome = evaluator.run(task)
+                if task.kind is not Kind.DISCARD:
+                    post.send(seal_outcome(outcome) if is_sealed else outcome.to_wire())
+        finally:
+            evaluator.close()
+
+
+def _read_all(reader: frames.Reader) -> Iterator[Any]:
+    """Yield messages until the other end is closed."""
+    while True:
+        try:
+            messages = reader.read()
+        except EOFError:
+            return
+        yield from messages

@@ -1,0 +1,310 @@
+"""The fork server: children on request, process ids that stay valid, and nothing left whoever dies."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from papympi.errors import PoolError
+from papympi.plan.program import Argument, Call, Program, Stage
+from papympi.transport import frames
+from papympi.transport.payload import Payload
+from papympi.transport.ship import pack_program
+from papympi.transport.task import Kind, Outcome, Task
+from papympi.workers.children.client import Nursery
+from papympi.workers.evaluation.progress import Cell, create_cell_file
+
+
+@pytest.fixture
+def nursery(find_children):
+    """A running fork server; nothing may be left of it."""
+    descriptors = psutil.Process().num_fds()
+    server = Nursery("here")
+    server.start()
+    yield server
+    server.end(0)
+    assert find_children() == []
+    assert psutil.Process().num_fds() == descriptors
+
+
+class Child:
+    """A child and the parent's ends of what it was given."""
+
+    def __init__(self, nursery):
+        self.socket, theirs = socket.socketpair()
+        descriptor = create_cell_file()
+        self.cell = Cell(descriptor)
+        try:
+            self.pid = nursery.spawn(theirs, descriptor)
+        except PoolError:
+            self.close()
+            raise
+        finally:
+            theirs.close()
+            os.close(descriptor)
+        self.reader = frames.Reader(self.socket)
+
+    def ask(self, message):
+        frames.send(self.socket, message)
+
+    def read(self):
+        while not (messages := self.reader.read()):
+            pass
+        (message,) = messages
+        return message
+
+    def close(self):
+        self.socket.close()
+        self.cell.close()
+
+
+@pytest.fixture
+def child(nursery):
+    child = Child(nursery)
+    yield child
+    child.close()
+
+
+def build(function):
+    stage = Stage("map", 1, (Call("f", function, (Argument(0),)),), (1,))
+    return pack_program(Program({0: stage}, by_value=("__main__", __name__)))
+
+
+def call(number, values):
+    n = len(values)
+    return Task(number, Kind.CALL, 0, n, columns=[[(Payload(list(values)), 0, n)]], keys=[((), 0, n)]).to_wire()
+
+
+def values_of(message):
+    (output,) = Outcome.from_wire(message).outputs
+    return [value for payload in output.payloads for value in payload.values()]
+
+
+def wait_for(claim, seconds=5.0):
+    deadline = time.monotonic() + seconds
+    while not claim():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def is_running(pid):
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_child_loads_the_program_and_works(child, find_children):
+    look = build(lambda x: (x, os.getpid(), os.getppid(), sys.modules["__main__"].__dict__.get("main")))
+    child.ask(("label", look, 0))
+    assert child.read() is None
+    child.ask(call(1, [7]))
+    ((x, pid, parent, _),) = values_of(child.read())
+    assert (x, pid) == (7, child.pid)
+    assert parent == find_children()[0].pid
+    assert child.cell.read().task is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2])
+def test_a_signal_that_a_launcher_passes_on_to_every_process_ends_nobody(child, number):
+    child.ask(
+        (
+            "label",
+            build(lambda x: subprocess.run(["sh", "-c", f"kill -{x} $$; echo here"], stdout=-1, check=True).stdout),
+            0,
+        )
+    )
+    assert child.read() is None
+    os.kill(child.pid, number)
+    os.kill(psutil.Process(child.pid).ppid(), number)
+    child.ask(call(1, [int(number)]))
+    assert values_of(child.read()) == [b"here\n"]
+
+
+def test_sigterm_ends_no_child_but_the_programs_and_processes_that_a_function_starts(child):
+    def start(how):
+        if how == "program":
+            return subprocess.run(["sh", "-c", "kill -TERM $$; echo here"], check=False).returncode
+        pid = os.fork()
+        if pid == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+            os._exit(0)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+    child.ask(("label", build(start), 0))
+    assert child.read() is None
+    os.kill(child.pid, signal.SIGTERM)
+    child.ask(call(1, ["program", "fork"]))
+    assert values_of(child.read()) == [-signal.SIGTERM] * 2
+
+
+def test_exit_code_and_signal_are_told_and_the_pid_stays_until_then(nursery):
+    for end, code in ((lambda _: os._exit(5), 5), (lambda _: os.kill(os.getpid(), signal.SIGALRM), -signal.SIGALRM)):
+        child = Child(nursery)
+        child.ask(("label", build(end), 0))
+        child.ask(call(1, [0]))
+        wait_for(lambda pid=child.pid: not is_running(pid))
+        assert psutil.Process(child.pid).status() == psutil.STATUS_ZOMBIE
+        assert child.cell.read()[:3] == (1, 0, 0)
+        assert nursery.reap(child.pid) == code
+        assert not psutil.pid_exists(child.pid)
+        child.close()
+
+
+def test_child_ends_by_itself_when_its_connection_is_closed(nursery):
+    child = Child(nursery)
+    child.ask(("label", build(abs), 0))
+    assert child.read() is None
+    child.close()
+    wait_for(lambda: not is_running(child.pid))
+    assert nursery.reap(child.pid) == 0
+
+
+def test_child_that_is_told_nothing_ends_too(nursery):
+    child = Child(nursery)
+    child.close()
+    wait_for(lambda: not is_running(child.pid))
+    assert nursery.reap(child.pid) == 0
+
+
+def test_exit_handlers_run_when_a_child_ends_in_peace(nursery, tmp_path):
+    def register(name):
+        import atexit
+
+        atexit.register((tmp_path / name).touch)
+
+    child = Child(nursery)
+    child.ask(("label", build(register), 0))
+    assert child.read() is None
+    child.ask(call(1, ["left"]))
+    child.read()
+    child.close()
+    nursery.end(5)
+    assert (tmp_path / "left").exists()
+
+
+def test_last_words_come_home(child, nursery):
+    child.ask(("label", b"no program", 0))
+    words = child.read()
+    assert words.startswith("Traceback")
+    wait_for(lambda: not is_running(child.pid))
+    assert nursery.reap(child.pid) == 1
+
+
+def test_end_kills_children_that_do_not_leave(nursery):
+    children = [Child(nursery) for _ in range(3)]
+    for child in children:
+        child.ask(("label", build(time.sleep), 0))
+        child.ask(call(1, [100]))
+        assert child.read() is None
+    nursery.end(0.1)
+    for child in children:
+        assert not psutil.pid_exists(child.pid)
+        child.close()
+
+
+def test_zombies_that_a_child_leaves_behind_are_reaped(nursery, find_children):
+    def leave(_):
+        if os.fork() == 0:
+            os.setsid()
+            subprocess.Popen(["sleep", "0.05"])
+            os._exit(0)
+        os.wait()
+
+    (server,) = find_children()
+    first, second = Child(nursery), Child(nursery)
+    for child in (first, second):
+        child.ask(("label", build(leave), 0))
+        assert child.read() is None
+        child.ask(call(1, [0]))
+        child.read()
+        time.sleep(0.1)
+        child.close()
+        wait_for(lambda pid=child.pid: not is_running(pid))
+    nursery.reap(first.pid)
+    nursery.reap(second.pid)
+    assert server.children() == []
+
+
+def test_server_without_children_ends_when_the_connection_is_closed(nursery, find_children):
+    (server,) = find_children()
+    nursery._control.shutdown(socket.SHUT_RDWR)
+    wait_for(lambda: not is_running(server.pid))
+    with pytest.raises(PoolError, match="'here'"):
+        Child(nursery)
+
+
+def test_launcher_variables_do_not_reach_the_children(monkeypatch):
+    names = ["PMI_RANK", "PMIX_ID", "OMPI_COMM_WORLD_RANK", "PRTE_X", "HYDI_X", "MPI_LOCALRANKID", "MPIR_X", "MPICH_X"]
+    for name in names:
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("KEPT", "1")
+    nursery = Nursery("here")
+    nursery.start()
+    child = Child(nursery)
+    child.ask(("label", build(os.getenv), 0))
+    assert child.read() is None
+    child.ask(call(1, [*names, "KEPT"]))
+    assert values_of(child.read()) == [None] * len(names) + ["1"]
+    child.close()
+    nursery.end(1)
+
+
+def test_interpreter_that_does_not_exist_is_an_error(monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(PoolError, match="/nowhere/python"):
+        Nursery("here").start()
+
+
+def test_server_that_cannot_start_is_an_error(monkeypatch, capfd):
+    monkeypatch.setattr(sys, "path", [])
+    nursery = Nursery("here")
+    nursery.start()
+    try:
+        with pytest.raises(PoolError, match="'here'.*standard error"):
+            Child(nursery)
+    finally:
+        nursery.end(1)
+    assert "Error" in capfd.readouterr().err
+
+
+ORPHANS = """
+    import os, signal, socket, sys, time
+    from papympi.workers.evaluation.progress import create_cell_file
+    from papympi.workers.children.client import Nursery
+
+    nursery = Nursery("here")
+    nursery.start()
+    ends = []
+    for _ in range(3):
+        ours, theirs = socket.socketpair()
+        ends.append(ours)
+        print(nursery.spawn(theirs, create_cell_file()), flush=True)
+    os.fork()  # the copy holds the control socket
+    time.sleep(100)
+"""
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_killed_parent_takes_server_and_children_with_it(tmp_path, stopped):
+    script = tmp_path / "script.py"
+    script.write_text(textwrap.dedent(ORPHANS))
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    parent = subprocess.Popen([sys.executable, str(script)], env=environment, stdout=subprocess.PIPE, text=True)
+    with parent:
+        pids = [int(parent.stdout.readline()) for _ in range(3)]
+        server = psutil.Process(pids[0]).ppid()
+        wait_for(lambda: len(psutil.Process(parent.pid).children()) == 2)
+        (copy,) = {process.pid for process in psutil.Process(parent.pid).children()} - {server}
+        if stopped:
+            os.kill(pids[1], signal.SIGSTOP)
+        parent.kill()
+        wait_for(lambda: not any(map(is_running, [server, *pids])))
+        os.kill(copy, signal.SIGKILL)
