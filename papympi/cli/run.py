@@ -34,7 +34,7 @@ from papympi.runner.plugins import collect_offers, plugin_manager
 from papympi.runner.run import Run
 from papympi.runner.run import run as start_run
 from papympi.stores.rundir import RESULTS, open_private
-from papympi.workers.evaluation import outlet
+from papympi.workers.evaluation.recorder import shown_by
 
 FAILURES = "failures.jsonl"
 
@@ -234,7 +234,7 @@ def watched(session: Run, show: Show, *, progress: bool | None) -> Iterator[None
     with contextlib.ExitStack() as stack:
         display = stack.enter_context(Progress(session.statistics, row_nodes=find_row_nodes(session.plan)))
         if sys.stderr.isatty():
-            stack.enter_context(outlet.shown_by(display.put))
+            stack.enter_context(shown_by(display.put))
             if sys.stdout.isatty():
                 show.put = display.put
         yield

@@ -16,12 +16,18 @@ from papympi.errors import ItemTimeout, PoolError
 from papympi.plan.program import Program
 from papympi.transport.doorbell import Doorbell
 from papympi.transport.task import Kind, Lost, Outcome, Task
-from papympi.workers.evaluation.alarm import NS, interrupt_thread, tell_abandoned
+from papympi.workers.evaluation.alarm import (
+    MERCY_S,
+    NS,
+    find_shortest_timeout,
+    find_timeout,
+    interrupt_thread,
+    tell_abandoned,
+)
+from papympi.workers.evaluation.async_call import end_loop
+from papympi.workers.evaluation.async_evaluator import AwaitingEvaluator
 from papympi.workers.evaluation.attempt import attempt
-from papympi.workers.evaluation.awaiting import AwaitingEvaluator
-from papympi.workers.evaluation.coroutine import MERCY_S, end_loop, forget_loop
-from papympi.workers.evaluation.overdue import find_shortest_timeout, find_timeout
-from papympi.workers.evaluation.progress import MemoryCell, Progress
+from papympi.workers.evaluation.progress import ProgressRecord, ProgressSnapshot
 from papympi.workers.host import check_count
 
 if TYPE_CHECKING:
@@ -48,18 +54,18 @@ class LoopThread:
 
     Attributes:
         stages: by id of each task that it has, the number of its stage.
-        cell: what keeps the loop.
+        record: what keeps the loop.
     """
 
     def __init__(self, program: Program, label: str, room: int, send: Send) -> None:
         import asyncio
 
         self.stages: dict[int, int] = {}
-        self.cell = MemoryCell()
+        self.record = ProgressRecord()
         self._send = send
         self._selector = selectors.DefaultSelector()
         self._loop = asyncio.SelectorEventLoop(self._selector)
-        self._evaluator = AwaitingEvaluator(program, label, self.cell, room)
+        self._evaluator = AwaitingEvaluator(program, label, self.record, room)
         self._batches: set[asyncio.Task[Outcome]] = set()
         self._inbox: deque[Task] = deque()
         self._woken = False
@@ -107,7 +113,7 @@ class LoopThread:
             attempt(self._loop.run_forever)  # a task of the user's that ends in SystemExit stops it, too
         self._stopped.set()
         if self._state == "abandoned":
-            forget_loop(self._loop, attempt)
+            _forget_loop(self._loop)
         else:
             end_loop(self._loop, attempt, self._evaluator.clean_up)
         self._evaluator.close()
@@ -197,7 +203,7 @@ class AsyncioPool:
         """Return when `collect` has to look whether an item keeps the loop."""
         if not self._shortest or self._thread is None or not self._thread.stages:
             return None
-        timeout, begun = self._timeout_of(self._thread, self._thread.cell.read())
+        timeout, begun = self._timeout_of(self._thread, self._thread.record.read())
         return (begun / NS + timeout if timeout else time.monotonic() + self._shortest) + MERCY_S
 
     def close(self) -> None:
@@ -235,7 +241,7 @@ class AsyncioPool:
 
     def _replace_overdue(self, thread: LoopThread) -> list[Outcome | Lost]:
         """Put a fresh thread in the place of one that an item has kept beyond its time-out."""
-        progress = thread.cell.read()
+        progress = thread.record.read()
         timeout, begun = self._timeout_of(thread, progress)
         if not timeout or time.monotonic() < begun / NS + timeout + MERCY_S:
             return []
@@ -252,7 +258,7 @@ class AsyncioPool:
                 lost.position, lost.child = progress.position, progress.child
         return [*outcomes, lost]
 
-    def _timeout_of(self, thread: LoopThread, progress: Progress) -> tuple[float, int]:
+    def _timeout_of(self, thread: LoopThread, progress: ProgressSnapshot) -> tuple[float, int]:
         """Return the time-out of what keeps a loop, in seconds, and since when; 0 if it has none."""
         stage = None if progress.task is None else thread.stages.get(progress.task)
         return find_timeout(self._program, stage, progress)
@@ -263,6 +269,17 @@ class AsyncioPool:
         if self._bell is not None:
             self._bell.close()
             self._bell = None
+
+
+def _forget_loop(loop: asyncio.AbstractEventLoop) -> None:
+    """Close what is left in a loop whose selector is closed already, and the loop; nothing can be awaited any more."""
+    import asyncio
+
+    loop.set_exception_handler(lambda _loop, _context: None)
+    for task in asyncio.all_tasks(loop):
+        coroutine = task.get_coro()
+        attempt(coroutine.close)
+    attempt(asyncio.BaseEventLoop.close, loop)
 
 
 BACKEND: Final = Backend(

@@ -12,37 +12,34 @@ from papympi.errors import ItemTimeout
 from papympi.plan.program import Program
 from papympi.transport.ship import pack_program
 from papympi.transport.task import Kind, Lost, Outcome, Task
-from papympi.workers.evaluation.alarm import NS, interrupt_thread
-from papympi.workers.evaluation.executor_worker import Seats, leave, live, serve
-from papympi.workers.evaluation.overdue import find_shortest_timeout, find_timeout
-from papympi.workers.evaluation.progress import MemoryCell
-from papympi.workers.evaluation.scatter import Suspended
+from papympi.workers.evaluation.alarm import MERCY_S, NS, find_shortest_timeout, find_timeout, interrupt_thread
+from papympi.workers.evaluation.executor_worker import ThreadEvaluators, leave, live, serve
+from papympi.workers.evaluation.progress import ProgressRecord
+from papympi.workers.evaluation.scatter import SuspendedScatter
 
-MERCY_S: Final = 0.05
-"""How long after its time-out an item is left to end by itself before its thread is given up."""
 _PATIENCE_S: Final = 2.0
 """How long after the time-outs of a task a process that nothing is known about is left to bring it home, at least."""
 _PATIENCE_STARTS: Final = 2.0
 """So many times as long as the first process took to start: others may start later, and the host may be busy."""
 
 
-class _Shift(NamedTuple):
+class _RunningTask(NamedTuple):
     """A task at work in a thread: what the thread says that it is at, who it is, its label, and the stage."""
 
-    cell: MemoryCell
+    record: ProgressRecord
     thread: int
     label: str
     stage: int
 
 
-class LocalDesk:
-    """Tasks for threads of this process, which say in a cell each what they are at."""
+class LocalTasks:
+    """Tasks for threads of this process, which say in a record each what they are at."""
 
     def __init__(self, program: Program, pool: str) -> None:
         self._program = program
-        self._generators: dict[int, Suspended] = {}
-        self._seats = Seats(program, pool, self._generators)
-        self._shifts: dict[int, _Shift] = {}
+        self._generators: dict[int, SuspendedScatter] = {}
+        self._evaluators = ThreadEvaluators(program, pool, self._generators)
+        self._running: dict[int, _RunningTask] = {}
         self._shortest = find_shortest_timeout(program)
 
     def prepare(self, task: Task, *, again: bool = False) -> tuple[Any, ...]:  # noqa: ARG002 - never done again
@@ -56,28 +53,28 @@ class LocalDesk:
 
     def deadline(self) -> float | None:
         """Return when a thread has to be looked at again, by `time.monotonic`."""
-        if not self._shortest or not self._shifts:
+        if not self._shortest or not self._running:
             return None
         now = time.monotonic()
-        return min((self._deadline_of(shift, now) for shift in list(self._shifts.values())), default=None)
+        return min((self._deadline_of(running, now) for running in list(self._running.values())), default=None)
 
     def give_up(self) -> list[tuple[Lost, int]]:
         """Give up the threads whose item has had its time: return what is lost of each, and the thread."""
         if not self._shortest:
             return []
         now, lost = time.monotonic(), []
-        for number, shift in list(self._shifts.items()):
-            progress = shift.cell.read()
-            seconds, begun = find_timeout(self._program, shift.stage, progress)
+        for number, running in list(self._running.items()):
+            progress = running.record.read()
+            seconds, begun = find_timeout(self._program, running.stage, progress)
             if seconds and begun / NS + seconds + MERCY_S <= now:
-                del self._shifts[number]
-                call = self._program.stages[shift.stage].calls[progress.node or 0]
-                error = ItemTimeout(seconds, shift.label, "abandoned")
+                del self._running[number]
+                call = self._program.stages[running.stage].calls[progress.node or 0]
+                error = ItemTimeout(seconds, running.label, "abandoned")
                 news = Lost(0, error, number, call.node, single=True)
                 if progress.items == 1:
                     news.position, news.child = progress.position, progress.child
-                lost.append((news, shift.thread))
-                interrupt_thread(shift.thread)
+                lost.append((news, running.thread))
+                interrupt_thread(running.thread)
         return lost
 
     def close(self) -> None:
@@ -85,21 +82,23 @@ class LocalDesk:
         while self._generators:
             self._generators.popitem()[1].close()
 
-    def _deadline_of(self, shift: _Shift, now: float) -> float:
+    def _deadline_of(self, running: _RunningTask, now: float) -> float:
         """Return when the item that a thread is at has had its time; if it has none, when to look again."""
-        timeout, begun = find_timeout(self._program, shift.stage, shift.cell.read())
+        timeout, begun = find_timeout(self._program, running.stage, running.record.read())
         return begun / NS + timeout + MERCY_S if timeout else now + self._shortest
 
     def _run(self, task: Task) -> Outcome:
         if task.kind is not Kind.DISCARD:
-            self._shifts[task.id] = _Shift(self._seats.cell, threading.get_ident(), self._seats.label, task.stage)
+            self._running[task.id] = _RunningTask(
+                self._evaluators.progress, threading.get_ident(), self._evaluators.label, task.stage
+            )
         try:
-            return self._seats.evaluator.run(task)
+            return self._evaluators.evaluator.run(task)
         finally:
-            self._shifts.pop(task.id, None)
+            self._running.pop(task.id, None)
 
 
-class RemoteDesk:
+class RemoteTasks:
     """Tasks for processes that nothing is known about, but when they got a task and when they brought it home.
 
     Attributes:

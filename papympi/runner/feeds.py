@@ -12,8 +12,8 @@ from papympi.engine.feed import Feed, unequal_lengths
 from papympi.errors import InputError
 from papympi.plan.origin import open_source
 from papympi.plan.plan import Plan, Step
+from papympi.workers.evaluation.async_blocking import AsyncSource
 from papympi.workers.evaluation.attempt import attempt
-from papympi.workers.evaluation.blocking import AsyncSource
 
 PEEKABLE = (list, tuple, range, dict, set, frozenset, deque)
 """Iterables that never block: they need no thread of their own."""

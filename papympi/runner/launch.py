@@ -51,13 +51,13 @@ def rank_main(main: Callable[[], int], *, drains: bool = False) -> int:
     """
     from papympi.workers.ranks.allocation import join
     from papympi.workers.ranks.serve import serve
-    from papympi.workers.ranks.world import attach, start_nursery
+    from papympi.workers.ranks.world import attach, start_fork_server
 
     path = os.environ.pop(_FAREWELL, "")
     isolates = mpiexec.promised_rank(os.environ) or launched_ranks() == 1  # rank 0 of others has no children
     drain = read_drain_signal()
     try:
-        world = attach(launched_ranks(), start_nursery() if isolates else None)
+        world = attach(launched_ranks(), start_fork_server() if isolates else None)
     except LaunchError:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # srun sends it when the first task has ended
         if mpiexec.promised_rank(os.environ):

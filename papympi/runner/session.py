@@ -21,8 +21,8 @@ from papympi.plan.plan import Plan
 from papympi.runner.culprits import find_culprit, name_pool
 from papympi.runner.echo import Echo
 from papympi.runner.hooks import Watchers
-from papympi.workers.evaluation import outlet
 from papympi.workers.evaluation.capture import be_runner
+from papympi.workers.evaluation.recorder import shown_by
 
 if TYPE_CHECKING:
     from papympi.runner.keeper import Keeper
@@ -108,7 +108,7 @@ class Session:
             if self._shows:
                 display = self._display.enter_context(Progress(self.engine.statistics))
                 if sys.stderr is not None and sys.stderr.isatty():
-                    self._display.enter_context(outlet.shown_by(display.put))
+                    self._display.enter_context(shown_by(display.put))
             if self._stopping:
                 self.engine.stop()
             self.engine.hold(paused=self._paused)

@@ -59,9 +59,9 @@ def survey(blocked: Iterable[str] = ()) -> Survey:
     found = Survey()
     found.sections["This host"] = _survey_host()
     found.sections["MPI"] = _survey_mpi(found)
-    roster = joined()
-    if roster is not None:
-        found.sections["Ranks"] = list_ranks(roster.world.hosts)
+    allocator = joined()
+    if allocator is not None:
+        found.sections["Ranks"] = list_ranks(allocator.world.hosts)
     found.sections["Slurm"] = _survey_slurm()
     _survey_plugins(found, blocked)
     return found
@@ -142,9 +142,9 @@ def ask_library() -> tuple[dict[str, str] | None, str]:
 
 def _try_out(found: Survey, launcher: mpiexec.Launcher, library: str) -> str:
     """Return whether launcher and library belong together."""
-    roster = joined()
-    if roster is not None:
-        return f"yes: {roster.world.size} ranks, as many as the launcher promised"
+    allocator = joined()
+    if allocator is not None:
+        return f"yes: {allocator.world.size} ranks, as many as the launcher promised"
     argv = mpiexec.command(launcher, 2, [sys.executable, "-c", _TRY], local=True, root=os.geteuid() == 0)
     begun = time.perf_counter()
     done = _run(argv, mpiexec.environment(os.environ, local=True))

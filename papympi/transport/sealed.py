@@ -14,7 +14,7 @@ from typing import Any
 
 from papympi.plan.program import Call, Program, Stage
 from papympi.transport.codec import BIG, Buffer, sort_out
-from papympi.transport.task import Kind, Outcome, Task
+from papympi.transport.task import Outcome, Task
 
 
 def encode(message: Any) -> list[Buffer]:
@@ -25,7 +25,7 @@ def encode(message: Any) -> list[Buffer]:
 
 def decode(parts: Sequence[Buffer]) -> Any:
     """Return the message that consists of `parts`; its buffers become the message's own."""
-    return pickle.loads(parts[0], buffers=parts[1:])
+    return pickle.loads(parts[0]) if len(parts) == 1 else pickle.loads(parts[0], buffers=parts[1:])
 
 
 @dataclass(slots=True)
@@ -78,18 +78,8 @@ def open_task(message: tuple[Any, ...]) -> tuple[Task, bool]:
     return Task.from_wire(message), False
 
 
-def address(task: Task) -> tuple[Any, ...]:
-    """Return a task closed up, with what has to be known of it on the way in front: id, kind, stage."""
-    return task.id, int(task.kind), task.stage, seal(task.to_wire())
-
-
-def receive(number: int, kind: int, stage: int, parts: Sequence[Buffer]) -> SealedTask:
-    """Return the task that `address` has closed up."""
-    return SealedTask(number, Kind(kind), stage, parts=parts)
-
-
 def outline(program: Program) -> Program:
-    """Return what a guard has to know of a program: stages, nodes and time-outs, and nothing of the user's."""
+    """Return what a child's parent has to know of a program: stages, nodes and time-outs, and nothing of the user's."""
     stages = {}
     for number, stage in program.stages.items():
         calls = tuple(Call(call.node, _absent, (), timeout=call.timeout) for call in stage.calls)

@@ -1,1 +1,4 @@
-"""The far end: `evaluation` calls functions, `children` guards processes that do so, `ranks` lets MPI ranks do it."""
+"""The far end of a pool, in three rooms: what calls functions, what guards children, what a rank does.
+
+An import only goes from `ranks` to `children` to `evaluation`. `host` says what of this machine may be used.
+"""

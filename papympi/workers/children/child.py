@@ -20,28 +20,28 @@ from papympi.transport.ship import unpack_program
 from papympi.transport.task import Kind
 from papympi.workers.children.mpi_blocks import watch_import
 from papympi.workers.evaluation.evaluate import Evaluator
-from papympi.workers.evaluation.progress import Cell
-from papympi.workers.evaluation.recorder import Recorder, show
+from papympi.workers.evaluation.progress import SharedProgressRecord
+from papympi.workers.evaluation.recorder import OutputRecorder, show
 from papympi.workers.host import limit_memory
 
 
-class Birth(NamedTuple):
+class ChildDescriptors(NamedTuple):
     """What a child is born with: the socket that it is spoken to through, and the descriptors of its memory files.
 
     Attributes:
         connection: the socket.
-        cell: in which it says what it is at.
+        record: in which it says what it is at.
         arena: through which big buffers travel.
         program: in which the packed program is, unless the first message has it.
     """
 
     connection: socket.socket
-    cell: int
+    record: int
     arena: int | None = None
     program: int | None = None
 
 
-class _LastWords:
+class _CrashReport:
     """Sends home what a child dies of, when that is an exception and not a signal, and ends it with exit code 1."""
 
     def __init__(self, connection: socket.socket) -> None:
@@ -59,7 +59,7 @@ class _LastWords:
             raise SystemExit(1) from None
 
 
-class _Post:
+class _Sender:
     """Sends messages home, one at a time: what threads of the user's code print must not come between others."""
 
     def __init__(self, connection: socket.socket, blocks: Tenant | None) -> None:
@@ -78,13 +78,13 @@ class _Post:
             show(message)
 
 
-def work(birth: Birth) -> None:
+def work(given: ChildDescriptors) -> None:
     """Be a child: load the program, evaluate tasks until the connection is closed."""
-    cell = Cell(birth.cell)
-    os.close(birth.cell)
-    with birth.connection, _LastWords(birth.connection), contextlib.suppress(ConnectionError):
-        blocks = None if birth.arena is None else Tenant(birth.arena)
-        messages = _read_all(frames.Reader(birth.connection, blocks))
+    record = SharedProgressRecord(given.record)
+    os.close(given.record)
+    with given.connection, _CrashReport(given.connection), contextlib.suppress(ConnectionError):
+        blocks = None if given.arena is None else Tenant(given.arena)
+        messages = _read_all(frames.Reader(given.connection, blocks))
         hello = next(messages, None)
         if hello is None:
             return
@@ -94,10 +94,10 @@ def work(birth: Birth) -> None:
         if memory:
             limit_memory(memory)
         watch_import()
-        post = _Post(birth.connection, blocks)
-        recorder = Recorder(label, post.send)
-        program = unpack_program(packed if birth.program is None else map_packed(birth.program))
-        evaluator = Evaluator(program, label, cell, memory=memory, recorder=recorder)
+        post = _Sender(given.connection, blocks)
+        recorder = OutputRecorder(label, post.send)
+        program = unpack_program(packed if given.program is None else map_packed(given.program))
+        evaluator = Evaluator(program, label, record, memory=memory, recorder=recorder)
         post.send(None)
         try:
             for message in messages:

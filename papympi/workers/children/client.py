@@ -14,11 +14,11 @@ from papympi.workers.children import server
 
 _LAUNCHER: Final = ("PMI", "PMIX", "OMPI_", "PRTE", "HYD", "MPI_LOCAL", "MPIR", "MPICH", "PALS_")
 """Variables of MPI launchers: a child that has them and imports `mpi4py.MPI` takes itself for a rank of this job."""
-_PATIENCE_S: Final = 30.0
-"""How long the fork server may take to answer before it is given up."""
+PATIENCE_S: Final = 30.0
+"""How long the fork server may take to answer, and a child to end once it was killed, before it is given up."""
 
 
-class Nursery:
+class ForkServerClient:
     """A pool's fork server, as the pool sees it: starts it, asks it for children, ends it.
 
     Attributes:
@@ -33,7 +33,7 @@ class Nursery:
     def start(self) -> None:
         """Start the server; it is not waited for."""
         control, theirs = socket.socketpair()
-        control.settimeout(_PATIENCE_S)
+        control.settimeout(PATIENCE_S)
         alive = open_pidfd(os.getpid())
         descriptors = [descriptor for descriptor in (theirs.fileno(), alive) if descriptor >= 0]
         numbers = map(str, (theirs.fileno(), os.getpid(), alive))
@@ -55,14 +55,16 @@ class Nursery:
                 os.close(alive)
         self._control = control
 
-    def spawn(self, connection: socket.socket, cell: int, arena: int | None = None, program: int | None = None) -> int:
+    def spawn(
+        self, connection: socket.socket, record: int, arena: int | None = None, program: int | None = None
+    ) -> int:
         """Return the process id of a new child that has got `connection` and the descriptors of its memory files.
 
         Raises:
             PoolError: the server is gone, or the system refuses another process.
         """
         which = server.ARENA * (arena is not None) + server.PROGRAM * (program is not None)
-        files = [descriptor for descriptor in (cell, arena, program) if descriptor is not None]
+        files = [descriptor for descriptor in (record, arena, program) if descriptor is not None]
         pid, error = self._ask(server.SPAWN, which, [connection.fileno(), *files])
         if pid < 0:
             raise PoolError(f"pool {self.owner!r}: cannot start another worker: {os.strerror(error)}")
@@ -90,7 +92,7 @@ class Nursery:
             return
         with contextlib.suppress(OSError):
             control.sendall(server.REQUEST.pack(server.END, int(grace * 1000)))
-            control.settimeout(grace + _PATIENCE_S)
+            control.settimeout(grace + PATIENCE_S)
             while control.recv(64):  # the connection closes when the server ends; a reply may be left over
                 pass
         control.close()

@@ -18,32 +18,32 @@ from papympi.transport.packed import Packed
 from papympi.transport.records import Logs
 from papympi.transport.sealed import read_outcome
 from papympi.transport.task import Kind, Lost, Outcome, Task
-from papympi.workers.children.client import Nursery, open_pidfd
-from papympi.workers.evaluation.alarm import NS
-from papympi.workers.evaluation.overdue import find_shortest_timeout, find_timeout
-from papympi.workers.evaluation.progress import Cell, Progress, create_cell_file, mark_resource
+from papympi.workers.children.client import PATIENCE_S, ForkServerClient, open_pidfd
+from papympi.workers.evaluation.alarm import MERCY_S, NS, find_shortest_timeout, find_timeout
+from papympi.workers.evaluation.progress import (
+    ProgressSnapshot,
+    SharedProgressRecord,
+    create_record_file,
+    mark_resource,
+)
 from papympi.workers.host import tell_end
 
-_PATIENCE_S: Final = 30.0
-"""How long a child may take to end once it was killed."""
 _DYING_S: Final = 0.5
 """How long a child that has closed its connection may take to end."""
-_MERCY_S: Final = 0.5
-"""How long after its time-out an item that cannot be interrupted is waited for before its child is killed."""
 _FEW: Final = 3
 """How often in a row a child may die before it has loaded its program."""
 
 
-class Guard:
+class ChildHandle:
     """One child: send it tasks, read its outcomes, and when it dies learn what it was at and put another in its place.
 
     The parent's end of the socket never blocks. When `descriptors` say that there is something, `read`; when that
-    raises, or the last descriptor says so, the child has ended: `bury` it and `start` another.
+    raises, or the last descriptor says so, the child has ended: `reap` it and `start` another.
 
     Args:
         number: the worker's number in its pool.
         name: how messages name the worker, e.g. `processes[3]`.
-        nursery: the fork server that the child comes from.
+        fork_server: the fork server that the child comes from.
         program: what the child is told first.
         packed: the same as the child gets it.
         memory: how many bytes it may allocate; 0: as many as there are.
@@ -60,7 +60,7 @@ class Guard:
         self,
         number: int,
         name: str,
-        nursery: Nursery,
+        fork_server: ForkServerClient,
         program: Program,
         packed: Packed,
         memory: int = 0,
@@ -72,17 +72,17 @@ class Guard:
         self.label = name
         self.pid = 0
         self.descriptors: tuple[int, ...] = ()
-        self._nursery = nursery
+        self._fork_server = fork_server
         self._program = program
         self._packed = packed
         self._memory = memory
         self._blocks = blocks
         self._held: dict[int, list[memoryview]] = {}
         self._shortest = find_shortest_timeout(program)
-        self._overdue: Progress | None = None
+        self._overdue: ProgressSnapshot | None = None
         self._tasks: dict[int, int] = {}
         self._ready = False
-        self._stillbirths = 0
+        self._startup_failures = 0
         self._last_words = ""
         self._logs: Logs | None = None
         self._end = ""
@@ -95,7 +95,7 @@ class Guard:
             PoolError: there is no child to be had, or several in a row have died before they were ready.
             ShippingError: the last child could not load the program.
         """
-        self._check_births()
+        self._check_startup()
         self._ready = False
         self._last_words = ""
         self._overdue = None
@@ -104,12 +104,12 @@ class Guard:
             ours, theirs = socket.socketpair()
             given.enter_context(theirs)
             stack.enter_context(ours)
-            cell = create_cell_file()
-            given.callback(os.close, cell)
-            self._cell = Cell(cell)
-            stack.callback(self._cell.close)
+            record = create_record_file()
+            given.callback(os.close, record)
+            self._record = SharedProgressRecord(record)
+            stack.callback(self._record.close)
             arena = None if blocks is None else blocks.descriptor
-            self.pid = self._nursery.spawn(theirs, cell, arena, self._packed.file)
+            self.pid = self._fork_server.spawn(theirs, record, arena, self._packed.file)
             self._pidfd = open_pidfd(self.pid)
             if self._pidfd >= 0:
                 stack.callback(os.close, self._pidfd)
@@ -168,7 +168,7 @@ class Guard:
                 self._logs = message if self._logs is None else self.take_logs(message)
             elif message is None:
                 self._ready = True
-                self._stillbirths = 0
+                self._startup_failures = 0
             else:
                 self._last_words = message
         return outcomes
@@ -185,7 +185,7 @@ class Guard:
             logs.add(last)
         return logs or last
 
-    def bury(self) -> tuple[list[Outcome], Lost]:
+    def reap(self) -> tuple[list[Outcome], Lost]:
         """See that the child is dead, and return the outcomes that it had still sent, and what is known of its end.
 
         Raises:
@@ -193,12 +193,12 @@ class Guard:
         """
         went = self._wait_dead(_DYING_S)
         self.kill()  # what it left in its group, if it went by itself
-        self._wait_dead(_PATIENCE_S)
+        self._wait_dead(PATIENCE_S)
         outcomes = self._drain()
-        progress = self._cell.read()
+        progress = self._record.read()
         self.close()
         pid, self.pid = self.pid, 0
-        code = self._nursery.reap(pid)
+        code = self._fork_server.reap(pid)
         reason = tell_end(code, self._memory) if went else "it closed its connection and did not end"
         if self._last_words:
             reason += f"\n{self._last_words.rstrip()}"
@@ -206,7 +206,7 @@ class Guard:
         lost.logs = self.take_logs()
         self._tasks.clear()
         if not self._ready:
-            self._stillbirths += 1
+            self._startup_failures += 1
         return outcomes, lost
 
     def kill(self) -> None:
@@ -223,35 +223,35 @@ class Guard:
             self._socket.shutdown(socket.SHUT_RDWR)  # closing is not enough if a copy of this process was forked
         self._resources.close()
 
-    def progress(self) -> Progress:
+    def progress(self) -> ProgressSnapshot:
         """Return what the child is at."""
-        return self._cell.read()
+        return self._record.read()
 
     def deadline(self) -> float | None:
         """Return when the child has to be looked at again, by `time.monotonic`; `None`: it is at nothing."""
         if not self._tasks or not self._shortest:
             return None
-        timeout, begun = self._timeout_of(self._cell.read())
-        return (begun / NS + timeout if timeout else time.monotonic() + self._shortest) + _MERCY_S
+        timeout, begun = self._timeout_of(self._record.read())
+        return (begun / NS + timeout if timeout else time.monotonic() + self._shortest) + MERCY_S
 
     def kill_overdue(self) -> None:
         """Kill the child if the item that it is at has had its time; `descriptors` will tell of its end."""
-        progress = self._cell.read()
+        progress = self._record.read()
         timeout, begun = self._timeout_of(progress)
-        if timeout and time.monotonic() >= begun / NS + timeout + _MERCY_S:
+        if timeout and time.monotonic() >= begun / NS + timeout + MERCY_S:
             self._overdue = progress
             self.kill()
 
-    def _timeout_of(self, progress: Progress) -> tuple[float, int]:
+    def _timeout_of(self, progress: ProgressSnapshot) -> tuple[float, int]:
         """Return the time-out of what the child is at, in seconds, and when it began; 0 if it has none."""
         stage = None if progress.task is None else self._tasks.get(progress.task)
         return find_timeout(self._program, stage, progress)
 
-    def _check_births(self) -> None:
+    def _check_startup(self) -> None:
         """Raise if the last child could not load the program, or if too many have died of something before."""
-        if self._stillbirths and self._last_words:
+        if self._startup_failures and self._last_words:
             raise ShippingError(f"worker {self.label} cannot load the program:\n{self._last_words.rstrip()}")
-        if self._stillbirths >= _FEW:
+        if self._startup_failures >= _FEW:
             raise PoolError(f"{_FEW} children in a row of worker {self.name} died before they were ready: {self._end}")
 
     def _wait_dead(self, seconds: float) -> bool:
@@ -266,7 +266,7 @@ class Guard:
                 outcomes += self.read()
         return outcomes
 
-    def _report(self, reason: str, progress: Progress) -> Lost:
+    def _report(self, reason: str, progress: ProgressSnapshot) -> Lost:
         """Return what is known of the child's end; a task that had been answered is not what it died of."""
         resource = self._name_resource(progress.resource)
         if resource:

@@ -22,10 +22,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from papympi.workers.children.child import Birth, work
+from papympi.workers.children.child import ChildDescriptors, work
 
 SPAWN: Final = 1
-"""Fork a child, which gets the socket, the cell and those memory files (ARENA + PROGRAM) that come with the request.
+"""Fork a child, which gets the socket, the record and those memory files (ARENA + PROGRAM) that come with the request.
 
 Reply: its process id; or -1, errno.
 """
@@ -54,7 +54,7 @@ _LOOK_S: Final = 0.5
 """How often a server without a pidfd looks whether its parent is there."""
 
 
-class Server:
+class ForkServer:
     """The loop of the fork server and the children that it has not been asked to reap.
 
     Args:
@@ -70,17 +70,17 @@ class Server:
         self._alive = alive
         self._children: set[int] = set()
 
-    def run(self) -> Birth | None:
-        """Serve until the parent ends it or is gone, and return `None`. Also returns in each child, with its birth."""
+    def run(self) -> ChildDescriptors | None:
+        """Serve until the parent ends it or is gone, and return `None`. Also returns in each child, with its given."""
         while (request := self._receive()) is not None:
             operation, argument, descriptors = request
             if operation == END:
                 self._wait_children(argument / 1000)
                 break
             if operation == SPAWN:
-                birth = self._spawn(argument, *descriptors)
-                if birth is not None:
-                    return birth
+                given = self._spawn(argument, *descriptors)
+                if given is not None:
+                    return given
             elif operation == CLEAR:
                 self._wait_children(argument / 1000)
                 self.end()
@@ -127,8 +127,8 @@ class Server:
             return bool(select.select([self._alive], [], [], 0)[0])
         return os.getppid() != self._parent
 
-    def _spawn(self, which: int, connection: int, cell: int, *files: int) -> Birth | None:
-        """Fork a child; return its birth in the child, `None` here."""
+    def _spawn(self, which: int, connection: int, record: int, *files: int) -> ChildDescriptors | None:
+        """Fork a child; return its given in the child, `None` here."""
         server = os.getpid()
         try:
             pid = os.fork()
@@ -138,8 +138,10 @@ class Server:
         if pid == 0:
             self._become_child(server)
             arena = files[0] if which & ARENA else None
-            return Birth(socket.socket(fileno=connection), cell, arena, files[-1] if which & PROGRAM else None)
-        for descriptor in (connection, cell, *files):
+            return ChildDescriptors(
+                socket.socket(fileno=connection), record, arena, files[-1] if which & PROGRAM else None
+            )
+        for descriptor in (connection, record, *files):
             os.close(descriptor)
         if pid > 0:
             with contextlib.suppress(OSError):  # the child does it, too: whoever comes first
@@ -237,11 +239,11 @@ def main(control: int, parent: int, alive: int) -> None:
     _name("papympi-server")
     gc.collect()
     gc.freeze()
-    server = Server(socket.socket(fileno=control), parent, alive)
-    birth = server.run()
-    if birth is None:
+    server = ForkServer(socket.socket(fileno=control), parent, alive)
+    given = server.run()
+    if given is None:
         server.end()
         return
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # what a function prints is seen even if it crashes
-    work(birth)
+    work(given)

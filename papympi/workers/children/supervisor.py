@@ -14,9 +14,9 @@ from papympi.transport.lending import Lender
 from papympi.transport.packed import Elsewhere, Packed
 from papympi.transport.records import Logs
 from papympi.transport.task import Lost, Outcome, Task
-from papympi.workers.children.client import Nursery
-from papympi.workers.children.handle import Guard
-from papympi.workers.evaluation.overdue import find_shortest_timeout
+from papympi.workers.children.client import ForkServerClient
+from papympi.workers.children.handle import ChildHandle
+from papympi.workers.evaluation.alarm import find_shortest_timeout
 
 _READ: Final = selectors.EVENT_READ
 _BOTH: Final = selectors.EVENT_READ | selectors.EVENT_WRITE
@@ -24,11 +24,11 @@ _GRACE_S: Final = 5.0
 """How long `close` waits for children to finish what they are at."""
 
 
-class Guards:
+class Supervisor:
     """The children of one pool on this host, numbered from 0.
 
     Args:
-        nursery: the fork server that they come from, started by `start` and ended with them.
+        fork_server: the fork server that they come from, started by `start` and ended with them.
         names: how messages name each of them, e.g. `processes[3]`.
         memory: how many bytes each may allocate; 0: as many as there are.
         lasting: the fork server outlives them, for others to come.
@@ -36,20 +36,26 @@ class Guards:
     """
 
     def __init__(
-        self, nursery: Nursery, names: Sequence[str], memory: int = 0, *, lasting: bool = False, shared: int = 0
+        self,
+        fork_server: ForkServerClient,
+        names: Sequence[str],
+        memory: int = 0,
+        *,
+        lasting: bool = False,
+        shared: int = 0,
     ) -> None:
-        self._nursery = nursery
+        self._fork_server = fork_server
         self._lasting = lasting
         self._names = names
         self._memory = memory
         self._shared = shared
         self._arena: Arena | None = None
         self._packed: Packed | None = None
-        self._guards: list[Guard] = []
+        self._children: list[ChildHandle] = []
         self._selector: selectors.DefaultSelector | None = None
-        self._waiting: set[Guard] = set()
+        self._waiting: set[ChildHandle] = set()
         self._timed = False
-        self._talking: set[Guard] = set()
+        self._talking: set[ChildHandle] = set()
 
     def start(self, program: Program, packed: Packed) -> None:
         """Start a child under each name; the fork server has been started.
@@ -69,9 +75,9 @@ class Guards:
             self._arena = open_arena(self._shared, len(self._names))
             for number, name in enumerate(self._names):
                 blocks = None if self._arena is None else Lender(self._arena, number)
-                guard = Guard(number, name, self._nursery, program, self._packed, self._memory, blocks=blocks)
-                self._start(guard)
-                self._guards.append(guard)
+                child = ChildHandle(number, name, self._fork_server, program, self._packed, self._memory, blocks=blocks)
+                self._start(child)
+                self._children.append(child)
             stack.pop_all()
 
     def find_program(self) -> Elsewhere | None:
@@ -80,9 +86,9 @@ class Guards:
 
     def submit(self, number: int, task: Task) -> None:
         """Send a task to a child; what its socket does not take now is sent by `collect`."""
-        guard = self._guards[number]
-        if not guard.send(task) and guard not in self._waiting:
-            self._await_room(guard)
+        child = self._children[number]
+        if not child.send(task) and child not in self._waiting:
+            self._await_room(child)
 
     def collect(self) -> list[Outcome | Lost]:
         """Return what has come home, and the children that were lost and have been replaced.
@@ -96,33 +102,33 @@ class Guards:
             return news
         if self._timed:
             self._kill_overdue()
-        dead: list[Guard] = []
+        dead: list[ChildHandle] = []
         for key, events in self._selector.select(0):
-            guard: Guard = key.data
+            child: ChildHandle = key.data
             if events & _READ:
                 try:
-                    news += self._read(guard, key.fd)
+                    news += self._read(child, key.fd)
                 except (EOFError, OSError):
-                    dead.append(guard)
+                    dead.append(child)
                     continue
-            if events & selectors.EVENT_WRITE and guard.flush():
-                self._selector.modify(key.fd, _READ, guard)
-                self._waiting.discard(guard)
-        for guard in dict.fromkeys(dead):
-            news += self._replace(guard)
+            if events & selectors.EVENT_WRITE and child.flush():
+                self._selector.modify(key.fd, _READ, child)
+                self._waiting.discard(child)
+        for child in dict.fromkeys(dead):
+            news += self._replace(child)
         return news
 
-    def _read(self, guard: Guard, descriptor: int) -> list[Outcome]:
+    def _read(self, child: ChildHandle, descriptor: int) -> list[Outcome]:
         """Return what a child has sent.
 
         Raises:
             EOFError: it has ended.
         """
-        if descriptor != guard.descriptors[0]:
+        if descriptor != child.descriptors[0]:
             raise EOFError
-        outcomes = guard.read()
-        if guard.talks:
-            self._talking.add(guard)
+        outcomes = child.read()
+        if child.talks:
+            self._talking.add(child)
         return outcomes
 
     def take_room(self, size: int) -> memoryview | None:
@@ -133,7 +139,7 @@ class Guards:
         """Return what children have printed and logged since; what is not taken comes with their next arrival."""
         if not self._talking:
             return []
-        found = [logs for guard in self._talking if (logs := guard.take_logs()) is not None]
+        found = [logs for child in self._talking if (logs := child.take_logs()) is not None]
         self._talking.clear()
         return found
 
@@ -145,7 +151,7 @@ class Guards:
         """Return when `collect` has to look after a child's time-out, by `time.monotonic`."""
         if not self._timed:
             return None
-        found = [deadline for guard in self._guards if (deadline := guard.deadline()) is not None]
+        found = [deadline for child in self._children if (deadline := child.deadline()) is not None]
         return min(found, default=None)
 
     def close(self, grace: float = _GRACE_S) -> None:
@@ -158,53 +164,53 @@ class Guards:
 
     def _kill_overdue(self) -> None:
         now = time.monotonic()
-        for guard in self._guards:
-            deadline = guard.deadline()
+        for child in self._children:
+            deadline = child.deadline()
             if deadline is not None and now >= deadline:
-                guard.kill_overdue()
+                child.kill_overdue()
 
-    def _start(self, guard: Guard) -> None:
-        """Start a guard's child and watch it."""
+    def _start(self, child: ChildHandle) -> None:
+        """Start a child's child and watch it."""
         assert self._selector is not None
-        written = guard.start()
-        for descriptor in guard.descriptors:
-            self._selector.register(descriptor, _READ, guard)
+        written = child.start()
+        for descriptor in child.descriptors:
+            self._selector.register(descriptor, _READ, child)
         if not written:
-            self._await_room(guard)
+            self._await_room(child)
 
-    def _await_room(self, guard: Guard) -> None:
-        """Watch for a guard's socket to become writable."""
+    def _await_room(self, child: ChildHandle) -> None:
+        """Watch for a child's socket to become writable."""
         assert self._selector is not None
-        self._waiting.add(guard)
-        self._selector.modify(guard.descriptors[0], _BOTH, guard)
+        self._waiting.add(child)
+        self._selector.modify(child.descriptors[0], _BOTH, child)
 
-    def _replace(self, guard: Guard) -> list[Outcome | Lost]:
+    def _replace(self, child: ChildHandle) -> list[Outcome | Lost]:
         """Put a fresh child in the place of a dead one; return what that had sent, and how it ended."""
-        self._forget(guard)
-        outcomes, lost = guard.bury()
-        self._start(guard)
+        self._forget(child)
+        outcomes, lost = child.reap()
+        self._start(child)
         return [*outcomes, lost]
 
-    def _forget(self, guard: Guard) -> None:
-        """Stop watching a guard's child."""
+    def _forget(self, child: ChildHandle) -> None:
+        """Stop watching a child's child."""
         assert self._selector is not None
-        self._waiting.discard(guard)
-        for descriptor in guard.descriptors:
+        self._waiting.discard(child)
+        for descriptor in child.descriptors:
             self._selector.unregister(descriptor)
 
     def _end(self, grace: float) -> None:
         """End children, server and all that belongs to them; a lasting server stays."""
-        orphaned = not self._nursery.is_alive()  # then nobody else ends what the children had started
-        for guard in self._guards:
-            self._forget(guard)
+        orphaned = not self._fork_server.is_alive()  # then nobody else ends what the children had started
+        for child in self._children:
+            self._forget(child)
             if orphaned:
-                guard.kill()
-            guard.close()
-        self._guards.clear()
+                child.kill()
+            child.close()
+        self._children.clear()
         if self._lasting:
-            self._nursery.clear(grace)
+            self._fork_server.clear(grace)
         else:
-            self._nursery.end(grace)
+            self._fork_server.end(grace)
         if self._arena is not None:
             self._arena.close()
             self._arena = None

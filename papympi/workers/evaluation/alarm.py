@@ -8,9 +8,12 @@ import time
 from types import FrameType, TracebackType
 from typing import Any, Final, Self
 
-from papympi.workers.evaluation.progress import BEGUN, NOTHING
+from papympi.plan.program import Program
+from papympi.workers.evaluation.progress import BEGUN, NOTHING, ProgressSnapshot
 
 NS: Final = 1_000_000_000
+MERCY_S: Final = 0.5
+"""How long after its time-out an item may take to end by itself, before its process or thread is given up."""
 
 
 class Overdue(BaseException):
@@ -42,14 +45,14 @@ class hold:  # noqa: N801 - it reads as a verb: `with hold(): ...`
         return hold._blocks > 0
 
 
-class Alarm:
+class TimeoutAlarm:
     """While its block lasts, an item that takes longer than its time-out is interrupted, if this is the main thread.
 
-    The timer is set once and looks into the cell when it fires: an item costs no system call. A handler and a timer
+    The timer is set once and looks into the record when it fires: an item costs no system call. A handler and a timer
     that the process has of its own come back at the end.
 
     Args:
-        slots: of the cell, whose `BEGUN` says when the item at work began.
+        slots: of the progress record, whose `BEGUN` says when the item at work began.
         seconds: the time-out.
     """
 
@@ -110,3 +113,25 @@ def tell_abandoned(pool: str, count: int) -> str:
     """Return the note of a pool some of whose threads have been abandoned."""
     what = "a thread" if count == 1 else f"{count} threads"
     return f"pool {pool!r}: {what} could not be interrupted when an item timed out, was abandoned, and may still run"
+
+
+def find_timeout(program: Program, stage: int | None, progress: ProgressSnapshot) -> tuple[float, int]:
+    """Return the time-out of what a worker is at, in seconds, and since when it is, by `time.monotonic_ns`.
+
+    Args:
+        program: what the worker evaluates.
+        stage: number of the stage of the task that it is at; `None`: it is at none.
+        progress: what its progress says.
+
+    Returns:
+        (0.0, 0) if it is at nothing that has a time-out.
+    """
+    if stage is None or progress.node is None or progress.begun_ns is None:
+        return 0.0, 0
+    return (program.stages[stage].calls[progress.node].timeout or 0.0) * progress.items, progress.begun_ns
+
+
+def find_shortest_timeout(program: Program) -> float:
+    """Return the shortest time-out of all nodes, in seconds; 0: none has one."""
+    calls = (call for stage in program.stages.values() for call in stage.calls)
+    return min((call.timeout for call in calls if call.timeout), default=0.0)

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from papympi.errors import ItemTimeout, ShippingError
+from papympi.errors import ItemTimeout, ShippingError, StateError
 from papympi.model.item import DROP, Failure, Key
 from papympi.plan.program import Call, Stage
 from papympi.transport import codec
@@ -18,8 +18,8 @@ from papympi.transport.blame import describe
 from papympi.transport.payload import Payload, Unsendable
 from papympi.transport.task import Outcome, Task
 from papympi.workers.evaluation.alarm import Abandoned, Overdue
-from papympi.workers.evaluation.arguments import Arguments
 from papympi.workers.evaluation.columns import (
+    Arguments,
     Column,
     has_failures,
     is_gathered,
@@ -28,9 +28,10 @@ from papympi.workers.evaluation.columns import (
     load_column,
     positions_of,
 )
-from papympi.workers.evaluation.context import Bench
+from papympi.workers.evaluation.context import WorkerContext
 from papympi.workers.evaluation.location import at
-from papympi.workers.evaluation.progress import COUNT
+from papympi.workers.evaluation.progress import COUNT, INDEX, NODE
+from papympi.workers.evaluation.recorder import OutputRecorder
 from papympi.workers.host import format_memory
 
 _HERE = str(Path(__file__).parent)
@@ -40,7 +41,7 @@ class Calls:
     """The calls of one task.
 
     Attributes:
-        bench: what the worker's tasks share.
+        worker: what the worker's tasks share.
         task: the task.
         stage: its stage.
         failures: those born in it.
@@ -52,8 +53,8 @@ class Calls:
         number: of a scatter or fold: which call of the stage it is.
     """
 
-    def __init__(self, bench: Bench, task: Task, stage: Stage) -> None:
-        self.bench = bench
+    def __init__(self, worker: WorkerContext, task: Task, stage: Stage) -> None:
+        self.worker = worker
         self.task = task
         self.stage = stage
         self.failures: list[Failure] = []
@@ -94,7 +95,7 @@ class Calls:
         made = {}
         for number, argument in enumerate(call.arguments):
             if argument.resource is not None:
-                made[number], error = self.bench.resources.take(argument.resource)
+                made[number], error = self.worker.resources.take(argument.resource)
                 if error is not None:
                     return {}, error
         return made, None
@@ -103,9 +104,9 @@ class Calls:
         """Return the failure that an exception makes of an item."""
         error = self._translate(call, error)
         text = "".join(traceback.format_exception(type(error), error, _skip_own_frames(error)))
-        if isinstance(error, MemoryError) and self.bench.memory:
-            text += f"The worker may allocate {format_memory(self.bench.memory)}, as its pool's option memory says.\n"
-        return Failure(call.node, key, _strip(error), text, _describe(given), self.bench.label, attempts)
+        if isinstance(error, MemoryError) and self.worker.memory:
+            text += f"The worker may allocate {format_memory(self.worker.memory)}, as its pool's option memory says.\n"
+        return Failure(call.node, key, _strip(error), text, _describe(given), self.worker.label, attempts)
 
     def _translate(self, call: Call, error: BaseException) -> BaseException:
         """Return the error as users know it; a worker that was given up ends here."""
@@ -113,7 +114,7 @@ class Calls:
             raise error
         if not isinstance(error, Overdue):
             return error
-        seconds = (call.timeout or 0.0) * self.bench.cell.slots[COUNT]
+        seconds = (call.timeout or 0.0) * self.worker.progress.slots[COUNT]
         return ItemTimeout(seconds).with_traceback(error.__traceback__)
 
     def complete(self, failure: Failure, given: Sequence[Any]) -> Failure:
@@ -133,8 +134,8 @@ class Calls:
             return failure
         if call.on_error == "drop":
             return DROP
-        with at(replace(self.bench.outside, node=call.node, key=failure.key)):
-            value, error = self.bench.attempt(call.on_error, failure)
+        with at(replace(self.worker.outside, node=call.node, key=failure.key)):
+            value, error = self.worker.attempt(call.on_error, failure)
         if error is not None:
             value = self.fail(call, failure.key, error, [failure])
             self.failures.append(value)
@@ -151,26 +152,26 @@ class Calls:
     def adopt(self, call: Call, position: int, failure: Failure) -> Failure:
         """Return a failure that the function itself returned as one of this call."""
         key = self.key_of(position)
-        own = Failure(call.node, key, failure.error, failure.traceback, failure.input, self.bench.label)
+        own = Failure(call.node, key, failure.error, failure.traceback, failure.input, self.worker.label)
         self.failures.append(own)
         return own
 
     def can_return(self, column: Column) -> bool:
         """Say whether values of all these classes come out of a pickle; of each class one is tried."""
-        if (column.kinds or set(map(type, column.values))) <= self.bench.known:
+        if (column.kinds or set(map(type, column.values))) <= self.worker.known:
             return True
-        strange = {type(value): value for value in column.values if type(value) not in self.bench.known}
+        strange = {type(value): value for value in column.values if type(value) not in self.worker.known}
         for kind, value in strange.items():
-            if self.bench.attempt(_carry, value)[1] is not None:
+            if self.worker.attempt(_carry, value)[1] is not None:
                 return False
-            self.bench.known.add(kind)
+            self.worker.known.add(kind)
         return True
 
     def check_sendable(self, call: Call, position: int, value: Any) -> Any:
         """Return the value, or its failure if it cannot be pickled, or does not come out of its pickle."""
         if type(value) is Failure:
             return value
-        _, error = self.bench.attempt(_carry, value)
+        _, error = self.worker.attempt(_carry, value)
         if error is None:
             return value
         if not isinstance(error, ShippingError):
@@ -196,7 +197,7 @@ class Calls:
         return column
 
     def _open(self, payload: Payload) -> list[Any]:
-        values, error = self.bench.attempt(payload.values)
+        values, error = self.worker.attempt(payload.values)
         return values if error is None else [Unsendable(error)] * payload.count
 
     def _replace_unsendable(self, column: int, position: int, value: Any) -> Any:
@@ -258,3 +259,35 @@ def _strip(error: BaseException) -> BaseException:
         link.__traceback__ = None
         link = link.__cause__ or link.__context__
     return error
+
+
+class TaskLocation:
+    """The place of the code that a task runs.
+
+    In a scatter the key is that of the item that the generator was made for, in a fold that of the item being folded.
+
+    Attributes:
+        calls: of the task.
+        positions: of the items that a vectorized function has been given.
+    """
+
+    __slots__ = ("calls", "positions", "recorder", "seed")
+
+    def __init__(self, calls: Calls, recorder: OutputRecorder, seed: int) -> None:
+        self.calls = calls
+        self.recorder = recorder
+        self.seed = seed
+        self.positions: Sequence[int] = ()
+
+    def locate(self, number: int = 0) -> tuple[str, Key | None]:
+        """Return the node and the key of the item at work; of a vectorized function the item with that number."""
+        calls, slots = self.calls, self.calls.worker.progress.slots
+        node, position, count = slots[NODE], slots[INDEX], slots[COUNT]
+        if node < 0:  # arguments are being unpickled
+            return calls.stage.calls[0].node, None
+        name = calls.stage.calls[node].node
+        if number:
+            if not 0 <= number < count:
+                raise StateError(f"node {name!r} has been given {count} items at once; there is no number {number}")
+            position = self.positions[number]
+        return name, calls.key_of(position)

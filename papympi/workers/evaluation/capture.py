@@ -16,14 +16,14 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from papympi.plan.program import Program
-from papympi.workers.evaluation import location
-from papympi.workers.evaluation.recorder import Recorder
+from papympi.workers.evaluation.location import current
+from papympi.workers.evaluation.recorder import OutputRecorder
 
 _HANDLERS: Final = logging.StreamHandler.emit.__code__
 _STREAMS: Final = ("stdout", "stderr")
 
 
-class _Stream:
+class _CapturedStream:
     """Stands in for a stream; all but what node functions write to it is the original's.
 
     Attributes:
@@ -36,17 +36,17 @@ class _Stream:
 
     def write(self, text: str) -> int:
         """Write text, or give it to the recorder of the item that is at work."""
-        place = location.current()
-        if place is None or place.recorder is None or not isinstance(text, str):
+        location = current()
+        if location is None or location.recorder is None or not isinstance(text, str):
             written: int = self.papympi_original.write(text)
             return written
         if not text:
             return 0
         caller = sys._getframe(1)  # noqa: SLF001 - the documented way to a caller's frame
         if caller.f_code is _HANDLERS and hasattr(caller.f_locals.get("record"), "papympi_worker"):
-            return len(text) if place.recorder.whole else int(self.papympi_original.write(text))
-        node, key = place.locate()
-        place.recorder.write(node, key, self._name, text)
+            return len(text) if location.recorder.whole else int(self.papympi_original.write(text))
+        node, key = location.locate()
+        location.recorder.write(node, key, self._name, text)
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
@@ -59,7 +59,7 @@ class _Stream:
 
 
 class _Capture:
-    """What has been put in place in this process, and for how many."""
+    """What has been put in location in this process, and for how many."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -67,27 +67,27 @@ class _Capture:
         self._factory: Callable[..., logging.LogRecord] | None = None
 
     def open(self) -> None:
-        """Put everything in place."""
+        """Put everything in location."""
         with self._lock:
             self._users += 1
             for name in _STREAMS:
                 stream = getattr(sys, name)
-                if stream is not None and not isinstance(stream, _Stream):
-                    setattr(sys, name, _Stream(stream, name))
+                if stream is not None and not isinstance(stream, _CapturedStream):
+                    setattr(sys, name, _CapturedStream(stream, name))
             factory = logging.getLogRecordFactory()
             if self._factory is None:
                 self._factory = factory
                 logging.setLogRecordFactory(self._make_record)
 
     def close(self) -> None:
-        """Take it away again, when nobody else needs it; what others have put in its place stays."""
+        """Take it away again, when nobody else needs it; what others have put in its location stays."""
         with self._lock:
             self._users -= 1
             if self._users:
                 return
             for name in _STREAMS:
                 stream = getattr(sys, name)
-                if isinstance(stream, _Stream):
+                if isinstance(stream, _CapturedStream):
                     setattr(sys, name, stream.papympi_original)
             if logging.getLogRecordFactory() == self._make_record and self._factory is not None:
                 logging.setLogRecordFactory(self._factory)
@@ -97,9 +97,9 @@ class _Capture:
         """Return a log record, taken down if a node function has made it."""
         assert self._factory is not None
         record = self._factory(*args, **options)
-        place = location.current()
-        if place is not None and place.recorder is not None and record.name:
-            place.recorder.log(*place.locate(), record)
+        location = current()
+        if location is not None and location.recorder is not None and record.name:
+            location.recorder.log(*location.locate(), record)
         return record
 
 
@@ -112,14 +112,14 @@ def be_runner() -> None:
     _runner[0] = os.getpid()
 
 
-class Ear:
+class OutputCapture:
     """Listens, for one evaluator, until it is closed.
 
     Attributes:
         recorder: what it hears with.
     """
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: OutputRecorder) -> None:
         self.recorder = recorder
         self._open = True
         _capture.open()
@@ -132,7 +132,7 @@ class Ear:
             _capture.close()
 
 
-def listen(program: Program, label: str, recorder: Recorder | None, *, shares: bool, raw: bool) -> Ear:
+def listen(program: Program, label: str, recorder: OutputRecorder | None, *, shares: bool, raw: bool) -> OutputCapture:
     """Return what listens for an evaluator.
 
     Args:
@@ -145,7 +145,7 @@ def listen(program: Program, label: str, recorder: Recorder | None, *, shares: b
     local = shares or _runner[0] == os.getpid()
     if not local:
         _set_levels(program.levels)
-    return Ear(recorder or Recorder(label, local=local, raw=raw))
+    return OutputCapture(recorder or OutputRecorder(label, local=local, raw=raw))
 
 
 def _set_levels(levels: Mapping[str, int]) -> None:

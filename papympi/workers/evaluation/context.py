@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from papympi.model.item import Failure
-from papympi.workers.evaluation.location import Spot
-from papympi.workers.evaluation.progress import MemoryCell
-from papympi.workers.evaluation.resources import Attempt, Resources
+from papympi.workers.evaluation.attempt import Attempt
+from papympi.workers.evaluation.location import FixedLocation
+from papympi.workers.evaluation.progress import ProgressRecord
+from papympi.workers.evaluation.resources import Resources
 
 
-class Bench:
+class WorkerContext:
     """What every task of one worker shares.
 
     Attributes:
         attempt: calls a function and returns (result, error).
         label: what failures call the worker.
-        cell: where to say what it is at, so that its death names a culprit.
+        progress: where to say what it is at, so that its death names a culprit.
         outside: the place of what it does for no item.
         sends: results leave this process: what cannot be pickled fails.
         memory: how many bytes it may allocate; 0: as many as there are.
@@ -24,15 +25,22 @@ class Bench:
     """
 
     def __init__(
-        self, attempt: Attempt, label: str, cell: MemoryCell, outside: Spot, *, sends: bool, memory: int = 0
+        self,
+        attempt: Attempt,
+        label: str,
+        progress: ProgressRecord,
+        outside: FixedLocation,
+        *,
+        sends: bool,
+        memory: int = 0,
     ) -> None:
         self.attempt = attempt
         self.label = label
-        self.cell = cell
+        self.progress = progress
         self.outside = outside
         self.sends = sends
         self.memory = memory
-        self.resources = Resources(attempt, cell.slots, outside)
+        self.resources = Resources(attempt, progress.slots, outside)
         self.chunks: dict[tuple[int, int], int] = {}
         self.known: set[type] = {
             int,

@@ -13,24 +13,21 @@ from papympi.model.item import Failure
 from papympi.plan.program import Call, Program
 from papympi.transport.bitmap import FULL
 from papympi.transport.task import Kind, Outcome, Output, Task
-from papympi.workers.evaluation import fast_path, location
-from papympi.workers.evaluation.alarm import NS, Alarm
-from papympi.workers.evaluation.apply import apply_rows, apply_single, apply_timed
-from papympi.workers.evaluation.arguments import Arguments, to_positional
-from papympi.workers.evaluation.attempt import attempt, attempt_interruptibly
-from papympi.workers.evaluation.blocking import Loop, run_to_end
-from papympi.workers.evaluation.calls import Calls
+from papympi.workers.evaluation import fast_path
+from papympi.workers.evaluation.alarm import NS, TimeoutAlarm
+from papympi.workers.evaluation.apply import apply_rows, apply_single, apply_timed, compute_vector
+from papympi.workers.evaluation.async_blocking import CallLoop, run_to_end
+from papympi.workers.evaluation.attempt import Steps, attempt, attempt_interruptibly, drive
+from papympi.workers.evaluation.calls import Calls, TaskLocation
 from papympi.workers.evaluation.capture import listen
-from papympi.workers.evaluation.columns import Column, cut_output, mark_column, positions_of
-from papympi.workers.evaluation.context import Bench
+from papympi.workers.evaluation.columns import Arguments, Column, cut_output, mark_column, positions_of, to_positional
+from papympi.workers.evaluation.context import WorkerContext
 from papympi.workers.evaluation.fold import fold
-from papympi.workers.evaluation.inner import Hands, call_inner
-from papympi.workers.evaluation.progress import MemoryCell
-from papympi.workers.evaluation.recorder import Recorder
-from papympi.workers.evaluation.scatter import Suspended
-from papympi.workers.evaluation.steps import Steps, drive
-from papympi.workers.evaluation.vector import compute_vector
-from papympi.workers.evaluation.work import Work
+from papympi.workers.evaluation.inner import EvaluatorFunctions, call_inner
+from papympi.workers.evaluation.location import FixedLocation, at, enter, leave
+from papympi.workers.evaluation.progress import ProgressRecord
+from papympi.workers.evaluation.recorder import OutputRecorder
+from papympi.workers.evaluation.scatter import SuspendedScatter
 
 
 class Evaluator:
@@ -39,7 +36,7 @@ class Evaluator:
     Args:
         program: the stages.
         label: what failures call the worker.
-        cell: where to say which item is next.
+        progress: where to say which item is next.
         generators: where suspended generators are kept; workers that share memory may share it.
         encodes: outcomes leave this process, so that what cannot be pickled is a failure.
         interruptible: Ctrl-C is for the caller and not for the item.
@@ -51,24 +48,24 @@ class Evaluator:
         self,
         program: Program,
         label: str,
-        cell: MemoryCell | None = None,
-        generators: dict[int, Suspended] | None = None,
+        progress: ProgressRecord | None = None,
+        generators: dict[int, SuspendedScatter] | None = None,
         *,
         encodes: bool = True,
         interruptible: bool = False,
         memory: int = 0,
-        recorder: Recorder | None = None,
+        recorder: OutputRecorder | None = None,
     ) -> None:
         self._program = program
         trying = attempt_interruptibly if interruptible else attempt
-        self._ear = listen(program, label, recorder, shares=not encodes, raw=interruptible)
-        outside = location.Spot(self._ear.recorder, program.seed, "", None)
-        self._bench = Bench(trying, label, cell or MemoryCell(), outside, sends=encodes, memory=memory)
-        self._generators: dict[int, Suspended] = {} if generators is None else generators
+        self._capture = listen(program, label, recorder, shares=not encodes, raw=interruptible)
+        outside = FixedLocation(self._capture.recorder, program.seed, "", None)
+        self._worker = WorkerContext(trying, label, progress or ProgressRecord(), outside, sends=encodes, memory=memory)
+        self._generators: dict[int, SuspendedScatter] = {} if generators is None else generators
         self._owns_generators = generators is None
         self._functions: dict[tuple[int, int], Callable[..., Any]] = {}
-        self._ways: dict[int, fast_path.Way] = {}
-        self._loop = Loop(trying)
+        self._fast_paths: dict[int, fast_path.FastPath] = {}
+        self._loop = CallLoop(trying)
 
     def run(self, task: Task) -> Outcome:
         """Return the task's outcome; of a DISCARD it is empty and nobody wants it."""
@@ -76,24 +73,24 @@ class Evaluator:
             self._discard(task.generator)
             return Outcome(task.id)
         begin, calls = time.perf_counter(), self._begin(task)
-        token = location.enter(self._work)
+        token = enter(self._location)
         try:
             outcome = self._evaluate_task(calls)
         finally:
-            location.leave(token)
+            leave(token)
         return self._end(outcome, begin)
 
     def _begin(self, task: Task) -> Calls:
         """Return the calls of a task, which is now the one at work."""
-        self._bench.cell.begin(task.id)
-        calls = Calls(self._bench, task, self._program.stages[task.stage])
-        self._work = Work(calls, self._ear.recorder, self._program.seed)
+        self._worker.progress.begin(task.id)
+        calls = Calls(self._worker, task, self._program.stages[task.stage])
+        self._location = TaskLocation(calls, self._capture.recorder, self._program.seed)
         return calls
 
     def _end(self, outcome: Outcome, begin: float) -> Outcome:
         """Return the outcome of a task that is done."""
-        self._bench.cell.done()
-        outcome.logs = self._ear.recorder.take()
+        self._worker.progress.done()
+        outcome.logs = self._capture.recorder.take()
         outcome.seconds = time.perf_counter() - begin
         return outcome
 
@@ -101,10 +98,10 @@ class Evaluator:
         """Return the outcome of a task."""
         outcome = calls.open_outcome()
         if calls.task.kind is Kind.CALL:
-            columns = self._go_straight(calls) or self._call(calls)
+            columns = self._run_fast_path(calls) or self._call(calls)
             outcome.outputs = [self._to_output(calls, number, columns[number]) for number in calls.stage.outputs]
         else:
-            column = drive(self._take_steps(calls, outcome), self._bench.attempt)
+            column = drive(self._take_steps(calls, outcome), self._worker.attempt)
             outcome.outputs = [self._to_output(calls, calls.stage.inputs, column)]
         return outcome
 
@@ -113,14 +110,14 @@ class Evaluator:
         if self._owns_generators:
             for number in list(self._generators):
                 self._discard(number)
-        self._bench.resources.close()
+        self._worker.resources.close()
         self._loop.close()
-        self._ear.close()
+        self._capture.close()
 
     def _discard(self, number: int) -> None:
         suspended = self._generators.pop(number, None)
         if suspended is not None:
-            with location.at(self._bench.outside):
+            with at(self._worker.outside):
                 suspended.close()
 
     def _take_steps(self, calls: Calls, outcome: Outcome) -> Steps[Column]:
@@ -132,7 +129,7 @@ class Evaluator:
     def _advance(self, calls: Calls, outcome: Outcome) -> Steps[Column]:
         task = calls.task
         if task.kind is Kind.START:
-            suspended = Suspended(calls, self._function(task.stage, 0), calls.load())
+            suspended = SuspendedScatter(calls, self._function(task.stage, 0), calls.load())
         else:
             found = self._generators.pop(task.generator, None)
             if found is None:
@@ -155,13 +152,13 @@ class Evaluator:
     def _prepare(self, call: Call) -> Callable[..., Any]:
         """Return a call's function as one that is given its arguments by position and returns its result."""
         function = to_positional(call)
-        return run_to_end(function, call, self._bench.cell.slots, self._loop) if call.awaits else function
+        return run_to_end(function, call, self._worker.progress.slots, self._loop) if call.awaits else function
 
     def _call(self, calls: Calls) -> list[Column]:
         """Evaluate the calls of a stage, one after the other over the whole batch; return all columns."""
         columns = calls.load()
         if calls.stage.inner:
-            return call_inner(calls, columns, Hands(self._work, self._make_column, self._function))
+            return call_inner(calls, columns, EvaluatorFunctions(self._location, self._make_column, self._function))
         return self._fill(calls, columns)
 
     def _make_column(self, calls: Calls, number: int, columns: list[Column]) -> Column:
@@ -175,7 +172,7 @@ class Evaluator:
         if given is None or calls.task.culprits:
             return None
         function = self._function(calls.task.stage, number)
-        stop = fast_path.apply_plain(self._bench, number, function, given, calls.task.count)
+        stop = fast_path.apply_plain(self._worker, number, function, given, calls.task.count)
         return self._settle(calls, number, columns, stop)
 
     def _settle(self, calls: Calls, number: int, columns: list[Column], stop: fast_path.Stop) -> Column:
@@ -189,15 +186,15 @@ class Evaluator:
         calls.calls[number] += len(positions) - len(calls.again)
         return self._mark(calls, number, results, FULL, positions)
 
-    def _go_straight(self, calls: Calls) -> list[Column] | None:
+    def _run_fast_path(self, calls: Calls) -> list[Column] | None:
         """Return all columns of a task that got some way, or the whole, straight; `None`: it is not for that."""
         number = calls.task.stage
-        if number not in self._ways:
-            self._ways[number] = fast_path.find_way(calls.stage, partial(self._function, number))
-        stretch = fast_path.go_straight(self._bench, calls.task, self._ways[number])
+        if number not in self._fast_paths:
+            self._fast_paths[number] = fast_path.find_fast_path(calls.stage, partial(self._function, number))
+        stretch = fast_path.run_fast_path(self._worker, calls.task, self._fast_paths[number])
         return None if stretch is None else self._go_on(calls, stretch)
 
-    def _go_on(self, calls: Calls, stretch: fast_path.Stretch) -> list[Column]:
+    def _go_on(self, calls: Calls, stretch: fast_path.FastPathResult) -> list[Column]:
         """Return all columns of a task that has got so far."""
         columns, done = stretch.columns, len(stretch.columns) - calls.stage.inputs
         calls.calls[:done] = [calls.task.count] * done
@@ -209,7 +206,7 @@ class Evaluator:
         """Evaluate the calls whose columns are not there yet, one after the other; return all columns."""
         for number in range(len(columns) - calls.stage.inputs, len(calls.calls)):
             columns.append(self._make_column(calls, number, columns))
-            fast_path.let_go(columns, self._ways[calls.task.stage].spent[number])
+            fast_path.let_go(columns, self._fast_paths[calls.task.stage].spent[number])
         return columns
 
     def _evaluate(self, calls: Calls, number: int, call: Call, arguments: Arguments) -> Column:
@@ -253,11 +250,11 @@ class Evaluator:
             trace = error.__traceback__  # a failure takes it off the error
             results = [calls.fail_call(call, position, error.with_traceback(trace)) for position in positions]
         else:
-            alarm = Alarm(self._bench.cell.slots, call.timeout) if call.timeout else nullcontext()
+            alarm = TimeoutAlarm(self._worker.progress.slots, call.timeout) if call.timeout else nullcontext()
             with alarm:
                 if call.vectorized:
                     function = self._function(calls.task.stage, number)
-                    results = compute_vector(self._work, number, function, arguments, resources, positions)
+                    results = compute_vector(self._location, number, function, arguments, resources, positions)
                 else:
                     results = self._compute_each(calls, number, arguments, resources, positions)
         calls.calls[number] += len(positions) - len(calls.again)
@@ -267,19 +264,22 @@ class Evaluator:
         self, calls: Calls, number: int, arguments: Arguments, resources: dict[int, Any], positions: Sequence[int]
     ) -> list[Any]:
         """Return what a function makes of the items at some positions; an exception fails the one that it is for."""
-        call, cell, function = calls.stage.calls[number], self._bench.cell, self._function(calls.task.stage, number)
+        call, progress = calls.stage.calls[number], self._worker.progress
+        function = self._function(calls.task.stage, number)
         single = len(call.arguments) == 1 and not resources and not call.timeout
         results: list[Any] = []
         while len(results) < len(positions):
             rest = positions[len(results) :]
             rows = arguments.vectors(rest, resources)[0] if single else arguments.rows(rest, resources)
-            cell.at(number, rest[0])
+            progress.at(number, rest[0])
             if call.timeout:
                 limit = round(call.timeout * NS)
-                _, error = self._bench.attempt(apply_timed, function, rows, results.append, cell.slots, rest, limit)
+                _, error = self._worker.attempt(
+                    apply_timed, function, rows, results.append, progress.slots, rest, limit
+                )
             else:
                 apply = apply_single if single else apply_rows
-                _, error = self._bench.attempt(apply, function, rows, results.append, cell.slots, rest)
+                _, error = self._worker.attempt(apply, function, rows, results.append, progress.slots, rest)
             if error is None:
                 break
             position = positions[len(results)]
@@ -289,10 +289,10 @@ class Evaluator:
     def _to_output(self, calls: Calls, number: int, column: Column) -> Output:
         """Return a column as an output; what cannot be pickled fails alone."""
         output = cut_output(column, calls.task.grain)
-        if not self._bench.sends:
+        if not self._worker.sends:
             return output
         sound = calls.can_return(column)
-        if sound and all(self._bench.attempt(payload.encode)[1] is None for payload in output.payloads):
+        if sound and all(self._worker.attempt(payload.encode)[1] is None for payload in output.payloads):
             return output
         call = calls.stage.calls[max(number - calls.stage.inputs, 0)]
         for position in positions_of(column.present, len(column.values)):

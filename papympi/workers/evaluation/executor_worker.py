@@ -13,8 +13,8 @@ from papympi.plan.program import Program
 from papympi.transport.ship import unpack_program
 from papympi.transport.task import Outcome, Task
 from papympi.workers.evaluation.evaluate import Evaluator
-from papympi.workers.evaluation.progress import MemoryCell
-from papympi.workers.evaluation.scatter import Suspended
+from papympi.workers.evaluation.progress import ProgressRecord
+from papympi.workers.evaluation.scatter import SuspendedScatter
 
 _RUNS_KEPT: Final = 4
 
@@ -25,25 +25,25 @@ _evaluators: dict[tuple[str, int], Evaluator] = {}
 """By run and thread."""
 
 
-class Seats(threading.local):
+class ThreadEvaluators(threading.local):
     """An evaluator for each thread that looks, closed when the thread ends.
 
     The threads share the runner's objects and the suspended generators.
 
     Attributes:
         evaluator: the calling thread's.
-        cell: in which it says what it is at.
+        progress: in which it says what it is at.
         label: what failures call it.
     """
 
-    def __init__(self, program: Program, pool: str, generators: dict[int, Suspended]) -> None:
-        self.cell = MemoryCell()
+    def __init__(self, program: Program, pool: str, generators: dict[int, SuspendedScatter]) -> None:
+        self.progress = ProgressRecord()
         self.label = _label(pool)
-        self._seat = _Seat(Evaluator(program, self.label, self.cell, generators, encodes=False))
-        self.evaluator = self._seat.evaluator
+        self._closing = _ClosingEvaluator(Evaluator(program, self.label, self.progress, generators, encodes=False))
+        self.evaluator = self._closing.evaluator
 
 
-class _Seat:
+class _ClosingEvaluator:
     """Closes an evaluator in the thread whose locals it is among, as these are cleared."""
 
     def __init__(self, evaluator: Evaluator) -> None:

@@ -16,7 +16,7 @@ from papympi.transport.payload import Payload
 from papympi.transport.task import Task
 from papympi.workers.evaluation.apply import apply_rows, apply_single
 from papympi.workers.evaluation.columns import MARKED, Column, has_failures, is_gathered, is_plain, load_column
-from papympi.workers.evaluation.context import Bench
+from papympi.workers.evaluation.context import WorkerContext
 
 Function = Callable[..., Any]
 
@@ -35,7 +35,7 @@ class Stop(NamedTuple):
     error: BaseException | None
 
 
-class Stretch(NamedTuple):
+class FastPathResult(NamedTuple):
     """How far a task got.
 
     Attributes:
@@ -54,7 +54,7 @@ def find_plain(call: Call) -> tuple[int, ...]:
     return tuple(argument.column for argument in call.arguments if argument.column is not None)
 
 
-class Way(NamedTuple):
+class FastPath(NamedTuple):
     """The way through a stage.
 
     Attributes:
@@ -68,11 +68,11 @@ class Way(NamedTuple):
     spent: list[list[int]]
 
 
-def find_way(stage: Stage, prepare: Callable[[int], Function]) -> Way:
+def find_fast_path(stage: Stage, prepare: Callable[[int], Function]) -> FastPath:
     """Return the way through a stage; `prepare` gives the function of a call by its number."""
     numbers, columns = range(len(stage.calls)), list(map(find_plain, stage.calls))
     is_straight = stage.kind == "map" and not stage.inner and all(columns)
-    return Way([prepare(number) for number in numbers] if is_straight else [], columns, find_spent(stage))
+    return FastPath([prepare(number) for number in numbers] if is_straight else [], columns, find_spent(stage))
 
 
 def find_spent(stage: Stage) -> list[list[int]]:
@@ -119,28 +119,28 @@ def load_whole(task: Task) -> list[Column] | None:
     return columns
 
 
-def apply_plain(bench: Bench, number: int, function: Function, given: list[list[Any]], count: int) -> Stop:
+def apply_plain(worker: WorkerContext, number: int, function: Function, given: list[list[Any]], count: int) -> Stop:
     """Return what a call makes of whole columns, to their end or before it raises."""
     results: list[Any] = []
-    bench.cell.at(number, 0)
+    worker.progress.at(number, 0)
     apply, rows = (apply_single, given[0]) if len(given) == 1 else (apply_rows, zip(*given, strict=True))
-    _, error = bench.attempt(apply, function, rows, results.append, bench.cell.slots, range(count))
+    _, error = worker.attempt(apply, function, rows, results.append, worker.progress.slots, range(count))
     return Stop(results, error)
 
 
-def go_straight(bench: Bench, task: Task, way: Way) -> Stretch | None:
+def run_fast_path(worker: WorkerContext, task: Task, way: FastPath) -> FastPathResult | None:
     """Return how far a task gets on the straight way; `None`: it is not for it."""
     if not way.functions:
         return None
-    columns, error = bench.attempt(load_whole, task)
+    columns, error = worker.attempt(load_whole, task)
     if error is not None or columns is None:
         return None
     for number, function in enumerate(way.functions):
         given = [columns[column].values for column in way.columns[number]]
-        stop = apply_plain(bench, number, function, given, task.count)
+        stop = apply_plain(worker, number, function, given, task.count)
         kinds = set(map(type, stop.results))
         if stop.error is not None or not MARKED.isdisjoint(kinds):
-            return Stretch(columns, stop)
+            return FastPathResult(columns, stop)
         columns.append(Column(stop.results, kinds=kinds))
         let_go(columns, way.spent[number])
-    return Stretch(columns)
+    return FastPathResult(columns)

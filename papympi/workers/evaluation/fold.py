@@ -11,13 +11,13 @@ from papympi.model.item import Failure, Key
 from papympi.transport.bitmap import FULL
 from papympi.transport.payload import Payload
 from papympi.transport.task import Outcome
-from papympi.workers.evaluation.alarm import NS, Alarm
+from papympi.workers.evaluation.alarm import NS, TimeoutAlarm
 from papympi.workers.evaluation.apply import call_timed
+from papympi.workers.evaluation.attempt import Steps
 from papympi.workers.evaluation.calls import Calls
 from papympi.workers.evaluation.columns import Column, mark_column, positions_of
 from papympi.workers.evaluation.location import at
 from papympi.workers.evaluation.progress import INDEX
-from papympi.workers.evaluation.steps import Steps
 
 _FRESH: Final = object()
 
@@ -63,7 +63,7 @@ class Fold:
 
     def go_on(self, state: Payload) -> None:
         """Take up an accumulator."""
-        values, error = self._calls.bench.attempt(state.values)
+        values, error = self._calls.worker.attempt(state.values)
         self._accumulator = values[0] if error is None else self._calls.fail(self._call, self._calls.key_of(0), error)
 
     def fold(self, start: int, end: int) -> Steps[None]:
@@ -104,8 +104,8 @@ class Fold:
         if self._accumulator is _FRESH:
             return None
         payload = Payload([self._accumulator])
-        if self._calls.bench.sends:
-            _, error = self._calls.bench.attempt(payload.encode)
+        if self._calls.worker.sends:
+            _, error = self._calls.worker.attempt(payload.encode)
             if error is not None:
                 self._become(self._calls.fail(self._call, self._key, error))
                 return Payload([self._accumulator])
@@ -114,8 +114,8 @@ class Fold:
     def _start(self) -> None:
         """Make an accumulator if there is none."""
         if self._accumulator is _FRESH:
-            with at(replace(self._calls.bench.outside, node=self._call.node, key=self._key)):
-                self._accumulator, error = self._calls.bench.attempt(self._factory)
+            with at(replace(self._calls.worker.outside, node=self._call.node, key=self._key)):
+                self._accumulator, error = self._calls.worker.attempt(self._factory)
             if error is not None:
                 self._become(self._calls.fail(self._call, self._key, error))
 
@@ -133,11 +133,11 @@ class Fold:
         box = [self._accumulator, positions[0]]
         if error is None and type(self._accumulator) is not Failure:
             rows = zip(positions, self._arguments.rows(positions, resources), strict=True)
-            calls.bench.cell.at(calls.number, positions[0])
-            alarm = Alarm(calls.bench.cell.slots, call.timeout) if call.timeout else nullcontext()
+            calls.worker.progress.at(calls.number, positions[0])
+            alarm = TimeoutAlarm(calls.worker.progress.slots, call.timeout) if call.timeout else nullcontext()
             limit = round((call.timeout or 0.0) * NS)
             with alarm:
-                _, error = yield fold_rows, self._function, box, rows, calls.bench.cell.slots, limit
+                _, error = yield fold_rows, self._function, box, rows, calls.worker.progress.slots, limit
             self._accumulator = box[0]
         position = box[1] if error is not None else positions[-1]
         calls.calls[calls.number] += positions.index(position) + 1

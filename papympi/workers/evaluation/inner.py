@@ -16,12 +16,11 @@ from papympi.model.item import Failure
 from papympi.plan.program import MOST, Inner
 from papympi.transport.bitmap import FULL
 from papympi.transport.task import Kind, Outcome, Task
-from papympi.workers.evaluation.calls import Calls
+from papympi.workers.evaluation.attempt import drive
+from papympi.workers.evaluation.calls import Calls, TaskLocation
 from papympi.workers.evaluation.columns import Column, mark_column, positions_of
 from papympi.workers.evaluation.fold import Fold
-from papympi.workers.evaluation.scatter import Suspended
-from papympi.workers.evaluation.steps import drive
-from papympi.workers.evaluation.work import Work
+from papympi.workers.evaluation.scatter import SuspendedScatter
 
 BRIEF_S: Final = 0.001
 """If so many children took less, more are taken next time; if they took four times as long, fewer."""
@@ -31,21 +30,21 @@ Born = list[tuple[int, int, int]]
 
 
 @dataclass(frozen=True, slots=True)
-class Hands:
+class EvaluatorFunctions:
     """What the evaluator of a worker does.
 
     Attributes:
-        work: of the task.
+        location: of the task.
         make_column: returns the column that a call makes, given its number and the columns there are.
         find_function: returns the function of a call, given the numbers of its stage and its own.
     """
 
-    work: Work
+    location: TaskLocation
     make_column: Callable[[Calls, int, list[Column]], Column]
     find_function: Callable[[int, int], Callable[..., Any]]
 
 
-def call_inner(calls: Calls, columns: list[Column], hands: Hands) -> list[Column]:
+def call_inner(calls: Calls, columns: list[Column], evaluator: EvaluatorFunctions) -> list[Column]:
     """Evaluate the calls of a stage with children that do not leave it; return all columns."""
     stage = calls.stage
     columns += [Column([])] * (len(stage.calls) + sum(len(inner.gathers) for inner in stage.inner))
@@ -56,11 +55,11 @@ def call_inner(calls: Calls, columns: list[Column], hands: Hands) -> list[Column
     for number in range(len(stage.calls)):
         inner = inside.get(number)
         if inner is None:
-            hands.work.calls = own
-            columns[stage.inputs + number] = hands.make_column(own, number, columns)
+            evaluator.location.calls = own
+            columns[stage.inputs + number] = evaluator.make_column(own, number, columns)
         elif inner.scatter == number:
-            _Inside(calls, inner, columns, hands, depth).evaluate()
-    hands.work.calls = calls
+            _InnerScatter(calls, inner, columns, evaluator, depth).evaluate()
+    evaluator.location.calls = calls
     return columns
 
 
@@ -69,22 +68,24 @@ def _pick(calls: Calls, length: int) -> dict[tuple[int, int], Failure]:
     return {place: failure for place, failure in calls.task.culprits.items() if len(failure.key) == length}
 
 
-class _Inside:
+class _InnerScatter:
     """One scatter, over all parents of a task.
 
     Args:
         calls: of the task.
         inner: what becomes of the children.
         columns: of the stage; those that come of the children are put into their places.
-        hands: of the worker.
+        evaluator: of the worker.
         depth: length of the parents' keys.
     """
 
-    def __init__(self, calls: Calls, inner: Inner, columns: list[Column], hands: Hands, depth: int) -> None:
+    def __init__(
+        self, calls: Calls, inner: Inner, columns: list[Column], evaluator: EvaluatorFunctions, depth: int
+    ) -> None:
         self._calls = calls
         self._inner = inner
         self._columns = columns
-        self._hands = hands
+        self._evaluator = evaluator
         stage, task = calls.stage, calls.task
         node = stage.calls[inner.scatter].node
         ended = {(at, 0): failure for (at, _), failure in _pick(calls, depth).items() if failure.node == node}
@@ -92,8 +93,8 @@ class _Inside:
         self._makers.task = replace(task, culprits=ended)
         self._makers.number = inner.scatter
         self._hurt = _pick(calls, depth + 1)
-        function = hands.find_function(task.stage, inner.scatter)
-        self._suspended = Suspended(self._makers, function, columns)
+        function = evaluator.find_function(task.stage, inner.scatter)
+        self._suspended = SuspendedScatter(self._makers, function, columns)
         self._present = calls.bind(stage.calls[inner.scatter], columns).present
         self._lists: dict[int, list[list[Any]]] = {
             target: [[] for _ in range(task.count)] for _, target in inner.gathers
@@ -104,7 +105,7 @@ class _Inside:
     def _begin_fold(self, number: int, factory: Callable[[], Any]) -> Fold:
         calls = copy(self._calls)
         calls.number = number
-        return Fold(calls, self._hands.find_function(self._calls.task.stage, number), factory)
+        return Fold(calls, self._evaluator.find_function(self._calls.task.stage, number), factory)
 
     def evaluate(self) -> None:
         """Put the columns of lists and of folds in their places."""
@@ -125,7 +126,7 @@ class _Inside:
 
     def _choose_size(self) -> int:
         """Return how many children may be there now."""
-        return self._calls.task.chunk or self._inner.chunk or self._calls.bench.chunks.get(self._place, 1)
+        return self._calls.task.chunk or self._inner.chunk or self._calls.worker.chunks.get(self._place, 1)
 
     @property
     def _place(self) -> tuple[int, int]:
@@ -134,35 +135,35 @@ class _Inside:
     def _learn(self, size: int, made: int, seconds: float) -> None:
         """Choose how many children are taken next time."""
         if seconds > 4 * BRIEF_S:
-            self._calls.bench.chunks[self._place] = max(1, size // 2)
+            self._calls.worker.chunks[self._place] = max(1, size // 2)
         elif made >= size and seconds < BRIEF_S:
-            self._calls.bench.chunks[self._place] = min(MOST, size * 2)
+            self._calls.worker.chunks[self._place] = min(MOST, size * 2)
 
     def _take(self, outcome: Outcome, size: int) -> list[Any]:
         """Return the next children."""
         makers = self._makers
-        self._hands.work.calls = makers
+        self._evaluator.location.calls = makers
         self._suspended.resume(makers)
-        return drive(self._suspended.advance(outcome, size), makers.bench.attempt)
+        return drive(self._suspended.advance(outcome, size), makers.worker.attempt)
 
     def _go_on(self, made: list[Any], first: int, counts: list[int]) -> None:
         """Let children become what they become; `counts` has how many are of parents `first`, ... that are finished."""
         calls, inner, stage, born = self._calls, self._inner, self._calls.stage, self._suspended.born
         column = mark_column(made, FULL)
         calls.drops[inner.scatter] += column.dropped
-        some = Calls(calls.bench, self._make_task(len(made), born), stage)
+        some = Calls(calls.worker, self._make_task(len(made), born), stage)
         some.calls, some.drops = calls.calls, calls.drops
         columns = self._share(born, column)
-        self._hands.work.calls = some
+        self._evaluator.location.calls = some
         if made:
-            calls.bench.cell.enter(born)
+            calls.worker.progress.enter(born)
         for number in inner.maps if made else ():
-            columns[stage.inputs + number] = self._hands.make_column(some, number, columns)
+            columns[stage.inputs + number] = self._evaluator.make_column(some, number, columns)
         for number, fold in self._folds.items():
             some.number = number
             fold.take(some, columns)
             self._fold(fold, self._results[number], first, counts, len(made))
-        calls.bench.cell.leave()
+        calls.worker.progress.leave()
         calls.failures.extend(some.failures)
         for source, target in inner.gathers if made else ():
             _gather(columns[source], born, self._lists[target])
@@ -189,7 +190,7 @@ class _Inside:
 
     def _fold(self, fold: Fold, results: list[Any], first: int, counts: list[int], count: int) -> None:
         """Fold children; the results of finished parents are put in their places."""
-        attempt, start = self._calls.bench.attempt, 0
+        attempt, start = self._calls.worker.attempt, 0
         for parent, made in enumerate(counts, first):
             drive(fold.fold(start, start + made), attempt)
             start += made

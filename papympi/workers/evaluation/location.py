@@ -1,8 +1,8 @@
 """Where the code that asks is: at which item of which node, in which worker.
 
 A worker says it once a task; which item of the task is at work is looked up only when somebody asks. Evaluators that
-have several items at work at once say it for each: `with at(Spot(recorder, seed, node, key)): ...` in the item's own
-task or thread, since every one of those has a context of its own.
+have several items at work at once say it for each, with `at(FixedLocation(recorder, seed, node, key))` in the item's
+own task or thread, since every one of those has a context of its own.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import Protocol
 
 from papympi.errors import StateError
 from papympi.model.item import Key
-from papympi.workers.evaluation.recorder import Recorder
+from papympi.workers.evaluation.recorder import OutputRecorder
 
 
-class Place(Protocol):
+class Location(Protocol):
     """Where code runs.
 
     Attributes:
@@ -28,7 +28,7 @@ class Place(Protocol):
     """
 
     @property
-    def recorder(self) -> Recorder | None:
+    def recorder(self) -> OutputRecorder | None:
         """Return what takes prints and log messages."""
 
     @property
@@ -40,10 +40,10 @@ class Place(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
-    """A place that stays the same: one item, or a resource (then there is no key)."""
+class FixedLocation:
+    """A location that stays the same: one item, or a resource (then there is no key)."""
 
-    recorder: Recorder | None
+    recorder: OutputRecorder | None
     seed: int
     node: str
     key: Key | None
@@ -55,33 +55,33 @@ class Spot:
         return self.node, self.key
 
 
-_here: ContextVar[Place | None] = ContextVar("papympi_here", default=None)
-_latest: list[Place | None] = [None]
-"""The place of the one evaluator of a worker process, for threads that users have started there."""
+_here: ContextVar[Location | None] = ContextVar("papympi_here", default=None)
+_latest: list[Location | None] = [None]
+"""The location of the one evaluator of a worker process, for threads that users have started there."""
 
 
-def current() -> Place | None:
+def current() -> Location | None:
     """Return where the caller is; `None`: in no node function."""
     return _here.get() or _latest[0]
 
 
-def enter(place: Place) -> Token[Place | None]:
+def enter(location: Location) -> Token[Location | None]:
     """Say where the caller is from now on; give `leave` what this returns."""
-    if place.recorder is not None and place.recorder.whole:
-        _latest[0] = place
-    return _here.set(place)
+    if location.recorder is not None and location.recorder.whole:
+        _latest[0] = location
+    return _here.set(location)
 
 
-def leave(token: Token[Place | None]) -> None:
+def leave(token: Token[Location | None]) -> None:
     """Take back what `enter` has said."""
     _here.reset(token)
     _latest[0] = None
 
 
 @contextmanager
-def at(place: Place) -> Iterator[None]:
+def at(location: Location) -> Iterator[None]:
     """Say where the code of a block is."""
-    token = _here.set(place)
+    token = _here.set(location)
     try:
         yield
     finally:

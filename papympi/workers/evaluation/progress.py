@@ -1,10 +1,9 @@
-"""The progress cell: a few shared bytes in which a child says what it is at, so that a death names its culprit."""
+"""The progress record: a few shared bytes in which a child says what it is at, so that a death names its culprit."""
 
 from __future__ import annotations
 
 import mmap
 import os
-import time
 import zlib
 from array import array
 from itertools import accumulate
@@ -16,13 +15,12 @@ from papympi.plan.program import MOST
 TASK: Final = 0
 NODE: Final = 1
 INDEX: Final = 2
-START: Final = 3
-BEGUN: Final = 4
-COUNT: Final = 5
-RESOURCE: Final = 6
-RUNS: Final = 7
-FIRST: Final = 8
-TABLE: Final = 9
+BEGUN: Final = 3
+COUNT: Final = 4
+RESOURCE: Final = 5
+RUNS: Final = 6
+FIRST: Final = 7
+TABLE: Final = 8
 NOTHING: Final = -1
 
 _CLEAR: Final = 64
@@ -31,15 +29,14 @@ _SIZE: Final = 8 * (TABLE + MOST)
 _SHIFT: Final = 32
 
 
-class Progress(NamedTuple):
-    """What a child was at when its cell was read.
+class ProgressSnapshot(NamedTuple):
+    """What a child was at when its record was read.
 
     Attributes:
         task: id of the task; `None`: no task was running.
         node: number of the call in the task's stage; `None`: it had not begun one.
         position: position in the task; `None`: it had not begun one.
-        start_ns: when the task began, by `time.monotonic_ns`.
-        begun_ns: when the item began, if its node has a time-out; `None`: no such item is running.
+        begun_ns: since when an item is at work whose node has a time-out, by `time.monotonic_ns`; `None`: none is.
         items: how many the function was given at once.
         child: number of the child of the item at `position`, if the call is made for children; else `None`.
         resource: mark of the resource that was being made, see `mark_resource`; `None`: none was.
@@ -48,7 +45,6 @@ class Progress(NamedTuple):
     task: int | None
     node: int | None
     position: int | None
-    start_ns: int
     begun_ns: int | None
     items: int
     resource: int | None = None
@@ -56,18 +52,18 @@ class Progress(NamedTuple):
 
 
 def mark_resource(name: str) -> int:
-    """Return the number that stands for a resource in a cell."""
+    """Return the number that stands for a resource in a progress record."""
     return zlib.crc32(name.encode())
 
 
-def create_cell_file() -> int:
+def create_record_file() -> int:
     """Return a descriptor of shared memory that has no name, so that nothing needs to be removed whoever dies."""
     if hasattr(os, "memfd_create"):
-        descriptor = os.memfd_create("papympi-cell", os.MFD_CLOEXEC)
+        descriptor = os.memfd_create("papympi-progress", os.MFD_CLOEXEC)
     else:  # macOS: a file whose name is gone at once
         import tempfile
 
-        descriptor, path = tempfile.mkstemp(prefix="papympi-cell-")
+        descriptor, path = tempfile.mkstemp(prefix="papympi-progress-")
         Path(path).unlink()
     os.ftruncate(descriptor, _SIZE)
     os.pwrite(descriptor, b"\xff" * _CLEAR, 0)  # -1 everywhere: nothing
@@ -81,7 +77,7 @@ def _clear() -> bytearray:
     return memory
 
 
-class MemoryCell:
+class ProgressRecord:
     """What a worker says it is at, for whoever shares its memory.
 
     A `memoryview` cast to integers is the cheapest way to write: a loop may store into `slots[INDEX]` itself. `BEGUN`
@@ -92,7 +88,7 @@ class MemoryCell:
     integer, and `FIRST` is the number of the first child.
 
     Attributes:
-        slots: the integers, at `TASK`, `NODE`, `INDEX`, `START`, `BEGUN`, `COUNT`, `RESOURCE`, `RUNS`, ...
+        slots: the integers, at `TASK`, `NODE`, `INDEX`, `BEGUN`, `COUNT`, `RESOURCE`, `RUNS`, ...
     """
 
     __slots__ = ("slots",)
@@ -106,7 +102,6 @@ class MemoryCell:
         slots[NODE] = slots[INDEX] = slots[BEGUN] = slots[RESOURCE] = NOTHING
         slots[COUNT] = 1
         slots[RUNS] = 0
-        slots[START] = time.monotonic_ns()
         slots[TASK] = task
 
     def at(self, node: int, index: int, count: int = 1) -> None:
@@ -133,16 +128,16 @@ class MemoryCell:
         """Note that nothing is running."""
         self.slots[TASK] = NOTHING
 
-    def read(self) -> Progress:
+    def read(self) -> ProgressSnapshot:
         """Return what the worker is at."""
         task, *rest, count, made = self.slots[: RESOURCE + 1]
-        node, index, start, begun, resource = (None if value == NOTHING else value for value in (*rest, made))
+        node, index, begun, resource = (None if value == NOTHING else value for value in (*rest, made))
         if task == NOTHING:
-            return Progress(None, None, None, start or 0, None, 1)
+            return ProgressSnapshot(None, None, None, None, 1)
         child = None
         if index is not None and self.slots[RUNS] > 0:
             index, child = self._find_child(index)
-        return Progress(task, node, index, start or 0, begun, count, resource, child)
+        return ProgressSnapshot(task, node, index, begun, count, resource, child)
 
     def _find_child(self, index: int) -> tuple[int, int | None]:
         """Return the position of the item that has made a child, and the child's number."""
@@ -155,8 +150,8 @@ class MemoryCell:
         return index, None
 
 
-class Cell(MemoryCell):
-    """One child's progress cell, mapped by the child, which writes it, and by its parent, which reads it."""
+class SharedProgressRecord(ProgressRecord):
+    """One child's progress progress, mapped by the child, which writes it, and by its parent, which reads it."""
 
     __slots__ = ("_map",)
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from papympi.model.item import Key
 from papympi.transport.records import PRINTED, Allowance, Logs, Record, format_prefix
-from papympi.workers.evaluation import outlet
 from papympi.workers.evaluation.alarm import hold
 
 BURST: Final = 1000
@@ -25,7 +26,7 @@ _TELL_S: Final = 1.0
 """How often a worker says by itself that it drops lines."""
 
 
-class Recorder:
+class OutputRecorder:
     """The records of one worker.
 
     Args:
@@ -99,7 +100,7 @@ class Recorder:
         """Return what waits, unfinished lines too; `None`: nothing does."""
         if self._unfinished is not None:
             self._unfinished = None
-            outlet.write("\n")
+            write_text("\n")
         if not self._open and not self._logs.records and not self._logs.dropped:
             return None
         with hold(), self._lock:
@@ -116,9 +117,9 @@ class Recorder:
     def _write_raw(self, owner: tuple[str, Key | None], text: str) -> None:
         """Show text as it is; items do not share lines."""
         if self._unfinished not in {None, owner}:
-            outlet.write("\n")
+            write_text("\n")
         self._unfinished = None if text.endswith("\n") else owner
-        outlet.write(text)
+        write_text(text)
 
     def _finish_all(self) -> None:
         for stream in list(self._open):
@@ -220,10 +221,41 @@ def show(logs: Logs) -> None:
     lines = [format_prefix(record.node, record.key, logs.worker) + record.text for record in logs.records]
     lines += [describe_dropped(node, count, logs.worker) for node, count in logs.dropped.items()]
     if lines:
-        outlet.put("\n".join(lines))
+        put_lines("\n".join(lines))
 
 
 def describe_dropped(node: str, count: int, worker: str = "") -> str:
     """Return the line that says what was left out."""
     lines = "1 line" if count == 1 else f"{count:,} lines".replace(",", " ")
     return f"{format_prefix('', None, worker) if worker else ''}… {lines} of node {node!r} dropped"
+
+
+_displays: list[Callable[[str], object]] = []
+"""Those that want the lines, the latest last."""
+
+
+def put_lines(text: str) -> None:
+    """Write some lines, which may be many in one text, without the last end of line."""
+    if _displays:
+        _displays[-1](text)
+    else:
+        write_text(f"{text}\n")
+
+
+def write_text(text: str) -> None:
+    """Write text as it is, at once; nobody listening is no error."""
+    stream = getattr(sys.stderr, "papympi_original", sys.stderr)
+    if stream is not None:
+        with contextlib.suppress(OSError, ValueError):
+            stream.write(text)
+            stream.flush()
+
+
+@contextlib.contextmanager
+def shown_by(display: Callable[[str], object]) -> Iterator[None]:
+    """Let `display` have the lines while the block lasts."""
+    _displays.append(display)
+    try:
+        yield
+    finally:
+        _displays.remove(display)

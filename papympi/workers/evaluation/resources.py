@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Final
 
 from papympi.errors import StateError
 from papympi.plan.program import ResourceSpec
-from papympi.workers.evaluation.location import Spot, at
+from papympi.workers.evaluation.attempt import Attempt
+from papympi.workers.evaluation.location import FixedLocation, at
 from papympi.workers.evaluation.progress import NOTHING, RESOURCE, mark_resource
-
-Attempt = Callable[..., tuple[Any, BaseException | None]]
-"""`attempt(function, *args)` returns what the function returned and what it raised."""
 
 _END: Final = object()
 
@@ -27,11 +25,11 @@ class Resources:
 
     Args:
         attempt: calls a function.
-        slots: of the worker's cell, where a resource is noted while it is made.
+        slots: of the worker's progress record, where a resource is noted while it is made.
         outside: the place of what the worker does for no item.
     """
 
-    def __init__(self, attempt: Attempt, slots: memoryview[int], outside: Spot) -> None:
+    def __init__(self, attempt: Attempt, slots: memoryview[int], outside: FixedLocation) -> None:
         self._attempt = attempt
         self._slots = slots
         self._outside = outside
@@ -63,7 +61,7 @@ class Resources:
         return at(replace(self._outside, node=f"resource {name!r}"))
 
     def _make(self, spec: ResourceSpec) -> tuple[Any, BaseException | None, TracebackType | None]:
-        """Make a resource; while that goes on, the cell says so."""
+        """Make a resource; while that goes on, the progress record says so."""
         self._slots[RESOURCE] = mark_resource(spec.name)
         with self._at(spec.name):
             resource, error = self._attempt(self._call, spec)

@@ -11,16 +11,16 @@ from typing import Any, Final
 from papympi.errors import PoolError, StateError
 from papympi.model.item import DROP
 from papympi.transport.task import KeyRun, Outcome
-from papympi.workers.evaluation.alarm import NS, Alarm
+from papympi.workers.evaluation.alarm import NS, TimeoutAlarm
 from papympi.workers.evaluation.apply import call_timed
+from papympi.workers.evaluation.attempt import Steps, drive
 from papympi.workers.evaluation.calls import Calls
 from papympi.workers.evaluation.columns import Column, key_at
-from papympi.workers.evaluation.steps import Steps, drive
 
 _END: Final = object()
 
 
-class Suspended:
+class SuspendedScatter:
     """The generators of one START, from its first parent to its last.
 
     Between two tasks it stands still and holds no worker; `resume` gives it to the next one.
@@ -80,7 +80,7 @@ class Suspended:
 
     def close(self) -> None:
         """Close the generator at which it stands."""
-        drive(self.closing(), self.calls.bench.attempt)
+        drive(self.closing(), self.calls.worker.attempt)
 
     def closing(self) -> Steps[None]:
         """Do the same in steps."""
@@ -99,9 +99,9 @@ class Suspended:
         return (yield from self._extend(children, room))
 
     def _extend(self, children: list[Any], room: int) -> Steps[bool]:
-        parent, bench = self._parent, self.calls.bench
+        parent, worker = self._parent, self.calls.worker
         culprit = min((child for at, child in self._culprits if at == parent), default=sys.maxsize)
-        bench.cell.at(self.calls.number, parent)
+        worker.progress.at(self.calls.number, parent)
         if self._children is None and culprit > 0:
             error = yield from self._begin()
             if error is not None:
@@ -117,12 +117,12 @@ class Suspended:
 
     def _take(self, limit: int, children: list[Any]) -> Steps[BaseException | None]:
         """Add at most `limit` children of the parent at work; return what the generator raised."""
-        iterator, slots, timeout = self._children, self.calls.bench.cell.slots, self._call.timeout
+        iterator, slots, timeout = self._children, self.calls.worker.progress.slots, self._call.timeout
         if iterator is None:
             return None
         if not timeout:
             return (yield take, iterator, limit, children.append)[1]
-        with Alarm(slots, timeout):
+        with TimeoutAlarm(slots, timeout):
             return (yield take_timed, iterator, limit, children.append, slots, round(timeout * NS))[1]
 
     def _stop(self, children: list[Any], culprit: int) -> Steps[bool]:

@@ -57,14 +57,14 @@ def random(number: int = 0) -> stdlib_random.Random:
 
 def _identify(number: int) -> tuple[int, bytes]:
     """Return the run's seed, and what stands for the item at work."""
-    place = current()
-    if place is None:
+    location = current()
+    if location is None:
         raise StateError("there is a seed only where an item is: in the function of a node, while a run calls it")
-    node, key = place.locate(number)
+    node, key = location.locate(number)
     if key is None:
         raise StateError(
             f"there is a seed only where an item is, and {node or 'this'} has none: a resource belongs to a worker; "
             "take the seed in the node that uses it"
         )
     name = f"{node}\0{','.join(map(str, key))}"
-    return place.seed, blake2b(name.encode(), digest_size=4 * _WORD).digest()
+    return location.seed, blake2b(name.encode(), digest_size=4 * _WORD).digest()

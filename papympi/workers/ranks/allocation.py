@@ -5,19 +5,27 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final
+from typing import Final
 
 from papympi.errors import PoolError
-from papympi.transport.sealed import decode, encode
-from papympi.workers.ranks.wire import Nap
-from papympi.workers.ranks.worker import BYE, CLOSE, CLOSED, END
+from papympi.workers.ranks.messages import (
+    Answer,
+    ClosePool,
+    LeaveWorld,
+    Order,
+    PoolClosed,
+    RankLeft,
+    from_parts,
+    to_parts,
+)
+from papympi.workers.ranks.wire import Backoff
 from papympi.workers.ranks.world import World
 
-Inbox = deque[tuple[int, Any]]
+Inbox = deque[tuple[int, Answer]]
 """Messages that have come for one pool, each with the rank it is from."""
 
 
-class Roster:
+class RankAllocator:
     """The ranks of the world, lent to pools and taken back.
 
     Attributes:
@@ -54,31 +62,31 @@ class Roster:
                     f"pool {owner!r}: rank {rank} belongs to pool {self._owners[rank]!r}; let each pool have its own, "
                     'e.g. ranks = "1-4" and ranks = "5-8"'
                 )
-        nap = Nap()
+        backoff = Backoff()
         while not self.closing.isdisjoint(ranks):
             self.poll()
-            nap.take()
+            backoff.take()
         inbox: Inbox = deque()
         for rank in ranks:
             self._owners[rank] = owner
             self._inboxes[rank] = inbox
         return inbox
 
-    def send(self, rank: int, message: Any) -> None:
-        """Send a message to a rank."""
-        self._wire.send(rank, encode(message))
+    def send(self, rank: int, order: Order) -> None:
+        """Send an order to a rank."""
+        self._wire.send(rank, to_parts(order))
 
     def poll(self) -> None:
         """Let messages go out and come in."""
         self._wire.progress()
         for rank, parts in self._wire.receive():
-            message = decode(parts)
-            if message[0] == CLOSED:
+            answer: Answer = from_parts(parts)
+            if isinstance(answer, PoolClosed):
                 self.closing.discard(rank)
-            elif message[0] == BYE:
+            elif isinstance(answer, RankLeft):
                 self._present.discard(rank)
             elif rank in self._owners:
-                self._inboxes[rank].append((rank, message))
+                self._inboxes[rank].append((rank, answer))
 
     def release(self, ranks: Iterable[int], patience_s: float | None) -> None:
         """Take ranks back; wait until they have closed, or until patience is at its end.
@@ -88,7 +96,7 @@ class Roster:
         ranks = [rank for rank in ranks if self._owners.pop(rank, None) is not None]
         for rank in ranks:
             self.closing.add(rank)
-            self.send(rank, (CLOSE, patience_s is not None))
+            self.send(rank, ClosePool(patience_s is not None))
         self._wait(lambda: self.closing.isdisjoint(ranks), patience_s)
 
     def forget(self, ranks: Iterable[int]) -> None:
@@ -102,7 +110,7 @@ class Roster:
         Children that are at work are killed, unless it is not `hasty`.
         """
         for rank in self._present:
-            self.send(rank, (END, hasty))
+            self.send(rank, LeaveWorld(hasty))
         self._wait(lambda: not self._present, patience_s)
         if not self._present:
             self._wire.drain()
@@ -111,21 +119,21 @@ class Roster:
     def _wait(self, is_done: Callable[[], bool], patience_s: float | None) -> None:
         """Poll until something is so, or until patience is at its end."""
         deadline = None if patience_s is None else time.monotonic() + patience_s
-        nap = Nap()
+        backoff = Backoff()
         while not is_done() and (deadline is None or time.monotonic() < deadline):
             self.poll()
-            nap.take()
+            backoff.take()
 
 
-_joined: Final[list[Roster]] = []
+_joined: Final[list[RankAllocator]] = []
 
 
-def join(world: World) -> Roster:
+def join(world: World) -> RankAllocator:
     """Let the pools of this process, which is rank 0, use the ranks of a world."""
-    _joined[:] = [Roster(world)]
+    _joined[:] = [RankAllocator(world)]
     return _joined[0]
 
 
-def joined() -> Roster | None:
+def joined() -> RankAllocator | None:
     """Return the ranks that the pools of this process may use; `None` when it is no rank."""
     return _joined[0] if _joined else None

@@ -1,9 +1,10 @@
-"""How long workers that cannot be killed alone may keep silent: what hangs in one ends the run."""
+"""Finds workers that hang and cannot be killed alone: they keep silent for longer than their task may take."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,7 +18,7 @@ _LOOK_S: Final = 2.0
 
 
 @dataclass(slots=True)
-class Errand:
+class PendingTask:
     """A task that a worker has.
 
     Attributes:
@@ -36,40 +37,44 @@ class Errand:
 
 
 @dataclass(frozen=True, slots=True)
-class Silence:
+class Hang:
     """A worker from which nothing has come for too long.
 
     Attributes:
         worker: its number.
         nodes: the nodes of the task that it is at.
-        errand: that task.
+        task: that task.
         seconds: how long nothing has come from it.
     """
 
     worker: int
     nodes: tuple[str, ...]
-    errand: Errand
+    task: PendingTask
     seconds: float
 
 
-class Patience:
+class HangDetector:
     """Knows which worker has which tasks since when, and how long it may take for them.
 
     Args:
         program: says which nodes have a time-out.
         workers: how many workers there are.
         grace: how much longer they may take, in seconds.
+        clock: what time it is, in seconds.
     """
 
-    def __init__(self, program: Program, workers: int, grace: float) -> None:
+    def __init__(
+        self, program: Program, workers: int, grace: float, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._stages = program.stages
         self._grace = grace
-        self._errands: list[deque[Errand]] = [deque() for _ in range(workers)]
+        self._pending: list[deque[PendingTask]] = [deque() for _ in range(workers)]
         self._since = [0.0] * workers
         self._warm: set[tuple[int, int]] = set()
         self._parents: dict[int, int] = {}
         self._clock = 0.0
-        self._looked = time.monotonic()
+        self._time = clock
+        self._looked = clock()
         self._ends = any(call.timeout for stage in program.stages.values() for call in stage.calls)
 
     def send(self, worker: int, task: Task) -> None:
@@ -79,24 +84,24 @@ class Patience:
         if task.kind is Kind.DISCARD:
             self._parents.pop(task.generator, None)
             return
-        if not self._errands[worker]:
+        if not self._pending[worker]:
             self._since[worker] = self._clock
         items = self._count(task)
         budget = self._budget(worker, task.stage, items)
-        self._errands[worker].append(Errand(task.id, task.stage, items, budget, task.generator))
+        self._pending[worker].append(PendingTask(task.id, task.stage, items, budget, task.generator))
 
     def hear(self, worker: int, outcome: Outcome) -> None:
         """Note that an outcome has come from a worker."""
         if not self._ends:
             return
         self._since[worker] = self._clock
-        errands = self._errands[worker]
-        while errands:
-            errand = errands.popleft()
-            if errand.task == outcome.task:
-                self._warm.add((worker, errand.stage))
+        tasks = self._pending[worker]
+        while tasks:
+            task = tasks.popleft()
+            if task.task == outcome.task:
+                self._warm.add((worker, task.stage))
                 if outcome.finished or outcome.again:
-                    self._parents.pop(errand.generator, None)
+                    self._parents.pop(task.generator, None)
                 return
 
     def deadline(self) -> float | None:
@@ -104,25 +109,25 @@ class Patience:
         ends = [since + limit for _, _, since, limit in self._waits()]
         return self._looked + min(ends) - self._clock if ends else None
 
-    def find_silent(self) -> Silence | None:
+    def find_hang(self) -> Hang | None:
         """Return a worker that has kept silent for too long; everything that has come has been heard."""
         if not self._ends:
             return None
-        now = time.monotonic()
+        now = self._time()
         self._clock += min(now - self._looked, _LOOK_S)
         self._looked = now
-        for worker, errand, since, limit in self._waits():
+        for worker, task, since, limit in self._waits():
             if self._clock > since + limit:
-                nodes = tuple(call.node for call in self._stages[errand.stage].calls)
-                return Silence(worker, nodes, errand, self._clock - since)
+                nodes = tuple(call.node for call in self._stages[task.stage].calls)
+                return Hang(worker, nodes, task, self._clock - since)
         return None
 
-    def _waits(self) -> list[tuple[int, Errand, float, float]]:
+    def _waits(self) -> list[tuple[int, PendingTask, float, float]]:
         """Return for each worker at a task that has an end: number, task, since when, and how long that may take."""
         return [
-            (worker, errands[0], self._since[worker], errands[0].budget + self._grace)
-            for worker, errands in enumerate(self._errands)
-            if errands and errands[0].budget is not None
+            (worker, tasks[0], self._since[worker], tasks[0].budget + self._grace)
+            for worker, tasks in enumerate(self._pending)
+            if tasks and tasks[0].budget is not None
         ]
 
     def _count(self, task: Task) -> int:

@@ -1,4 +1,4 @@
-"""Local ranks as the user's process has them: starts mpiexec, and talks to its rank 0 through a socket."""
+"""LocalRanks ranks as the user's process has them: starts mpiexec, and talks to its rank 0 through a socket."""
 
 from __future__ import annotations
 
@@ -12,18 +12,17 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from papympi.errors import LaunchError, PoolError
 from papympi.transport.arena import open_arena
 from papympi.transport.frames import Reader, Writer
 from papympi.transport.lending import Lender
 from papympi.transport.passage import offer
-from papympi.transport.sealed import decode
 from papympi.workers.children.mpi_blocks import find_blocks
-from papympi.workers.ranks.output import Printed
-from papympi.workers.ranks.relay import BOOT, GIVE, to_frame
-from papympi.workers.ranks.worker import BYE, END
+from papympi.workers.ranks.messages import Answer, LeaveWorld, Order, RankLeft, RanksStarted, from_parts
+from papympi.workers.ranks.output import OutputPipe
+from papympi.workers.ranks.relay import BOOT, Frame, to_frame
 
 _PATIENCE_S: Final = 120.0
 """How long mpiexec may take to start the ranks."""
@@ -62,7 +61,7 @@ class LocalJob:
         self._arena = open_arena(shared, 1)
         self._blocks = None if self._arena is None else Lender(self._arena, 0)
         self._held: dict[int, list[memoryview]] = {}
-        self._outputs: list[Printed] = []
+        self._outputs: list[OutputPipe] = []
         self._broken = False
         self._waits_for_room = False
 
@@ -100,28 +99,29 @@ class LocalJob:
         deadline = time.monotonic() + _PATIENCE_S
         while not self.hosts:
             self._selector.select(self._time_left(deadline))
-            for _, message in self.take():
-                self.hosts = message
+            for _, answer in self.take():
+                if isinstance(answer, RanksStarted):
+                    self.hosts = answer.hosts
 
-    def send(self, rank: int, message: Any) -> None:
-        """Send a message to a rank; what the socket does not take now, `take` sends."""
+    def send(self, rank: int, order: Order) -> None:
+        """Send an order to a rank; what the socket does not take now, `take` sends."""
         assert self._writer is not None
         blocks = self._blocks
         if blocks is not None and blocks.returned:
-            self._writer.put((GIVE, blocks.take_returned()))
-        self._writer.put(to_frame(rank, message))
+            self._writer.put(blocks.take_returned())
+        self._writer.put(to_frame(rank, order))
         if blocks is not None:
             for view in blocks.take_held():
                 self._held.setdefault(blocks.locate(view), []).append(view)
         self._flush()
 
-    def take(self) -> list[tuple[int, Any]]:
-        """Return the messages that have come, each with the rank it is from.
+    def take(self) -> list[tuple[int, Answer]]:
+        """Return the answers that have come, each with the rank it is from.
 
         Raises:
             PoolError: the ranks ended without having been told to.
         """
-        frames: list[Any] = []
+        frames: list[Frame] = []
         for key, events in self._selector.select(0):
             if key.data is not None:
                 self._read_output(key.data)
@@ -134,10 +134,10 @@ class LocalJob:
                     frames += self._reader.read()
             except (EOFError, OSError) as error:
                 raise self._explain() from error
-        for rank, offsets in frames:
-            if rank == GIVE:
-                self._release(offsets)
-        return [(rank, decode(parts)) for rank, parts in frames if rank != GIVE]
+        for frame in frames:
+            if isinstance(frame, list):
+                self._release(frame)
+        return [(frame[0], from_parts(frame[1])) for frame in frames if isinstance(frame, tuple)]
 
     def _release(self, offsets: list[int]) -> None:
         """Let go of blocks that rank 0 has handed on."""
@@ -154,9 +154,9 @@ class LocalJob:
         """End the ranks, which have nothing to do any more, and wait until they are gone."""
         if self._sock is not None and not self._broken:
             with contextlib.suppress(PoolError):
-                self.send(0, (END, False))
+                self.send(0, LeaveWorld(hasty=False))
                 deadline = time.monotonic() + _ORDERLY_S
-                while not any(message[0] == BYE for rank, message in self.take() if not rank):
+                while not any(isinstance(answer, RankLeft) for rank, answer in self.take() if not rank):
                     self._selector.select(self._time_left(deadline))
         self.kill()
 
@@ -185,10 +185,10 @@ class LocalJob:
         assert self._process is not None
         for name in ("stdout", "stderr"):
             pipe = getattr(self._process, name)
-            self._outputs.append(Printed(pipe, name))
+            self._outputs.append(OutputPipe(pipe, name))
             self._selector.register(pipe, _READ, self._outputs[-1])
 
-    def _read_output(self, output: Printed) -> None:
+    def _read_output(self, output: OutputPipe) -> None:
         """Pass on what has been printed; before the ranks are there, and when they broke, it belongs to the error."""
         if not output.read(quiet=self._broken or self._sock is None):
             self._selector.unregister(output.pipe)

@@ -10,7 +10,7 @@ from typing import IO, Final
 _LAST_WORDS: Final = 4000
 
 
-class Printed:
+class OutputPipe:
     """What comes out of one pipe.
 
     Args:

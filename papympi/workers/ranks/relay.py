@@ -20,12 +20,11 @@ from papympi.errors import LaunchError
 from papympi.transport.frames import Reader, Writer
 from papympi.transport.memfile import drain
 from papympi.transport.passage import accept
-from papympi.transport.sealed import decode, encode
-from papympi.workers.ranks.allocation import Roster
+from papympi.workers.ranks.allocation import RankAllocator
+from papympi.workers.ranks.messages import LeaveWorld, Order, RankLeft, RanksStarted, from_parts, to_parts
 from papympi.workers.ranks.serve import serve
-from papympi.workers.ranks.wire import Nap
-from papympi.workers.ranks.worker import BYE, END
-from papympi.workers.ranks.world import World, attach, start_nursery
+from papympi.workers.ranks.wire import Backoff
+from papympi.workers.ranks.world import World, attach, start_fork_server
 
 BOOT: Final = (
     "import sys; path, ranks, isolates = sys.argv[1], *map(int, sys.argv[2:4]); sys.path[:] = sys.argv[4:];"
@@ -34,8 +33,8 @@ BOOT: Final = (
 """What each local rank runs. Arguments: the socket's path, the number of ranks, whether they are to isolate (1 or 0),
 and the entries of `sys.path`."""
 
-GIVE: Final = -1
-"""In the place of a rank: what follows is no message, but offsets of blocks that are free again."""
+Frame = tuple[int, list[Any]] | list[int]
+"""What the socket carries: a rank and the parts of its message, or the offsets of blocks that are free again."""
 _ORDERLY_S: Final = 5.0
 _HASTY_S: Final = 0.3
 
@@ -43,9 +42,9 @@ _HASTY_S: Final = 0.3
 def main(path: str, ranks: int, isolates: int) -> int:
     """Be one of the local ranks; return the exit code."""
     rank = os.environ.get("PMI_RANK") or os.environ.get("OMPI_COMM_WORLD_RANK")
-    nursery = start_nursery() if isolates and rank != "0" else None  # rank 0 only forwards
+    fork_server = start_fork_server() if isolates and rank != "0" else None  # rank 0 only forwards
     try:
-        world = attach(ranks, nursery)
+        world = attach(ranks, fork_server)
     except LaunchError as error:
         sys.stderr.write(f"{error}\n")
         return 2
@@ -80,7 +79,7 @@ class Relay:
             self._dismiss(_HASTY_S)
             return 1
         self._dismiss(_ORDERLY_S, hasty=False)
-        self._writer.put((0, encode((BYE,))))
+        self._writer.put((0, to_parts(RankLeft())))
         while not self._writer.flush():
             select.select([], [self._sock], [])
         return 0
@@ -93,41 +92,43 @@ class Relay:
         self._sock.settimeout(0)
         self._reader = Reader(self._sock, self._blocks)
         self._writer = Writer(self._sock, self._blocks)
-        self._writer.put((0, encode(self._world.hosts)))
+        self._writer.put((0, to_parts(RanksStarted(self._world.hosts))))
 
     def _loop(self) -> None:
-        """Forward until the end is said; between two looks that find nothing, nap on the socket."""
-        nap = Nap(self._world.crowd)
+        """Forward until the end is said; between two looks that find nothing, wait on the socket."""
+        backoff = Backoff(self._world.crowd)
         while not self._ending:
             if self._forward():
-                nap.reset()
+                backoff.reset()
                 continue
             if self._wire.busy:
-                nap.reset()
-            pause = nap.next()
+                backoff.reset()
+            pause = backoff.next()
             if pause:
                 select.select([self._sock], [], [], pause)
             else:
-                nap.give_way()
+                backoff.give_way()
 
     def _forward(self) -> bool:
         """Forward what has come to either end; return whether anything had."""
         self._wire.progress()
-        orders = self._reader.read()
-        for rank, parts in orders:
-            if rank == GIVE:
-                self._give(parts)
-            elif rank:
+        frames: list[Frame] = self._reader.read()
+        for frame in frames:
+            if isinstance(frame, list):
+                self._give(frame)
+                continue
+            rank, parts = frame
+            if rank:
                 self._wire.send(rank, parts)
             else:
-                self._ending = decode(parts)[0] == END
+                self._ending = isinstance(from_parts(parts), LeaveWorld)
         answers = self._wire.receive()
         for rank, parts in answers:
             self._writer.put((rank, [PickleBuffer(part) for part in parts]))
         if self._blocks is not None and self._blocks.returned:
-            self._writer.put((GIVE, drain(self._blocks.returned)))
+            self._writer.put(drain(self._blocks.returned))
         self._writer.flush()
-        return bool(orders or answers)
+        return bool(frames or answers)
 
     def _give(self, offsets: list[int]) -> None:
         """Take note that blocks are free again."""
@@ -137,10 +138,10 @@ class Relay:
 
     def _dismiss(self, patience_s: float, *, hasty: bool = True) -> None:
         """Send the ranks home; abort those that do not go."""
-        if not Roster(self._world).dismiss(patience_s, hasty=hasty):
+        if not RankAllocator(self._world).dismiss(patience_s, hasty=hasty):
             self._world.abort(1)
 
 
-def to_frame(rank: int, message: Any) -> tuple[int, list[PickleBuffer]]:
-    """Return what the socket carries for a message to a rank: its parts, not to be opened on the way."""
-    return rank, [PickleBuffer(part) for part in encode(message)]
+def to_frame(rank: int, order: Order) -> Frame:
+    """Return what the socket carries for an order to a rank: its parts, not to be opened on the way."""
+    return rank, [PickleBuffer(part) for part in to_parts(order)]

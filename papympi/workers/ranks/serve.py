@@ -6,11 +6,11 @@ import signal
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
-from papympi.transport.sealed import decode, encode
-from papympi.workers.ranks.wire import Nap
-from papympi.workers.ranks.worker import CLOSE, END, EXECUTE, Station
+from papympi.workers.ranks.messages import ClosePool, LeaveWorld, Order, ServeExecutor, from_parts, to_parts
+from papympi.workers.ranks.wire import Backoff
+from papympi.workers.ranks.worker import RankWorker
 from papympi.workers.ranks.world import World
 
 _FLUSH: Final = 0.05
@@ -19,40 +19,40 @@ this part of what the last one took."""
 
 
 def serve(world: World, *ignored: signal.Signals) -> int:
-    """Serve rank 0 until it says END, and let these signals pass by as well; return 0."""
+    """Serve rank 0 until it says `LeaveWorld`, and let these signals pass by as well; return 0."""
     world.ignore_signals(*ignored)
     wire = world.wire
-    station, nap, waiting = Station(world.nursery), Nap(world.crowd), deque[tuple[Any, ...]]()
-    wire.take_room = station.take_room
+    worker, backoff, waiting = RankWorker(world.fork_server), Backoff(world.crowd), deque[Order]()
+    wire.take_room = worker.take_room
     while True:
         _receive(world, waiting)
-        answers, begun = station.collect(), time.perf_counter()
-        message = waiting.popleft() if waiting else None
-        if message is not None and message[0] == EXECUTE:
-            _serve_executor(world, message[1])
-        elif message is not None:
-            answers += station.handle(message)
+        answers, begun = worker.collect(), time.perf_counter()
+        order = waiting.popleft() if waiting else None
+        if isinstance(order, ServeExecutor):
+            _serve_executor(world, order.ranks)
+        elif order is not None:
+            answers += worker.handle(order)
         taken = time.perf_counter() - begun
         for answer in answers:
-            wire.send(0, encode(answer))
-        if message is not None and message[0] == END:
+            wire.send(0, to_parts(answer))
+        if isinstance(order, LeaveWorld):
             wire.drain()
             return 0
-        if message is None and not answers:
-            station.wait(nap, hurried=wire.busy)
+        if order is None and not answers:
+            worker.wait(backoff, hurried=wire.busy)
             continue
-        nap.reset()
-        if wire.busy and station.fileno() is None:
+        backoff.reset()
+        if wire.busy and worker.fileno() is None:
             wire.drain(_FLUSH * taken)
 
 
-def _receive(world: World, waiting: deque[tuple[Any, ...]]) -> None:
-    """Take in what has come; a CLOSE or END takes the place of the tasks before it."""
+def _receive(world: World, waiting: deque[Order]) -> None:
+    """Take in what has come; the order to close or to leave takes the place of the tasks before it."""
     for _, parts in world.wire.receive():
-        message = decode(parts)
-        if message[0] in (CLOSE, END):
+        order: Order = from_parts(parts)
+        if isinstance(order, ClosePool | LeaveWorld):
             waiting.clear()
-        waiting.append(message)
+        waiting.append(order)
     world.wire.progress()
 
 

@@ -35,10 +35,10 @@ _SPIN_S: Final = 200e-6
 _NAPS_S: Final = (20e-6, 2e-3)
 _BLINK_S: Final = 5e-6
 _CROWD: Final = 4
-"""Up to so many ranks to a processor nap as if each had its own."""
+"""Up to so many ranks to a processor wait as if each had its own."""
 
 
-class Nap:
+class Backoff:
     """What a loop does that finds nothing: give the processor away for a while, then sleep longer and longer.
 
     Args:
@@ -84,7 +84,7 @@ class Nap:
             os.sched_yield()
 
 
-class _Arrival:
+class _IncomingMessage:
     """A message that is on its way in: its head, then its parts; `requests` are the receives that are not done."""
 
     __slots__ = ("head", "parts", "requests")
@@ -117,7 +117,7 @@ class Wire:
         self._allocate = MPI.buffer.allocate
         self.take_room: Callable[[int], memoryview | None] = lambda _size: None
         self._sending: dict[int, deque[tuple[Request, Buffer]]] = {}
-        self._arriving: dict[int, deque[_Arrival]] = {}
+        self._arriving: dict[int, deque[_IncomingMessage]] = {}
 
     @property
     def busy(self) -> bool:
@@ -155,7 +155,7 @@ class Wire:
                 if head[0] == _PICKLE and source not in arriving:
                     come.append((source, [head]))
                     continue
-            arriving.setdefault(source, deque()).append(_Arrival(head, requests))
+            arriving.setdefault(source, deque()).append(_IncomingMessage(head, requests))
         if arriving:
             self._take_arrived(come)
         return come
@@ -194,7 +194,7 @@ class Wire:
             if not queue:
                 del self._arriving[source]
 
-    def _advance(self, source: int, arrival: _Arrival) -> bool:
+    def _advance(self, source: int, arrival: _IncomingMessage) -> bool:
         """Return whether a message is complete; the receives of its big parts begin once its head is here."""
         if not arrival.is_here():
             return False
@@ -205,7 +205,7 @@ class Wire:
                 arrival.parts = self._open_head(source, arrival)
         return arrival.is_here()
 
-    def _open_head(self, source: int, arrival: _Arrival) -> list[Buffer]:
+    def _open_head(self, source: int, arrival: _IncomingMessage) -> list[Buffer]:
         """Return the parts of a message: those in its head, and room for the others, whose receives are begun."""
         view = memoryview(arrival.head)
         count = struct.unpack_from("<Q", view)[0] >> 8

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from papympi.errors import LaunchError
-from papympi.workers.children.client import Nursery
+from papympi.workers.children.client import ForkServerClient
 from papympi.workers.children.mpi_blocks import drop_blocks
 from papympi.workers.evaluation.attempt import attempt
 from papympi.workers.ranks.wire import Wire
@@ -42,12 +42,12 @@ class World:
         crowd: how many ranks of this host share one of the processors that they may use.
         wire: the messages between them.
         comm: a communicator that only papympi uses.
-        nursery: the fork server of this rank, started before MPI was; `None`: it has none.
+        fork_server: the fork server of this rank, started before MPI was; `None`: it has none.
     """
 
-    def __init__(self, comm: Intracomm, nursery: Nursery | None = None) -> None:
+    def __init__(self, comm: Intracomm, fork_server: ForkServerClient | None = None) -> None:
         self.comm = comm
-        self.nursery = nursery
+        self.fork_server = fork_server
         self.rank: int = comm.rank
         self.size: int = comm.size
         self.wire = Wire(comm)
@@ -69,8 +69,8 @@ class World:
         """Leave MPI, when all have said goodbye."""
         from mpi4py import MPI
 
-        if self.nursery is not None:
-            self.nursery.end(0)
+        if self.fork_server is not None:
+            self.fork_server.end(0)
         self.comm.Barrier()  # who finalizes helps no more with what others are still sending
         self.comm.Free()
         MPI.Finalize()
@@ -107,24 +107,24 @@ def count_crowds(ranks: Sequence[tuple[str, frozenset[int]]]) -> list[float]:
     return [sharers[host] / len(processors[host]) for host, _ in ranks]
 
 
-def start_nursery() -> Nursery | None:
+def start_fork_server() -> ForkServerClient | None:
     """Start the fork server of this rank, before MPI is initialised: nothing may be forked afterwards.
 
     It ends with the rank, however that ends.
     """
     if os.environ.get(_WITHOUT) == "1":
         return None
-    nursery = Nursery("mpi")
-    nursery.start()
-    return nursery
+    fork_server = ForkServerClient("mpi")
+    fork_server.start()
+    return fork_server
 
 
-def attach(promised: int, nursery: Nursery | None = None) -> World:
+def attach(promised: int, fork_server: ForkServerClient | None = None) -> World:
     """Join the world of ranks that a launcher has started.
 
     Args:
         promised: how many ranks the launcher has promised.
-        nursery: the fork server of this rank.
+        fork_server: the fork server of this rank.
 
     Raises:
         LaunchError: MPI cannot be loaded, or it sees another number of ranks than the launcher promised.
@@ -143,7 +143,7 @@ def attach(promised: int, nursery: Nursery | None = None) -> World:
             "MPI library do not belong together; start with the mpiexec of that library, or under srun choose the "
             f"`--mpi=` that fits it{_FITTING.get(MPI.get_vendor()[0], '')}; `papympi doctor` says which ones there are"
         )
-    world = World(MPI.COMM_WORLD.Dup(), nursery)
+    world = World(MPI.COMM_WORLD.Dup(), fork_server)
     if MPI.get_vendor()[0] == "MPICH":  # it leaves its block behind after every abort or kill
         MPI.COMM_WORLD.Barrier()  # all ranks have mapped it; those of Open MPI map theirs when they need them
         drop_blocks(os.getpid())

@@ -15,21 +15,21 @@ from papympi.transport.packed import Packed
 from papympi.transport.payload import Payload
 from papympi.transport.ship import pack_program
 from papympi.transport.task import Kind, Task
-from papympi.workers.children.client import Nursery
-from papympi.workers.children.handle import Guard
+from papympi.workers.children.client import ForkServerClient
+from papympi.workers.children.handle import ChildHandle
 
 
 @pytest.fixture
 def make_guard(find_children):
-    """Makes guards of one nursery; nothing may be left of them."""
+    """Makes guards of one fork_server; nothing may be left of them."""
     descriptors = psutil.Process().num_fds()
-    nursery = Nursery("here")
-    nursery.start()
+    fork_server = ForkServerClient("here")
+    fork_server.start()
     guards = []
 
     def make(function, packed=None):
         program = Program({0: Stage("map", 1, (Call("f", function, (Argument(0),)),), (1,))}, ("__main__", __name__))
-        guard = Guard(5, "here[5]", nursery, program, packed or pack_program(program))
+        guard = ChildHandle(5, "here[5]", fork_server, program, packed or pack_program(program))
         guards.append(guard)
         guard.start()
         return guard
@@ -37,7 +37,7 @@ def make_guard(find_children):
     yield make
     for guard in guards:
         guard.close()
-    nursery.end(2)
+    fork_server.end(2)
     assert find_children(recursive=True) == []
     assert psutil.Process().num_fds() == descriptors
 
@@ -93,7 +93,7 @@ def test_progress_shows_what_a_child_is_at(make_guard):
         time.sleep(0.005)
     guard.kill()
     wait_end(guard)
-    outcomes, lost = guard.bury()
+    outcomes, lost = guard.reap()
     assert outcomes == []
     assert (lost.worker, lost.task, lost.node, lost.position) == (5, 9, "f", 2)
     assert lost.error.worker == guard.label
@@ -106,7 +106,7 @@ def test_outcomes_that_were_sent_survive_their_worker(make_guard):
         guard.send(call(number, [number]))
     guard.send(call(20, [bytes(100_000), None]))
     select.select(guard.descriptors[1:], [], [])
-    outcomes, lost = guard.bury()
+    outcomes, lost = guard.reap()
     assert [outcome.task for outcome in outcomes] == list(range(20))
     assert (lost.task, lost.position, lost.error.reason) == (20, 1, "exit code 6")
 
@@ -120,7 +120,7 @@ def test_fresh_child_takes_the_place_of_a_dead_one(make_guard):
         pids.add(guard.pid)
         guard.kill()
         wait_end(guard)
-        _, lost = guard.bury()
+        _, lost = guard.reap()
         assert lost.task is None
         guard.start()
     assert len(pids) == 4
@@ -132,7 +132,7 @@ def test_send_to_a_dead_child_is_no_error(make_guard):
     select.select(guard.descriptors[1:], [], [])
     for number in range(3):
         assert guard.send(call(number, [bytes(1_000_000)]))
-    _, lost = guard.bury()
+    _, lost = guard.reap()
     assert lost.task is None
     guard.kill()  # does nothing: its process id may be another's by now
 
@@ -151,7 +151,7 @@ def test_send_says_when_something_must_wait(make_guard):
 def test_program_that_cannot_be_loaded_is_told_at_the_next_start(make_guard):
     guard = make_guard(abs, packed=Packed(b"no program"))
     wait_end(guard)
-    _, lost = guard.bury()
+    _, lost = guard.reap()
     assert "Traceback" in lost.error.reason
     with pytest.raises(ShippingError, match=r"worker here\[5\] pid .* cannot load the program"):
         guard.start()
@@ -169,7 +169,7 @@ def test_children_that_die_before_they_are_ready_are_counted(make_guard):
     guard = make_guard(lambda x: (x, grenade))
     for number in range(3):
         wait_end(guard)
-        _, lost = guard.bury()
+        _, lost = guard.reap()
         assert (lost.task, lost.error.reason) == (None, "exit code 3")
         if number < 2:
             guard.start()

@@ -18,15 +18,15 @@ from papympi.transport import frames
 from papympi.transport.payload import Payload
 from papympi.transport.ship import pack_program
 from papympi.transport.task import Kind, Outcome, Task
-from papympi.workers.children.client import Nursery
-from papympi.workers.evaluation.progress import Cell, create_cell_file
+from papympi.workers.children.client import ForkServerClient
+from papympi.workers.evaluation.progress import SharedProgressRecord, create_record_file
 
 
 @pytest.fixture
-def nursery(find_children):
+def fork_server(find_children):
     """A running fork server; nothing may be left of it."""
     descriptors = psutil.Process().num_fds()
-    server = Nursery("here")
+    server = ForkServerClient("here")
     server.start()
     yield server
     server.end(0)
@@ -37,12 +37,12 @@ def nursery(find_children):
 class Child:
     """A child and the parent's ends of what it was given."""
 
-    def __init__(self, nursery):
+    def __init__(self, fork_server):
         self.socket, theirs = socket.socketpair()
-        descriptor = create_cell_file()
-        self.cell = Cell(descriptor)
+        descriptor = create_record_file()
+        self.cell = SharedProgressRecord(descriptor)
         try:
-            self.pid = nursery.spawn(theirs, descriptor)
+            self.pid = fork_server.spawn(theirs, descriptor)
         except PoolError:
             self.close()
             raise
@@ -66,8 +66,8 @@ class Child:
 
 
 @pytest.fixture
-def child(nursery):
-    child = Child(nursery)
+def child(fork_server):
+    child = Child(fork_server)
     yield child
     child.close()
 
@@ -145,72 +145,72 @@ def test_sigterm_ends_no_child_but_the_programs_and_processes_that_a_function_st
     assert values_of(child.read()) == [-signal.SIGTERM] * 2
 
 
-def test_exit_code_and_signal_are_told_and_the_pid_stays_until_then(nursery):
+def test_exit_code_and_signal_are_told_and_the_pid_stays_until_then(fork_server):
     for end, code in ((lambda _: os._exit(5), 5), (lambda _: os.kill(os.getpid(), signal.SIGALRM), -signal.SIGALRM)):
-        child = Child(nursery)
+        child = Child(fork_server)
         child.ask(("label", build(end), 0))
         child.ask(call(1, [0]))
         wait_for(lambda pid=child.pid: not is_running(pid))
         assert psutil.Process(child.pid).status() == psutil.STATUS_ZOMBIE
         assert child.cell.read()[:3] == (1, 0, 0)
-        assert nursery.reap(child.pid) == code
+        assert fork_server.reap(child.pid) == code
         assert not psutil.pid_exists(child.pid)
         child.close()
 
 
-def test_child_ends_by_itself_when_its_connection_is_closed(nursery):
-    child = Child(nursery)
+def test_child_ends_by_itself_when_its_connection_is_closed(fork_server):
+    child = Child(fork_server)
     child.ask(("label", build(abs), 0))
     assert child.read() is None
     child.close()
     wait_for(lambda: not is_running(child.pid))
-    assert nursery.reap(child.pid) == 0
+    assert fork_server.reap(child.pid) == 0
 
 
-def test_child_that_is_told_nothing_ends_too(nursery):
-    child = Child(nursery)
+def test_child_that_is_told_nothing_ends_too(fork_server):
+    child = Child(fork_server)
     child.close()
     wait_for(lambda: not is_running(child.pid))
-    assert nursery.reap(child.pid) == 0
+    assert fork_server.reap(child.pid) == 0
 
 
-def test_exit_handlers_run_when_a_child_ends_in_peace(nursery, tmp_path):
+def test_exit_handlers_run_when_a_child_ends_in_peace(fork_server, tmp_path):
     def register(name):
         import atexit
 
         atexit.register((tmp_path / name).touch)
 
-    child = Child(nursery)
+    child = Child(fork_server)
     child.ask(("label", build(register), 0))
     assert child.read() is None
     child.ask(call(1, ["left"]))
     child.read()
     child.close()
-    nursery.end(5)
+    fork_server.end(5)
     assert (tmp_path / "left").exists()
 
 
-def test_last_words_come_home(child, nursery):
+def test_last_words_come_home(child, fork_server):
     child.ask(("label", b"no program", 0))
     words = child.read()
     assert words.startswith("Traceback")
     wait_for(lambda: not is_running(child.pid))
-    assert nursery.reap(child.pid) == 1
+    assert fork_server.reap(child.pid) == 1
 
 
-def test_end_kills_children_that_do_not_leave(nursery):
-    children = [Child(nursery) for _ in range(3)]
+def test_end_kills_children_that_do_not_leave(fork_server):
+    children = [Child(fork_server) for _ in range(3)]
     for child in children:
         child.ask(("label", build(time.sleep), 0))
         child.ask(call(1, [100]))
         assert child.read() is None
-    nursery.end(0.1)
+    fork_server.end(0.1)
     for child in children:
         assert not psutil.pid_exists(child.pid)
         child.close()
 
 
-def test_zombies_that_a_child_leaves_behind_are_reaped(nursery, find_children):
+def test_zombies_that_a_child_leaves_behind_are_reaped(fork_server, find_children):
     def leave(_):
         if os.fork() == 0:
             os.setsid()
@@ -219,7 +219,7 @@ def test_zombies_that_a_child_leaves_behind_are_reaped(nursery, find_children):
         os.wait()
 
     (server,) = find_children()
-    first, second = Child(nursery), Child(nursery)
+    first, second = Child(fork_server), Child(fork_server)
     for child in (first, second):
         child.ask(("label", build(leave), 0))
         assert child.read() is None
@@ -228,17 +228,17 @@ def test_zombies_that_a_child_leaves_behind_are_reaped(nursery, find_children):
         time.sleep(0.1)
         child.close()
         wait_for(lambda pid=child.pid: not is_running(pid))
-    nursery.reap(first.pid)
-    nursery.reap(second.pid)
+    fork_server.reap(first.pid)
+    fork_server.reap(second.pid)
     assert server.children() == []
 
 
-def test_server_without_children_ends_when_the_connection_is_closed(nursery, find_children):
+def test_server_without_children_ends_when_the_connection_is_closed(fork_server, find_children):
     (server,) = find_children()
-    nursery._control.shutdown(socket.SHUT_RDWR)
+    fork_server._control.shutdown(socket.SHUT_RDWR)
     wait_for(lambda: not is_running(server.pid))
     with pytest.raises(PoolError, match="'here'"):
-        Child(nursery)
+        Child(fork_server)
 
 
 def test_launcher_variables_do_not_reach_the_children(monkeypatch):
@@ -246,47 +246,47 @@ def test_launcher_variables_do_not_reach_the_children(monkeypatch):
     for name in names:
         monkeypatch.setenv(name, "1")
     monkeypatch.setenv("KEPT", "1")
-    nursery = Nursery("here")
-    nursery.start()
-    child = Child(nursery)
+    fork_server = ForkServerClient("here")
+    fork_server.start()
+    child = Child(fork_server)
     child.ask(("label", build(os.getenv), 0))
     assert child.read() is None
     child.ask(call(1, [*names, "KEPT"]))
     assert values_of(child.read()) == [None] * len(names) + ["1"]
     child.close()
-    nursery.end(1)
+    fork_server.end(1)
 
 
 def test_interpreter_that_does_not_exist_is_an_error(monkeypatch):
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(PoolError, match="/nowhere/python"):
-        Nursery("here").start()
+        ForkServerClient("here").start()
 
 
 def test_server_that_cannot_start_is_an_error(monkeypatch, capfd):
     monkeypatch.setattr(sys, "path", [])
-    nursery = Nursery("here")
-    nursery.start()
+    fork_server = ForkServerClient("here")
+    fork_server.start()
     try:
         with pytest.raises(PoolError, match="'here'.*standard error"):
-            Child(nursery)
+            Child(fork_server)
     finally:
-        nursery.end(1)
+        fork_server.end(1)
     assert "Error" in capfd.readouterr().err
 
 
 ORPHANS = """
     import os, signal, socket, sys, time
-    from papympi.workers.evaluation.progress import create_cell_file
-    from papympi.workers.children.client import Nursery
+    from papympi.workers.evaluation.progress import create_record_file
+    from papympi.workers.children.client import ForkServerClient
 
-    nursery = Nursery("here")
-    nursery.start()
+    fork_server = ForkServerClient("here")
+    fork_server.start()
     ends = []
     for _ in range(3):
         ours, theirs = socket.socketpair()
         ends.append(ours)
-        print(nursery.spawn(theirs, create_cell_file()), flush=True)
+        print(fork_server.spawn(theirs, create_record_file()), flush=True)
     os.fork()  # the copy holds the control socket
     time.sleep(100)
 """

@@ -556,7 +556,7 @@ class Slots:
         return self.kept[slot]
 
 
-class Cell:
+class SharedProgressRecord:
     """Writes down what it is told."""
 
     def __init__(self):
@@ -576,21 +576,21 @@ class Cell:
 
 class TestCell:
     def test_calls(self):
-        cell = Cell()
+        cell = SharedProgressRecord()
         worker = evaluator(call(abs, 0), call(invert, 1), cell=cell)
         worker.run(task([1, None, 0, 3], valid=0b1101))
         assert cell.log == [("begin", 1), (0, 0), 0, 2, 3, (1, 0), 0, 2, (1, 3), 3, "done"]
 
     def test_scatter_and_fold(self):
-        cell = Cell()
+        cell = SharedProgressRecord()
         evaluator(call(count_up, 0), kind="scatter", cell=cell).run(start([1, 1], chunk=9))
         assert cell.log == [("begin", 1), (0, 0), (0, 1), "done"]
-        cell = Cell()
+        cell = SharedProgressRecord()
         evaluator(call(collect, 0), kind="fold", factory=list, cell=cell).run(fold([1, 2], ends=[]))
         assert cell.log == [("begin", 1), (0, 0), 0, 1, "done"]
 
     def test_vectors(self):
-        cell = Cell()
+        cell = SharedProgressRecord()
         evaluator(call(list, 0, vectorized=True), cell=cell).run(task([None, 2], valid=0b10))
         assert cell.log == [("begin", 1), (0, 1), "done"]
 

@@ -1,4 +1,4 @@
-"""Patience with workers that cannot be killed: who is late, by what, and who is not."""
+"""The hang detector of workers that cannot be killed: who is late, by what, and who is not."""
 
 import time
 from dataclasses import replace
@@ -8,19 +8,19 @@ import pytest
 from papympi.plan.program import Argument, Program, ResourceSpec
 from papympi.testing import build_map, build_scatter, nodes
 from papympi.transport.task import Kind, Outcome, Task
-from papympi.workers.ranks.hang_detector import Patience
+from papympi.workers.ranks.hang_detector import HangDetector
 
 PROGRAM = build_map(nodes.add_one, nodes.check, timeout=0.002)
 
 
-def wait_silent(patience):
+def wait_for_hang(detector):
     """Look until somebody is late."""
     end = time.monotonic() + 20
-    while (silence := patience.find_silent()) is None:
+    while (hang := detector.find_hang()) is None:
         assert time.monotonic() < end
-        assert patience.deadline() is not None
+        assert detector.deadline() is not None
         time.sleep(0.005)
-    return silence
+    return hang
 
 
 def change_call(program, **fields):
@@ -29,64 +29,69 @@ def change_call(program, **fields):
     return Program({0: replace(stage, calls=(replace(stage.calls[0], **fields), *stage.calls[1:]))})
 
 
-def is_endless(patience, task):
+def is_endless(detector, task):
     """Say whether a task may take as long as it likes."""
-    patience.send(0, task)
-    return patience.deadline() is None and patience.find_silent() is None
+    detector.send(0, task)
+    return detector.deadline() is None and detector.find_hang() is None
 
 
 def test_silence_is_told_of_with_the_worker_and_its_task():
-    patience = Patience(PROGRAM, 3, grace=0.02)
-    assert patience.deadline() is None
-    patience.send(2, Task(5, Kind.CALL, 0, 4))
-    patience.send(2, Task(6, Kind.CALL, 0, 1))
-    silence = wait_silent(patience)
-    assert (silence.worker, silence.nodes, silence.errand.task) == (2, ("add_one", "check"), 5)
-    assert silence.errand.budget == pytest.approx(0.016)
-    assert silence.seconds > 0.03
+    detector = HangDetector(PROGRAM, 3, grace=0.02)
+    assert detector.deadline() is None
+    detector.send(2, Task(5, Kind.CALL, 0, 4))
+    detector.send(2, Task(6, Kind.CALL, 0, 1))
+    hang = wait_for_hang(detector)
+    assert (hang.worker, hang.nodes, hang.task.task) == (2, ("add_one", "check"), 5)
+    assert hang.task.budget == pytest.approx(0.016)
+    assert hang.seconds > 0.03
 
 
 def test_a_sign_of_life_begins_it_anew():
-    patience = Patience(PROGRAM, 1, grace=0.02)
-    patience.send(0, Task(5, Kind.CALL, 0, 1))
-    patience.send(0, Task(6, Kind.CALL, 0, 1))
-    wait_silent(patience)
-    patience.hear(0, Outcome(5))
-    assert patience.find_silent() is None
-    assert wait_silent(patience).errand.task == 6
-    patience.hear(0, Outcome(6))
-    assert patience.deadline() is None
+    detector = HangDetector(PROGRAM, 1, grace=0.02)
+    detector.send(0, Task(5, Kind.CALL, 0, 1))
+    detector.send(0, Task(6, Kind.CALL, 0, 1))
+    wait_for_hang(detector)
+    detector.hear(0, Outcome(5))
+    assert detector.find_hang() is None
+    assert wait_for_hang(detector).task.task == 6
+    detector.hear(0, Outcome(6))
+    assert detector.deadline() is None
 
 
 def test_the_runner_may_stand_still():
-    patience = Patience(PROGRAM, 1, grace=100)
-    patience.send(0, Task(5, Kind.CALL, 0, 1))
-    patience._looked -= 1000  # as if it had been stopped
-    assert patience.find_silent() is None
+    now = 0.0
+    detector = HangDetector(PROGRAM, 1, grace=100, clock=lambda: now)
+    detector.send(0, Task(5, Kind.CALL, 0, 1))
+    now = 1000.0  # it has been stopped
+    assert detector.find_hang() is None
+    for _ in range(60):
+        now += 2
+        hang = detector.find_hang()
+    assert hang is not None
 
 
 def test_without_a_timeout_there_is_no_end():
     task = Task(5, Kind.CALL, 0, 4)
-    assert is_endless(Patience(build_map(nodes.add_one), 1, grace=0), task)
-    assert is_endless(Patience(change_call(PROGRAM, timeout=None), 1, grace=0), task)
+    assert is_endless(HangDetector(build_map(nodes.add_one), 1, grace=0), task)
+    assert is_endless(HangDetector(change_call(PROGRAM, timeout=None), 1, grace=0), task)
 
 
 def test_a_resource_may_take_its_time_once():
     needs = (Argument(0), Argument(None, resource=ResourceSpec("model", nodes.add_one)))
-    patience = Patience(change_call(PROGRAM, arguments=needs), 1, grace=0)
-    assert is_endless(patience, Task(5, Kind.CALL, 0, 4))
-    patience.hear(0, Outcome(5))
-    assert not is_endless(patience, Task(6, Kind.CALL, 0, 4))
+    detector = HangDetector(change_call(PROGRAM, arguments=needs), 1, grace=0)
+    assert is_endless(detector, Task(5, Kind.CALL, 0, 4))
+    detector.hear(0, Outcome(5))
+    assert not is_endless(detector, Task(6, Kind.CALL, 0, 4))
 
 
 def test_a_generator_has_time_for_each_child_and_parent():
-    patience = Patience(change_call(build_scatter(nodes.count_up), timeout=1.0), 1, grace=0)
-    patience.send(0, Task(1, Kind.START, 0, 3, generator=9, chunk=10, skip=2))
-    assert patience._errands[0][0].budget == 15
-    patience.hear(0, Outcome(1))
-    patience.send(0, Task(2, Kind.ADVANCE, 0, generator=9, chunk=10))
-    assert patience._errands[0][0].budget == 13
-    patience.hear(0, Outcome(2, finished=True))
-    patience.send(0, Task(3, Kind.DISCARD, 0, generator=8))
-    assert patience.deadline() is None
-    assert not patience._parents
+    detector = HangDetector(change_call(build_scatter(nodes.count_up), timeout=1.0), 1, grace=0, clock=lambda: 0.0)
+    detector.send(0, Task(1, Kind.START, 0, 3, generator=9, chunk=10, skip=2))
+    assert detector.deadline() == 15
+    detector.hear(0, Outcome(1))
+    detector.send(0, Task(2, Kind.ADVANCE, 0, generator=9, chunk=10))
+    assert detector.deadline() == 13
+    detector.hear(0, Outcome(2, finished=True))
+    detector.send(0, Task(3, Kind.DISCARD, 0, generator=8))
+    assert detector.deadline() is None
+    assert not detector._parents

@@ -9,7 +9,7 @@ import pytest
 from papympi.transport.payload import Payload
 from papympi.transport.sealed import decode, encode
 from papympi.workers.children.mpi_blocks import find_blocks
-from papympi.workers.ranks.wire import Nap
+from papympi.workers.ranks.wire import Backoff
 from papympi.workers.ranks.world import count_crowds
 
 PING = """
@@ -76,12 +76,12 @@ def test_big_buffers_are_not_copied():
     assert decode(parts)[1].encode()[1][0][0] == 7
 
 
-def first_nap(nap):
-    return next(length for length in iter(nap.next, None) if length)
+def first_nap(backoff):
+    return next(length for length in iter(backoff.next, None) if length)
 
 
 def test_ranks_that_share_a_processor_nap_longer():
-    alone, few, many = (first_nap(Nap(crowd)) for crowd in (1, 3, 64))
+    alone, few, many = (first_nap(Backoff(crowd)) for crowd in (1, 3, 64))
     assert alone == few < many / 10
 
 
@@ -92,17 +92,17 @@ def test_ranks_share_the_processors_that_those_of_their_host_may_use():
 
 
 def test_naps_grow_and_begin_anew():
-    nap = Nap()
-    assert nap.next() == 0
+    backoff = Backoff()
+    assert backoff.next() == 0
     lengths = []
     while len(lengths) < 12:
-        length = nap.next()
+        length = backoff.next()
         if length:
             lengths.append(length)
     assert lengths == sorted(lengths)
     assert lengths[-1] == 2e-3
-    nap.reset()
-    assert nap.next() == 0
+    backoff.reset()
+    assert backoff.next() == 0
 
 
 def test_a_start_that_hangs_comes_to_an_end(mpich, tmp_path):

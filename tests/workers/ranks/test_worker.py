@@ -5,6 +5,7 @@ import select
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -15,26 +16,31 @@ from papympi.testing import build_map, values_of
 from papympi.testing.nodes import add_one, crash
 from papympi.transport.packed import Elsewhere, Packed
 from papympi.transport.payload import Payload
-from papympi.transport.sealed import address, decode, encode, outline
+from papympi.transport.sealed import decode, outline, seal
 from papympi.transport.ship import pack_program
 from papympi.transport.task import Kind, Outcome, Task
-from papympi.workers.children.client import Nursery
-from papympi.workers.ranks.wire import Nap
-from papympi.workers.ranks.worker import (
-    BROKEN,
-    BYE,
-    CLOSE,
-    CLOSED,
-    END,
-    LOST,
-    MISSING,
-    OPEN,
-    OPENED,
-    OUTCOME,
-    TASK,
+from papympi.workers.children.client import ForkServerClient
+from papympi.workers.ranks.messages import (
+    ChildLost,
+    ChildrenFailed,
+    ClosePool,
+    EvaluateTask,
+    ForwardTask,
     Isolation,
-    Station,
+    LeaveWorld,
+    OpeningFailed,
+    OpenProgram,
+    OutcomeForwarded,
+    PoolClosed,
+    ProgramMissing,
+    ProgramOpened,
+    RankLeft,
+    TaskEvaluated,
+    from_parts,
+    to_parts,
 )
+from papympi.workers.ranks.wire import Backoff
+from papympi.workers.ranks.worker import RankWorker
 
 MB = 1 << 20
 
@@ -44,23 +50,23 @@ def isolated():
     """A rank with a fork server; nothing may be left of it."""
     before = set(psutil.Process().children(recursive=True))
     descriptors = psutil.Process().num_fds()
-    nursery = Nursery("mpi")
-    nursery.start()
-    yield Station(nursery)
-    nursery.end(0)
+    fork_server = ForkServerClient("mpi")
+    fork_server.start()
+    yield RankWorker(fork_server)
+    fork_server.end(0)
     assert set(psutil.Process().children(recursive=True)) <= before
     assert psutil.Process().num_fds() == descriptors
 
 
 def travel(message):
     """Return a message as the other end of a wire gets it."""
-    return decode(encode(message))
+    return from_parts(to_parts(message))
 
 
 def opening(*functions, isolates=False, children=1):
     program = build_map(*functions, by_value=[__name__])
     names = [f"mpi[{number}] rank 3" for number in range(children)]
-    return OPEN, "me", pack_program(program), Isolation("mpi", names, outline(program)) if isolates else None
+    return OpenProgram("me", pack_program(program), Isolation("mpi", names, outline(program)) if isolates else None)
 
 
 def call_of(number, *values):
@@ -68,50 +74,71 @@ def call_of(number, *values):
     return Task(number, Kind.CALL, 0, n, columns=[[(Payload(list(values)), 0, n)]], keys=[((), 0, n)])
 
 
+def forward(task, child=0, deaths=0):
+    return ForwardTask(child, deaths, task.id, int(task.kind), task.stage, seal(task.to_wire()))
+
+
 def call(number, *values, child=0, deaths=0):
-    return travel((TASK, child, deaths, address(call_of(number, *values))))
+    return travel(forward(call_of(number, *values), child, deaths))
 
 
 def has_opened(answers):
-    ((kind, said),) = answers
-    return kind == OPENED and not isinstance(said, str)
+    (answer,) = answers
+    return isinstance(answer, ProgramOpened)
 
 
-def wait_answers(station, count=1):
+def close(worker, order=ClosePool, *, hasty=True):
+    """Tell a rank to end a pool, or itself, and see that it says it has."""
+    (answer,) = worker.handle(order(hasty))
+    assert type(answer) is {ClosePool: PoolClosed, LeaveWorld: RankLeft}[order]
+
+
+def wait_answers(worker, count=1):
     """Return so many answers of children."""
     answers, end = [], time.monotonic() + 30
     while len(answers) < count:
         assert time.monotonic() < end
-        if found := station.collect():
+        if found := worker.collect():
             answers += found
         else:
-            select.select([station.fileno()], [], [], 0.05)
+            select.select([worker.fileno()], [], [], 0.05)
     return answers
 
 
+def find_mapping(buffer):
+    """Return the line of /proc/self/maps that says in which mapping a buffer lies."""
+    address = np.frombuffer(buffer, np.uint8).ctypes.data
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        start, end = (int(number, 16) for number in line.split()[0].split("-"))
+        if start <= address < end:
+            return line
+    raise AssertionError("it lies nowhere")
+
+
 def read(answer):
-    kind, parts = travel(answer)
-    assert kind == OUTCOME
-    return Outcome.from_wire(decode(parts))
+    answer = travel(answer)
+    assert isinstance(answer, OutcomeForwarded)
+    return Outcome.from_wire(decode(answer.parts))
 
 
 def test_it_evaluates_by_itself():
-    station = Station()
-    assert has_opened(station.handle(travel(opening(add_one))))
-    assert station.fileno() is None
-    (answer,) = station.handle(travel((TASK, 0, 0, call_of(4, 1, 2).to_wire())))
-    kind, wire = travel(answer)
-    outcome = Outcome.from_wire(wire)
-    assert (kind, outcome.task, values_of(outcome)) == (OUTCOME, 4, [2, 3])
-    assert station.handle((TASK, 0, 0, Task(5, Kind.DISCARD, 0, generator=3).to_wire())) == []
-    assert station.handle((CLOSE, False)) == [(CLOSED,)]
-    assert station.handle((END, True)) == [(BYE,)]
+    worker = RankWorker()
+    assert has_opened(worker.handle(travel(opening(add_one))))
+    assert worker.fileno() is None
+    (answer,) = worker.handle(travel(EvaluateTask(call_of(4, 1, 2).to_wire())))
+    answer = travel(answer)
+    assert isinstance(answer, TaskEvaluated)
+    outcome = Outcome.from_wire(answer.wire)
+    assert (outcome.task, values_of(outcome)) == (4, [2, 3])
+    assert worker.handle(EvaluateTask(Task(5, Kind.DISCARD, 0, generator=3).to_wire())) == []
+    close(worker, hasty=False)
+    close(worker, LeaveWorld)
 
 
 def test_a_program_that_cannot_be_loaded_is_told_of():
-    ((kind, trouble),) = Station().handle((OPEN, "me", Packed(b"no program"), None))
-    assert kind == OPENED
-    assert "Traceback" in trouble
+    (answer,) = RankWorker().handle(OpenProgram("me", Packed(b"no program"), None))
+    assert isinstance(answer, OpeningFailed)
+    assert "Traceback" in answer.reason
 
 
 def test_children_evaluate(isolated):
@@ -125,27 +152,28 @@ def test_children_evaluate(isolated):
         outcomes = {read(answer).task: values_of(read(answer)) for answer in wait_answers(isolated, 2)}
         pids = {values[0][1] for values in outcomes.values()}
         assert len(pids - {os.getpid()}) == 2
-        assert isolated.handle((CLOSE, False)) == [(CLOSED,)]
+        close(isolated, hasty=False)
         assert not any(map(psutil.pid_exists, pids))
-    assert isolated.handle((END, False)) == [(BYE,)]
+    close(isolated, LeaveWorld, hasty=False)
 
 
 def test_a_program_that_another_rank_has_is_taken_from_there_or_asked_for(isolated):
     table = np.arange(MB)
     opening_of = opening(lambda x: int(table[x]), isolates=True)
-    ((kind, where),) = isolated.handle(travel(opening_of))
-    assert kind == OPENED
-    other = Nursery("mpi")
+    (opened,) = isolated.handle(travel(opening_of))
+    where = opened.place
+    other = ForkServerClient("mpi")
     other.start()
-    station = Station(other)
+    worker = RankWorker(other)
     for wrong in (where._replace(mark=b"another"), Elsewhere(f"/proc/{os.getpid()}/fd/1000000", where.mark)):
-        assert station.handle((*opening_of[:2], wrong, opening_of[3])) == [(MISSING,)]
-    ((kind, again),) = station.handle((*opening_of[:2], where, opening_of[3]))
-    assert (kind, again.mark) == (OPENED, where.mark)
-    isolated.handle((CLOSE, True))
-    station.handle(call(1, 7, -1))
-    assert values_of(read(wait_answers(station)[0])) == [7, MB - 1]
-    station.handle((END, True))
+        (answer,) = worker.handle(opening_of._replace(program=wrong))
+        assert isinstance(answer, ProgramMissing)
+    (again,) = worker.handle(opening_of._replace(program=where))
+    assert again.place.mark == where.mark
+    close(isolated)
+    worker.handle(call(1, 7, -1))
+    assert values_of(read(wait_answers(worker)[0])) == [7, MB - 1]
+    close(worker, LeaveWorld)
     other.end(0)
 
 
@@ -153,17 +181,16 @@ def test_what_is_received_into_shared_memory_goes_to_the_child_and_back_without_
     assert isolated.take_room(MB) is None
     isolated.handle(travel(opening(lambda x: x[::-1].copy(), isolates=True)))
     for number in range(3):
-        message, *buffers = encode((TASK, 0, 0, address(call_of(number, np.arange(number, number + MB // 8)))))
+        message, *buffers = to_parts(forward(call_of(number, np.arange(number, number + MB // 8))))
         rooms = [isolated.take_room(len(buffer)) for buffer in buffers]
         for room, buffer in zip(rooms, buffers, strict=True):
             room[:] = buffer
-        isolated.handle(decode([message, *rooms]))
+        isolated.handle(from_parts([message, *rooms]))
         (answer,) = wait_answers(isolated)
-        _, (_, result) = answer
-        assert isolated._desk._guards._arena.locate(memoryview(result)) > 0
+        assert "memfd:" in find_mapping(answer.parts[1]) == find_mapping(rooms[0])
         (value,) = values_of(read(answer))
         assert value.tolist() == list(range(number, number + MB // 8))[::-1]
-    isolated.handle((END, True))
+    close(isolated, LeaveWorld)
     assert isolated.take_room(MB) is None
 
 
@@ -171,8 +198,9 @@ def test_a_child_that_dies_is_told_of_and_replaced(isolated):
     isolated.handle(travel(opening(add_one, crash, isolates=True, children=2)))
     isolated.handle(call(1, 5, child=1))
     isolated.handle(call(2, 0, 1, child=1))
-    first, (kind, lost) = wait_answers(isolated, 2)
-    assert (read(first).task, kind) == (1, LOST)
+    first, second = wait_answers(isolated, 2)
+    assert (read(first).task, type(second)) == (1, ChildLost)
+    lost = second.lost
     assert (lost.worker, lost.task, lost.node, lost.position) == (1, 2, "crash", 1)
     assert lost.error.worker.startswith("mpi[1] rank 3 pid ")
     assert lost.error.reason == "exit code 3"
@@ -180,7 +208,7 @@ def test_a_child_that_dies_is_told_of_and_replaced(isolated):
     isolated.handle(call(4, 6, child=1, deaths=1))
     (answer,) = wait_answers(isolated)
     assert (read(answer).task, values_of(read(answer))) == (4, [7])
-    isolated.handle((END, True))
+    close(isolated, LeaveWorld)
 
 
 def test_what_hangs_is_killed_by_the_rank(isolated):
@@ -189,11 +217,11 @@ def test_what_hangs_is_killed_by_the_rank(isolated):
         time.sleep(1000)
 
     program = build_map(hang, by_value=[__name__], timeout=0.05)
-    isolated.handle(travel((OPEN, "me", pack_program(program), Isolation("mpi", ["mpi[0]"], outline(program)))))
+    isolated.handle(travel(OpenProgram("me", pack_program(program), Isolation("mpi", ["mpi[0]"], outline(program)))))
     isolated.handle(call(1, 5))
-    ((kind, lost),) = wait_answers(isolated)
-    assert (kind, lost.task, lost.position, lost.error.seconds) == (LOST, 1, 0, 0.05)
-    isolated.handle((CLOSE, True))
+    (answer,) = wait_answers(isolated)
+    assert (answer.lost.task, answer.lost.position, answer.lost.error.seconds) == (1, 0, 0.05)
+    close(isolated)
 
 
 def test_nothing_of_a_child_outlives_its_pool(isolated):
@@ -205,26 +233,25 @@ def test_nothing_of_a_child_outlives_its_pool(isolated):
     isolated.handle(call(1, 0))
     (pid,) = values_of(read(wait_answers(isolated)[0]))
     assert psutil.pid_exists(pid)
-    isolated.handle((CLOSE, True))
+    close(isolated)
     assert not psutil.pid_exists(pid)
 
 
 def test_children_that_cannot_load_the_program_break_the_pool(isolated):
     program = build_map(add_one)
-    isolated.handle((OPEN, "me", Packed(b"no program"), Isolation("mpi", ["mpi[0] rank 3"], outline(program))))
-    ((kind, error),) = wait_answers(isolated)
-    assert (kind, type(error)) == (BROKEN, ShippingError)
-    assert "mpi[0] rank 3 pid" in str(error)
+    isolated.handle(OpenProgram("me", Packed(b"no program"), Isolation("mpi", ["mpi[0] rank 3"], outline(program))))
+    (answer,) = wait_answers(isolated)
+    assert (type(answer), type(answer.error)) == (ChildrenFailed, ShippingError)
+    assert "mpi[0] rank 3 pid" in str(answer.error)
     assert isolated.handle(call(1, 5)) == []  # was on its way
     assert isolated.collect() == []
     assert has_opened(isolated.handle(travel(opening(add_one, isolates=True))))
-    isolated.handle((END, True))
+    close(isolated, LeaveWorld)
 
 
 def test_without_a_fork_server_it_cannot_isolate():
-    ((kind, trouble),) = Station().handle(travel(opening(add_one, isolates=True)))
-    assert kind == OPENED
-    assert "no fork server" in trouble
+    (answer,) = RankWorker().handle(travel(opening(add_one, isolates=True)))
+    assert "no fork server" in answer.reason
 
 
 def test_a_fork_server_that_was_killed_is_told_of(isolated):
@@ -234,21 +261,21 @@ def test_a_fork_server_that_was_killed_is_told_of(isolated):
     (server,) = [child for child in psutil.Process().children() if "server" in child.name()]
     server.kill()
     server.wait()
-    ((kind, error),) = wait_answers(isolated)
-    assert kind == BROKEN
-    assert "fork server has ended" in str(error)
-    ((_, trouble),) = isolated.handle(travel(opening(add_one, isolates=True)))
-    assert "it has died" in trouble
+    (answer,) = wait_answers(isolated)
+    assert isinstance(answer, ChildrenFailed)
+    assert "fork server has ended" in str(answer.error)
+    (answer,) = isolated.handle(travel(opening(add_one, isolates=True)))
+    assert "it has died" in answer.reason
 
 
 def test_it_waits_for_children_and_without_them(isolated):
-    nap = Nap()
-    isolated.wait(nap)
+    backoff = Backoff()
+    isolated.wait(backoff)
     isolated.handle(travel(opening(add_one, isolates=True)))
     isolated.handle(call(1, 5))
-    isolated.wait(nap)
+    isolated.wait(backoff)
     isolated.handle(call(2, 5))
-    isolated.wait(nap)
-    isolated.wait(nap, hurried=True)
+    isolated.wait(backoff)
+    isolated.wait(backoff, hurried=True)
     assert [read(answer).task for answer in wait_answers(isolated, 2)] == [1, 2]
-    isolated.handle((END, True))
+    close(isolated, LeaveWorld)

@@ -8,11 +8,10 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from papympi.plan.program import Call
-from papympi.workers.evaluation.alarm import NS
-from papympi.workers.evaluation.coroutine import MERCY_S, Item, end_loop
+from papympi.workers.evaluation.alarm import MERCY_S, NS
+from papympi.workers.evaluation.async_call import AsyncCall, end_loop
+from papympi.workers.evaluation.attempt import Attempt, Tried
 from papympi.workers.evaluation.progress import BEGUN, COUNT
-from papympi.workers.evaluation.resources import Attempt
-from papympi.workers.evaluation.steps import Tried
 
 if TYPE_CHECKING:
     import asyncio
@@ -23,7 +22,7 @@ _HEAD_START_NS: Final = NS // 10
 """So much later than the loop an alarm rings: what waits in a loop is better cancelled there."""
 
 
-class Loop:
+class CallLoop:
     """An event loop that runs one call at a time, in whichever thread asks for it.
 
     Args:
@@ -51,12 +50,12 @@ class Loop:
 
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
-        loop, item = self._loop, Item(self.attempt, function, row)
+        loop, item = self._loop, AsyncCall(self.attempt, function, row)
         self._task = task = loop.create_task(item, context=context)
         if self._interrupted:
             task.cancel()
         if timeout:
-            item.limit(task, timeout)
+            item.cancel_after(task, timeout)
         try:
             _run(loop, task, self.attempt)
         finally:
@@ -94,13 +93,13 @@ class Loop:
             self.close()
 
 
-def run_to_end(function: Callable[..., Any], call: Call, slots: memoryview[int], loop: Loop) -> Callable[..., Any]:
+def run_to_end(function: Callable[..., Any], call: Call, slots: memoryview[int], loop: CallLoop) -> Callable[..., Any]:
     """Return an async function as a plain one: a generator function becomes a plain generator function.
 
     Args:
         function: the call's, with all its arguments by position.
         call: how long an item may take.
-        slots: of the worker's cell.
+        slots: of the worker's progress record.
         loop: runs it; a generator has one of its own, since it may go on in another thread.
     """
 
@@ -113,13 +112,13 @@ def run_to_end(function: Callable[..., Any], call: Call, slots: memoryview[int],
     def run(*row: Any) -> Any:
         made = function(*row)
         if hasattr(made, "__anext__"):
-            return iterate(made, Loop(loop.attempt), limit)
+            return iterate(made, CallLoop(loop.attempt), limit)
         return loop.call(_same, (made,), limit())
 
     return run
 
 
-def iterate(children: AsyncIterator[Any], loop: Loop, limit: Callable[[], float] = float) -> Iterator[Any]:
+def iterate(children: AsyncIterator[Any], loop: CallLoop, limit: Callable[[], float] = float) -> Iterator[Any]:
     """Yield what an async iterator makes, each within `limit()` seconds, 0: any number; the loop is its own."""
     context = contextvars.copy_context()
     try:
@@ -142,7 +141,7 @@ class AsyncSource:
 
     def __init__(self, function: Callable[..., Any], attempt: Attempt) -> None:
         self._function = function
-        self._loop = Loop(attempt)
+        self._loop = CallLoop(attempt)
 
     def rows(self, *row: Any, **named: Any) -> Iterator[Any]:
         """Yield what the source makes."""
