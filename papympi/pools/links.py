@@ -1,4 +1,4 @@
-"""The ways to the ranks of an MPI pool: those of the world, local ones, and this process as the only one."""
+"""The links to the ranks of an MPI pool: those of the world, local ones, and this process as the only one."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class RankPlace(NamedTuple):
 
 
 class RankLink(Protocol):
-    """The way to some ranks; `places` tells of each of them, in the order in which `send` numbers them."""
+    """The link to some ranks; `places` tells of each of them, in the order in which `send` numbers them."""
 
     places: Sequence[RankPlace]
 
@@ -153,7 +153,7 @@ class LocalRanks:
 
 
 class SingleRank:
-    """This process, which is the only rank of its world: it evaluates one batch at each `take`, or guards children.
+    """This process, which is the only rank of its world: it evaluates one batch at each `take`, or has children.
 
     Args:
         name: the pool's name.
@@ -218,7 +218,7 @@ def open_ranks(
     """Send a program to all ranks; yield their answers, each with the number of the rank, until all have opened it.
 
     Args:
-        link: the way to the ranks.
+        link: the link to the ranks.
         packed: the program.
         compose: makes the order for a rank. Of those that share a host only the first gets a big program, and the
             others are told where it has put it.

@@ -1,7 +1,7 @@
 """The pool of MPI ranks, driven by the engine's turn: batches on their way to each rank, polled for outcomes.
 
 In a world of ranks, which mpiexec has started, it sends messages itself. Elsewhere it starts local ranks and talks to
-them through a socket. In a world of one rank this process is the rank. Each rank guards children that evaluate, or
+them through a socket. In a world of one rank this process is the rank. Each rank has children that evaluate, or
 evaluates itself.
 """
 
@@ -206,7 +206,7 @@ class MpiPool:
             link.kill()
 
     def _let_go(self) -> RankLink | None:
-        """Return the way to the ranks, which this pool has no more."""
+        """Return the link to the ranks, which this pool has no more."""
         link, self._link = self._link, None
         _reserved.pop(self, None)
         return link
@@ -223,7 +223,7 @@ class MpiPool:
         outlined = outline(program)
         sharers = Counter(place.host for place in link.places)
         if isinstance(link, LocalRanks):
-            sharers.update(sharers.keys())  # the way there takes a share, too
+            sharers.update(sharers.keys())  # the link takes a share, too
 
         def compose(number: int, packed: Packed | Elsewhere) -> OpenProgram:
             place = link.places[number]

@@ -1,4 +1,4 @@
-"""The pool of child processes: each guarded on its own socket, killed and replaced alone."""
+"""The pool of child processes: each on a socket of its own, killed and replaced alone."""
 
 from __future__ import annotations
 

@@ -56,7 +56,10 @@ class SealedOutcome(Outcome):
 
 def seal(wire: tuple[Any, ...]) -> list[Buffer | PickleBuffer]:
     """Return what a task's or an outcome's `to_wire` has made, closed up; big buffers are not copied."""
-    return [part if len(part) < BIG else PickleBuffer(part) for part in encode(wire)]
+    parts = encode(wire)
+    if len(parts) == 1 and len(parts[0]) < BIG:
+        return [parts[0]]
+    return [part if len(part) < BIG else PickleBuffer(part) for part in parts]
 
 
 def seal_outcome(outcome: Outcome) -> tuple[Any, ...]:

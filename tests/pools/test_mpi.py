@@ -15,7 +15,7 @@ import pytest
 import papympi
 from papympi.errors import LaunchError, OptionError, PoolError, ShippingError, WorkerLost
 from papympi.pools import mpi4py
-from papympi.pools.links import Place, open_ranks
+from papympi.pools.links import RankPlace, open_ranks
 from papympi.pools.mpi import BACKEND, MpiPool
 from papympi.testing import Driver, PoolContract, build_map, values_of
 from papympi.transport.packed import Elsewhere, Packed
@@ -344,7 +344,7 @@ class Ranks:
     """A way to ranks that answer what they are told to, in turn."""
 
     def __init__(self, hosts, answers):
-        self.places = [Place(number + 1, host, 0) for number, host in enumerate(hosts)]
+        self.places = [RankPlace(number + 1, host, 0) for number, host in enumerate(hosts)]
         self.answers = answers
         self.sent = []
         self.messages = []

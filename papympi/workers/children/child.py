@@ -1,4 +1,4 @@
-"""A guarded child: loads the program, evaluates tasks and sends home what comes of them, until nobody wants more."""
+"""A child process: loads the program, evaluates tasks and sends home what comes of them, until nobody wants more."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from papympi.workers.host import limit_memory
 
 
 class ChildDescriptors(NamedTuple):
-    """What a child is born with: the socket that it is spoken to through, and the descriptors of its memory files.
+    """What a child begins with: the socket that it is spoken to through, and the descriptors of its memory files.
 
     Attributes:
         connection: the socket.
@@ -94,11 +94,11 @@ def work(given: ChildDescriptors) -> None:
         if memory:
             limit_memory(memory)
         watch_import()
-        post = _Sender(given.connection, blocks)
-        recorder = OutputRecorder(label, post.send)
+        sender = _Sender(given.connection, blocks)
+        recorder = OutputRecorder(label, sender.send)
         program = unpack_program(packed if given.program is None else map_packed(given.program))
         evaluator = Evaluator(program, label, record, memory=memory, recorder=recorder)
-        post.send(None)
+        sender.send(None)
         try:
             for message in messages:
                 if type(message) is list:
@@ -108,7 +108,7 @@ def work(given: ChildDescriptors) -> None:
                 task, is_sealed = open_task(message)
                 outcome = evaluator.run(task)
                 if task.kind is not Kind.DISCARD:
-                    post.send(seal_outcome(outcome) if is_sealed else outcome.to_wire())
+                    sender.send(seal_outcome(outcome) if is_sealed else outcome.to_wire())
         finally:
             evaluator.close()
 

@@ -1,4 +1,4 @@
-"""The parent's end of the fork server: where guards get their children from."""
+"""The parent's end of the fork server: where children come from."""
 
 from __future__ import annotations
 

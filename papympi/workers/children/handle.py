@@ -1,4 +1,4 @@
-"""A guard: one child process as its parent sees it, from its first task to the report of its death."""
+"""One child process as its parent sees it, from its first task to the report of its death."""
 
 from __future__ import annotations
 

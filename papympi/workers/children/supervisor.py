@@ -1,4 +1,4 @@
-"""Several guarded children driven without threads: their sockets in one selector, the dead ones replaced."""
+"""Supervises several children without threads: their sockets in one selector, the dead ones replaced."""
 
 from __future__ import annotations
 

@@ -31,13 +31,13 @@ class AwaitingEvaluator(Evaluator):
         program: the stages.
         label: what failures call the worker.
         progress: where to say which item keeps the loop.
-        room: how many items may be awaited at the same time.
+        size: how many items may be awaited at the same time.
     """
 
-    def __init__(self, program: Program, label: str, progress: ProgressRecord, room: int) -> None:
+    def __init__(self, program: Program, label: str, progress: ProgressRecord, size: int) -> None:
         self._recalled: dict[tuple[int, int], Tried] = {}
         super().__init__(program, label, progress, encodes=False)
-        self._limit = AsyncLimit(self._worker.attempt, progress.slots, room)
+        self._limit = AsyncLimit(self._worker.attempt, progress.slots, size)
 
     async def evaluate(self, task: Task) -> Outcome:
         """Return the task's outcome; of a DISCARD it is empty and nobody wants it."""
@@ -175,7 +175,7 @@ class AsyncSteps:
     """Does the jobs of one fold or scatter.
 
     Args:
-        room: where to wait.
+        limit: of the loop, in which they wait.
         calls: of the task.
     """
 

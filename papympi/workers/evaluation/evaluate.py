@@ -187,19 +187,19 @@ class Evaluator:
         return self._mark(calls, number, results, FULL, positions)
 
     def _run_fast_path(self, calls: Calls) -> list[Column] | None:
-        """Return all columns of a task that got some way, or the whole, straight; `None`: it is not for that."""
+        """Return all columns of a task as far as the fast path takes it; `None`: it cannot go there."""
         number = calls.task.stage
         if number not in self._fast_paths:
             self._fast_paths[number] = fast_path.find_fast_path(calls.stage, partial(self._function, number))
-        stretch = fast_path.run_fast_path(self._worker, calls.task, self._fast_paths[number])
-        return None if stretch is None else self._go_on(calls, stretch)
+        result = fast_path.run_fast_path(self._worker, calls.task, self._fast_paths[number])
+        return None if result is None else self._go_on(calls, result)
 
-    def _go_on(self, calls: Calls, stretch: fast_path.FastPathResult) -> list[Column]:
+    def _go_on(self, calls: Calls, result: fast_path.FastPathResult) -> list[Column]:
         """Return all columns of a task that has got so far."""
-        columns, done = stretch.columns, len(stretch.columns) - calls.stage.inputs
+        columns, done = result.columns, len(result.columns) - calls.stage.inputs
         calls.calls[:done] = [calls.task.count] * done
-        if stretch.stop is not None:
-            columns.append(self._settle(calls, done, columns, stretch.stop))
+        if result.stop is not None:
+            columns.append(self._settle(calls, done, columns, result.stop))
         return self._fill(calls, columns)
 
     def _fill(self, calls: Calls, columns: list[Column]) -> list[Column]:
@@ -236,9 +236,9 @@ class Evaluator:
         column = mark_column(values, present)
         calls.drops[number] += column.dropped
         if column.failed:
-            born = set(map(id, calls.failures))
+            own = set(map(id, calls.failures))
             for position in called:
-                if type(values[position]) is Failure and id(values[position]) not in born:
+                if type(values[position]) is Failure and id(values[position]) not in own:
                     values[position] = calls.adopt(calls.stage.calls[number], position, values[position])
         return column
 

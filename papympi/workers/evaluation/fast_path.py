@@ -1,4 +1,4 @@
-"""The straight way through a task: plain functions, one after the other, over whole columns.
+"""The fast path through a task: plain functions, one after the other, over whole columns.
 
 Most tasks are such: nothing is missing in them, nothing has failed before and nothing does now. They get through in as
 few steps as can be. When a function has slept or read files, little of a worker is left in the processor's caches, and
@@ -39,7 +39,7 @@ class FastPathResult(NamedTuple):
     """How far a task got.
 
     Attributes:
-        columns: the inputs, then what each call has returned that went straight through.
+        columns: the inputs, then what each call has returned that got through.
         stop: where the next one stopped, or all that it returned if that has to be looked at; `None`: there is none.
     """
 
@@ -55,7 +55,7 @@ def find_plain(call: Call) -> tuple[int, ...]:
 
 
 class FastPath(NamedTuple):
-    """The way through a stage.
+    """The fast path through a stage.
 
     Attributes:
         functions: those of its calls; none if one of them is not plain.
@@ -69,10 +69,10 @@ class FastPath(NamedTuple):
 
 
 def find_fast_path(stage: Stage, prepare: Callable[[int], Function]) -> FastPath:
-    """Return the way through a stage; `prepare` gives the function of a call by its number."""
+    """Return the fast path through a stage; `prepare` gives the function of a call by its number."""
     numbers, columns = range(len(stage.calls)), list(map(find_plain, stage.calls))
-    is_straight = stage.kind == "map" and not stage.inner and all(columns)
-    return FastPath([prepare(number) for number in numbers] if is_straight else [], columns, find_spent(stage))
+    is_plain_stage = stage.kind == "map" and not stage.inner and all(columns)
+    return FastPath([prepare(number) for number in numbers] if is_plain_stage else [], columns, find_spent(stage))
 
 
 def find_spent(stage: Stage) -> list[list[int]]:
@@ -128,19 +128,19 @@ def apply_plain(worker: WorkerContext, number: int, function: Function, given: l
     return Stop(results, error)
 
 
-def run_fast_path(worker: WorkerContext, task: Task, way: FastPath) -> FastPathResult | None:
-    """Return how far a task gets on the straight way; `None`: it is not for it."""
-    if not way.functions:
+def run_fast_path(worker: WorkerContext, task: Task, path: FastPath) -> FastPathResult | None:
+    """Return how far a task gets on the fast path; `None`: it cannot go there."""
+    if not path.functions:
         return None
     columns, error = worker.attempt(load_whole, task)
     if error is not None or columns is None:
         return None
-    for number, function in enumerate(way.functions):
-        given = [columns[column].values for column in way.columns[number]]
+    for number, function in enumerate(path.functions):
+        given = [columns[column].values for column in path.columns[number]]
         stop = apply_plain(worker, number, function, given, task.count)
         kinds = set(map(type, stop.results))
         if stop.error is not None or not MARKED.isdisjoint(kinds):
             return FastPathResult(columns, stop)
         columns.append(Column(stop.results, kinds=kinds))
-        let_go(columns, way.spent[number])
+        let_go(columns, path.spent[number])
     return FastPathResult(columns)

@@ -25,7 +25,7 @@ from papympi.workers.evaluation.scatter import SuspendedScatter
 BRIEF_S: Final = 0.001
 """If so many children took less, more are taken next time; if they took four times as long, fewer."""
 
-Born = list[tuple[int, int, int]]
+ChildRuns = list[tuple[int, int, int]]
 """Where children are: (position of the parent, number of the first, how many)."""
 
 
@@ -148,15 +148,15 @@ class _InnerScatter:
 
     def _go_on(self, made: list[Any], first: int, counts: list[int]) -> None:
         """Let children become what they become; `counts` has how many are of parents `first`, ... that are finished."""
-        calls, inner, stage, born = self._calls, self._inner, self._calls.stage, self._suspended.born
+        calls, inner, stage, runs = self._calls, self._inner, self._calls.stage, self._suspended.runs
         column = mark_column(made, FULL)
         calls.drops[inner.scatter] += column.dropped
-        some = Calls(calls.worker, self._make_task(len(made), born), stage)
+        some = Calls(calls.worker, self._make_task(len(made), runs), stage)
         some.calls, some.drops = calls.calls, calls.drops
-        columns = self._share(born, column)
+        columns = self._share(runs, column)
         self._evaluator.location.calls = some
         if made:
-            calls.worker.progress.enter(born)
+            calls.worker.progress.enter(runs)
         for number in inner.maps if made else ():
             columns[stage.inputs + number] = self._evaluator.make_column(some, number, columns)
         for number, fold in self._folds.items():
@@ -166,26 +166,26 @@ class _InnerScatter:
         calls.worker.progress.leave()
         calls.failures.extend(some.failures)
         for source, target in inner.gathers if made else ():
-            _gather(columns[source], born, self._lists[target])
+            _gather(columns[source], runs, self._lists[target])
 
-    def _make_task(self, count: int, born: Born) -> Task:
+    def _make_task(self, count: int, runs: ChildRuns) -> Task:
         """Return what would have been the task of some children."""
         task = self._calls.task
         culprits = {}
         for (at, number), failure in self._hurt.items():
             start = 0
-            for parent, first, made in born:
+            for parent, first, made in runs:
                 if parent == at and first <= failure.key[-1] < first + made:
                     culprits[start + failure.key[-1] - first, number] = failure
                 start += made
         keys = self._suspended.list_keys()
         return Task(task.id, Kind.CALL, task.stage, count, keys=keys, culprits=culprits)
 
-    def _share(self, born: Born, column: Column) -> list[Column]:
+    def _share(self, runs: ChildRuns, column: Column) -> list[Column]:
         """Return the columns of the stage as children see them: their own, and what is shared of their parents."""
         columns = [column] * len(self._columns)
         for number in self._inner.shared:
-            columns[number] = _repeat(self._columns[number], born)
+            columns[number] = _repeat(self._columns[number], runs)
         return columns
 
     def _fold(self, fold: Fold, results: list[Any], first: int, counts: list[int], count: int) -> None:
@@ -199,13 +199,13 @@ class _InnerScatter:
         drive(fold.fold(start, count), attempt)
 
 
-def _repeat(column: Column, born: Born) -> Column:
+def _repeat(column: Column, runs: ChildRuns) -> Column:
     """Return a column of parents as their children share it."""
-    values = [value for parent, _, made in born for value in [column.values[parent]] * made]
+    values = [value for parent, _, made in runs for value in [column.values[parent]] * made]
     if column.present == FULL and not column.failed:
         return Column(values)
     shared, start = Column(values, 0), 0
-    for parent, _, made in born:
+    for parent, _, made in runs:
         bits = ((1 << made) - 1) << start
         shared.present |= bits * (column.present >> parent & 1)
         shared.failed |= bits * (column.failed >> parent & 1)
@@ -213,10 +213,10 @@ def _repeat(column: Column, born: Born) -> Column:
     return shared
 
 
-def _gather(column: Column, born: Born, lists: list[list[Any]]) -> None:
+def _gather(column: Column, runs: ChildRuns, lists: list[list[Any]]) -> None:
     """Add the children that are there to the lists of their parents."""
     start = 0
-    for parent, _, made in born:
+    for parent, _, made in runs:
         members = column.values[start : start + made]
         if column.present != FULL:
             members = [members[at] for at in positions_of(column.present >> start, made)]

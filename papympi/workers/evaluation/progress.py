@@ -111,12 +111,12 @@ class ProgressRecord:
         slots[INDEX] = index
         slots[COUNT] = count
 
-    def enter(self, born: list[tuple[int, int, int]]) -> None:
+    def enter(self, runs: list[tuple[int, int, int]]) -> None:
         """Note that calls are made for children now, of (position, number of the first, how many) each."""
-        ends = accumulate(made for _, _, made in born)
-        table = array("q", [position << _SHIFT | end for (position, *_), end in zip(born, ends, strict=True)])
+        ends = accumulate(made for _, _, made in runs)
+        table = array("q", [position << _SHIFT | end for (position, *_), end in zip(runs, ends, strict=True)])
         slots = self.slots
-        slots[FIRST] = born[0][1]
+        slots[FIRST] = runs[0][1]
         slots[TABLE : TABLE + len(table)] = memoryview(table)
         slots[RUNS] = len(table)
 

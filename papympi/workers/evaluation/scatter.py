@@ -27,13 +27,13 @@ class SuspendedScatter:
 
     Attributes:
         calls: of the task that it was last advanced in.
-        born: where the children of the last chunk are: (position of the parent, number of the first, how many).
+        runs: where the children of the last chunk are: (position of the parent, number of the first, how many).
     """
 
     def __init__(self, calls: Calls, function: Callable[..., Any], columns: list[Column]) -> None:
         task = calls.task
         self.calls = calls
-        self.born: list[tuple[int, int, int]] = []
+        self.runs: list[tuple[int, int, int]] = []
         self._call = calls.stage.calls[calls.number]
         self._function = function
         self._arguments = calls.bind(self._call, columns)
@@ -56,7 +56,7 @@ class SuspendedScatter:
     def advance(self, outcome: Outcome, chunk: int) -> Steps[list[Any]]:
         """Return at most `chunk` more children; all there are if the task said to run to the end."""
         children: list[Any] = []
-        self.born = born = []
+        self.runs = runs = []
         while self._parent < self._count and not self.calls.again:
             room = self._whole + 1 - self._child if self._whole else chunk - len(children)
             if room <= 0 and self._arguments.present >> self._parent & 1:
@@ -65,7 +65,7 @@ class SuspendedScatter:
             finished = yield from self._advance_parent(children, room)
             made = len(children) - before
             if made:
-                born.append((self._parent, child, made))
+                runs.append((self._parent, child, made))
             if finished and not self.calls.again:
                 outcome.counts.append(made)
                 self._parent, self._child, self._skip, self._children = self._parent + 1, 0, 0, None
@@ -76,7 +76,7 @@ class SuspendedScatter:
 
     def list_keys(self) -> list[KeyRun]:
         """Return the keys of the children of the last chunk."""
-        return [(self._key_of_parent(parent), first, made) for parent, first, made in self.born]
+        return [(self._key_of_parent(parent), first, made) for parent, first, made in self.runs]
 
     def close(self) -> None:
         """Close the generator at which it stands."""

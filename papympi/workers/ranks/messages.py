@@ -175,5 +175,5 @@ def to_parts(message: Order | Answer) -> list[Buffer]:
 
 def from_parts(parts: Sequence[Buffer]) -> Any:
     """Return the order or answer that consists of `parts`; its buffers become its own."""
-    number, *fields = decode(parts)
-    return tuple.__new__(_CLASSES[number], fields)
+    values = decode(parts)
+    return tuple.__new__(_CLASSES[values[0]], values[1:])

@@ -32,7 +32,7 @@ _EAGER: Final = 4 * 1024
 _PIECE: Final = 1 << 30
 _ALIGN: Final = 16
 _SPIN_S: Final = 200e-6
-_NAPS_S: Final = (20e-6, 2e-3)
+_PAUSES_S: Final = (20e-6, 2e-3)
 _BLINK_S: Final = 5e-6
 _CROWD: Final = 4
 """Up to so many ranks to a processor wait as if each had its own."""
@@ -49,12 +49,12 @@ class Backoff:
     def __init__(self, crowd: float = 1.0) -> None:
         patience = max(1.0, crowd / _CROWD)
         self._blinks = 1 < crowd <= _CROWD
-        self._spin, self._first, self._longest = _SPIN_S / patience, _NAPS_S[0] * patience, _NAPS_S[1] * patience
+        self._spin, self._first, self._longest = _SPIN_S / patience, _PAUSES_S[0] * patience, _PAUSES_S[1] * patience
         self._since: float | None = None
         self._length = 0.0
 
     def reset(self) -> None:
-        """Note that something has come: the next naps are short again."""
+        """Note that something has come: the next pauses are short again."""
         self._since = None
 
     def next(self) -> float:

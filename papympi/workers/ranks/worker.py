@@ -45,13 +45,13 @@ from papympi.workers.ranks.wire import Backoff
 _GRACE_S: Final = 4.0
 """How long children may take to finish what they are at; less than a rank may take to say goodbye."""
 _BRIEF_S: Final = 20e-6
-"""The backoff while children are at work and a message is on its way."""
+"""How long to sleep while children are at work and a message is on its way."""
 _SHORT_S: Final = 50e-6
-"""The first backoff while children are at work: the processor is theirs."""
+"""The shortest sleep while children are at work: the processor is theirs."""
 _LONG_S: Final = 2e-3
-"""The longest one, also while every child has a task at hand, so that only a child can have something to say."""
+"""The longest sleep, also while every child has a task at hand, so that only a child can have something to say."""
 _SHARE: Final = 0.25
-"""The first backoff as a share of the time from one outcome to the next."""
+"""The shortest sleep as a share of the time from one outcome to the next."""
 _LEARNS: Final = 0.2
 """How much the last time counts in the average."""
 
@@ -110,7 +110,7 @@ class _Children:
         """A child is at work."""
         return bool(self._tasks)
 
-    def choose_nap(self, length: float) -> float:
+    def choose_pause(self, length: float) -> float:
         """Return how long to wait for children that are at work, in seconds, if `length` would be due otherwise.
 
         A task that comes while its child is at another one is in no hurry: a few looks for each outcome are enough.
@@ -211,7 +211,7 @@ class RankWorker:
         if hurried:
             backoff.reset()
         if isinstance(served, _Children) and served.is_busy:
-            pause = _BRIEF_S if hurried else served.choose_nap(backoff.next())
+            pause = _BRIEF_S if hurried else served.choose_pause(backoff.next())
             select.select([served.fileno()], [], [], pause)
         elif hurried:
             backoff.give_way()

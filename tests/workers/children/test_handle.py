@@ -1,4 +1,4 @@
-"""A guard: a child sends outcomes, dies in every way there is, and is replaced."""
+"""A handle: its child sends outcomes, dies in every way there is, and is replaced."""
 
 import contextlib
 import os
@@ -20,23 +20,23 @@ from papympi.workers.children.handle import ChildHandle
 
 
 @pytest.fixture
-def make_guard(find_children):
-    """Makes guards of one fork_server; nothing may be left of them."""
+def make_child(find_children):
+    """Makes children of one fork server; nothing may be left of them."""
     descriptors = psutil.Process().num_fds()
     fork_server = ForkServerClient("here")
     fork_server.start()
-    guards = []
+    children = []
 
     def make(function, packed=None):
         program = Program({0: Stage("map", 1, (Call("f", function, (Argument(0),)),), (1,))}, ("__main__", __name__))
-        guard = ChildHandle(5, "here[5]", fork_server, program, packed or pack_program(program))
-        guards.append(guard)
-        guard.start()
-        return guard
+        child = ChildHandle(5, "here[5]", fork_server, program, packed or pack_program(program))
+        children.append(child)
+        child.start()
+        return child
 
     yield make
-    for guard in guards:
-        guard.close()
+    for child in children:
+        child.close()
     fork_server.end(2)
     assert find_children(recursive=True) == []
     assert psutil.Process().num_fds() == descriptors
@@ -47,11 +47,11 @@ def call(number, values):
     return Task(number, Kind.CALL, 0, n, columns=[[(Payload(list(values)), 0, n)]], keys=[((), 0, n)])
 
 
-def read(guard):
+def read(child):
     """Wait for the next outcomes."""
     while True:
-        select.select(guard.descriptors[:1], [], [])
-        if outcomes := guard.read():
+        select.select(child.descriptors[:1], [], [])
+        if outcomes := child.read():
             return outcomes
 
 
@@ -59,102 +59,102 @@ def values_of(outcome):
     return [value for payload in outcome.outputs[0].payloads for value in payload.values()]
 
 
-def wait_end(guard):
+def wait_end(child):
     """Wait until the descriptors tell of the child's end."""
     with contextlib.suppress(EOFError, OSError):
         while True:
-            select.select(guard.descriptors[:1], [], [])
-            guard.read()
+            select.select(child.descriptors[:1], [], [])
+            child.read()
 
 
-def test_child_answers(make_guard):
-    guard = make_guard(lambda x: (x, os.getpid()))
-    assert guard.label.startswith(f"here[5] pid {guard.pid} on ")
-    assert guard.send(call(3, ["a"]))
-    (outcome,) = read(guard)
+def test_child_answers(make_child):
+    child = make_child(lambda x: (x, os.getpid()))
+    assert child.label.startswith(f"here[5] pid {child.pid} on ")
+    assert child.send(call(3, ["a"]))
+    (outcome,) = read(child)
     assert outcome.task == 3
-    assert values_of(outcome) == [("a", guard.pid)]
+    assert values_of(outcome) == [("a", child.pid)]
 
 
-def test_failures_carry_the_label(make_guard):
-    guard = make_guard(lambda x: 1 / x)
-    guard.send(call(3, [0]))
-    ((failure,),) = [outcome.failures for outcome in read(guard)]
-    assert failure.worker == guard.label
+def test_failures_carry_the_label(make_child):
+    child = make_child(lambda x: 1 / x)
+    child.send(call(3, [0]))
+    ((failure,),) = [outcome.failures for outcome in read(child)]
+    assert failure.worker == child.label
 
 
-def test_progress_shows_what_a_child_is_at(make_guard):
-    guard = make_guard(time.sleep)
-    assert guard.progress().task is None
-    guard.send(call(9, [0, 0, 100]))
+def test_progress_shows_what_a_child_is_at(make_child):
+    child = make_child(time.sleep)
+    assert child.progress().task is None
+    child.send(call(9, [0, 0, 100]))
     deadline = time.monotonic() + 10
-    while guard.progress()[:3] != (9, 0, 2):
+    while child.progress()[:3] != (9, 0, 2):
         assert time.monotonic() < deadline
         time.sleep(0.005)
-    guard.kill()
-    wait_end(guard)
-    outcomes, lost = guard.reap()
+    child.kill()
+    wait_end(child)
+    outcomes, lost = child.reap()
     assert outcomes == []
     assert (lost.worker, lost.task, lost.node, lost.position) == (5, 9, "f", 2)
-    assert lost.error.worker == guard.label
+    assert lost.error.worker == child.label
     assert lost.error.reason.startswith("SIGKILL")
 
 
-def test_outcomes_that_were_sent_survive_their_worker(make_guard):
-    guard = make_guard(lambda x: os._exit(6) if x is None else x)
+def test_outcomes_that_were_sent_survive_their_worker(make_child):
+    child = make_child(lambda x: os._exit(6) if x is None else x)
     for number in range(20):
-        guard.send(call(number, [number]))
-    guard.send(call(20, [bytes(100_000), None]))
-    select.select(guard.descriptors[1:], [], [])
-    outcomes, lost = guard.reap()
+        child.send(call(number, [number]))
+    child.send(call(20, [bytes(100_000), None]))
+    select.select(child.descriptors[1:], [], [])
+    outcomes, lost = child.reap()
     assert [outcome.task for outcome in outcomes] == list(range(20))
     assert (lost.task, lost.position, lost.error.reason) == (20, 1, "exit code 6")
 
 
-def test_fresh_child_takes_the_place_of_a_dead_one(make_guard):
-    guard = make_guard(lambda _: os.getpid())
+def test_fresh_child_takes_the_place_of_a_dead_one(make_child):
+    child = make_child(lambda _: os.getpid())
     pids = set()
     for number in range(4):
-        guard.send(call(number, [0]))
-        pids.add(values_of(read(guard)[0])[0])
-        pids.add(guard.pid)
-        guard.kill()
-        wait_end(guard)
-        _, lost = guard.reap()
+        child.send(call(number, [0]))
+        pids.add(values_of(read(child)[0])[0])
+        pids.add(child.pid)
+        child.kill()
+        wait_end(child)
+        _, lost = child.reap()
         assert lost.task is None
-        guard.start()
+        child.start()
     assert len(pids) == 4
 
 
-def test_send_to_a_dead_child_is_no_error(make_guard):
-    guard = make_guard(abs)
-    os.kill(guard.pid, signal.SIGKILL)
-    select.select(guard.descriptors[1:], [], [])
+def test_send_to_a_dead_child_is_no_error(make_child):
+    child = make_child(abs)
+    os.kill(child.pid, signal.SIGKILL)
+    select.select(child.descriptors[1:], [], [])
     for number in range(3):
-        assert guard.send(call(number, [bytes(1_000_000)]))
-    _, lost = guard.reap()
+        assert child.send(call(number, [bytes(1_000_000)]))
+    _, lost = child.reap()
     assert lost.task is None
-    guard.kill()  # does nothing: its process id may be another's by now
+    child.kill()  # does nothing: its process id may be another's by now
 
 
-def test_send_says_when_something_must_wait(make_guard):
-    guard = make_guard(len)
-    os.kill(guard.pid, signal.SIGSTOP)
-    assert not guard.send(call(1, [bytes(3_000_000)]))
-    assert not guard.flush()
-    os.kill(guard.pid, signal.SIGCONT)
-    while not guard.flush():
-        select.select([], guard.descriptors[:1], [])
-    assert values_of(read(guard)[0]) == [3_000_000]
+def test_send_says_when_something_must_wait(make_child):
+    child = make_child(len)
+    os.kill(child.pid, signal.SIGSTOP)
+    assert not child.send(call(1, [bytes(3_000_000)]))
+    assert not child.flush()
+    os.kill(child.pid, signal.SIGCONT)
+    while not child.flush():
+        select.select([], child.descriptors[:1], [])
+    assert values_of(read(child)[0]) == [3_000_000]
 
 
-def test_program_that_cannot_be_loaded_is_told_at_the_next_start(make_guard):
-    guard = make_guard(abs, packed=Packed(b"no program"))
-    wait_end(guard)
-    _, lost = guard.reap()
+def test_program_that_cannot_be_loaded_is_told_at_the_next_start(make_child):
+    child = make_child(abs, packed=Packed(b"no program"))
+    wait_end(child)
+    _, lost = child.reap()
     assert "Traceback" in lost.error.reason
     with pytest.raises(ShippingError, match=r"worker here\[5\] pid .* cannot load the program"):
-        guard.start()
+        child.start()
 
 
 class Grenade:
@@ -164,14 +164,14 @@ class Grenade:
         return os._exit, (3,)
 
 
-def test_children_that_die_before_they_are_ready_are_counted(make_guard):
+def test_children_that_die_before_they_are_ready_are_counted(make_child):
     grenade = Grenade()
-    guard = make_guard(lambda x: (x, grenade))
+    child = make_child(lambda x: (x, grenade))
     for number in range(3):
-        wait_end(guard)
-        _, lost = guard.reap()
+        wait_end(child)
+        _, lost = child.reap()
         assert (lost.task, lost.error.reason) == (None, "exit code 3")
         if number < 2:
-            guard.start()
+            child.start()
     with pytest.raises(PoolError, match=r"3 children in a row of worker here\[5\] .*exit code 3"):
-        guard.start()
+        child.start()

@@ -40,7 +40,7 @@ class Child:
     def __init__(self, fork_server):
         self.socket, theirs = socket.socketpair()
         descriptor = create_record_file()
-        self.cell = SharedProgressRecord(descriptor)
+        self.record = SharedProgressRecord(descriptor)
         try:
             self.pid = fork_server.spawn(theirs, descriptor)
         except PoolError:
@@ -62,7 +62,7 @@ class Child:
 
     def close(self):
         self.socket.close()
-        self.cell.close()
+        self.record.close()
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_child_loads_the_program_and_works(child, find_children):
     ((x, pid, parent, _),) = values_of(child.read())
     assert (x, pid) == (7, child.pid)
     assert parent == find_children()[0].pid
-    assert child.cell.read().task is None
+    assert child.record.read().task is None
 
 
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2])
@@ -152,7 +152,7 @@ def test_exit_code_and_signal_are_told_and_the_pid_stays_until_then(fork_server)
         child.ask(call(1, [0]))
         wait_for(lambda pid=child.pid: not is_running(pid))
         assert psutil.Process(child.pid).status() == psutil.STATUS_ZOMBIE
-        assert child.cell.read()[:3] == (1, 0, 0)
+        assert child.record.read()[:3] == (1, 0, 0)
         assert fork_server.reap(child.pid) == code
         assert not psutil.pid_exists(child.pid)
         child.close()

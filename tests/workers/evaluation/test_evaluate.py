@@ -23,9 +23,9 @@ def call(function, *columns, **options):
     return Call(options.pop("node", function.__name__), function, arguments, **options)
 
 
-def evaluator(*calls, kind="map", inputs=1, outputs=None, factory=None, cell=None, **options):
+def evaluator(*calls, kind="map", inputs=1, outputs=None, factory=None, record=None, **options):
     stage = Stage(kind, inputs, calls, outputs or (inputs + len(calls) - 1,), factory)
-    return Evaluator(Program({0: stage}), "worker 0", cell, **options)
+    return Evaluator(Program({0: stage}), "worker 0", record, **options)
 
 
 def task(*columns, kind=Kind.CALL, keys=None, **fields):
@@ -576,23 +576,23 @@ class SharedProgressRecord:
 
 class TestCell:
     def test_calls(self):
-        cell = SharedProgressRecord()
-        worker = evaluator(call(abs, 0), call(invert, 1), cell=cell)
+        record = SharedProgressRecord()
+        worker = evaluator(call(abs, 0), call(invert, 1), record=record)
         worker.run(task([1, None, 0, 3], valid=0b1101))
-        assert cell.log == [("begin", 1), (0, 0), 0, 2, 3, (1, 0), 0, 2, (1, 3), 3, "done"]
+        assert record.log == [("begin", 1), (0, 0), 0, 2, 3, (1, 0), 0, 2, (1, 3), 3, "done"]
 
     def test_scatter_and_fold(self):
-        cell = SharedProgressRecord()
-        evaluator(call(count_up, 0), kind="scatter", cell=cell).run(start([1, 1], chunk=9))
-        assert cell.log == [("begin", 1), (0, 0), (0, 1), "done"]
-        cell = SharedProgressRecord()
-        evaluator(call(collect, 0), kind="fold", factory=list, cell=cell).run(fold([1, 2], ends=[]))
-        assert cell.log == [("begin", 1), (0, 0), 0, 1, "done"]
+        record = SharedProgressRecord()
+        evaluator(call(count_up, 0), kind="scatter", record=record).run(start([1, 1], chunk=9))
+        assert record.log == [("begin", 1), (0, 0), (0, 1), "done"]
+        record = SharedProgressRecord()
+        evaluator(call(collect, 0), kind="fold", factory=list, record=record).run(fold([1, 2], ends=[]))
+        assert record.log == [("begin", 1), (0, 0), 0, 1, "done"]
 
     def test_vectors(self):
-        cell = SharedProgressRecord()
-        evaluator(call(list, 0, vectorized=True), cell=cell).run(task([None, 2], valid=0b10))
-        assert cell.log == [("begin", 1), (0, 1), "done"]
+        record = SharedProgressRecord()
+        evaluator(call(list, 0, vectorized=True), record=record).run(task([None, 2], valid=0b10))
+        assert record.log == [("begin", 1), (0, 1), "done"]
 
 
 def test_seconds_are_told():

@@ -1,4 +1,4 @@
-"""The progress cell: what one process writes, another reads, and nothing has a name in the file system."""
+"""The progress record: what one process writes, another reads, and nothing has a name in the file system."""
 
 import os
 
@@ -18,25 +18,25 @@ from papympi.workers.evaluation.progress import (
 
 
 @pytest.fixture
-def cells():
-    """Two mappings of one cell, as child and parent have."""
+def records():
+    """Two mappings of one record, as child and parent have."""
     descriptor = create_record_file()
     pair = SharedProgressRecord(descriptor), SharedProgressRecord(descriptor)
     os.close(descriptor)
     yield pair
-    for cell in pair:
-        cell.close()
+    for record in pair:
+        record.close()
 
 
-def test_fresh_cell_names_no_task(cells):
-    child, parent = cells
+def test_fresh_record_names_no_task(records):
+    child, parent = records
     assert parent.read().task is None
     child.begin(0)
     assert parent.read().task == 0
 
 
-def test_parent_reads_at_which_child_of_which_item_a_call_is(cells):
-    child, parent = cells
+def test_parent_reads_at_which_child_of_which_item_a_call_is(records):
+    child, parent = records
     child.begin(17)
     child.enter([(0, 5, 2), (3, 0, 4)])
     for index, place in enumerate([(0, 5), (0, 6), (3, 0), (3, 1), (3, 2), (3, 3)]):
@@ -52,8 +52,8 @@ def test_parent_reads_at_which_child_of_which_item_a_call_is(cells):
     assert (parent.read().position, parent.read().child) == (1, None)
 
 
-def test_parent_reads_what_the_child_writes(cells):
-    child, parent = cells
+def test_parent_reads_what_the_child_writes(records):
+    child, parent = records
     child.begin(17)
     assert parent.read()[:3] == (17, None, None)
     child.at(2, 5)
@@ -62,8 +62,8 @@ def test_parent_reads_what_the_child_writes(cells):
     assert parent.read()[:3] == (None, None, None)
 
 
-def test_next_task_does_not_inherit_the_place(cells):
-    child, parent = cells
+def test_next_task_does_not_inherit_the_place(records):
+    child, parent = records
     child.begin(1)
     child.at(3, 9)
     child.done()
@@ -71,8 +71,8 @@ def test_next_task_does_not_inherit_the_place(cells):
     assert parent.read()[:3] == (2, None, None)
 
 
-def test_slots_are_the_same_integers(cells):
-    child, parent = cells
+def test_slots_are_the_same_integers(records):
+    child, parent = records
     child.begin(4)
     child.slots[NODE] = 1
     child.slots[INDEX] = 2**40
@@ -82,8 +82,8 @@ def test_slots_are_the_same_integers(cells):
     assert parent.read().task is None
 
 
-def test_dead_process_leaves_what_it_wrote(cells):
-    child, parent = cells
+def test_dead_process_leaves_what_it_wrote(records):
+    child, parent = records
     pid = os.fork()
     if pid == 0:
         child.begin(8)
@@ -93,11 +93,11 @@ def test_dead_process_leaves_what_it_wrote(cells):
     assert parent.read()[:3] == (8, 0, 3)
 
 
-def test_many_cells_leave_no_descriptor():
+def test_many_records_leave_no_descriptor():
     before = psutil.Process().num_fds()
     for _ in range(50):
         descriptor = create_record_file()
-        cell = SharedProgressRecord(descriptor)
+        record = SharedProgressRecord(descriptor)
         os.close(descriptor)
-        cell.close()
+        record.close()
     assert psutil.Process().num_fds() == before

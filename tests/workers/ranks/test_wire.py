@@ -76,12 +76,12 @@ def test_big_buffers_are_not_copied():
     assert decode(parts)[1].encode()[1][0][0] == 7
 
 
-def first_nap(backoff):
+def first_pause(backoff):
     return next(length for length in iter(backoff.next, None) if length)
 
 
 def test_ranks_that_share_a_processor_nap_longer():
-    alone, few, many = (first_nap(Backoff(crowd)) for crowd in (1, 3, 64))
+    alone, few, many = (first_pause(Backoff(crowd)) for crowd in (1, 3, 64))
     assert alone == few < many / 10
 
 
