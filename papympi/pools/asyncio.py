@@ -18,7 +18,6 @@ from papympi.transport.doorbell import Doorbell
 from papympi.transport.task import Kind, Lost, Outcome, Task
 from papympi.workers.evaluation.alarm import (
     MERCY_S,
-    NS,
     find_shortest_timeout,
     find_timeout,
     interrupt_thread,
@@ -203,8 +202,8 @@ class AsyncioPool:
         """Return when `collect` has to look whether an item keeps the loop."""
         if not self._shortest or self._thread is None or not self._thread.stages:
             return None
-        timeout, begun = self._timeout_of(self._thread, self._thread.record.read())
-        return (begun / NS + timeout if timeout else time.monotonic() + self._shortest) + MERCY_S
+        timeout, end = self._timeout_of(self._thread, self._thread.record.read())
+        return end if timeout else time.monotonic() + self._shortest + MERCY_S
 
     def close(self) -> None:
         """Wait for what the loop has, then end it."""
@@ -242,8 +241,8 @@ class AsyncioPool:
     def _replace_overdue(self, thread: LoopThread) -> list[Outcome | Lost]:
         """Put a fresh thread in the place of one that an item has kept beyond its time-out."""
         progress = thread.record.read()
-        timeout, begun = self._timeout_of(thread, progress)
-        if not timeout or time.monotonic() < begun / NS + timeout + MERCY_S:
+        timeout, end = self._timeout_of(thread, progress)
+        if time.monotonic() < end:
             return []
         thread.abandon()
         self._given_up += 1
@@ -258,8 +257,8 @@ class AsyncioPool:
                 lost.position, lost.child = progress.position, progress.child
         return [*outcomes, lost]
 
-    def _timeout_of(self, thread: LoopThread, progress: ProgressSnapshot) -> tuple[float, int]:
-        """Return the time-out of what keeps a loop, in seconds, and since when; 0 if it has none."""
+    def _timeout_of(self, thread: LoopThread, progress: ProgressSnapshot) -> tuple[float, float]:
+        """Return the time-out of what keeps a loop, in seconds, and when that has had it."""
         stage = None if progress.task is None else thread.stages.get(progress.task)
         return find_timeout(self._program, stage, progress)
 

@@ -12,14 +12,14 @@ from papympi.errors import ItemTimeout
 from papympi.plan.program import Program
 from papympi.transport.ship import pack_program
 from papympi.transport.task import Kind, Lost, Outcome, Task
-from papympi.workers.evaluation.alarm import MERCY_S, NS, find_shortest_timeout, find_timeout, interrupt_thread
+from papympi.workers.evaluation.alarm import find_shortest_timeout, find_timeout, interrupt_thread
 from papympi.workers.evaluation.executor_worker import ThreadEvaluators, leave, live, serve
 from papympi.workers.evaluation.progress import ProgressRecord
 from papympi.workers.evaluation.scatter import SuspendedScatter
 
-_PATIENCE_S: Final = 2.0
+_RETURN_S: Final = 2.0
 """How long after the time-outs of a task a process that nothing is known about is left to bring it home, at least."""
-_PATIENCE_STARTS: Final = 2.0
+_RETURN_STARTS: Final = 2.0
 """So many times as long as the first process took to start: others may start later, and the host may be busy."""
 
 
@@ -65,8 +65,8 @@ class LocalTasks:
         now, lost = time.monotonic(), []
         for number, running in list(self._running.items()):
             progress = running.record.read()
-            seconds, begun = find_timeout(self._program, running.stage, progress)
-            if seconds and begun / NS + seconds + MERCY_S <= now:
+            seconds, end = find_timeout(self._program, running.stage, progress)
+            if end <= now:
                 del self._running[number]
                 call = self._program.stages[running.stage].calls[progress.node or 0]
                 error = ItemTimeout(seconds, running.label, "abandoned")
@@ -84,8 +84,8 @@ class LocalTasks:
 
     def _deadline_of(self, running: _RunningTask, now: float) -> float:
         """Return when the item that a thread is at has had its time; if it has none, when to look again."""
-        timeout, begun = find_timeout(self._program, running.stage, running.record.read())
-        return begun / NS + timeout + MERCY_S if timeout else now + self._shortest
+        timeout, end = find_timeout(self._program, running.stage, running.record.read())
+        return end if timeout else now + self._shortest
 
     def _run(self, task: Task) -> Outcome:
         if task.kind is not Kind.DISCARD:
@@ -115,7 +115,7 @@ class RemoteTasks:
         self._budgets: dict[int, tuple[float, float]] = {}
         self._asked = time.monotonic()
         self._started: float | None = None
-        self._patience_s = _PATIENCE_S
+        self._return_s = _RETURN_S
         self.timed = find_shortest_timeout(program) > 0
         live[self._run] = program
 
@@ -135,7 +135,7 @@ class RemoteTasks:
     def note_start(self) -> None:
         """Note that the processes have started: time-outs count from here."""
         self._started = time.monotonic()
-        self._patience_s = _PATIENCE_S + _PATIENCE_STARTS * (self._started - self._asked)
+        self._return_s = _RETURN_S + _RETURN_STARTS * (self._started - self._asked)
 
     def note_end(self, task: Task) -> None:
         """Note that a task is not waited for any longer."""
@@ -163,7 +163,7 @@ class RemoteTasks:
 
     def _deadline_of(self, task: int) -> float:
         handed, budget = self._budgets[task]
-        return max(handed, self._started or 0.0) + budget + self._patience_s
+        return max(handed, self._started or 0.0) + budget + self._return_s
 
     def _find_budget(self, task: Task) -> float | None:
         """Return how long a task may take at most, in seconds; `None`: as long as it likes."""

@@ -15,19 +15,10 @@ from papympi.launchers.search import find_launcher
 from papympi.transport.arena import LEAST
 from papympi.transport.packed import Elsewhere, Packed
 from papympi.workers.children.client import ForkServerClient
+from papympi.workers.ranks import messages
 from papympi.workers.ranks.allocation import Inbox, RankAllocator
 from papympi.workers.ranks.local_job import LocalJob
-from papympi.workers.ranks.messages import (
-    Answer,
-    ClosePool,
-    OpeningFailed,
-    OpenProgram,
-    Order,
-    ProgramMissing,
-    ProgramOpened,
-    from_parts,
-    to_parts,
-)
+from papympi.workers.ranks.messages import Answer, OpenProgram, Order, from_parts, to_parts
 from papympi.workers.ranks.wire import Backoff
 from papympi.workers.ranks.worker import RankWorker
 
@@ -207,7 +198,7 @@ class SingleRank:
 
     def _end(self, *, hasty: bool) -> None:
         self._orders.clear()
-        self._worker.handle(ClosePool(hasty))
+        self._worker.handle(messages.ClosePool(hasty))
         if self._own is not None:
             self._own.end(0)
 
@@ -229,12 +220,12 @@ def open_ranks(
     backoff, rest = Backoff(), len(link.places)
     while rest:
         for number, answer in link.take():
-            if isinstance(answer, ProgramMissing):
+            if isinstance(answer, messages.ProgramMissing):
                 link.send(number, compose(number, packed))
                 continue
-            if isinstance(answer, ProgramOpened | OpeningFailed):
+            if isinstance(answer, messages.ProgramOpened | messages.OpeningFailed):
                 rest -= 1
-                place = answer.place if isinstance(answer, ProgramOpened) else None
+                place = answer.place if isinstance(answer, messages.ProgramOpened) else None
                 for other in groups.get(number, ()):
                     link.send(other, compose(other, place or packed))
             yield number, answer

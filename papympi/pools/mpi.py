@@ -24,22 +24,10 @@ from papympi.transport.sealed import decode, outline, seal
 from papympi.transport.ship import pack_program
 from papympi.transport.task import Lost, Outcome, Task
 from papympi.workers.host import check_count, count_cpus, count_shared_memory, parse_memory, parse_shared_memory
+from papympi.workers.ranks import messages
 from papympi.workers.ranks.allocation import joined
 from papympi.workers.ranks.hang_detector import GRACE_S, Hang, HangDetector
-from papympi.workers.ranks.messages import (
-    Answer,
-    ChildLost,
-    ChildrenFailed,
-    EvaluateTask,
-    ForwardTask,
-    Isolation,
-    LogsForwarded,
-    OpeningFailed,
-    OpenProgram,
-    OutcomeForwarded,
-    ProgramOpened,
-    TaskEvaluated,
-)
+from papympi.workers.ranks.messages import Answer, Isolation, OpenProgram
 
 CAPABILITIES: Final = Capabilities(streams=True, survives_crash=True, can_kill=True, remote=True)
 _OWN: Final = Capabilities(streams=True, remote=True)
@@ -112,9 +100,9 @@ class MpiPool:
             compose = self._compose_openings(self._link, program, names)
             self._deaths = [0] * len(names)
             for number, answer in open_ranks(self._link, packed, compose):
-                if isinstance(answer, OpeningFailed):
+                if isinstance(answer, messages.OpeningFailed):
                     raise self._explain_failure(names[number], answer.reason)
-                if not isinstance(answer, ProgramOpened):
+                if not isinstance(answer, messages.ProgramOpened):
                     self._note(number, answer)
         except BaseException:
             self.kill()
@@ -130,10 +118,10 @@ class MpiPool:
         child, number = divmod(worker, len(self._link.places))
         if self._isolate:
             parts = seal(task.to_wire())
-            order = ForwardTask(child, self._deaths[worker], task.id, int(task.kind), task.stage, parts)
+            order = messages.ForwardTask(child, self._deaths[worker], task.id, int(task.kind), task.stage, parts)
             self._link.send(number, order)
         else:
-            self._link.send(number, EvaluateTask(task.to_wire()))
+            self._link.send(number, messages.EvaluateTask(task.to_wire()))
         if self._hangs is not None:
             self._hangs.send(worker, task)
 
@@ -157,21 +145,21 @@ class MpiPool:
     def _read(self, number: int, answer: Answer) -> Sequence[Outcome | Lost | Logs]:
         """Return what a rank has to say."""
         assert self._link is not None
-        if isinstance(answer, OutcomeForwarded):
+        if isinstance(answer, messages.OutcomeForwarded):
             return [Outcome.from_wire(decode(answer.parts))]
-        if isinstance(answer, TaskEvaluated):
+        if isinstance(answer, messages.TaskEvaluated):
             outcome = Outcome.from_wire(answer.wire)
             if self._hangs is not None:
                 self._hangs.hear(number, outcome)
             return [outcome]
-        if isinstance(answer, ChildLost):
+        if isinstance(answer, messages.ChildLost):
             lost = answer.lost
             lost.worker = lost.worker * len(self._link.places) + number
             self._deaths[lost.worker] += 1
             return [lost]
-        if isinstance(answer, ChildrenFailed):
+        if isinstance(answer, messages.ChildrenFailed):
             raise answer.error
-        return [answer.logs] if isinstance(answer, LogsForwarded) else []
+        return [answer.logs] if isinstance(answer, messages.LogsForwarded) else []
 
     def _note(self, number: int, answer: Answer) -> None:
         """Take note of what a rank says while others are opening the program; a child that it has lost had no task."""

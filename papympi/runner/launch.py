@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import shutil
 import signal
@@ -19,6 +18,7 @@ from typing import Final
 
 from papympi.errors import LaunchError
 from papympi.launchers import mpiexec
+from papympi.workers.host import die_with_parent
 
 _FAREWELL: Final = "PAPYMPI_FAREWELL"
 """Environment variable: a file in which rank 0 says that it is ready for Ctrl-C, and at last its exit code."""
@@ -29,7 +29,6 @@ _PATIENCE_S: Final = 5.0
 """How long ranks that have nothing to do any more may take to say goodbye."""
 _RANK_0_FIRST_S: Final = 2.0
 """How long the other ranks wait with their exit when rank 0 has something to say: it ends the whole step under srun."""
-_PR_SET_PDEATHSIG: Final = 1
 
 
 def launched_ranks() -> int:
@@ -187,7 +186,7 @@ class _Job:
                 argv,
                 env=environment,
                 start_new_session=True,
-                preexec_fn=partial(_die_with_parent, last),  # noqa: PLW1509 - this process has one thread, and nothing else ends the job with it
+                preexec_fn=partial(die_with_parent, last),  # noqa: PLW1509 - this process has one thread, and nothing else ends the job with it
             )
         except OSError as error:
             raise LaunchError(f"cannot start {argv[0]}: {error}") from error
@@ -204,12 +203,6 @@ class _Job:
             return
         self.killed = number
         self._kill(self._process.pid)
-
-
-def _die_with_parent(number: int) -> None:
-    """Let the kernel send this process a signal when the one that has forked it ends."""
-    with contextlib.suppress(AttributeError, OSError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""What this host has and how much of it may be used: CPUs and memory, as the system and the user say."""
+"""This host: how many CPUs and how much memory may be used, how processes end, and what the kernel does for one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -153,3 +154,26 @@ def tell_end(code: int, memory: int) -> str:
     if name == "SIGKILL":
         return f"{name}; if nobody has killed it, the system did since memory was short"
     return name
+
+
+def die_with_parent(number: int) -> None:
+    """Let the kernel send this process a signal when the one that has forked it ends, where it can."""
+    _set_attribute(1, number)
+
+
+def set_process_name(name: str) -> None:
+    """Set what `ps -o comm` and `top` show; at most 15 characters."""
+    _set_attribute(15, name.encode())
+
+
+def adopt_orphans() -> None:
+    """Let what processes below this one leave behind become its children, where the system can."""
+    _set_attribute(36, 1)
+
+
+def _set_attribute(option: int, value: int | bytes) -> None:
+    """Set an attribute of this process, by its number in Linux's `prctl.h`."""
+    import ctypes
+
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)

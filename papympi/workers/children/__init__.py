@@ -10,5 +10,4 @@ culprit.
 | `ChildDescriptors` | what a child gets from its fork server |
 | `ChildHandle` | one child as its parent sees it, from its first task to the report of its death |
 | `Supervisor` | several children: tasks to them, outcomes from them, a fresh one for each that dies |
-| `SharedProgressRecord` | the progress record of a child, which its parent can read (in `evaluation.progress`) |
 """

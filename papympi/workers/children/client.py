@@ -14,7 +14,7 @@ from papympi.workers.children import server
 
 _LAUNCHER: Final = ("PMI", "PMIX", "OMPI_", "PRTE", "HYD", "MPI_LOCAL", "MPIR", "MPICH", "PALS_")
 """Variables of MPI launchers: a child that has them and imports `mpi4py.MPI` takes itself for a rank of this job."""
-PATIENCE_S: Final = 30.0
+ANSWER_S: Final = 30.0
 """How long the fork server may take to answer, and a child to end once it was killed, before it is given up."""
 
 
@@ -33,7 +33,7 @@ class ForkServerClient:
     def start(self) -> None:
         """Start the server; it is not waited for."""
         control, theirs = socket.socketpair()
-        control.settimeout(PATIENCE_S)
+        control.settimeout(ANSWER_S)
         alive = open_pidfd(os.getpid())
         descriptors = [descriptor for descriptor in (theirs.fileno(), alive) if descriptor >= 0]
         numbers = map(str, (theirs.fileno(), os.getpid(), alive))
@@ -92,7 +92,7 @@ class ForkServerClient:
             return
         with contextlib.suppress(OSError):
             control.sendall(server.REQUEST.pack(server.END, int(grace * 1000)))
-            control.settimeout(grace + PATIENCE_S)
+            control.settimeout(grace + ANSWER_S)
             while control.recv(64):  # the connection closes when the server ends; a reply may be left over
                 pass
         control.close()

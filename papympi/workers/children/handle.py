@@ -18,8 +18,8 @@ from papympi.transport.packed import Packed
 from papympi.transport.records import Logs
 from papympi.transport.sealed import read_outcome
 from papympi.transport.task import Kind, Lost, Outcome, Task
-from papympi.workers.children.client import PATIENCE_S, ForkServerClient, open_pidfd
-from papympi.workers.evaluation.alarm import MERCY_S, NS, find_shortest_timeout, find_timeout
+from papympi.workers.children.client import ANSWER_S, ForkServerClient, open_pidfd
+from papympi.workers.evaluation.alarm import MERCY_S, find_shortest_timeout, find_timeout
 from papympi.workers.evaluation.progress import (
     ProgressSnapshot,
     SharedProgressRecord,
@@ -193,7 +193,7 @@ class ChildHandle:
         """
         went = self._wait_dead(_DYING_S)
         self.kill()  # what it left in its group, if it went by itself
-        self._wait_dead(PATIENCE_S)
+        self._wait_dead(ANSWER_S)
         outcomes = self._drain()
         progress = self._record.read()
         self.close()
@@ -231,19 +231,18 @@ class ChildHandle:
         """Return when the child has to be looked at again, by `time.monotonic`; `None`: it is at nothing."""
         if not self._tasks or not self._shortest:
             return None
-        timeout, begun = self._timeout_of(self._record.read())
-        return (begun / NS + timeout if timeout else time.monotonic() + self._shortest) + MERCY_S
+        timeout, end = self._timeout_of(self._record.read())
+        return end if timeout else time.monotonic() + self._shortest + MERCY_S
 
     def kill_overdue(self) -> None:
         """Kill the child if the item that it is at has had its time; `descriptors` will tell of its end."""
         progress = self._record.read()
-        timeout, begun = self._timeout_of(progress)
-        if timeout and time.monotonic() >= begun / NS + timeout + MERCY_S:
+        if time.monotonic() >= self._timeout_of(progress)[1]:
             self._overdue = progress
             self.kill()
 
-    def _timeout_of(self, progress: ProgressSnapshot) -> tuple[float, int]:
-        """Return the time-out of what the child is at, in seconds, and when it began; 0 if it has none."""
+    def _timeout_of(self, progress: ProgressSnapshot) -> tuple[float, float]:
+        """Return the time-out of what the child is at, in seconds, and when it has had that."""
         stage = None if progress.task is None else self._tasks.get(progress.task)
         return find_timeout(self._program, stage, progress)
 

@@ -8,7 +8,6 @@ below it when its parent says so, closes the connection, or is gone.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
 import io
 import os
@@ -23,6 +22,7 @@ from types import FrameType
 from typing import Final
 
 from papympi.workers.children.child import ChildDescriptors, work
+from papympi.workers.host import adopt_orphans, die_with_parent, set_process_name
 
 SPAWN: Final = 1
 """Fork a child, which gets the socket, the record and those memory files (ARENA + PROGRAM) that come with the request.
@@ -46,9 +46,6 @@ BOOT: Final = (
 )
 """What `python -c` runs; the children's `__main__` is empty. Arguments: control socket, parent, pidfd, `sys.path`."""
 
-_PR_SET_PDEATHSIG: Final = 1
-_PR_SET_NAME: Final = 15
-_PR_SET_CHILD_SUBREAPER: Final = 36
 _CLOSE_ON_EXEC: Final[int] = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 _LOOK_S: Final = 0.5
 """How often a server without a pidfd looks whether its parent is there."""
@@ -158,8 +155,8 @@ class ForkServer:
         signal.signal(signal.SIGTERM, _stay)
         os.register_at_fork(after_in_child=_leave)
         os.setpgid(0, 0)
-        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        _name("papympi-worker")
+        die_with_parent(signal.SIGKILL)
+        set_process_name("papympi-worker")
         if os.getppid() != server:  # it died before the line above
             os._exit(1)
 
@@ -218,25 +215,14 @@ def _kill_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
-def _prctl(option: int, value: int | bytes) -> None:
-    """Set an attribute of this process, where there is such a thing."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
-
-
-def _name(name: str) -> None:
-    """Set what `ps -o comm` and `top` show; at most 15 characters."""
-    _prctl(_PR_SET_NAME, name.encode())
-
-
 def main(control: int, parent: int, alive: int) -> None:
     """Run the server in this process, and its children in theirs."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     for number in (signal.SIGUSR1, signal.SIGUSR2):  # srun sends what it passes on to every process of its step
         signal.signal(number, signal.SIG_IGN)
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    _name("papympi-server")
+    adopt_orphans()
+    set_process_name("papympi-server")
     gc.collect()
     gc.freeze()
     server = ForkServer(socket.socket(fileno=control), parent, alive)

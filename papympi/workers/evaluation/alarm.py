@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from math import inf
 from types import FrameType, TracebackType
 from typing import Any, Final, Self
 
@@ -115,20 +116,21 @@ def tell_abandoned(pool: str, count: int) -> str:
     return f"pool {pool!r}: {what} could not be interrupted when an item timed out, was abandoned, and may still run"
 
 
-def find_timeout(program: Program, stage: int | None, progress: ProgressSnapshot) -> tuple[float, int]:
-    """Return the time-out of what a worker is at, in seconds, and since when it is, by `time.monotonic_ns`.
+def find_timeout(program: Program, stage: int | None, progress: ProgressSnapshot) -> tuple[float, float]:
+    """Return the time-out of what a worker is at, in seconds, and when it has had that and some mercy.
 
     Args:
         program: what the worker evaluates.
         stage: number of the stage of the task that it is at; `None`: it is at none.
-        progress: what its progress says.
+        progress: what its record says.
 
     Returns:
-        (0.0, 0) if it is at nothing that has a time-out.
+        The end by `time.monotonic`; no time-out and no end if what it is at has none.
     """
     if stage is None or progress.node is None or progress.begun_ns is None:
-        return 0.0, 0
-    return (program.stages[stage].calls[progress.node].timeout or 0.0) * progress.items, progress.begun_ns
+        return 0.0, inf
+    timeout = (program.stages[stage].calls[progress.node].timeout or 0.0) * progress.items
+    return timeout, progress.begun_ns / NS + timeout + MERCY_S if timeout else inf
 
 
 def find_shortest_timeout(program: Program) -> float:

@@ -22,12 +22,10 @@ from papympi.transport.passage import offer
 from papympi.workers.children.mpi_blocks import find_blocks
 from papympi.workers.ranks.messages import Answer, LeaveWorld, Order, RankLeft, RanksStarted, from_parts
 from papympi.workers.ranks.output import OutputPipe
-from papympi.workers.ranks.relay import BOOT, Frame, to_frame
+from papympi.workers.ranks.relay import BOOT, ORDERLY_S, Frame, to_frame
 
-_PATIENCE_S: Final = 120.0
+_LAUNCH_S: Final = 120.0
 """How long mpiexec may take to start the ranks."""
-_ORDERLY_S: Final = 6.0
-"""How long ranks may take to finish what they are at, a little more than the relay gives them."""
 _GRACE_S: Final = 3.0
 """How long an end may take before everything is killed."""
 _READ: Final = selectors.EVENT_READ
@@ -96,7 +94,7 @@ class LocalJob:
         self._sock.settimeout(0)
         self._reader, self._writer = Reader(self._sock, self._blocks), Writer(self._sock, self._blocks)
         self._selector.register(self._sock, _READ)
-        deadline = time.monotonic() + _PATIENCE_S
+        deadline = time.monotonic() + _LAUNCH_S
         while not self.hosts:
             self._selector.select(self._time_left(deadline))
             for _, answer in self.take():
@@ -155,7 +153,7 @@ class LocalJob:
         if self._sock is not None and not self._broken:
             with contextlib.suppress(PoolError):
                 self.send(0, LeaveWorld(hasty=False))
-                deadline = time.monotonic() + _ORDERLY_S
+                deadline = time.monotonic() + ORDERLY_S + 1.0  # a little more than the relay gives them
                 while not any(isinstance(answer, RankLeft) for rank, answer in self.take() if not rank):
                     self._selector.select(self._time_left(deadline))
         self.kill()
@@ -208,7 +206,7 @@ class LocalJob:
     def _accept(self, listener: socket.socket) -> socket.socket:
         """Return the connection that rank 0 opens; mpiexec may end before it does."""
         assert self._process is not None
-        deadline = time.monotonic() + _PATIENCE_S
+        deadline = time.monotonic() + _LAUNCH_S
         self._selector.register(listener, _READ, listener)
         try:
             while self._process.poll() is None:

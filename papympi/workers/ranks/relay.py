@@ -35,7 +35,8 @@ and the entries of `sys.path`."""
 
 Frame = tuple[int, list[Any]] | list[int]
 """What the socket carries: a rank and the parts of its message, or the offsets of blocks that are free again."""
-_ORDERLY_S: Final = 5.0
+ORDERLY_S: Final = 5.0
+"""How long ranks may take to finish what they are at."""
 _HASTY_S: Final = 0.3
 
 
@@ -78,7 +79,7 @@ class Relay:
         except (EOFError, OSError):
             self._dismiss(_HASTY_S)
             return 1
-        self._dismiss(_ORDERLY_S, hasty=False)
+        self._dismiss(ORDERLY_S, hasty=False)
         self._writer.put((0, to_parts(RankLeft())))
         while not self._writer.flush():
             select.select([], [self._sock], [])

@@ -20,26 +20,8 @@ from papympi.workers.children.supervisor import Supervisor
 from papympi.workers.evaluation.attempt import attempt
 from papympi.workers.evaluation.evaluate import Evaluator
 from papympi.workers.host import count_shared_memory
-from papympi.workers.ranks.messages import (
-    Answer,
-    ChildLost,
-    ChildrenFailed,
-    ClosePool,
-    EvaluateTask,
-    ForwardTask,
-    Isolation,
-    LogsForwarded,
-    OpeningFailed,
-    OpenProgram,
-    Order,
-    OutcomeForwarded,
-    PoolClosed,
-    ProgramMissing,
-    ProgramOpened,
-    RankLeft,
-    ServeExecutor,
-    TaskEvaluated,
-)
+from papympi.workers.ranks import messages
+from papympi.workers.ranks.messages import Answer, Isolation, OpenProgram, Order
 from papympi.workers.ranks.wire import Backoff
 
 _GRACE_S: Final = 4.0
@@ -78,11 +60,11 @@ class _OwnEvaluator:
             raise
         self._evaluator = Evaluator(program, label)
 
-    def evaluate(self, order: EvaluateTask) -> list[Answer]:
+    def evaluate(self, order: messages.EvaluateTask) -> list[Answer]:
         """Evaluate a task and return the answer to it; there is none to a DISCARD."""
         task = Task.from_wire(order.wire)
         outcome = self._evaluator.run(task)
-        return [] if task.kind is Kind.DISCARD else [TaskEvaluated(outcome.to_wire())]
+        return [] if task.kind is Kind.DISCARD else [messages.TaskEvaluated(outcome.to_wire())]
 
     def close(self, _grace: float) -> None:
         self._evaluator.close()
@@ -119,7 +101,7 @@ class _Children:
             return _LONG_S
         return min(max(length, _SHORT_S, _SHARE * self._pace), _LONG_S)
 
-    def forward(self, order: ForwardTask) -> None:
+    def forward(self, order: messages.ForwardTask) -> None:
         """Hand a task to its child."""
         if order.deaths != self._deaths[order.child]:
             return  # it was for a child that has died meanwhile: rank 0 will send it again when it hears of that
@@ -135,14 +117,14 @@ class _Children:
             if isinstance(news, Lost):
                 self._deaths[news.worker] += 1
                 self._tasks = {task: child for task, child in self._tasks.items() if child != news.worker}
-                answers.append(ChildLost(news))
+                answers.append(messages.ChildLost(news))
             elif isinstance(news, SealedOutcome):
                 self._tasks.pop(news.task, None)
                 self._note_pace()
                 if news.logs is not None:
-                    answers.append(LogsForwarded(news.logs))
-                answers.append(OutcomeForwarded([PickleBuffer(part) for part in news.parts]))
-        answers += [LogsForwarded(logs) for logs in self._supervisor.take_logs()]
+                    answers.append(messages.LogsForwarded(news.logs))
+                answers.append(messages.OutcomeForwarded([PickleBuffer(part) for part in news.parts]))
+        answers += [messages.LogsForwarded(logs) for logs in self._supervisor.take_logs()]
         return answers
 
     def _note_pace(self) -> None:
@@ -178,17 +160,17 @@ class RankWorker:
 
     def handle(self, order: Order) -> list[Answer]:
         """Do what an order says and return the answers that there are by now."""
-        if isinstance(order, ForwardTask):
+        if isinstance(order, messages.ForwardTask):
             if isinstance(self._served, _Children):  # if not, they failed, which was told
                 self._served.forward(order)
             return []
-        if isinstance(order, EvaluateTask):
+        if isinstance(order, messages.EvaluateTask):
             return self._served.evaluate(order) if isinstance(self._served, _OwnEvaluator) else []
         if isinstance(order, OpenProgram):
             return [self._open(order)]
-        assert not isinstance(order, ServeExecutor)  # that is for who serves with it
+        assert not isinstance(order, messages.ServeExecutor)  # that is for who serves with it
         self._close(0.0 if order.hasty else _GRACE_S)
-        return [PoolClosed() if isinstance(order, ClosePool) else RankLeft()]
+        return [messages.PoolClosed() if isinstance(order, messages.ClosePool) else messages.RankLeft()]
 
     def collect(self) -> list[Answer]:
         """Return what children have to say; never blocks longer than it takes to reap a dead one."""
@@ -198,7 +180,7 @@ class RankWorker:
             return self._served.collect()
         except (PoolError, ShippingError) as error:
             self._close(0.0)
-            return [ChildrenFailed(error)]
+            return [messages.ChildrenFailed(error)]
 
     def wait(self, backoff: Backoff, *, hurried: bool = False) -> None:
         """Sleep until a child has something to say, or it is time to look for messages of rank 0 again.
@@ -234,22 +216,24 @@ class RankWorker:
         """Load a program, or start children that do; return the answer."""
         found = order.program.open() if isinstance(order.program, Elsewhere) else order.program
         if found is None:
-            return ProgramMissing()
+            return messages.ProgramMissing()
         if order.isolation is None:
             own: _OwnEvaluator
             own, failed = attempt(_OwnEvaluator, found, order.label)
             if failed is not None:
-                return OpeningFailed("".join(traceback.format_exception(failed)))
+                return messages.OpeningFailed("".join(traceback.format_exception(failed)))
             self._served = own
-            return ProgramOpened(own.find_program())
+            return messages.ProgramOpened(own.find_program())
         if self._fork_server is None or not self._fork_server.is_alive():
             why = "PAPYMPI_WITHOUT_CHILDREN forbids it" if self._fork_server is None else "it has died"
-            return OpeningFailed(f"there is no fork server, as {why}: say `isolate = false`, or start the ranks anew")
+            return messages.OpeningFailed(
+                f"there is no fork server, as {why}: say `isolate = false`, or start the ranks anew"
+            )
         try:
             self._served = children = _Children(self._fork_server, found, order.isolation)
         except PoolError as error:
-            return OpeningFailed(str(error))
-        return ProgramOpened(children.find_program())
+            return messages.OpeningFailed(str(error))
+        return messages.ProgramOpened(children.find_program())
 
     def _close(self, grace: float) -> None:
         """Let go of the pool that was served."""

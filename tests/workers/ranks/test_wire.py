@@ -1,16 +1,12 @@
 """Messages between ranks: order, sizes, pieces."""
 
 import textwrap
-import time
 
-import psutil
 import pytest
 
 from papympi.transport.payload import Payload
 from papympi.transport.sealed import decode, encode
-from papympi.workers.children.mpi_blocks import find_blocks
 from papympi.workers.ranks.wire import Backoff
-from papympi.workers.ranks.world import count_crowds
 
 PING = """
     import pickle, random, sys
@@ -80,18 +76,12 @@ def first_pause(backoff):
     return next(length for length in iter(backoff.next, None) if length)
 
 
-def test_ranks_that_share_a_processor_nap_longer():
+def test_ranks_that_share_a_processor_pause_longer():
     alone, few, many = (first_pause(Backoff(crowd)) for crowd in (1, 3, 64))
     assert alone == few < many / 10
 
 
-def test_ranks_share_the_processors_that_those_of_their_host_may_use():
-    bound = [("a", frozenset({number})) for number in range(4)]
-    crowded = [("b", frozenset({0, 1}))] * 6
-    assert count_crowds(bound + crowded) == [1.0] * 4 + [3.0] * 6
-
-
-def test_naps_grow_and_begin_anew():
+def test_pauses_grow_and_begin_anew():
     backoff = Backoff()
     assert backoff.next() == 0
     lengths = []
@@ -103,21 +93,3 @@ def test_naps_grow_and_begin_anew():
     assert lengths[-1] == 2e-3
     backoff.reset()
     assert backoff.next() == 0
-
-
-def test_a_start_that_hangs_comes_to_an_end(mpich, tmp_path):
-    (tmp_path / "hang.py").write_text(
-        "import os, time\nfrom papympi.workers.ranks import world\n\n"
-        "if os.environ['PMI_RANK'] == '1':\n    time.sleep(1000)\n"
-        "world.START_S = 1\nworld.attach(2)\n"
-    )
-    process = mpich.start(2, "python", tmp_path / "hang.py")
-    blocks = set()
-    while process.poll() is None:
-        for rank in psutil.Process().children(recursive=True):
-            blocks |= find_blocks(rank.pid)
-        time.sleep(0.05)
-    for block in blocks:  # MPI leaves them behind when it is ended in its start
-        block.unlink(missing_ok=True)
-    assert process.returncode != 0
-    assert "in attach" in process.communicate()[1]
