@@ -41,16 +41,16 @@ if TYPE_CHECKING:
     from papympi.runner.journal_options import JournalOptions
     from papympi.runner.mapping import map  # noqa: A004 - the field's name for it; `papympi.map` hides nothing
     from papympi.runner.run import Run, run
-    from papympi.workers.seeds import random, seed
+    from papympi.workers.evaluation.seeds import random, seed
 
 _LAZY = {
     "JournalOptions": "papympi.runner.journal_options",
     "Run": "papympi.runner.run",
     "hookimpl": "papympi.hookspecs",
     "map": "papympi.runner.mapping",
-    "random": "papympi.workers.seeds",
+    "random": "papympi.workers.evaluation.seeds",
     "run": "papympi.runner.run",
-    "seed": "papympi.workers.seeds",
+    "seed": "papympi.workers.evaluation.seeds",
 }
 """What is imported when it is first asked for, so that declaring nodes costs nothing else."""
 

@@ -26,7 +26,7 @@ def replay(*, folder: Path, node: str, key: str, debugs: bool) -> int:
     KEY is the key of the item: 7, or 7,3 for child 3 of item 7.
     """
     from papympi.jobs.repeating import repeat_item
-    from papympi.workers.attempt import attempt
+    from papympi.workers.evaluation.attempt import attempt
 
     numbers = re.findall(r"\d+", key)
     call = repeat_item(folder.resolve(), node, tuple(map(int, numbers)))

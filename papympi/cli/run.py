@@ -35,7 +35,7 @@ from papympi.runner.plugins import collect_offers, plugin_manager
 from papympi.runner.run import Run
 from papympi.runner.run import run as start_run
 from papympi.stores.rundir import FAILURES, RESULTS, open_private
-from papympi.workers import outlet
+from papympi.workers.evaluation.recorder import shown_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +233,7 @@ def show_progress(session: Run, show: Show, *, progress: bool | None) -> Iterato
     with contextlib.ExitStack() as stack:
         display = stack.enter_context(ProgressDisplay(session.statistics, row_nodes=find_row_nodes(session.plan)))
         if sys.stderr.isatty():
-            stack.enter_context(outlet.shown_by(display.put))
+            stack.enter_context(shown_by(display.put))
             if sys.stdout.isatty():
                 show.put = display.put
         yield

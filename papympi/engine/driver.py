@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from papympi.engine.loop import Engine
 from papympi.engine.output_order import Delivery
-from papympi.workers.attempt import attempt
+from papympi.workers.evaluation.attempt import attempt
 
 AWAY_S = 0.005
 """The consumer counts as away after so many seconds outside `next()`."""

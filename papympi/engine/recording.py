@@ -19,7 +19,7 @@ from papympi.plan.plan import Plan, Space, Step, Stream
 from papympi.transport.bitmap import FULL
 from papympi.transport.payload import Payload
 from papympi.transport.task import KeyRun
-from papympi.workers.attempt import attempt
+from papympi.workers.evaluation.attempt import attempt
 
 STATE_S: Final = 1.0
 """An accumulator that has to be pickled for the store is kept so often, in seconds."""

@@ -21,10 +21,11 @@ from papympi.launchers.search import find_launcher
 from papympi.launchers.slurm_state import ANSWER_S
 from papympi.runner.plugins import backends, list_plugins, plugin_manager
 from papympi.stores.fingerprint import find_version
-from papympi.workers.roster import joined
+from papympi.workers.host import count_cpus
+from papympi.workers.ranks.allocation import joined
 
-_DESCRIBE: Final = "import json; from papympi.workers.rank import describe; print(json.dumps(describe()))"
-_TRY: Final = "import sys; from papympi.workers.rank import count_ranks; sys.stdout.write(f'<{count_ranks()}>')"
+_DESCRIBE: Final = "import json; from papympi.workers.ranks.world import describe; print(json.dumps(describe()))"
+_TRY: Final = "import sys; from papympi.workers.ranks.world import count_ranks; sys.stdout.write(f'<{count_ranks()}>')"
 """Written at once, because what ranks print may be mixed."""
 _GET_MPI: Final = "pip install 'papympi[mpi]', or load the site's MPI module (module load mpi)"
 
@@ -59,9 +60,9 @@ def survey(blocked: Iterable[str] = ()) -> Survey:
     found = Survey()
     found.sections["This host"] = _survey_host()
     found.sections["MPI"] = _survey_mpi(found)
-    roster = joined()
-    if roster is not None:
-        found.sections["Ranks"] = list_ranks(roster.world.hosts)
+    allocator = joined()
+    if allocator is not None:
+        found.sections["Ranks"] = list_ranks(allocator.world.hosts)
     found.sections["Slurm"] = _survey_slurm()
     _survey_plugins(found, blocked)
     return found
@@ -90,7 +91,7 @@ def _survey_host() -> list[tuple[str, str]]:
     import psutil
 
     memory = psutil.virtual_memory()
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    usable = count_cpus()
     return [
         ("name", socket.gethostname()),
         ("system", platform.platform()),
@@ -133,9 +134,9 @@ def ask_library() -> tuple[dict[str, str] | None, str]:
 
 def _try_out(found: Survey, launcher: mpiexec.Launcher, library: str) -> str:
     """Return whether launcher and library belong together."""
-    roster = joined()
-    if roster is not None:
-        return f"yes: {roster.world.size} ranks, as many as the launcher promised"
+    allocator = joined()
+    if allocator is not None:
+        return f"yes: {allocator.world.size} ranks, as many as the launcher promised"
     argv = mpiexec.command(launcher, 2, [sys.executable, "-c", _TRY], local=True, root=os.geteuid() == 0)
     begun = time.perf_counter()
     done = _run(argv, mpiexec.environment(os.environ, local=True))

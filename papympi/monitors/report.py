@@ -8,7 +8,7 @@ from typing import Any
 
 from papympi.contracts import NodeCount, Statistics
 from papympi.monitors.groups import FailureGroup
-from papympi.workers.limits import format_memory
+from papympi.workers.host import format_memory
 
 CELL = 60
 """Longer cells of a table are cut off."""

@@ -9,20 +9,25 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from papympi.contracts import Backend, Capabilities
-from papympi.errors import ItemTimeout, OptionError, PoolError
+from papympi.errors import ItemTimeout, PoolError
 from papympi.plan.program import Program
 from papympi.transport.doorbell import Doorbell
 from papympi.transport.task import Kind, Lost, Outcome, Task
-from papympi.workers.alarm import NS
-from papympi.workers.attempt import attempt
-from papympi.workers.awaiting import AwaitingEvaluator
-from papympi.workers.cell import MemoryCell, Progress
-from papympi.workers.coroutine import MERCY_S, end_loop, forget_loop
-from papympi.workers.desks import interrupt_thread, tell_abandoned
-from papympi.workers.overdue import find_shortest_timeout, find_timeout
+from papympi.workers.evaluation.alarm import (
+    MERCY_S,
+    find_shortest_timeout,
+    find_timeout,
+    interrupt_thread,
+    tell_abandoned,
+)
+from papympi.workers.evaluation.async_call import end_loop
+from papympi.workers.evaluation.async_evaluator import AwaitingEvaluator
+from papympi.workers.evaluation.attempt import attempt
+from papympi.workers.evaluation.progress import ProgressRecord, ProgressSnapshot
+from papympi.workers.host import check_count
 
 if TYPE_CHECKING:
     import asyncio
@@ -48,18 +53,18 @@ class LoopThread:
 
     Attributes:
         stages: by id of each task that it has, the number of its stage.
-        cell: what keeps the loop.
+        record: what keeps the loop.
     """
 
     def __init__(self, program: Program, label: str, room: int, send: Send) -> None:
         import asyncio
 
         self.stages: dict[int, int] = {}
-        self.cell = MemoryCell()
+        self.record = ProgressRecord()
         self._send = send
         self._selector = selectors.DefaultSelector()
         self._loop = asyncio.SelectorEventLoop(self._selector)
-        self._evaluator = AwaitingEvaluator(program, label, self.cell, room)
+        self._evaluator = AwaitingEvaluator(program, label, self.record, room)
         self._batches: set[asyncio.Task[Outcome]] = set()
         self._inbox: deque[Task] = deque()
         self._woken = False
@@ -107,7 +112,7 @@ class LoopThread:
             attempt(self._loop.run_forever)  # a task of the user's that ends in SystemExit stops it, too
         self._stopped.set()
         if self._state == "abandoned":
-            forget_loop(self._loop, attempt)
+            _forget_loop(self._loop)
         else:
             end_loop(self._loop, attempt, self._evaluator.clean_up)
         self._evaluator.close()
@@ -152,11 +157,8 @@ class AsyncioPool:
     capabilities = CAPABILITIES
 
     def __init__(self, name: str, workers: int = _WORKERS) -> None:
-        count: Any = workers  # options of files are not typed
-        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-            raise OptionError(f"pool {name!r}: workers must be an integer of at least 1, not {count!r}")
         self.name = name
-        self.concurrency = self.places = workers
+        self.concurrency = self.places = check_count(name, "workers", workers)
         self.workers: Sequence[str] = [f"{name} event loop pid {os.getpid()} on {socket.gethostname()}"]
         self._program = Program()
         self._shortest = 0.0
@@ -200,8 +202,8 @@ class AsyncioPool:
         """Return when `collect` has to look whether an item keeps the loop."""
         if not self._shortest or self._thread is None or not self._thread.stages:
             return None
-        timeout, begun = self._timeout_of(self._thread, self._thread.cell.read())
-        return (begun / NS + timeout if timeout else time.monotonic() + self._shortest) + MERCY_S
+        timeout, end = self._timeout_of(self._thread, self._thread.record.read())
+        return end if timeout else time.monotonic() + self._shortest + MERCY_S
 
     def close(self) -> None:
         """Wait for what the loop has, then end it."""
@@ -238,9 +240,9 @@ class AsyncioPool:
 
     def _replace_overdue(self, thread: LoopThread) -> list[Outcome | Lost]:
         """Put a fresh thread in the place of one that an item has kept beyond its time-out."""
-        progress = thread.cell.read()
-        timeout, begun = self._timeout_of(thread, progress)
-        if not timeout or time.monotonic() < begun / NS + timeout + MERCY_S:
+        progress = thread.record.read()
+        timeout, end = self._timeout_of(thread, progress)
+        if time.monotonic() < end:
             return []
         thread.abandon()
         self._given_up += 1
@@ -255,8 +257,8 @@ class AsyncioPool:
                 lost.position, lost.child = progress.position, progress.child
         return [*outcomes, lost]
 
-    def _timeout_of(self, thread: LoopThread, progress: Progress) -> tuple[float, int]:
-        """Return the time-out of what keeps a loop, in seconds, and since when; 0 if it has none."""
+    def _timeout_of(self, thread: LoopThread, progress: ProgressSnapshot) -> tuple[float, float]:
+        """Return the time-out of what keeps a loop, in seconds, and when that has had it."""
         stage = None if progress.task is None else thread.stages.get(progress.task)
         return find_timeout(self._program, stage, progress)
 
@@ -266,6 +268,17 @@ class AsyncioPool:
         if self._bell is not None:
             self._bell.close()
             self._bell = None
+
+
+def _forget_loop(loop: asyncio.AbstractEventLoop) -> None:
+    """Close what is left in a loop whose selector is closed already, and the loop; nothing can be awaited any more."""
+    import asyncio
+
+    loop.set_exception_handler(lambda _loop, _context: None)
+    for task in asyncio.all_tasks(loop):
+        coroutine = task.get_coro()
+        attempt(coroutine.close)
+    attempt(asyncio.BaseEventLoop.close, loop)
 
 
 BACKEND: Final = Backend(

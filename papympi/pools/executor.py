@@ -12,10 +12,10 @@ from typing import Any, Final
 from papympi.contracts import Capabilities
 from papympi.errors import ItemTimeout, PoolError, WorkerLost
 from papympi.plan.program import Program
+from papympi.pools.executor_tasks import LocalTasks, RemoteTasks
 from papympi.transport.doorbell import Doorbell
 from papympi.transport.task import Kind, Lost, Outcome, Task
-from papympi.workers.desks import LocalDesk, RemoteDesk
-from papympi.workers.seats import greet
+from papympi.workers.evaluation.executor_worker import greet
 
 _GRACE_S: Final = 5.0
 """How long `kill` waits for an executor that is at something."""
@@ -74,16 +74,16 @@ class ExecutorPool:
         self._greeting: Future[Any] | None = None
         self._broken: PoolError | None = None
         self._bell: Doorbell | None = None
-        self._local: LocalDesk | None = None
-        self._remote: RemoteDesk | None = None
+        self._local: LocalTasks | None = None
+        self._remote: RemoteTasks | None = None
 
     def open(self, program: Program) -> None:
         """Make the program ready for the executor's workers, which get it with their first task."""
         self._bell = Doorbell()
         if self.capabilities.shares_memory:
-            self._local = LocalDesk(program, self.name)
+            self._local = LocalTasks(program, self.name)
         else:
-            self._remote = RemoteDesk(program, self.name, self.concurrency)
+            self._remote = RemoteTasks(program, self.name, self.concurrency)
             self._greet()
 
     def submit(self, worker: int, task: Task) -> None:  # noqa: ARG002 - there is one worker
@@ -126,8 +126,8 @@ class ExecutorPool:
 
     def deadline(self) -> float | None:
         """Return when the first item, or batch, has had its time."""
-        desk = self._local or self._remote
-        return None if desk is None else desk.deadline()
+        tasks = self._local or self._remote
+        return None if tasks is None else tasks.deadline()
 
     def close(self) -> None:
         """Wait for what the executor is at, then shut it down."""
@@ -155,10 +155,10 @@ class ExecutorPool:
             )
 
     def _hand_over(self, task: Task, *, again: bool = False) -> None:
-        desk = self._local or self._remote
-        assert desk is not None
+        tasks = self._local or self._remote
+        assert tasks is not None
         try:
-            future = self._executor.submit(*desk.prepare(task, again=again))
+            future = self._executor.submit(*tasks.prepare(task, again=again))
         except BrokenExecutor as error:
             self._break(error, [task])
             return
@@ -199,19 +199,19 @@ class ExecutorPool:
 
     def _receive(self, future: Future[Any], task: Task) -> list[Outcome | Lost]:
         """Return the outcome in a future that is done, if it has one."""
-        desk = self._local or self._remote
+        tasks = self._local or self._remote
         if self._remote is not None:
             self._remote.note_end(task)
         if future.cancelled():  # by somebody else: what is given up here is not waited for
             self._broken = PoolError(f"pool {self.name!r}: a batch was cancelled, or its executor was shut down")
-        if future.cancelled() or desk is None:
+        if future.cancelled() or tasks is None:
             return []
         error = future.exception()
         if isinstance(error, BrokenExecutor):
             return self._break(error, [task])
         if error is not None:
             return self._fail("could not evaluate a batch", error)
-        outcome = desk.unpack(future.result())
+        outcome = tasks.unpack(future.result())
         if outcome is None:
             self._hand_over(task, again=True)
             return []
@@ -294,7 +294,7 @@ class ExecutorPool:
         bell, self._bell = self._bell, None
         if bell is not None:
             bell.close()
-        for desk in (self._local, self._remote):
-            if desk is not None:
-                desk.close()
+        for tasks in (self._local, self._remote):
+            if tasks is not None:
+                tasks.close()
         self._local = self._remote = None

@@ -12,7 +12,7 @@ from papympi.contracts import Backend, Capabilities
 from papympi.plan.program import Program
 from papympi.transport.doorbell import Doorbell
 from papympi.transport.task import Kind, Lost, Outcome, Task
-from papympi.workers.evaluate import Evaluator
+from papympi.workers.evaluation.evaluate import Evaluator
 
 CAPABILITIES: Final = Capabilities(shares_memory=True, streams=True, holds_up=True, parallel=False)
 

@@ -1,4 +1,4 @@
-"""The ways to the ranks of an MPI pool: those of the world, local ones, and this process as the only one."""
+"""The links to the ranks of an MPI pool: those of the world, local ones, and this process as the only one."""
 
 from __future__ import annotations
 
@@ -8,23 +8,25 @@ import select
 import socket
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from papympi.launchers import mpiexec
 from papympi.launchers.search import find_launcher
 from papympi.transport.arena import LEAST
 from papympi.transport.packed import Packed, PackedFile
-from papympi.workers.job import LocalJob
-from papympi.workers.nursery import Nursery
-from papympi.workers.roster import Inbox, Roster
-from papympi.workers.station import CLOSE, MISSING, OPEN, OPENED, Station
-from papympi.workers.wire import Nap, decode, encode
+from papympi.workers.children.client import ForkServerClient
+from papympi.workers.ranks import messages
+from papympi.workers.ranks.allocation import Inbox, RankAllocator
+from papympi.workers.ranks.local_job import LocalJob
+from papympi.workers.ranks.messages import Answer, OpenProgram, Order, from_parts, to_parts
+from papympi.workers.ranks.wire import Backoff
+from papympi.workers.ranks.worker import RankWorker
 
 _HASTE_S: Final = 1.0
 """How long `kill` waits for ranks to finish their batch; those that take longer finish it with nobody listening."""
 
 
-class Place(NamedTuple):
+class RankPlace(NamedTuple):
     """Where a rank is: its number in the world, its host, its process id."""
 
     rank: int
@@ -32,16 +34,16 @@ class Place(NamedTuple):
     pid: int
 
 
-class Link(Protocol):
-    """The way to some ranks; `places` tells of each of them, in the order in which `send` numbers them."""
+class RankLink(Protocol):
+    """The link to some ranks; `places` tells of each of them, in the order in which `send` numbers them."""
 
-    places: Sequence[Place]
+    places: Sequence[RankPlace]
 
-    def send(self, number: int, message: Any, /) -> None:
-        """Send a message; never blocks."""
+    def send(self, number: int, order: Order, /) -> None:
+        """Send an order; never blocks."""
 
-    def take(self) -> list[tuple[int, Any]]:
-        """Return the messages that have come, each with the number of the rank; never blocks."""
+    def take(self) -> list[tuple[int, Answer]]:
+        """Return the answers that have come, each with the number of the rank; never blocks."""
 
     def fileno(self) -> int | None:
         """Return a descriptor that is readable when `take` has something to do, if there is one."""
@@ -56,24 +58,24 @@ class Link(Protocol):
         """Let go of the ranks at once."""
 
 
-class Lent:
+class WorldRanks:
     """Ranks of the world that this process is rank 0 of. They outlive the pool."""
 
-    def __init__(self, name: str, roster: Roster, ranks: Sequence[int]) -> None:
-        self._roster = roster
+    def __init__(self, name: str, allocator: RankAllocator, ranks: Sequence[int]) -> None:
+        self._allocator = allocator
         self._ranks = ranks
         self._numbers = {rank: number for number, rank in enumerate(ranks)}
-        self._inbox: Inbox = roster.claim(name, ranks)
-        self.places: Sequence[Place] = [Place(rank, *roster.world.hosts[rank]) for rank in ranks]
+        self._inbox: Inbox = allocator.claim(name, ranks)
+        self.places: Sequence[RankPlace] = [RankPlace(rank, *allocator.world.hosts[rank]) for rank in ranks]
 
-    def send(self, number: int, message: Any) -> None:
-        """Send a message."""
-        self._roster.send(self._ranks[number], message)
+    def send(self, number: int, order: Order) -> None:
+        """Send an order."""
+        self._allocator.send(self._ranks[number], order)
 
-    def take(self) -> list[tuple[int, Any]]:
-        """Return the messages that have come."""
-        self._roster.poll()
-        come = [(self._numbers[rank], message) for rank, message in self._inbox]
+    def take(self) -> list[tuple[int, Answer]]:
+        """Return the answers that have come."""
+        self._allocator.poll()
+        come = [(self._numbers[rank], answer) for rank, answer in self._inbox]
         self._inbox.clear()
         return come
 
@@ -87,14 +89,14 @@ class Lent:
 
     def close(self) -> None:
         """Give the ranks back, once they have finished."""
-        self._roster.release(self._ranks, None)
+        self._allocator.release(self._ranks, None)
 
     def kill(self) -> None:
         """Give the ranks back at once."""
-        self._roster.release(self._ranks, _HASTE_S)
+        self._allocator.release(self._ranks, _HASTE_S)
 
 
-class Local:
+class LocalRanks:
     """Ranks that are started on this host, and end with the pool.
 
     Args:
@@ -114,15 +116,15 @@ class Local:
         except BaseException:
             self._job.kill()
             raise
-        self.places: Sequence[Place] = [Place(rank, *who) for rank, who in enumerate(self._job.hosts)][1:]
+        self.places: Sequence[RankPlace] = [RankPlace(rank, *who) for rank, who in enumerate(self._job.hosts)][1:]
 
-    def send(self, number: int, message: Any) -> None:
-        """Send a message."""
-        self._job.send(number + 1, message)
+    def send(self, number: int, order: Order) -> None:
+        """Send an order."""
+        self._job.send(number + 1, order)
 
-    def take(self) -> list[tuple[int, Any]]:
-        """Return the messages that have come."""
-        return [(rank - 1, message) for rank, message in self._job.take()]
+    def take(self) -> list[tuple[int, Answer]]:
+        """Return the answers that have come."""
+        return [(rank - 1, answer) for rank, answer in self._job.take()]
 
     def fileno(self) -> int | None:
         """Return the descriptor of the socket and what the ranks print."""
@@ -141,50 +143,50 @@ class Local:
         self._job.kill()
 
 
-class Alone:
-    """This process, which is the only rank of its world: it evaluates one batch at each `take`, or guards children.
+class SingleRank:
+    """This process, which is the only rank of its world: it evaluates one batch at each `take`, or has children.
 
     Args:
         name: the pool's name.
-        nursery: the fork server that was started before MPI, if one was.
+        fork_server: the fork server that was started before MPI, if one was.
         isolates: there are to be children.
     """
 
-    def __init__(self, name: str, nursery: Nursery | None, *, isolates: bool) -> None:
-        self.places: Sequence[Place] = [Place(0, socket.gethostname(), os.getpid())]
-        self._own: Nursery | None = None
-        if isolates and nursery is None:
-            self._own = nursery = Nursery(name)
-            nursery.start()
-        self._station = Station(nursery)
+    def __init__(self, name: str, fork_server: ForkServerClient | None, *, isolates: bool) -> None:
+        self.places: Sequence[RankPlace] = [RankPlace(0, socket.gethostname(), os.getpid())]
+        self._own: ForkServerClient | None = None
+        if isolates and fork_server is None:
+            self._own = fork_server = ForkServerClient(name)
+            fork_server.start()
+        self._worker = RankWorker(fork_server)
         self._isolates = isolates
-        self._messages: deque[Any] = deque()
-        self._answers: list[Any] = []
+        self._orders: deque[Order] = deque()
+        self._answers: list[Answer] = []
 
-    def send(self, _number: int, message: Any) -> None:
-        """Hand a message to the children at once; without any, `take` sees to it."""
+    def send(self, _number: int, order: Order) -> None:
+        """Hand an order to the children at once; without any, `take` sees to it."""
         if self._isolates:
-            self._answers += self._station.handle(message)
-        elif message[0] == OPEN:
-            self._messages.append(pickle.loads(pickle.dumps(message, 5)))  # constants of its own, not the user's
+            self._answers += self._worker.handle(order)
+        elif isinstance(order, OpenProgram):
+            self._orders.append(pickle.loads(pickle.dumps(order, 5)))  # constants of its own, not the user's
         else:
-            self._messages.append(decode(encode(message)))  # as it would come out of a message
+            self._orders.append(from_parts(to_parts(order)))  # as it would come out of a message
 
-    def take(self) -> list[tuple[int, Any]]:
+    def take(self) -> list[tuple[int, Answer]]:
         """Return what there is to say."""
         answers, self._answers = self._answers, []
-        answers += self._station.collect()
-        if self._messages:
-            answers += self._station.handle(self._messages.popleft())
+        answers += self._worker.collect()
+        if self._orders:
+            answers += self._worker.handle(self._orders.popleft())
         return [(0, answer) for answer in answers]
 
     def fileno(self) -> int | None:
         """Return the descriptor of the children, if there are any."""
-        return self._station.fileno()
+        return self._worker.fileno()
 
     def deadline(self) -> float | None:
         """Return when a child has to be looked after."""
-        return self._station.deadline()
+        return self._worker.deadline()
 
     def close(self) -> None:
         """End the children once they have finished."""
@@ -195,43 +197,43 @@ class Alone:
         self._end(hasty=True)
 
     def _end(self, *, hasty: bool) -> None:
-        self._messages.clear()
-        self._station.handle((CLOSE, hasty))
+        self._orders.clear()
+        self._worker.handle(messages.ClosePool(hasty))
         if self._own is not None:
             self._own.end(0)
 
 
 def open_ranks(
-    link: Link, packed: Packed, compose: Callable[[int, Packed | PackedFile], Any]
-) -> Iterator[tuple[int, Any]]:
-    """Send a program to all ranks; yield their messages, each with the number of the rank, until all have opened it.
+    link: RankLink, packed: Packed, compose: Callable[[int, Packed | PackedFile], OpenProgram]
+) -> Iterator[tuple[int, Answer]]:
+    """Send a program to all ranks; yield their answers, each with the number of the rank, until all have opened it.
 
     Args:
-        link: the way to the ranks.
+        link: the link to the ranks.
         packed: the program.
-        compose: makes the message for a rank. Of those that share a host only the first gets a big program, and the
+        compose: makes the order for a rank. Of those that share a host only the first gets a big program, and the
             others are told where it has put it.
     """
     groups = _group(link.places, share=packed.size >= LEAST)
     for leader in groups:
         link.send(leader, compose(leader, packed))
-    nap, rest = Nap(), len(link.places)
+    backoff, rest = Backoff(), len(link.places)
     while rest:
-        for number, message in link.take():
-            if message[0] == MISSING:
+        for number, answer in link.take():
+            if isinstance(answer, messages.ProgramMissing):
                 link.send(number, compose(number, packed))
                 continue
-            if message[0] == OPENED:
+            if isinstance(answer, messages.ProgramOpened | messages.OpeningFailed):
                 rest -= 1
-                found = message[1] if isinstance(message[1], PackedFile) else packed
+                place = answer.place if isinstance(answer, messages.ProgramOpened) else None
                 for other in groups.get(number, ()):
-                    link.send(other, compose(other, found))
-            yield number, message
+                    link.send(other, compose(other, place or packed))
+            yield number, answer
         if rest:
-            _wait(link, nap)
+            _wait(link, backoff)
 
 
-def _group(places: Sequence[Place], *, share: bool) -> dict[int, list[int]]:
+def _group(places: Sequence[RankPlace], *, share: bool) -> dict[int, list[int]]:
     """Return the numbers of the first rank of each host, or of all ranks, each with the others of its host."""
     groups: dict[int, list[int]] = {}
     first: dict[str, int] = {}
@@ -243,10 +245,10 @@ def _group(places: Sequence[Place], *, share: bool) -> dict[int, list[int]]:
     return groups
 
 
-def _wait(link: Link, nap: Nap) -> None:
+def _wait(link: RankLink, backoff: Backoff) -> None:
     """Wait until there may be something to take."""
     descriptor = link.fileno()
     if descriptor is None:
-        nap.take()
+        backoff.take()
     else:
         select.select([descriptor], [], [])

@@ -1,7 +1,7 @@
 """The pool of MPI ranks, driven by the engine's turn: batches on their way to each rank, polled for outcomes.
 
 In a world of ranks, which mpiexec has started, it sends messages itself. Elsewhere it starts local ranks and talks to
-them through a socket. In a world of one rank this process is the rank. Each rank guards children that evaluate, or
+them through a socket. In a world of one rank this process is the rank. Each rank has children that evaluate, or
 evaluates itself.
 """
 
@@ -17,17 +17,17 @@ from papympi.contracts import Backend, Capabilities
 from papympi.errors import OptionError, PoolError, ShippingError
 from papympi.launchers import mpiexec
 from papympi.plan.program import Program
-from papympi.pools.links import Alone, Lent, Link, Local, open_ranks
+from papympi.pools.links import LocalRanks, RankLink, SingleRank, WorldRanks, open_ranks
 from papympi.transport.packed import Packed, PackedFile
 from papympi.transport.records import Logs
+from papympi.transport.sealed import decode, outline, seal
 from papympi.transport.ship import pack_program
 from papympi.transport.task import Lost, Outcome, Task
-from papympi.workers.limits import count_shared_memory, parse_memory, parse_shared_memory
-from papympi.workers.patience import GRACE_S, Patience, Silence
-from papympi.workers.roster import joined
-from papympi.workers.sealed import address, outline
-from papympi.workers.station import BROKEN, LOGS, LOST, OPEN, OPENED, OUTCOME, TASK, Isolation
-from papympi.workers.wire import decode
+from papympi.workers.host import check_count, count_cpus, count_shared_memory, parse_memory, parse_shared_memory
+from papympi.workers.ranks import messages
+from papympi.workers.ranks.allocation import joined
+from papympi.workers.ranks.hang_detector import GRACE_S, Hang, HangDetector
+from papympi.workers.ranks.messages import Answer, Isolation, OpenProgram
 
 CAPABILITIES: Final = Capabilities(streams=True, survives_crash=True, can_kill=True)
 _OWN: Final = Capabilities(streams=True)
@@ -68,12 +68,12 @@ class MpiPool:
         shared_memory: int | str | None = None,
     ) -> None:
         self.name = name
-        self.places = _check_count(name, "places", places)
+        self.places = check_count(name, "places", places)
         self.workers: Sequence[str] = ()
         self.notes: Sequence[str] = ()
         self.capabilities = CAPABILITIES if _check_switch(name, "isolate", isolate) else _OWN
         self._isolate = isolate
-        self._each = _check_count(name, "workers_per_rank", workers_per_rank)
+        self._each = check_count(name, "workers_per_rank", workers_per_rank)
         self._memory = parse_memory(name, memory)
         self._shared = parse_shared_memory(name, shared_memory)
         for option, given in (
@@ -83,10 +83,10 @@ class MpiPool:
         ):
             if given and not isolate:
                 raise OptionError(f"pool {name!r}: {option} is for the children of ranks: it needs isolate = true")
-        self._limit = None if workers is None else _check_count(name, "workers", workers)
+        self._limit = None if workers is None else check_count(name, "workers", workers)
         self._ranks = None if ranks is None else mpiexec.parse_ranks(name, ranks)
-        self._link: Link | None = None
-        self._patience: Patience | None = None
+        self._link: RankLink | None = None
+        self._hangs: HangDetector | None = None
         self._deaths: list[int] = []
         self._early: list[Logs] = []
         if ranks is not None:
@@ -100,16 +100,16 @@ class MpiPool:
             names = self._name_workers(self._link)
             compose = self._compose_openings(self._link, program, names)
             self._deaths = [0] * len(names)
-            for number, message in open_ranks(self._link, packed, compose):
-                if message[0] != OPENED:
-                    self._note(number, message)
-                elif isinstance(message[1], str):
-                    raise self._explain_trouble(names[number], message[1])
+            for number, answer in open_ranks(self._link, packed, compose):
+                if isinstance(answer, messages.OpeningFailed):
+                    raise self._explain_failure(names[number], answer.reason)
+                if not isinstance(answer, messages.ProgramOpened):
+                    self._note(number, answer)
         except BaseException:
             self.kill()
             raise
         if not self._isolate:
-            self._patience = Patience(program, len(names), GRACE_S)
+            self._hangs = HangDetector(program, len(names), GRACE_S)
         hosts = [place.host for place in self._link.places]
         self.workers = [f"{name} on {hosts[number % len(hosts)]}" for number, name in enumerate(names)]
 
@@ -117,10 +117,14 @@ class MpiPool:
         """Send a task to a worker; what cannot leave at once, `collect` sends."""
         assert self._link is not None
         child, number = divmod(worker, len(self._link.places))
-        message = address(task) if self._isolate else task.to_wire()
-        self._link.send(number, (TASK, child, self._deaths[worker], message))
-        if self._patience is not None:
-            self._patience.send(worker, task)
+        if self._isolate:
+            parts = seal(task.to_wire())
+            order = messages.ForwardTask(child, self._deaths[worker], task.id, int(task.kind), task.stage, parts)
+            self._link.send(number, order)
+        else:
+            self._link.send(number, messages.EvaluateTask(task.to_wire()))
+        if self._hangs is not None:
+            self._hangs.send(worker, task)
 
     def collect(self) -> list[Outcome | Lost | Logs]:
         """Return what has come home, what was printed, and the workers that were lost and have been replaced.
@@ -133,32 +137,34 @@ class MpiPool:
             return []
         news: list[Outcome | Lost | Logs] = [*self._early]
         self._early.clear()
-        for number, message in self._link.take():
-            news += self._read(number, message)
-        if self._patience is not None and not news and (silence := self._patience.find_silent()):
-            raise PoolError(self._tell_silence(silence))
+        for number, answer in self._link.take():
+            news += self._read(number, answer)
+        if self._hangs is not None and not news and (hang := self._hangs.find_hang()):
+            raise PoolError(self._describe_hang(hang))
         return news
 
-    def _read(self, number: int, message: tuple[Any, ...]) -> Sequence[Outcome | Lost | Logs]:
+    def _read(self, number: int, answer: Answer) -> Sequence[Outcome | Lost | Logs]:
         """Return what a rank has to say."""
         assert self._link is not None
-        if message[0] == OUTCOME:
-            outcome = Outcome.from_wire(decode(message[1]) if self._isolate else message[1])
-            if self._patience is not None:
-                self._patience.hear(number, outcome)
+        if isinstance(answer, messages.OutcomeForwarded):
+            return [Outcome.from_wire(decode(answer.parts))]
+        if isinstance(answer, messages.TaskEvaluated):
+            outcome = Outcome.from_wire(answer.wire)
+            if self._hangs is not None:
+                self._hangs.hear(number, outcome)
             return [outcome]
-        if message[0] == LOST:
-            lost: Lost = message[1]
+        if isinstance(answer, messages.ChildLost):
+            lost = answer.lost
             lost.worker = lost.worker * len(self._link.places) + number
             self._deaths[lost.worker] += 1
             return [lost]
-        if message[0] == BROKEN:
-            raise message[1]
-        return [message[1]] if message[0] == LOGS else []
+        if isinstance(answer, messages.ChildrenFailed):
+            raise answer.error
+        return [answer.logs] if isinstance(answer, messages.LogsForwarded) else []
 
-    def _note(self, number: int, message: tuple[Any, ...]) -> None:
+    def _note(self, number: int, answer: Answer) -> None:
         """Take note of what a rank says while others are opening the program; a child that it has lost had no task."""
-        for news in self._read(number, message):
+        for news in self._read(number, answer):
             logs = news.logs if isinstance(news, Lost) else news
             if isinstance(logs, Logs):
                 self._early.append(logs)
@@ -169,8 +175,8 @@ class MpiPool:
 
     def deadline(self) -> float | None:
         """Return when a rank that evaluates itself will have kept silent for too long; others look after children."""
-        if self._patience is not None:
-            return self._patience.deadline()
+        if self._hangs is not None:
+            return self._hangs.deadline()
         return None if self._link is None else self._link.deadline()
 
     def close(self) -> None:
@@ -188,85 +194,78 @@ class MpiPool:
         if link is not None:
             link.kill()
 
-    def _let_go(self) -> Link | None:
-        """Return the way to the ranks, which this pool has no more."""
+    def _let_go(self) -> RankLink | None:
+        """Return the link to the ranks, which this pool has no more."""
         link, self._link = self._link, None
         _reserved.pop(self, None)
         return link
 
-    def _name_workers(self, link: Link) -> list[str]:
+    def _name_workers(self, link: RankLink) -> list[str]:
         """Return how messages name each worker, without its host."""
         ranks = [place.rank for place in link.places]
         return [f"{self.name}[{i}] rank {ranks[i % len(ranks)]}" for i in range(len(ranks) * self._each)]
 
     def _compose_openings(
-        self, link: Link, program: Program, names: Sequence[str]
-    ) -> Callable[[int, Packed | PackedFile], tuple[Any, ...]]:
-        """Return what makes the message that tells a rank what it will be asked for."""
+        self, link: RankLink, program: Program, names: Sequence[str]
+    ) -> Callable[[int, Packed | PackedFile], OpenProgram]:
+        """Return what makes the order that tells a rank what it will be asked for."""
         outlined = outline(program)
         sharers = Counter(place.host for place in link.places)
-        if isinstance(link, Local):
-            sharers.update(sharers.keys())  # the way there takes a share, too
+        if isinstance(link, LocalRanks):
+            sharers.update(sharers.keys())  # the link takes a share, too
 
-        def compose(number: int, packed: Packed | PackedFile) -> tuple[Any, ...]:
+        def compose(number: int, packed: Packed | PackedFile) -> OpenProgram:
             place = link.places[number]
             limits = self._memory, self._shared, sharers[place.host]
             isolation = Isolation(self.name, names[number :: len(link.places)], outlined, *limits)
             label = f"{names[number]} pid {place.pid} on {place.host}"
-            return OPEN, label, packed, isolation if self._isolate else None
+            return OpenProgram(label, packed, isolation if self._isolate else None)
 
         return compose
 
-    def _explain_trouble(self, name: str, trouble: str) -> PoolError | ShippingError:
+    def _explain_failure(self, name: str, reason: str) -> PoolError | ShippingError:
         """Return the error for a rank that cannot open the program."""
         if self._isolate:
-            return PoolError(f"pool {self.name!r}: {name} cannot start its children: {trouble}")
-        return ShippingError(f"pool {self.name!r}: {name} cannot load the functions:\n{trouble}")
+            return PoolError(f"pool {self.name!r}: {name} cannot start its children: {reason}")
+        return ShippingError(f"pool {self.name!r}: {name} cannot load the functions:\n{reason}")
 
-    def _tell_silence(self, silence: Silence) -> str:
+    def _describe_hang(self, hang: Hang) -> str:
         """Return what to say of a rank that hangs."""
-        errand = silence.errand
-        nodes = ", ".join(map(repr, silence.nodes))
+        task = hang.task
+        nodes = ", ".join(map(repr, hang.nodes))
         return (
-            f"pool {self.name!r}: {self.workers[silence.worker]} hangs: its batch of {errand.items} calls of {nodes} "
-            f"may take {errand.budget:g} s by their time-outs, and nothing has come from it for {silence.seconds:.0f} "
+            f"pool {self.name!r}: {self.workers[hang.worker]} hangs: its batch of {task.items} calls of {nodes} "
+            f"may take {task.budget:g} s by their time-outs, and nothing has come from it for {hang.seconds:.0f} "
             "s. A rank that evaluates itself cannot be interrupted there; with isolate = true only the item is lost"
         )
 
-    def _connect(self) -> Link:
+    def _connect(self) -> RankLink:
         """Get hold of the ranks that there are here."""
-        roster = joined()
+        allocator = joined()
         promised = mpiexec.promised_ranks(os.environ)
-        if roster is None and promised > 1:
+        if allocator is None and promised > 1:
             raise PoolError(
                 f"pool {self.name!r}: this process is one of {promised} ranks, and nobody has told the others to work; "
                 f"start them with `mpiexec -n {promised} papympi run FILE`, or start this program without mpiexec"
             )
-        if roster is None and not promised:
-            default = -(-len(os.sched_getaffinity(0)) // self._each)
+        if allocator is None and not promised:
+            default = -(-count_cpus() // self._each)
             count = self._limit or len(self._ranks or ()) or default
             shared = count_shared_memory(self._shared) // (count + 1 if self._isolate else 1)
-            return Local(self.name, count, isolates=self._isolate, shared=shared)
-        if roster is None or roster.world.size == 1:
-            return Alone(self.name, roster.world.nursery if roster else None, isolates=self._isolate)
+            return LocalRanks(self.name, count, isolates=self._isolate, shared=shared)
+        if allocator is None or allocator.world.size == 1:
+            return SingleRank(self.name, allocator.world.fork_server if allocator else None, isolates=self._isolate)
         ranks = self._ranks
         if ranks is None:
             wanted = frozenset[int]().union(*_reserved.values())
-            ranks = [rank for rank in roster.free_ranks() if rank not in wanted]
+            ranks = [rank for rank in allocator.free_ranks() if rank not in wanted]
         if not ranks:
             raise PoolError(f"pool {self.name!r}: other pools have all the ranks; give each its own with `ranks`")
-        return Lent(self.name, roster, ranks[: self._limit])
+        return WorldRanks(self.name, allocator, ranks[: self._limit])
 
 
 _reserved: Final[weakref.WeakKeyDictionary[MpiPool, frozenset[int]]] = weakref.WeakKeyDictionary()
 """Pools that have asked for certain ranks and are not closed: others leave these to them."""
-
-
-def _check_count(name: str, option: str, value: Any) -> int:
-    """Return `value` if it is a number of workers or places."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise OptionError(f"pool {name!r}: {option} must be an integer of at least 1, not {value!r}")
-    return value
 
 
 def _check_switch(name: str, option: str, value: Any) -> bool:

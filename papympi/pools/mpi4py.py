@@ -15,8 +15,8 @@ from papympi.contracts import Backend, Capabilities, Pool
 from papympi.errors import LaunchError, PoolError
 from papympi.launchers.mpiexec import parse_ranks
 from papympi.pools.executor import ExecutorPool
-from papympi.workers.roster import Roster, joined
-from papympi.workers.station import EXECUTE
+from papympi.workers.ranks.allocation import RankAllocator, joined
+from papympi.workers.ranks.messages import ServeExecutor
 
 if TYPE_CHECKING:
     from mpi4py.futures import MPICommExecutor
@@ -33,13 +33,13 @@ class RanksExecutor(Executor):
 
     Args:
         name: the pool's name.
-        roster: the ranks.
+        allocator: the ranks.
         ranks: which of them; none: this process is the only rank, and mpi4py evaluates in a thread of it.
     """
 
-    def __init__(self, name: str, roster: Roster, ranks: list[int]) -> None:
+    def __init__(self, name: str, allocator: RankAllocator, ranks: list[int]) -> None:
         self._name = name
-        self._roster = roster
+        self._allocator = allocator
         self._ranks = ranks
         self._comm: Intracomm | None = None
         self._context: MPICommExecutor | None = None
@@ -60,16 +60,16 @@ class RanksExecutor(Executor):
         self._context.__exit__(None, None, None)
         self._executor = self._context = None
         self._comm.Free()
-        self._roster.forget(self._ranks)
+        self._allocator.forget(self._ranks)
 
     def _start(self) -> Any:
         """Make the ranks serve the executor."""
         from mpi4py.futures import MPICommExecutor
 
-        self._roster.claim(self._name, self._ranks)
+        self._allocator.claim(self._name, self._ranks)
         for rank in self._ranks:
-            self._roster.send(rank, (EXECUTE, self._ranks))
-        self._comm = self._roster.world.split(self._ranks)
+            self._allocator.send(rank, ServeExecutor(self._ranks))
+        self._comm = self._allocator.world.split(self._ranks)
         self._context = MPICommExecutor(self._comm, root=0)
         return self._context.__enter__()
 
@@ -86,17 +86,17 @@ def make(name: str, workers: int | None = None, ranks: str | None = None) -> Poo
         LaunchError: there are no ranks.
         PoolError: other pools have them all.
     """
-    roster = joined()
-    if roster is None:
+    allocator = joined()
+    if allocator is None:
         raise LaunchError(
             f"pool {name!r}: mpi4py's executor needs ranks that mpiexec has started: `papympi run --ranks "
             f"{(workers or os.cpu_count() or 1) + 1} FILE` or `mpiexec -n ...`; the backend mpi starts its own"
         )
-    free = roster.free_ranks()
+    free = allocator.free_ranks()
     chosen = (free if ranks is None else parse_ranks(name, ranks))[:workers]
-    if not chosen and roster.world.size > 1:
+    if not chosen and allocator.world.size > 1:
         raise PoolError(f"pool {name!r}: other pools have all the ranks; give each its own with `ranks`")
-    return ExecutorPool(name, RanksExecutor(name, roster, chosen), max(1, len(chosen)), CAPABILITIES)
+    return ExecutorPool(name, RanksExecutor(name, allocator, chosen), max(1, len(chosen)), CAPABILITIES)
 
 
 BACKEND: Final = Backend(

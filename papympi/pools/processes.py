@@ -1,21 +1,19 @@
-"""The pool of child processes: each guarded on its own socket, killed and replaced alone."""
+"""The pool of child processes: each on a socket of its own, killed and replaced alone."""
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from papympi.contracts import Backend, Capabilities
-from papympi.errors import OptionError
 from papympi.plan.program import Program
 from papympi.transport.records import Logs
 from papympi.transport.ship import pack_program
 from papympi.transport.task import Lost, Outcome, Task
-from papympi.workers.guards import Guards
-from papympi.workers.limits import count_shared_memory, parse_memory, parse_shared_memory
-from papympi.workers.nursery import Nursery
+from papympi.workers.children.client import ForkServerClient
+from papympi.workers.children.supervisor import Supervisor
+from papympi.workers.host import check_count, count_cpus, count_shared_memory, parse_memory, parse_shared_memory
 
 CAPABILITIES: Final = Capabilities(streams=True, survives_crash=True, can_kill=True)
 
@@ -46,60 +44,46 @@ class ProcessesPool:
         shared_memory: int | str | None = None,
     ) -> None:
         self.name = name
-        count = _count_cpus() if workers is None else _check_count(name, "workers", workers)
-        self.places = _check_count(name, "places", places)
+        count = count_cpus() if workers is None else check_count(name, "workers", workers)
+        self.places = check_count(name, "places", places)
         self.workers: Sequence[str] = [f"{name}[{number}] on {socket.gethostname()}" for number in range(count)]
-        self._nursery = Nursery(name)
+        self._fork_server = ForkServerClient(name)
         names = [f"{name}[{number}]" for number in range(count)]
         shared = count_shared_memory(parse_shared_memory(name, shared_memory))
-        self._guards = Guards(self._nursery, names, parse_memory(name, memory), shared=shared)
+        self._supervisor = Supervisor(self._fork_server, names, parse_memory(name, memory), shared=shared)
 
     def open(self, program: Program) -> None:
         """Start the fork server and a child for each worker."""
         try:
-            self._nursery.start()
-            self._guards.start(program, pack_program(program))  # packed while the server imports
+            self._fork_server.start()
+            self._supervisor.start(program, pack_program(program))  # packed while the server imports
         except BaseException:
             self.kill()
             raise
 
     def submit(self, worker: int, task: Task) -> None:
         """Send a task to a worker; what its socket does not take now is sent by `collect`."""
-        self._guards.submit(worker, task)
+        self._supervisor.submit(worker, task)
 
     def collect(self) -> list[Outcome | Lost | Logs]:
         """Return what has come home, and the workers that were lost and have been replaced."""
-        return [*self._guards.collect(), *self._guards.take_logs()]
+        return [*self._supervisor.collect(), *self._supervisor.take_logs()]
 
     def fileno(self) -> int | None:
         """Return the descriptor of the children's selector."""
-        return self._guards.fileno()
+        return self._supervisor.fileno()
 
     def deadline(self) -> float | None:
         """Return when a child has to be looked after, because an item of it takes too long."""
-        return self._guards.deadline()
+        return self._supervisor.deadline()
 
     def close(self) -> None:
         """End the children once they have finished what they are at; those that take too long are killed."""
-        self._guards.close()
+        self._supervisor.close()
 
     def kill(self) -> None:
         """Kill the children and whatever they have started, and wait until it is gone."""
-        self._guards.kill()
-
-
-def _count_cpus() -> int:
-    """Return how many CPUs this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _check_count(name: str, option: str, value: Any) -> int:
-    """Return `value` if it is a number of workers or places."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise OptionError(f"pool {name!r}: {option} must be an integer of at least 1, not {value!r}")
-    return value
+        self._supervisor.kill()
 
 
 BACKEND: Final = Backend(

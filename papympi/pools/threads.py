@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
@@ -12,11 +11,10 @@ from queue import SimpleQueue
 from typing import Any, Final, Literal
 
 from papympi.contracts import Backend, Capabilities
-from papympi.errors import OptionError
 from papympi.pools.executor import ExecutorPool
-from papympi.workers.alarm import Abandoned
-from papympi.workers.attempt import attempt
-from papympi.workers.desks import tell_abandoned
+from papympi.workers.evaluation.alarm import Abandoned, tell_abandoned
+from papympi.workers.evaluation.attempt import attempt
+from papympi.workers.host import check_count, count_cpus
 
 CAPABILITIES: Final = Capabilities(shares_memory=True, streams=True)
 
@@ -103,11 +101,8 @@ class ThreadsPool(ExecutorPool):
 
     def __init__(self, name: str, workers: int | None = None) -> None:
         if workers is None:
-            workers = (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1) + 4
-        count: Any = workers  # options of files are not typed
-        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-            raise OptionError(f"pool {name!r}: workers must be an integer of at least 1, not {count!r}")
-        self._threads = Threads(name, workers)
+            workers = count_cpus() + 4
+        self._threads = Threads(name, check_count(name, "workers", workers))
         super().__init__(name, self._threads, workers, CAPABILITIES)
         self.workers = [f"{name} ({workers} threads)"]
         self._given_up = 0

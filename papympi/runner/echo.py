@@ -8,9 +8,8 @@ from collections import Counter
 from typing import Final
 
 from papympi.transport.records import PRINTED, Logs, Record, TokenBucket, format_prefix
-from papympi.workers import outlet
-from papympi.workers.attempt import attempt
-from papympi.workers.recorder import describe_dropped
+from papympi.workers.evaluation.attempt import attempt
+from papympi.workers.evaluation.recorder import describe_dropped, put_lines
 
 _BURST: Final = 5000
 _RATE: Final = 500.0
@@ -65,7 +64,7 @@ class Echo:
 def _put(lines: list[str]) -> None:
     """Print the lines, and empty the list."""
     if lines:
-        outlet.put("\n".join(lines))
+        put_lines("\n".join(lines))
         lines.clear()
 
 

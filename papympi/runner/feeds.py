@@ -12,8 +12,8 @@ from papympi.engine.operators.source import Feed, unequal_lengths
 from papympi.errors import InputError
 from papympi.plan.plan import Plan, Step
 from papympi.plan.program import open_source
-from papympi.workers.attempt import attempt
-from papympi.workers.blocking import AsyncSource
+from papympi.workers.evaluation.async_blocking import AsyncSource
+from papympi.workers.evaluation.attempt import attempt
 
 PEEKABLE = (list, tuple, range, dict, set, frozenset, deque)
 """Iterables that never block: they need no thread of their own."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import shutil
 import signal
@@ -19,6 +18,7 @@ from typing import Final
 
 from papympi.errors import LaunchError
 from papympi.launchers import mpiexec
+from papympi.workers.host import die_with_parent
 
 _EXIT_FILE: Final = "PAPYMPI_EXIT_FILE"
 """Environment variable: a file in which rank 0 says that it is ready for Ctrl-C, and at last its exit code."""
@@ -29,7 +29,6 @@ _GRACE_S: Final = 5.0
 """How long the end of a run waits for ranks that have nothing to do any more."""
 _RANK_0_FIRST_S: Final = 2.0
 """How long the other ranks wait with their exit when rank 0 has something to say: it ends the whole step under srun."""
-_PR_SET_PDEATHSIG: Final = 1
 
 
 def launched_ranks() -> int:
@@ -49,13 +48,15 @@ def rank_main(main: Callable[[], int], *, drains: bool = False) -> int:
     Raises:
         LaunchError: launcher and MPI library do not belong together.
     """
-    from papympi.workers import rank, roster
+    from papympi.workers.ranks.allocation import join
+    from papympi.workers.ranks.serve import serve
+    from papympi.workers.ranks.world import attach, start_fork_server
 
     path = os.environ.pop(_EXIT_FILE, "")
     isolates = mpiexec.promised_rank(os.environ) or launched_ranks() == 1  # rank 0 of others has no children
     drain = read_drain_signal()
     try:
-        world = rank.attach(launched_ranks(), rank.start_nursery() if isolates else None)
+        world = attach(launched_ranks(), start_fork_server() if isolates else None)
     except LaunchError:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # srun sends it when the first task has ended
         if mpiexec.promised_rank(os.environ):
@@ -63,14 +64,14 @@ def rank_main(main: Callable[[], int], *, drains: bool = False) -> int:
             return 2
         raise
     if world.rank:
-        code = world.protect(partial(world.serve, *([signal.SIGTERM] if drains else [])))
+        code = world.protect(partial(serve, world, *([signal.SIGTERM] if drains else [])))
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # likewise: rank 0 may be gone with another code than 0
         world.leave()
         return code
     signal.signal(drain, _interrupt)
     with _open_exit_file(path) as say:
         say(_READY)
-        ranks = roster.join(world)
+        ranks = join(world)
         code = world.protect(main)
         if ranks.closing or not ranks.dismiss(_GRACE_S):
             say(str(code))
@@ -173,7 +174,7 @@ class _MpiexecJob:
     """
 
     def __init__(self, argv: Sequence[str], environment: dict[str, str], exit_file: _ExitFile, last: int) -> None:
-        from papympi.workers.job import kill_tree
+        from papympi.workers.ranks.local_job import kill_tree
 
         self.killed = 0
         self.gentle: set[signal.Signals] = set()
@@ -185,7 +186,7 @@ class _MpiexecJob:
                 argv,
                 env=environment,
                 start_new_session=True,
-                preexec_fn=partial(_die_with_parent, last),  # noqa: PLW1509 - this process has one thread, and nothing else ends the job with it
+                preexec_fn=partial(die_with_parent, last),  # noqa: PLW1509 - this process has one thread, and nothing else ends the job with it
             )
         except OSError as error:
             raise LaunchError(f"cannot start {argv[0]}: {error}") from error
@@ -202,12 +203,6 @@ class _MpiexecJob:
             return
         self.killed = number
         self._kill(self._process.pid)
-
-
-def _die_with_parent(number: int) -> None:
-    """Let the kernel send this process a signal when the one that has forked it ends."""
-    with contextlib.suppress(AttributeError, OSError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from typing import Any, Final
 from papympi.errors import OptionError, did_you_mean
 from papympi.plan.plan import Stride
 from papympi.runner.pooling import PoolSpec, parse_pool, parse_table
-from papympi.workers.limits import parse_size
+from papympi.workers.host import parse_size
 
 FILE: Final = "papympi.toml"
 PREFIX: Final = "PAPYMPI_"

@@ -36,8 +36,8 @@ from papympi.runner.reading import (
     split_results,
 )
 from papympi.runner.session import Session, prepare_journal
-from papympi.workers.capture import read_levels
-from papympi.workers.limits import share_memory
+from papympi.workers.evaluation.capture import read_levels
+from papympi.workers.host import share_memory
 
 
 class Run:

@@ -33,7 +33,7 @@ from papympi.stores.journal import Journal
 from papympi.stores.lock import Lock
 from papympi.stores.repair import open_sound
 from papympi.stores.rundir import EVENTS, FAILURES, JOURNAL, RunDirectory, open_private
-from papympi.workers.roster import joined
+from papympi.workers.ranks.allocation import joined
 
 
 def make_journal(options: JournalOptions, plan: Plan, graph: Graph, given: Collection[str]) -> RunJournal:

@@ -24,8 +24,8 @@ from papympi.runner.echo import Echo
 from papympi.runner.hooks import Watchers
 from papympi.runner.journal_options import JournalOptions
 from papympi.runner.pooling import find_culprit, name_pool
-from papympi.workers import outlet
-from papympi.workers.capture import be_runner
+from papympi.workers.evaluation.capture import be_runner
+from papympi.workers.evaluation.recorder import shown_by
 
 if TYPE_CHECKING:
     from papympi.runner.run_journal import RunJournal
@@ -123,7 +123,7 @@ class Session:
             if self._shows:
                 display = self._display.enter_context(ProgressDisplay(self.engine.statistics))
                 if sys.stderr is not None and sys.stderr.isatty():
-                    self._display.enter_context(outlet.shown_by(display.put))
+                    self._display.enter_context(shown_by(display.put))
             if self._stopping:
                 self.engine.stop()
             self.engine.hold(paused=self._paused)

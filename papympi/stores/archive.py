@@ -18,7 +18,7 @@ from papympi.stores.digest import SIZE
 from papympi.transport.bitmap import FULL, clip_bitmap
 from papympi.transport.codec import Coded
 from papympi.transport.payload import Payload
-from papympi.workers.attempt import attempt
+from papympi.workers.evaluation.attempt import attempt
 
 
 class StoredPayload(Payload):

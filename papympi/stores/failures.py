@@ -15,7 +15,7 @@ from papympi.stores.archive import unpack_coded
 from papympi.stores.journal import connect
 from papympi.stores.rundir import JOURNAL, RunDirectory
 from papympi.transport import codec
-from papympi.workers.attempt import attempt
+from papympi.workers.evaluation.attempt import attempt
 
 
 def read_failures(folder: Path) -> list[Failure]:

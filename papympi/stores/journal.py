@@ -23,7 +23,7 @@ from papympi.stores.archive import Archive, bitmap_to_bytes, pack_coded, tell_fa
 from papympi.stores.digest import SIZE, digest
 from papympi.transport.payload import Payload
 from papympi.transport.task import KeyRun
-from papympi.workers.attempt import attempt
+from papympi.workers.evaluation.attempt import attempt
 
 COMMIT_S: Final = (0.1, 1.0)
 """A result is on the disk this many seconds after it came back, at first and later: what a sudden end may cost."""

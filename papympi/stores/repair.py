@@ -11,7 +11,7 @@ from typing import Any, Final
 from papympi.errors import JournalError
 from papympi.stores.journal import SCHEMA, connect
 from papympi.stores.rundir import open_private
-from papympi.workers.attempt import attempt
+from papympi.workers.evaluation.attempt import attempt
 
 THOROUGH_BYTES: Final = 256 << 20
 """A journal up to this size is read through before it is used; of a larger one only the length is looked at."""

@@ -1,1 +1,4 @@
-"""The far end: evaluate a batch; a guarded child; a rank."""
+"""The far end of a pool, in three rooms: what calls functions, what guards children, what a rank does.
+
+An import only goes from `ranks` to `children` to `evaluation`. `host` says what of this machine may be used.
+"""

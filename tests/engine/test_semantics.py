@@ -28,8 +28,8 @@ from papympi.model.graph import GraphWarning
 from papympi.plan.compile import PlanSettings, compile_plan
 from papympi.runner.journal_options import JournalOptions
 from papympi.transport.task import Lost, Outcome, Task
-from papympi.workers.columns import load_column
-from papympi.workers.evaluate import Evaluator
+from papympi.workers.evaluation.columns import load_column
+from papympi.workers.evaluation.evaluate import Evaluator
 
 
 class Calls(Counter):

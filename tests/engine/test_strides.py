@@ -7,7 +7,7 @@ import pytest
 
 from papympi import Graph, run
 from papympi.contracts import Capabilities
-from papympi.workers.evaluate import Evaluator
+from papympi.workers.evaluation.evaluate import Evaluator
 
 
 class Clocked:

@@ -19,7 +19,7 @@ import papympi
 from papympi import DROP, Failure, Graph, OptionError, PoolError, run
 from papympi.errors import ItemTimeout
 from papympi.pools.asyncio import BACKEND
-from papympi.workers.attempt import attempt
+from papympi.workers.evaluation.attempt import attempt
 
 ANY = ["asyncio", "inline", "threads:2"]
 

@@ -15,13 +15,13 @@ import pytest
 import papympi
 from papympi.errors import LaunchError, OptionError, PoolError, ShippingError, WorkerLost
 from papympi.pools import mpi4py
-from papympi.pools.links import Place, open_ranks
+from papympi.pools.links import RankPlace, open_ranks
 from papympi.pools.mpi import BACKEND, MpiPool
 from papympi.testing import Driver, PoolContract, build_map, values_of
 from papympi.transport.packed import Packed, PackedFile
 from papympi.transport.records import Logs
 from papympi.transport.task import Kind, Lost, Task
-from papympi.workers.station import BROKEN, LOGS, LOST, MISSING, OPENED
+from papympi.workers.ranks.messages import ChildLost, ChildrenFailed, LogsForwarded, ProgramMissing, ProgramOpened
 
 WORLD = """
     import sys
@@ -53,7 +53,7 @@ class TestMpiItself(PoolContract):
 class TestMpi4py(PoolContract):
     @pytest.fixture
     def pool_factory(self):
-        if "papympi.workers.roster" not in sys.modules or mpi4py.joined() is None:
+        if "papympi.workers.ranks.allocation" not in sys.modules or mpi4py.joined() is None:
             pytest.skip("there are no ranks; `test_contract_among_ranks` runs this again, in one")
         return lambda: mpi4py.make("mpi4py", workers=2)
 
@@ -357,7 +357,7 @@ class Ranks:
     """A way to ranks that answer what they are told to, in turn."""
 
     def __init__(self, hosts, answers):
-        self.places = [Place(number + 1, host, 0) for number, host in enumerate(hosts)]
+        self.places = [RankPlace(number + 1, host, 0) for number, host in enumerate(hosts)]
         self.answers = answers
         self.sent = []
         self.messages = []
@@ -384,17 +384,18 @@ def test_big_program_goes_once(size, stores):
 
     def answer(number, program):
         if isinstance(program, PackedFile):
-            return [(MISSING,)] if number == 4 else [(LOGS, number), (OPENED, PackedFile("again", b""))]
-        return [(OPENED, PackedFile(f"of {number}", b"") if stores else None)]
+            again = ProgramOpened(PackedFile("again", b""))
+            return [ProgramMissing()] if number == 4 else [LogsForwarded(number), again]
+        return [ProgramOpened(PackedFile(f"of {number}", b"") if stores else None)]
 
     ranks = Ranks(["a", "b", "a", "b", "a"], answer)
     heard = list(open_ranks(ranks, packed, lambda _, program: program))
     sent = [(number, getattr(program, "path", "all of it")) for number, program in ranks.sent]
-    assert sorted(number for number, message in heard if message[0] == OPENED) == [0, 1, 2, 3, 4]
+    assert sorted(number for number, message in heard if isinstance(message, ProgramOpened)) == [0, 1, 2, 3, 4]
     if stores:
         assert sent[:2] == [(0, "all of it"), (1, "all of it")]
         assert sorted(sent[2:]) == [(2, "of 0"), (3, "of 1"), (4, "all of it"), (4, "of 0")]
-        assert [message for message in heard if message[1][0] == LOGS] == [(2, (LOGS, 2)), (3, (LOGS, 3))]
+        assert [(number, said.logs) for number, said in heard if isinstance(said, LogsForwarded)] == [(2, 2), (3, 3)]
     else:
         assert sorted(sent) == [(number, "all of it") for number in range(5)]
 
@@ -426,7 +427,7 @@ def fail_to_load(_):
 
 def open_with(monkeypatch, *early):
     """Open a pool of two ranks, of which one has something to say before it has opened the program."""
-    ranks = Ranks(["a", "b"], lambda number, _: [*early[: len(early) * number], (OPENED, None)])
+    ranks = Ranks(["a", "b"], lambda number, _: [*early[: len(early) * number], ProgramOpened(None)])
     monkeypatch.setattr(MpiPool, "_connect", lambda _: ranks)
     pool = MpiPool("mpi")
     pool.open(build_map(get_pid, by_value=[__name__]))
@@ -437,10 +438,10 @@ def open_with(monkeypatch, *early):
 def test_early_news_counts(monkeypatch):
     """What ranks say while others open the program counts."""
     lost = Lost(0, WorkerLost("mpi[1]", "exit code 3"))
-    pool, ranks = open_with(monkeypatch, (LOST, lost), (LOGS, Logs("mpi[1]")))
+    pool, ranks = open_with(monkeypatch, ChildLost(lost), LogsForwarded(Logs("mpi[1]")))
     assert [type(news) for news in pool.collect()] == [Logs]
     pool.submit(1, Task(1, Kind.CALL, 0))
-    number, (_, _, deaths, _) = ranks.sent[-1]
-    assert (number, deaths) == (1, 1)
+    number, order = ranks.sent[-1]
+    assert (number, order.deaths) == (1, 1)
     with pytest.raises(ShippingError, match="cannot load"):
-        open_with(monkeypatch, (BROKEN, ShippingError("cannot load")))
+        open_with(monkeypatch, ChildrenFailed(ShippingError("cannot load")))

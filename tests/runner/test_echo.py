@@ -326,10 +326,10 @@ def test_breakpoints_work_inline(project):
 
 
 def test_display_gets_the_lines(capsys):
-    from papympi.workers import outlet
+    from papympi.workers.evaluation.recorder import shown_by
 
     shown = []
-    with outlet.shown_by(shown.append), contextlib.suppress(IndexError):
+    with shown_by(shown.append), contextlib.suppress(IndexError):
         go(talk, [1], "processes")
     assert "first 1" in "\n".join(shown)
     assert capsys.readouterr().err == ""

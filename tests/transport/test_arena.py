@@ -23,7 +23,7 @@ from papympi.transport.arena import LEAST, ChildAllocator, open_arena
 from papympi.transport.lending import ParentAllocator
 from papympi.transport.payload import Payload
 from papympi.transport.relaying import accept, offer
-from papympi.workers.limits import count_memory
+from papympi.workers.host import count_memory
 
 MB = 1 << 20
 

@@ -19,7 +19,7 @@ def test_payload_is_opened_late():
     assert again.values() == [1, "a", None]
 
 
-def test_big_buffers_are_not_copied():
+def test_big_buffers_not_copied():
     """Big buffers are not copied into the message."""
     array = np.arange(1 << 18)
     buffers = []

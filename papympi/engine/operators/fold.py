@@ -19,7 +19,7 @@ from papympi.plan.plan import Step
 from papympi.transport.bitmap import clip_bitmap
 from papympi.transport.payload import Payload
 from papympi.transport.task import Kind, Lost, Outcome, Task
-from papympi.workers.columns import load_column
+from papympi.workers.evaluation.columns import load_column
 
 FAR = 1 << 62
 """A position that no segment has."""

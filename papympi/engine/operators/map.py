@@ -17,7 +17,7 @@ from papympi.engine.resume import Replay
 from papympi.model.item import Key
 from papympi.plan.plan import Space, Step
 from papympi.transport.task import Kind, Lost, Outcome, Task
-from papympi.workers.columns import load_column
+from papympi.workers.evaluation.columns import load_column
 
 
 class CallOperator(TaskOperator[T]):

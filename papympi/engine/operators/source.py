@@ -18,7 +18,7 @@ from papympi.model.item import Failure
 from papympi.plan.plan import Step
 from papympi.transport.bitmap import FULL, normalized
 from papympi.transport.payload import Payload
-from papympi.workers.attempt import attempt_interruptibly
+from papympi.workers.evaluation.attempt import attempt_interruptibly
 
 _END = object()
 

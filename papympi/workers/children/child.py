@@ -1,0 +1,123 @@
+"""A child process: loads the program, evaluates tasks and sends home what comes of them, until nobody wants more."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+import traceback
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from papympi.transport import frames
+from papympi.transport.arena import ChildAllocator
+from papympi.transport.packed import map_packed
+from papympi.transport.records import Logs
+from papympi.transport.sealed import open_task, seal_outcome
+from papympi.transport.ship import unpack_program
+from papympi.transport.task import Kind
+from papympi.workers.children.mpi_blocks import watch_import
+from papympi.workers.evaluation.evaluate import Evaluator
+from papympi.workers.evaluation.progress import SharedProgressRecord
+from papympi.workers.evaluation.recorder import OutputRecorder, show
+from papympi.workers.host import limit_memory
+
+
+class ChildDescriptors(NamedTuple):
+    """What a child begins with: the socket that it is spoken to through, and the descriptors of its memory files.
+
+    Attributes:
+        connection: the socket.
+        record: in which it says what it is at.
+        arena: through which big buffers travel.
+        program: in which the packed program is, unless the first message has it.
+    """
+
+    connection: socket.socket
+    record: int
+    arena: int | None = None
+    program: int | None = None
+
+
+class _CrashReport:
+    """Sends home what a child dies of, when that is an exception and not a signal, and ends it with exit code 1."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, Exception):
+            with contextlib.suppress(OSError):
+                frames.send(self._connection, "".join(traceback.format_exception(kind, error, trace)))
+            raise SystemExit(1) from None
+
+
+class _Sender:
+    """Sends messages home, one at a time: what threads of the user's code print must not come between others."""
+
+    def __init__(self, connection: socket.socket, blocks: ChildAllocator | None) -> None:
+        self._connection = connection
+        self._blocks = blocks
+        self._lock = threading.Lock()
+
+    def send(self, message: Any) -> None:
+        """Send a message; what is printed when nobody reads any more is shown by the child itself."""
+        try:
+            with self._lock:
+                frames.send(self._connection, message, self._blocks)
+        except OSError:
+            if not isinstance(message, Logs):
+                raise
+            show(message)
+
+
+def work(given: ChildDescriptors) -> None:
+    """Be a child: load the program, evaluate tasks until the connection is closed."""
+    record = SharedProgressRecord(given.record)
+    os.close(given.record)
+    with given.connection, _CrashReport(given.connection), contextlib.suppress(ConnectionError):
+        blocks = None if given.arena is None else ChildAllocator(given.arena)
+        messages = _read_all(frames.FrameReader(given.connection, blocks))
+        hello = next(messages, None)
+        if hello is None:
+            return
+        label, packed, memory, *terms = hello
+        if blocks is not None:
+            blocks.use_part(*terms)
+        if memory:
+            limit_memory(memory)
+        watch_import()
+        sender = _Sender(given.connection, blocks)
+        recorder = OutputRecorder(label, sender.send)
+        program = unpack_program(packed if given.program is None else map_packed(given.program))
+        evaluator = Evaluator(program, label, record, memory=memory, recorder=recorder)
+        sender.send(None)
+        try:
+            for message in messages:
+                if type(message) is list:
+                    assert blocks is not None
+                    blocks.give(message)
+                    continue
+                task, is_sealed = open_task(message)
+                outcome = evaluator.run(task)
+                if task.kind is not Kind.DISCARD:
+                    sender.send(seal_outcome(outcome) if is_sealed else outcome.to_wire())
+        finally:
+            evaluator.close()
+
+
+def _read_all(reader: frames.FrameReader) -> Iterator[Any]:
+    """Yield messages until the other end is closed."""
+    while True:
+        try:
+            messages = reader.read()
+        except EOFError:
+            return
+        yield from messages

@@ -1,0 +1,299 @@
+"""One child process as its parent sees it, from its first task to the report of its death."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import time
+from typing import Final
+
+from papympi.errors import ItemTimeout, PoolError, ShippingError, WorkerLost
+from papympi.plan.program import Program
+from papympi.transport.frames import FrameReader, FrameWriter
+from papympi.transport.lending import ParentAllocator
+from papympi.transport.packed import Packed
+from papympi.transport.records import Logs
+from papympi.transport.sealed import read_outcome
+from papympi.transport.task import Kind, Lost, Outcome, Task
+from papympi.workers.children.client import ANSWER_S, ForkServerClient, open_pidfd
+from papympi.workers.evaluation.alarm import MERCY_S, find_shortest_timeout, find_timeout
+from papympi.workers.evaluation.progress import (
+    ProgressSnapshot,
+    SharedProgressRecord,
+    create_record_file,
+    mark_resource,
+)
+from papympi.workers.host import tell_end
+
+_DYING_S: Final = 0.5
+"""How long a child that has closed its connection may take to end."""
+_FEW: Final = 3
+"""How often in a row a child may die before it has loaded its program."""
+
+
+class ChildHandle:
+    """One child: send it tasks, read its outcomes, and when it dies learn what it was at and put another in its place.
+
+    The parent's end of the socket never blocks. When `descriptors` say that there is something, `read`; when that
+    raises, or the last descriptor says so, the child has ended: `reap` it and `start` another.
+
+    Args:
+        number: the worker's number in its pool.
+        name: how messages name the worker, e.g. `processes[3]`.
+        fork_server: the fork server that the child comes from.
+        program: what the child is told first.
+        packed: the same as the child gets it.
+        memory: how many bytes it may allocate; 0: as many as there are.
+        blocks: shared memory for big buffers, if there is any.
+
+    Attributes:
+        label: the child's name with process id and host.
+        pid: its process id.
+        descriptors: what to watch: first the socket, then, on Linux, the end of the process. A child's end does not
+            close the socket while a process that it forked still holds it.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        name: str,
+        fork_server: ForkServerClient,
+        program: Program,
+        packed: Packed,
+        memory: int = 0,
+        *,
+        blocks: ParentAllocator | None = None,
+    ) -> None:
+        self.number = number
+        self.name = name
+        self.label = name
+        self.pid = 0
+        self.descriptors: tuple[int, ...] = ()
+        self._fork_server = fork_server
+        self._program = program
+        self._packed = packed
+        self._memory = memory
+        self._blocks = blocks
+        self._held: dict[int, list[memoryview]] = {}
+        self._shortest = find_shortest_timeout(program)
+        self._overdue: ProgressSnapshot | None = None
+        self._tasks: dict[int, int] = {}
+        self._ready = False
+        self._startup_failures = 0
+        self._last_words = ""
+        self._logs: Logs | None = None
+        self._end = ""
+        self._resources = contextlib.ExitStack()
+
+    def start(self) -> bool:
+        """Start a child and send it the program; return `False` if some of it must wait, as `send` does.
+
+        Raises:
+            PoolError: there is no child to be had, or several in a row have died before they were ready.
+            ShippingError: the last child could not load the program.
+        """
+        self._check_startup()
+        self._ready = False
+        self._last_words = ""
+        self._overdue = None
+        blocks = self._blocks
+        with contextlib.ExitStack() as stack, contextlib.ExitStack() as given:
+            ours, theirs = socket.socketpair()
+            given.enter_context(theirs)
+            stack.enter_context(ours)
+            record = create_record_file()
+            given.callback(os.close, record)
+            self._record = SharedProgressRecord(record)
+            stack.callback(self._record.close)
+            arena = None if blocks is None else blocks.descriptor
+            self.pid = self._fork_server.spawn(theirs, record, arena, self._packed.file)
+            self._pidfd = open_pidfd(self.pid)
+            if self._pidfd >= 0:
+                stack.callback(os.close, self._pidfd)
+            self._resources = stack.pop_all()
+        self.descriptors = (ours.fileno(), self._pidfd) if self._pidfd >= 0 else (ours.fileno(),)
+        self.label = f"{self.name} pid {self.pid} on {socket.gethostname()}"
+        ours.settimeout(0)
+        self._socket = ours
+        self._reader = FrameReader(ours, blocks)
+        self._writer = FrameWriter(ours, blocks)
+        terms = () if blocks is None else (blocks.child_part(),)
+        self._writer.put((self.label, self._packed, self._memory, *terms))
+        return self.flush()
+
+    def send(self, task: Task) -> bool:
+        """Send a task; return `False` if some of it must wait until the socket can be written to.
+
+        Raises:
+            ShippingError: one of its values cannot be sent; nothing has been.
+        """
+        blocks = self._blocks
+        if blocks is not None and blocks.returned:
+            self._writer.put(blocks.take_returned())
+        self._writer.put(task.to_wire())
+        if blocks is not None and blocks.held:
+            self._held[task.id] = blocks.take_held()
+        if task.kind is not Kind.DISCARD:
+            self._tasks[task.id] = task.stage
+        return self.flush()
+
+    def flush(self) -> bool:
+        """Send what the socket takes; return `False` if something is left. A child that has died takes everything."""
+        try:
+            return self._writer.flush()
+        except OSError:  # reading tells of it, after what the child has sent
+            return True
+
+    def read(self) -> list[Outcome]:
+        """Receive once; return the outcomes that are complete.
+
+        Raises:
+            EOFError: the child has closed the connection; so does its end.
+            OSError: likewise.
+        """
+        outcomes = []
+        for message in self._reader.read():
+            if type(message) is tuple:
+                outcome = read_outcome(message)
+                self._tasks.pop(outcome.task, None)
+                if self._held:
+                    self._held.pop(outcome.task, None)
+                if self._logs is not None:
+                    outcome.logs = self.take_logs(outcome.logs)
+                outcomes.append(outcome)
+            elif type(message) is Logs:
+                self._logs = message if self._logs is None else self.take_logs(message)
+            elif message is None:
+                self._ready = True
+                self._startup_failures = 0
+            else:
+                self._last_words = message
+        return outcomes
+
+    @property
+    def talks(self) -> bool:
+        """The child has sent prints or log messages that no outcome has taken along."""
+        return self._logs is not None
+
+    def take_logs(self, last: Logs | None = None) -> Logs | None:
+        """Return what the child has sent of prints and log messages and no outcome has taken along, and then `last`."""
+        logs, self._logs = self._logs, None
+        if logs is not None and last is not None:
+            logs.add(last)
+        return logs or last
+
+    def reap(self) -> tuple[list[Outcome], Lost]:
+        """See that the child is dead, and return the outcomes that it had still sent, and what is known of its end.
+
+        Raises:
+            PoolError: the fork server is gone.
+        """
+        went = self._wait_dead(_DYING_S)
+        self.kill()  # what it left in its group, if it went by itself
+        self._wait_dead(ANSWER_S)
+        outcomes = self._drain()
+        progress = self._record.read()
+        self.close()
+        pid, self.pid = self.pid, 0
+        code = self._fork_server.reap(pid)
+        reason = tell_end(code, self._memory) if went else "it closed its connection and did not end"
+        if self._last_words:
+            reason += f"\n{self._last_words.rstrip()}"
+        lost = self._report(reason, progress)
+        lost.logs = self.take_logs()
+        self._tasks.clear()
+        if not self._ready:
+            self._startup_failures += 1
+        return outcomes, lost
+
+    def kill(self) -> None:
+        """Kill the child and what is in its process group; `descriptors` will tell of its end."""
+        if self.pid:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Close the connection, which ends the child once it has finished what it is at; the fork server reaps it."""
+        self.descriptors = ()
+        self._held.clear()
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)  # closing is not enough if a copy of this process was forked
+        self._resources.close()
+
+    def progress(self) -> ProgressSnapshot:
+        """Return what the child is at."""
+        return self._record.read()
+
+    def deadline(self) -> float | None:
+        """Return when the child has to be looked at again, by `time.monotonic`; `None`: it is at nothing."""
+        if not self._tasks or not self._shortest:
+            return None
+        timeout, end = self._timeout_of(self._record.read())
+        return end if timeout else time.monotonic() + self._shortest + MERCY_S
+
+    def kill_overdue(self) -> None:
+        """Kill the child if the item that it is at has had its time; `descriptors` will tell of its end."""
+        progress = self._record.read()
+        if time.monotonic() >= self._timeout_of(progress)[1]:
+            self._overdue = progress
+            self.kill()
+
+    def _timeout_of(self, progress: ProgressSnapshot) -> tuple[float, float]:
+        """Return the time-out of what the child is at, in seconds, and when it has had that."""
+        stage = None if progress.task is None else self._tasks.get(progress.task)
+        return find_timeout(self._program, stage, progress)
+
+    def _check_startup(self) -> None:
+        """Raise if the last child could not load the program, or if too many have died of something before."""
+        if self._startup_failures and self._last_words:
+            raise ShippingError(f"worker {self.label} cannot load the program:\n{self._last_words.rstrip()}")
+        if self._startup_failures >= _FEW:
+            raise PoolError(f"{_FEW} children in a row of worker {self.name} died before they were ready: {self._end}")
+
+    def _wait_dead(self, seconds: float) -> bool:
+        """Return whether the child ends within `seconds`; without a pidfd its closed connection must do."""
+        return self._pidfd < 0 or _is_readable(self._pidfd, seconds)
+
+    def _drain(self) -> list[Outcome]:
+        """Return the outcomes that lie in the socket of a dead child."""
+        outcomes: list[Outcome] = []
+        with contextlib.suppress(EOFError, OSError):
+            while _is_readable(self._socket.fileno(), 0):
+                outcomes += self.read()
+        return outcomes
+
+    def _report(self, reason: str, progress: ProgressSnapshot) -> Lost:
+        """Return what is known of the child's end; a task that had been answered is not what it died of."""
+        resource = self._name_resource(progress.resource)
+        if resource:
+            reason += f", while it made the resource {resource!r}"
+        self._end = reason
+        lost = Lost(self.number, WorkerLost(self.label, reason))
+        if self._overdue is not None:
+            timeout, _ = self._timeout_of(self._overdue)
+            lost.error = ItemTimeout(timeout, self.label, "replaced")
+            if progress != self._overdue:  # it had just come to an end
+                return lost
+        if progress.task is not None and progress.task in self._tasks:
+            lost.task = progress.task
+            if progress.items == 1:
+                lost.position, lost.child = progress.position, progress.child
+            if progress.node is not None:
+                lost.node = self._program.stages[self._tasks[progress.task]].calls[progress.node].node
+        return lost
+
+    def _name_resource(self, mark: int | None) -> str:
+        """Return the name of the resource that the child was making; "" if none."""
+        arguments = (a for stage in self._program.stages.values() for call in stage.calls for a in call.arguments)
+        specs = (a.resource for a in arguments if mark is not None and a.resource is not None)
+        return next((spec.name for spec in specs if mark_resource(spec.name) == mark), "")
+
+
+def _is_readable(descriptor: int, seconds: float) -> bool:
+    """Wait for a descriptor to become readable, at most `seconds`."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))

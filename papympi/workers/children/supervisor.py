@@ -1,0 +1,222 @@
+"""Supervises several children without threads: their sockets in one selector, the dead ones replaced."""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from papympi.plan.program import Program
+from papympi.transport.arena import Arena, open_arena
+from papympi.transport.lending import ParentAllocator
+from papympi.transport.packed import Packed, PackedFile
+from papympi.transport.records import Logs
+from papympi.transport.task import Lost, Outcome, Task
+from papympi.workers.children.client import ForkServerClient
+from papympi.workers.children.handle import ChildHandle
+from papympi.workers.evaluation.alarm import find_shortest_timeout
+
+_READ: Final = selectors.EVENT_READ
+_BOTH: Final = selectors.EVENT_READ | selectors.EVENT_WRITE
+_GRACE_S: Final = 5.0
+"""How long `close` waits for children to finish what they are at."""
+
+
+class Supervisor:
+    """The children of one pool on this host, numbered from 0.
+
+    Args:
+        fork_server: the fork server that they come from, started by `start` and ended with them.
+        names: how messages name each of them, e.g. `processes[3]`.
+        memory: how many bytes each may allocate; 0: as many as there are.
+        lasting: the fork server outlives them, for others to come.
+        shared: how many bytes of shared memory big buffers may take; 0: they travel through the sockets.
+    """
+
+    def __init__(
+        self,
+        fork_server: ForkServerClient,
+        names: Sequence[str],
+        memory: int = 0,
+        *,
+        lasting: bool = False,
+        shared: int = 0,
+    ) -> None:
+        self._fork_server = fork_server
+        self._lasting = lasting
+        self._names = names
+        self._memory = memory
+        self._shared = shared
+        self._arena: Arena | None = None
+        self._packed: Packed | None = None
+        self._children: list[ChildHandle] = []
+        self._selector: selectors.DefaultSelector | None = None
+        self._waiting: set[ChildHandle] = set()
+        self._timed = False
+        self._talking: set[ChildHandle] = set()
+
+    def start(self, program: Program, packed: Packed) -> None:
+        """Start a child under each name; the fork server has been started.
+
+        Args:
+            program: the stages.
+            packed: the same, from which the children get it.
+
+        Raises:
+            PoolError: there is no child to be had.
+        """
+        with contextlib.ExitStack() as stack:
+            stack.callback(self.kill)
+            self._selector = selectors.DefaultSelector()
+            self._timed = find_shortest_timeout(program) > 0
+            self._packed = packed.store()
+            self._arena = open_arena(self._shared, len(self._names))
+            for number, name in enumerate(self._names):
+                blocks = None if self._arena is None else ParentAllocator(self._arena, number)
+                child = ChildHandle(number, name, self._fork_server, program, self._packed, self._memory, blocks=blocks)
+                self._start(child)
+                self._children.append(child)
+            stack.pop_all()
+
+    def find_program(self) -> PackedFile | None:
+        """Return where other processes of this host find the packed program; `None`: nowhere."""
+        return None if self._packed is None else self._packed.find_file()
+
+    def submit(self, number: int, task: Task) -> None:
+        """Send a task to a child; what its socket does not take now is sent by `collect`."""
+        child = self._children[number]
+        if not child.send(task) and child not in self._waiting:
+            self._await_room(child)
+
+    def collect(self) -> list[Outcome | Lost]:
+        """Return what has come home, and the children that were lost and have been replaced.
+
+        Raises:
+            PoolError: there is no child to be had any more.
+            ShippingError: a child cannot load the program.
+        """
+        news: list[Outcome | Lost] = []
+        if self._selector is None:
+            return news
+        if self._timed:
+            self._kill_overdue()
+        dead: list[ChildHandle] = []
+        for key, events in self._selector.select(0):
+            child: ChildHandle = key.data
+            if events & _READ:
+                try:
+                    news += self._read(child, key.fd)
+                except (EOFError, OSError):
+                    dead.append(child)
+                    continue
+            if events & selectors.EVENT_WRITE and child.flush():
+                self._selector.modify(key.fd, _READ, child)
+                self._waiting.discard(child)
+        for child in dict.fromkeys(dead):
+            news += self._replace(child)
+        return news
+
+    def _read(self, child: ChildHandle, descriptor: int) -> list[Outcome]:
+        """Return what a child has sent.
+
+        Raises:
+            EOFError: it has ended.
+        """
+        if descriptor != child.descriptors[0]:
+            raise EOFError
+        outcomes = child.read()
+        if child.talks:
+            self._talking.add(child)
+        return outcomes
+
+    def take_room(self, size: int) -> memoryview | None:
+        """Return shared memory for a big buffer of a task, which is then not copied; `None`: there is no room."""
+        return None if self._arena is None else self._arena.take(size)
+
+    def take_logs(self) -> list[Logs]:
+        """Return what children have printed and logged since; what is not taken comes with their next arrival."""
+        if not self._talking:
+            return []
+        found = [logs for child in self._talking if (logs := child.take_logs()) is not None]
+        self._talking.clear()
+        return found
+
+    def fileno(self) -> int | None:
+        """Return a descriptor that is readable when `collect` has something to do; `None` before the start."""
+        return None if self._selector is None else self._selector.fileno()
+
+    def deadline(self) -> float | None:
+        """Return when `collect` has to look after a child's time-out, by `time.monotonic`."""
+        if not self._timed:
+            return None
+        found = [deadline for child in self._children if (deadline := child.deadline()) is not None]
+        return min(found, default=None)
+
+    def close(self, grace: float = _GRACE_S) -> None:
+        """End the children once they have finished what they are at; those that take too long are killed."""
+        self._end(grace)
+
+    def kill(self) -> None:
+        """Kill the children and whatever they have started, and wait until it is gone."""
+        self._end(0)
+
+    def _kill_overdue(self) -> None:
+        now = time.monotonic()
+        for child in self._children:
+            deadline = child.deadline()
+            if deadline is not None and now >= deadline:
+                child.kill_overdue()
+
+    def _start(self, child: ChildHandle) -> None:
+        """Start a child's child and watch it."""
+        assert self._selector is not None
+        written = child.start()
+        for descriptor in child.descriptors:
+            self._selector.register(descriptor, _READ, child)
+        if not written:
+            self._await_room(child)
+
+    def _await_room(self, child: ChildHandle) -> None:
+        """Watch for a child's socket to become writable."""
+        assert self._selector is not None
+        self._waiting.add(child)
+        self._selector.modify(child.descriptors[0], _BOTH, child)
+
+    def _replace(self, child: ChildHandle) -> list[Outcome | Lost]:
+        """Put a fresh child in the place of a dead one; return what that had sent, and how it ended."""
+        self._forget(child)
+        outcomes, lost = child.reap()
+        self._start(child)
+        return [*outcomes, lost]
+
+    def _forget(self, child: ChildHandle) -> None:
+        """Stop watching a child's child."""
+        assert self._selector is not None
+        self._waiting.discard(child)
+        for descriptor in child.descriptors:
+            self._selector.unregister(descriptor)
+
+    def _end(self, grace: float) -> None:
+        """End children, server and all that belongs to them; a lasting server stays."""
+        orphaned = not self._fork_server.is_alive()  # then nobody else ends what the children had started
+        for child in self._children:
+            self._forget(child)
+            if orphaned:
+                child.kill()
+            child.close()
+        self._children.clear()
+        if self._lasting:
+            self._fork_server.clear(grace)
+        else:
+            self._fork_server.end(grace)
+        if self._arena is not None:
+            self._arena.close()
+            self._arena = None
+        if self._packed is not None:
+            self._packed.close()
+            self._packed = None
+        if self._selector is not None:
+            self._selector.close()
+            self._selector = None

@@ -1,0 +1,139 @@
+"""Time-outs where Python can be interrupted: an alarm raises in the main thread at the item that takes too long."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from math import inf
+from types import FrameType, TracebackType
+from typing import Any, Final, Self
+
+from papympi.plan.program import Program
+from papympi.workers.evaluation.progress import BEGUN, NOTHING, ProgressSnapshot
+
+NS: Final = 1_000_000_000
+MERCY_S: Final = 0.5
+"""How long after its time-out an item may take to end by itself, before its process or thread is given up."""
+
+
+class Overdue(BaseException):
+    """Raised in a function at its time-out; no `Exception`, so that it is not taken for one of the function's own."""
+
+
+class Abandoned(Overdue):
+    """Raised in a thread that was given up: nobody waits for its batch any more."""
+
+
+class hold:  # noqa: N801 - it reads as a verb: `with hold(): ...`
+    """While its block lasts, the main thread is not interrupted: an alarm that comes then comes a little later."""
+
+    __slots__ = ("_main",)
+    _blocks = 0
+
+    def __enter__(self) -> None:
+        self._main = threading.get_ident() == threading.main_thread().ident
+        if self._main:
+            hold._blocks += 1
+
+    def __exit__(self, *exc: object) -> None:
+        if self._main:
+            hold._blocks -= 1
+
+    @staticmethod
+    def is_held() -> bool:
+        """Say whether the main thread must not be interrupted now."""
+        return hold._blocks > 0
+
+
+class TimeoutAlarm:
+    """While its block lasts, an item that takes longer than its time-out is interrupted, if this is the main thread.
+
+    The timer is set once and looks into the record when it fires: an item costs no system call. A handler and a timer
+    that the process has of its own come back at the end.
+
+    Args:
+        slots: of the progress record, whose `BEGUN` says when the item at work began.
+        seconds: the time-out.
+    """
+
+    def __init__(self, slots: memoryview[int], seconds: float) -> None:
+        self._slots = slots
+        self._seconds = seconds
+        self._armed = False
+        self._before: Any = None
+        self._timer = (0.0, 0.0)
+        self._since = 0.0
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+            return self
+        timer = signal.getitimer(signal.ITIMER_REAL)
+        if timer[0] and timer[0] <= self._seconds:
+            return self  # the process waits for something of its own that comes first
+        self._since = time.monotonic()
+        self._before = signal.signal(signal.SIGALRM, self._ring)
+        self._timer = signal.setitimer(signal.ITIMER_REAL, self._seconds)
+        self._armed = True
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._armed:
+            return
+        self._armed = False
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, self._before)
+        if self._timer[0]:
+            left = self._timer[0] - (time.monotonic() - self._since)
+            signal.setitimer(signal.ITIMER_REAL, max(left, 1e-3), self._timer[1])
+
+    def _ring(self, _number: int, _frame: FrameType | None) -> None:
+        """Raise if the item at work is overdue; else wait for the time at which it will be."""
+        if not self._armed:
+            return
+        if hold.is_held():
+            signal.setitimer(signal.ITIMER_REAL, 1e-3)
+            return
+        begun = self._slots[BEGUN]
+        late = 0.0 if begun == NOTHING else (time.monotonic_ns() - begun) / NS
+        signal.setitimer(signal.ITIMER_REAL, max(self._seconds - late, 1e-3) if late < self._seconds else self._seconds)
+        if late >= self._seconds:
+            raise Overdue
+
+
+def interrupt_thread(thread: int) -> None:
+    """Raise `Abandoned` in a thread as soon as it runs Python code, so that it does not compute for nobody."""
+    import ctypes
+
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(Abandoned))
+
+
+def tell_abandoned(pool: str, count: int) -> str:
+    """Return the note of a pool some of whose threads have been abandoned."""
+    what = "a thread" if count == 1 else f"{count} threads"
+    return f"pool {pool!r}: {what} could not be interrupted when an item timed out, was abandoned, and may still run"
+
+
+def find_timeout(program: Program, stage: int | None, progress: ProgressSnapshot) -> tuple[float, float]:
+    """Return the time-out of what a worker is at, in seconds, and when it has had that and some mercy.
+
+    Args:
+        program: what the worker evaluates.
+        stage: number of the stage of the task that it is at; `None`: it is at none.
+        progress: what its record says.
+
+    Returns:
+        The end by `time.monotonic`; no time-out and no end if what it is at has none.
+    """
+    if stage is None or progress.node is None or progress.begun_ns is None:
+        return 0.0, inf
+    timeout = (program.stages[stage].calls[progress.node].timeout or 0.0) * progress.items
+    return timeout, progress.begun_ns / NS + timeout + MERCY_S if timeout else inf
+
+
+def find_shortest_timeout(program: Program) -> float:
+    """Return the shortest time-out of all nodes, in seconds; 0: none has one."""
+    calls = (call for stage in program.stages.values() for call in stage.calls)
+    return min((call.timeout for call in calls if call.timeout), default=0.0)

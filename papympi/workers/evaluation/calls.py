@@ -1,0 +1,293 @@
+"""The calls of one task: their arguments put together, their failures described, settled and counted."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from papympi.errors import ItemTimeout, ShippingError, StateError
+from papympi.model.item import DROP, Failure, Key
+from papympi.plan.program import Call, Stage
+from papympi.transport import codec
+from papympi.transport.blame import describe
+from papympi.transport.payload import Payload, Unsendable
+from papympi.transport.task import Outcome, Task
+from papympi.workers.evaluation.alarm import Abandoned, Overdue
+from papympi.workers.evaluation.columns import (
+    Arguments,
+    Column,
+    has_failures,
+    is_gathered,
+    is_plain,
+    key_at,
+    load_column,
+    positions_of,
+)
+from papympi.workers.evaluation.context import WorkerContext
+from papympi.workers.evaluation.location import at
+from papympi.workers.evaluation.progress import COUNT, INDEX, NODE
+from papympi.workers.evaluation.recorder import OutputRecorder
+from papympi.workers.host import format_memory
+
+_HERE = str(Path(__file__).parent)
+
+
+class Calls:
+    """The calls of one task.
+
+    Attributes:
+        worker: what the worker's tasks share.
+        task: the task.
+        stage: its stage.
+        failures: those born in it.
+        calls: for each call of the stage, for how many items its function was called.
+        drops: for each call of the stage, how many items it dropped.
+        again: positions whose item failed and is tried again later.
+        attempts: how often positions were tried before.
+        key_of: returns the key of a position.
+        number: of a scatter or fold: which call of the stage it is.
+    """
+
+    def __init__(self, worker: WorkerContext, task: Task, stage: Stage) -> None:
+        self.worker = worker
+        self.task = task
+        self.stage = stage
+        self.failures: list[Failure] = []
+        self.calls = [0] * len(stage.calls)
+        self.drops = [0] * len(stage.calls)
+        self.again: list[int] = []
+        self.attempts = task.attempts
+        self.key_of: Callable[[int], Key] = partial(key_at, task.keys)
+        self.number = 0
+
+    def open_outcome(self) -> Outcome:
+        """Return the task's outcome, which the calls fill."""
+        return Outcome(self.task.id, failures=self.failures, calls=self.calls, drops=self.drops, again=self.again)
+
+    def load(self) -> list[Column]:
+        """Return the task's columns; what could not come becomes a failure of the first call that needs it."""
+        return [self._load(number, slices) for number, slices in enumerate(self.task.columns)]
+
+    def bind(self, call: Call, columns: list[Column]) -> Arguments:
+        """Return the arguments of a call by position."""
+        views = [self._view(call, columns[a.column]) if a.column is not None else None for a in call.arguments]
+        return Arguments(call, views, self.task.count)
+
+    def culprits_of(self, call: Call) -> dict[tuple[int, int], Failure]:
+        """Return the failures that take the place of this call at some positions."""
+        culprits = self.task.culprits
+        if not culprits:
+            return culprits
+        nodes = {call.node for call in self.stage.calls}
+        return {
+            place: failure
+            for place, failure in culprits.items()
+            if failure.node == call.node or failure.node not in nodes
+        }
+
+    def take_resources(self, call: Call) -> tuple[dict[int, Any], BaseException | None]:
+        """Return the resources of a call by the number of their argument, or why one cannot be had."""
+        made = {}
+        for number, argument in enumerate(call.arguments):
+            if argument.resource is not None:
+                made[number], error = self.worker.resources.take(argument.resource)
+                if error is not None:
+                    return {}, error
+        return made, None
+
+    def fail(self, call: Call, key: Key, error: BaseException, given: Sequence[Any] = (), attempts: int = 1) -> Failure:
+        """Return the failure that an exception makes of an item."""
+        error = self._translate(call, error)
+        text = "".join(traceback.format_exception(type(error), error, _skip_own_frames(error)))
+        if isinstance(error, MemoryError) and self.worker.memory:
+            text += f"The worker may allocate {format_memory(self.worker.memory)}, as its pool's option memory says.\n"
+        return Failure(call.node, key, _strip(error), text, _describe(given), self.worker.label, attempts)
+
+    def _translate(self, call: Call, error: BaseException) -> BaseException:
+        """Return the error as users know it; a worker that was given up ends here."""
+        if isinstance(error, Abandoned):
+            raise error
+        if not isinstance(error, Overdue):
+            return error
+        seconds = (call.timeout or 0.0) * self.worker.progress.slots[COUNT]
+        return ItemTimeout(seconds).with_traceback(error.__traceback__)
+
+    def complete(self, failure: Failure, given: Sequence[Any]) -> Failure:
+        """Return the failure that a lost worker has made, with what the function was given."""
+        return failure if failure.input else replace(failure, input=_describe(given))
+
+    def settle(self, call: Call, failure: Failure) -> Any:
+        """Count a failure; return what takes the item's place: the failure, `DROP`, or what heals it."""
+        value = self.heal(call, failure)
+        if type(value) is not Failure or value is failure:
+            self.failures.append(failure)
+        return value
+
+    def heal(self, call: Call, failure: Failure) -> Any:
+        """Return what takes the failed item's place; the failure of the healing itself is counted."""
+        if call.on_error == "fail":
+            return failure
+        if call.on_error == "drop":
+            return DROP
+        with at(replace(self.worker.outside, node=call.node, key=failure.key)):
+            value, error = self.worker.attempt(call.on_error, failure)
+        if error is not None:
+            value = self.fail(call, failure.key, error, [failure])
+            self.failures.append(value)
+        return value
+
+    def fail_call(self, call: Call, position: int, error: BaseException, given: Sequence[Any] = ()) -> Any:
+        """Return what takes the place of the item whose call raised `error`; nothing does yet if it is tried again."""
+        error, attempts = self._translate(call, error), self.attempts.get(position, 0)
+        if call.may_retry(error, attempts):
+            self.again.append(position)
+            return None
+        return self.settle(call, self.fail(call, self.key_of(position), error, given, attempts + 1))
+
+    def adopt(self, call: Call, position: int, failure: Failure) -> Failure:
+        """Return a failure that the function itself returned as one of this call."""
+        key = self.key_of(position)
+        own = Failure(call.node, key, failure.error, failure.traceback, failure.input, self.worker.label)
+        self.failures.append(own)
+        return own
+
+    def can_return(self, column: Column) -> bool:
+        """Say whether values of all these classes come out of a pickle; of each class one is tried."""
+        if (column.kinds or set(map(type, column.values))) <= self.worker.known:
+            return True
+        strange = {type(value): value for value in column.values if type(value) not in self.worker.known}
+        for kind, value in strange.items():
+            if self.worker.attempt(_carry, value)[1] is not None:
+                return False
+            self.worker.known.add(kind)
+        return True
+
+    def check_sendable(self, call: Call, position: int, value: Any) -> Any:
+        """Return the value, or its failure if it cannot be pickled, or does not come out of its pickle."""
+        if type(value) is Failure:
+            return value
+        _, error = self.worker.attempt(_carry, value)
+        if error is None:
+            return value
+        if not isinstance(error, ShippingError):
+            told = ShippingError(
+                f"cannot return {describe(value)}: out of its pickle comes {type(error).__name__}: {error}"
+            )
+            told.__cause__, error = error, told
+        failure = self.fail(call, self.key_of(position), error)
+        self.failures.append(failure)
+        return failure
+
+    def _load(self, number: int, slices: list[Any]) -> Column:
+        values = load_column(slices, self._open)
+        if is_gathered(slices):
+            return Column(self._replace_unsendable_members(number, values), self.task.valid, gathered=True)
+        column = Column(values, self.task.valid)
+        if not is_plain(slices) and has_failures(values):
+            column.values = values = list(values)
+            for position in positions_of(column.present, len(values)):
+                value = values[position] = self._replace_unsendable(number, position, values[position])
+                if type(value) is Failure:
+                    column.failed |= 1 << position
+        return column
+
+    def _open(self, payload: Payload) -> list[Any]:
+        values, error = self.worker.attempt(payload.values)
+        return values if error is None else [Unsendable(error)] * payload.count
+
+    def _replace_unsendable(self, column: int, position: int, value: Any) -> Any:
+        if type(value) is not Unsendable:
+            return value
+        call = next(call for call in self.stage.calls if any(a.column == column for a in call.arguments))
+        failure = self.fail(call, self.key_of(position), value.error)
+        self.failures.append(failure)
+        return failure
+
+    def _replace_unsendable_members(self, column: int, lists: list[list[Any]]) -> list[list[Any]]:
+        for position, members in enumerate(lists):
+            if has_failures(members):
+                lists[position] = [self._replace_unsendable(column, position, member) for member in members]
+        return lists
+
+    def _view(self, call: Call, column: Column) -> Column:
+        """Return a gathered column as a call sees it: without failed members, or failed where one is.
+
+        The lists are the call's own: it may change them.
+        """
+        if not column.gathered:
+            return column
+        view = Column([], column.present)
+        for position, members in enumerate(column.values):
+            failed = [member for member in members if type(member) is Failure]
+            if failed and not call.skip_failed:
+                view.values.append(failed[0])
+                view.failed |= 1 << position
+            else:
+                view.values.append([member for member in members if type(member) is not Failure])
+        return view
+
+
+def _carry(value: Any) -> None:
+    """See whether a value can leave this process and be taken up in another."""
+    codec.decode(codec.encode([value]))
+
+
+def _describe(given: Sequence[Any]) -> str:
+    """Return what a function was given, in few words."""
+    return ", ".join(describe(value) for value in given)[:1000]
+
+
+def _skip_own_frames(error: BaseException) -> TracebackType | None:
+    """Return the traceback without the frames of the machinery that called the user's function."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_HERE):
+        trace = trace.tb_next
+    return trace
+
+
+def _strip(error: BaseException) -> BaseException:
+    """Return the exception without its tracebacks, which would keep everything alive that their frames saw."""
+    link: BaseException | None = error
+    for _ in range(32):
+        if link is None:
+            break
+        link.__traceback__ = None
+        link = link.__cause__ or link.__context__
+    return error
+
+
+class TaskLocation:
+    """The place of the code that a task runs.
+
+    In a scatter the key is that of the item that the generator was made for, in a fold that of the item being folded.
+
+    Attributes:
+        calls: of the task.
+        positions: of the items that a vectorized function has been given.
+    """
+
+    __slots__ = ("calls", "positions", "recorder", "seed")
+
+    def __init__(self, calls: Calls, recorder: OutputRecorder, seed: int) -> None:
+        self.calls = calls
+        self.recorder = recorder
+        self.seed = seed
+        self.positions: Sequence[int] = ()
+
+    def locate(self, number: int = 0) -> tuple[str, Key | None]:
+        """Return the node and the key of the item at work; of a vectorized function the item with that number."""
+        calls, slots = self.calls, self.calls.worker.progress.slots
+        node, position, count = slots[NODE], slots[INDEX], slots[COUNT]
+        if node < 0:  # arguments are being unpickled
+            return calls.stage.calls[0].node, None
+        name = calls.stage.calls[node].node
+        if number:
+            if not 0 <= number < count:
+                raise StateError(f"node {name!r} has been given {count} items at once; there is no number {number}")
+            position = self.positions[number]
+        return name, calls.key_of(position)

@@ -1,0 +1,117 @@
+"""What the tasks of one worker share; its resources are made when a call first needs them, taken down at its end."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Generator
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Final
+
+from papympi.errors import StateError
+from papympi.model.item import Failure
+from papympi.plan.program import ResourceSpec
+from papympi.workers.evaluation.attempt import Attempt
+from papympi.workers.evaluation.location import FixedLocation, at
+from papympi.workers.evaluation.progress import NOTHING, RESOURCE, ProgressRecord, mark_resource
+
+_END: Final = object()
+
+
+class Resources:
+    """The resources of one worker.
+
+    A resource that cannot be made is not tried again: every call that needs it fails with its error.
+
+    Args:
+        attempt: calls a function.
+        slots: of the worker's progress record, where a resource is noted while it is made.
+        outside: the place of what the worker does for no item.
+    """
+
+    def __init__(self, attempt: Attempt, slots: memoryview[int], outside: FixedLocation) -> None:
+        self._attempt = attempt
+        self._slots = slots
+        self._outside = outside
+        self._made: dict[str, tuple[Any, BaseException | None, TracebackType | None]] = {}
+        self._open: list[tuple[str, Generator[Any]]] = []
+
+    def take(self, spec: ResourceSpec) -> tuple[Any, BaseException | None]:
+        """Return the resource, made now if need be, or the error that it could not be made for."""
+        made = self._made.get(spec.name)
+        if made is None:
+            made = self._made[spec.name] = self._make(spec)
+        resource, error, trace = made
+        return resource, None if error is None else error.with_traceback(trace)
+
+    def close(self) -> None:
+        """Take the resources down, the last first; what goes wrong is logged."""
+        while self._open:
+            name, generator = self._open.pop()
+            with self._at(name):
+                more, error = self._attempt(next, generator, _END)
+                if error is None and more is not _END:
+                    error = StateError("it yields more than once")
+                if error is not None:
+                    logging.getLogger("papympi.resources").error("it could not be taken down", exc_info=error)
+        self._made.clear()
+
+    def _at(self, name: str) -> Any:
+        """Return a block in which a resource is at work."""
+        return at(replace(self._outside, node=f"resource {name!r}"))
+
+    def _make(self, spec: ResourceSpec) -> tuple[Any, BaseException | None, TracebackType | None]:
+        """Make a resource; while that goes on, the progress record says so."""
+        self._slots[RESOURCE] = mark_resource(spec.name)
+        with self._at(spec.name):
+            resource, error = self._attempt(self._call, spec)
+        self._slots[RESOURCE] = NOTHING
+        return resource, error, None if error is None else error.__traceback__
+
+    def _call(self, spec: ResourceSpec) -> Any:
+        if not inspect.isgeneratorfunction(spec.function):
+            return spec.function()
+        generator = spec.function()
+        resource = next(generator, _END)
+        if resource is _END:
+            raise StateError(f"resource {spec.name!r} is a generator function that yields nothing")
+        self._open.append((spec.name, generator))
+        return resource
+
+
+class WorkerContext:
+    """What every task of one worker shares.
+
+    Attributes:
+        attempt: calls a function and returns (result, error).
+        label: what failures call the worker.
+        progress: where to say what it is at, so that its death names a culprit.
+        outside: the place of what it does for no item.
+        sends: results leave this process: what cannot be pickled fails.
+        memory: how many bytes it may allocate; 0: as many as there are.
+        resources: the worker's resources.
+        chunks: how many children that do not leave a task are taken at a time, by the numbers of stage and scatter.
+        known: classes of which a value was seen to come out of its pickle.
+    """
+
+    def __init__(
+        self,
+        attempt: Attempt,
+        label: str,
+        progress: ProgressRecord,
+        outside: FixedLocation,
+        *,
+        sends: bool,
+        memory: int = 0,
+    ) -> None:
+        self.attempt = attempt
+        self.label = label
+        self.progress = progress
+        self.outside = outside
+        self.sends = sends
+        self.memory = memory
+        self.resources = Resources(attempt, progress.slots, outside)
+        self.chunks: dict[tuple[int, int], int] = {}
+        self.known: set[type] = {int, float, complex, bool, str, bytes, bytearray}
+        self.known |= {tuple, list, dict, set, type(None), Failure}

@@ -1,0 +1,300 @@
+"""Evaluates tasks: calls the users' functions and turns whatever they raise into failures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from functools import partial
+from typing import Any
+
+from papympi.errors import StateError
+from papympi.model.item import Failure
+from papympi.plan.program import Call, Program
+from papympi.transport.bitmap import FULL
+from papympi.transport.task import Kind, Outcome, Output, Task
+from papympi.workers.evaluation import fast_path
+from papympi.workers.evaluation.alarm import NS, TimeoutAlarm
+from papympi.workers.evaluation.apply import apply_rows, apply_single, apply_timed, compute_vector
+from papympi.workers.evaluation.async_blocking import CallLoop, run_to_end
+from papympi.workers.evaluation.attempt import Steps, attempt, attempt_interruptibly, drive
+from papympi.workers.evaluation.calls import Calls, TaskLocation
+from papympi.workers.evaluation.capture import listen
+from papympi.workers.evaluation.columns import Arguments, Column, cut_output, mark_column, positions_of, to_positional
+from papympi.workers.evaluation.context import WorkerContext
+from papympi.workers.evaluation.fold import fold
+from papympi.workers.evaluation.inner import EvaluatorFunctions, call_inner
+from papympi.workers.evaluation.location import FixedLocation, at, enter, leave
+from papympi.workers.evaluation.progress import ProgressRecord
+from papympi.workers.evaluation.recorder import OutputRecorder
+from papympi.workers.evaluation.scatter import SuspendedScatter
+
+
+class Evaluator:
+    """Evaluates the tasks of one worker, one at a time.
+
+    Args:
+        program: the stages.
+        label: what failures call the worker.
+        progress: where to say which item is next.
+        generators: where suspended generators are kept; workers that share memory may share it.
+        encodes: outcomes leave this process, so that what cannot be pickled is a failure.
+        interruptible: Ctrl-C is for the caller and not for the item.
+        memory: how many bytes the worker may allocate, for messages; 0: as many as there are.
+        recorder: takes what is printed and logged; default: one that gives it to the outcomes.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        label: str,
+        progress: ProgressRecord | None = None,
+        generators: dict[int, SuspendedScatter] | None = None,
+        *,
+        encodes: bool = True,
+        interruptible: bool = False,
+        memory: int = 0,
+        recorder: OutputRecorder | None = None,
+    ) -> None:
+        self._program = program
+        trying = attempt_interruptibly if interruptible else attempt
+        self._capture = listen(program, label, recorder, shares=not encodes, raw=interruptible)
+        outside = FixedLocation(self._capture.recorder, program.seed, "", None)
+        self._worker = WorkerContext(trying, label, progress or ProgressRecord(), outside, sends=encodes, memory=memory)
+        self._generators: dict[int, SuspendedScatter] = {} if generators is None else generators
+        self._owns_generators = generators is None
+        self._functions: dict[tuple[int, int], Callable[..., Any]] = {}
+        self._fast_paths: dict[int, fast_path.FastPath] = {}
+        self._loop = CallLoop(trying)
+
+    def run(self, task: Task) -> Outcome:
+        """Return the task's outcome; of a DISCARD it is empty and nobody wants it."""
+        if task.kind is Kind.DISCARD:
+            self._discard(task.generator)
+            return Outcome(task.id)
+        begin, calls = time.perf_counter(), self._begin(task)
+        token = enter(self._location)
+        try:
+            outcome = self._evaluate_task(calls)
+        finally:
+            leave(token)
+        return self._end(outcome, begin)
+
+    def _begin(self, task: Task) -> Calls:
+        """Return the calls of a task, which is now the one at work."""
+        self._worker.progress.begin(task.id)
+        calls = Calls(self._worker, task, self._program.stages[task.stage])
+        self._location = TaskLocation(calls, self._capture.recorder, self._program.seed)
+        return calls
+
+    def _end(self, outcome: Outcome, begin: float) -> Outcome:
+        """Return the outcome of a task that is done."""
+        self._worker.progress.done()
+        outcome.logs = self._capture.recorder.take()
+        outcome.seconds = time.perf_counter() - begin
+        return outcome
+
+    def _evaluate_task(self, calls: Calls) -> Outcome:
+        """Return the outcome of a task."""
+        outcome = calls.open_outcome()
+        if calls.task.kind is Kind.CALL:
+            columns = self._run_fast_path(calls) or self._call(calls)
+            outcome.outputs = [self._to_output(calls, number, columns[number]) for number in calls.stage.outputs]
+        else:
+            column = drive(self._take_steps(calls, outcome), self._worker.attempt)
+            outcome.outputs = [self._to_output(calls, calls.stage.inputs, column)]
+        return outcome
+
+    def close(self) -> None:
+        """Close the suspended generators that are its own and take the resources down."""
+        if self._owns_generators:
+            for number in list(self._generators):
+                self._discard(number)
+        self._worker.resources.close()
+        self._loop.close()
+        self._capture.close()
+
+    def _discard(self, number: int) -> None:
+        suspended = self._generators.pop(number, None)
+        if suspended is not None:
+            with at(self._worker.outside):
+                suspended.close()
+
+    def _take_steps(self, calls: Calls, outcome: Outcome) -> Steps[Column]:
+        """Return the parents that a fold has finished, or the children that a generator makes now."""
+        if calls.task.kind is Kind.FOLD:
+            return (yield from fold(calls, self._function(calls.task.stage, 0), outcome))
+        return (yield from self._advance(calls, outcome))
+
+    def _advance(self, calls: Calls, outcome: Outcome) -> Steps[Column]:
+        task = calls.task
+        if task.kind is Kind.START:
+            suspended = SuspendedScatter(calls, self._function(task.stage, 0), calls.load())
+        else:
+            found = self._generators.pop(task.generator, None)
+            if found is None:
+                raise StateError(f"node {calls.stage.calls[0].node!r}: its generator was interrupted and cannot go on")
+            suspended = found
+            suspended.resume(calls)
+        children = yield from suspended.advance(outcome, task.chunk)
+        if not outcome.finished and not calls.again:
+            self._generators[task.generator] = suspended
+        column = mark_column(children, FULL)
+        calls.drops[0] += column.dropped
+        return column
+
+    def _function(self, stage: int, call: int) -> Callable[..., Any]:
+        function = self._functions.get((stage, call))
+        if function is None:
+            function = self._functions[stage, call] = self._prepare(self._program.stages[stage].calls[call])
+        return function
+
+    def _prepare(self, call: Call) -> Callable[..., Any]:
+        """Return a call's function as one that is given its arguments by position and returns its result."""
+        function = to_positional(call)
+        return run_to_end(function, call, self._worker.progress.slots, self._loop) if call.awaits else function
+
+    def _call(self, calls: Calls) -> list[Column]:
+        """Evaluate the calls of a stage, one after the other over the whole batch; return all columns."""
+        columns = calls.load()
+        if calls.stage.inner:
+            return call_inner(calls, columns, EvaluatorFunctions(self._location, self._make_column, self._function))
+        return self._fill(calls, columns)
+
+    def _make_column(self, calls: Calls, number: int, columns: list[Column]) -> Column:
+        """Return the column that one call makes of others."""
+        call, column = calls.stage.calls[number], self._apply(calls, number, columns)
+        return column or self._evaluate(calls, number, call, calls.bind(call, columns))
+
+    def _apply(self, calls: Calls, number: int, columns: list[Column]) -> Column | None:
+        """Return the column that a plain call makes of whole columns; `None`: it is not so plain, or they are not."""
+        given = fast_path.take_whole(columns, fast_path.find_plain(calls.stage.calls[number]))
+        if given is None or calls.task.culprits:
+            return None
+        function = self._function(calls.task.stage, number)
+        stop = fast_path.apply_plain(self._worker, number, function, given, calls.task.count)
+        return self._settle(calls, number, columns, stop)
+
+    def _settle(self, calls: Calls, number: int, columns: list[Column], stop: fast_path.Stop) -> Column:
+        """Return the column of a plain call that has stopped; after an error it goes on behind the item."""
+        results, error = stop
+        positions, call = range(calls.task.count), calls.stage.calls[number]
+        if error is not None:
+            arguments = calls.bind(call, columns)
+            results.append(calls.fail_call(call, len(results), error, arguments.given(len(results))))
+            results += self._compute_each(calls, number, arguments, {}, positions[len(results) :])
+        calls.calls[number] += len(positions) - len(calls.again)
+        return self._mark(calls, number, results, FULL, positions)
+
+    def _run_fast_path(self, calls: Calls) -> list[Column] | None:
+        """Return all columns of a task as far as the fast path takes it; `None`: it cannot go there."""
+        number = calls.task.stage
+        if number not in self._fast_paths:
+            self._fast_paths[number] = fast_path.find_fast_path(calls.stage, partial(self._function, number))
+        result = fast_path.run_fast_path(self._worker, calls.task, self._fast_paths[number])
+        return None if result is None else self._go_on(calls, result)
+
+    def _go_on(self, calls: Calls, result: fast_path.FastPathResult) -> list[Column]:
+        """Return all columns of a task that has got so far."""
+        columns, done = result.columns, len(result.columns) - calls.stage.inputs
+        calls.calls[:done] = [calls.task.count] * done
+        if result.stop is not None:
+            columns.append(self._settle(calls, done, columns, result.stop))
+        return self._fill(calls, columns)
+
+    def _fill(self, calls: Calls, columns: list[Column]) -> list[Column]:
+        """Evaluate the calls whose columns are not there yet, one after the other; return all columns."""
+        for number in range(len(columns) - calls.stage.inputs, len(calls.calls)):
+            columns.append(self._make_column(calls, number, columns))
+            fast_path.let_go(columns, self._fast_paths[calls.task.stage].spent[number])
+        return columns
+
+    def _evaluate(self, calls: Calls, number: int, call: Call, arguments: Arguments) -> Column:
+        """Return the column that one call makes."""
+        count, culprits = calls.task.count, calls.culprits_of(call)
+        if arguments.present == FULL and not arguments.failed and not culprits:
+            return self._mark(calls, number, self._compute(calls, number, arguments, range(count)), FULL, range(count))
+        present, failed = arguments.present, arguments.failed
+        values: list[Any] = [None] * count
+        for position in positions_of(failed, count):
+            values[position] = arguments.first_failure(position)
+            if call.on_error == "drop":
+                present &= ~(1 << position)
+                values[position] = None
+        for (position, _), failure in culprits.items():
+            if present & ~failed & 1 << position:
+                values[position] = calls.settle(call, calls.complete(failure, arguments.given(position)))
+                calls.calls[number] += 1
+                failed |= 1 << position
+        healthy = list(positions_of(present & ~failed, count))
+        for position, value in zip(healthy, self._compute(calls, number, arguments, healthy), strict=True):
+            values[position] = value
+        return self._mark(calls, number, values, present, healthy)
+
+    def _mark(self, calls: Calls, number: int, values: list[Any], present: int, called: Sequence[int]) -> Column:
+        """Return the column of some values; failures that a function returned become its own."""
+        column = mark_column(values, present)
+        calls.drops[number] += column.dropped
+        if column.failed:
+            own = set(map(id, calls.failures))
+            for position in called:
+                if type(values[position]) is Failure and id(values[position]) not in own:
+                    values[position] = calls.adopt(calls.stage.calls[number], position, values[position])
+        return column
+
+    def _compute(self, calls: Calls, number: int, arguments: Arguments, positions: Sequence[int]) -> list[Any]:
+        """Return what the function makes of the items at some positions, failures settled."""
+        call = calls.stage.calls[number]
+        resources, error = calls.take_resources(call)
+        if error is not None:
+            trace = error.__traceback__  # a failure takes it off the error
+            results = [calls.fail_call(call, position, error.with_traceback(trace)) for position in positions]
+        else:
+            alarm = TimeoutAlarm(self._worker.progress.slots, call.timeout) if call.timeout else nullcontext()
+            with alarm:
+                if call.vectorized:
+                    function = self._function(calls.task.stage, number)
+                    results = compute_vector(self._location, number, function, arguments, resources, positions)
+                else:
+                    results = self._compute_each(calls, number, arguments, resources, positions)
+        calls.calls[number] += len(positions) - len(calls.again)
+        return results
+
+    def _compute_each(
+        self, calls: Calls, number: int, arguments: Arguments, resources: dict[int, Any], positions: Sequence[int]
+    ) -> list[Any]:
+        """Return what a function makes of the items at some positions; an exception fails the one that it is for."""
+        call, progress = calls.stage.calls[number], self._worker.progress
+        function = self._function(calls.task.stage, number)
+        single = len(call.arguments) == 1 and not resources and not call.timeout
+        results: list[Any] = []
+        while len(results) < len(positions):
+            rest = positions[len(results) :]
+            rows = arguments.vectors(rest, resources)[0] if single else arguments.rows(rest, resources)
+            progress.at(number, rest[0])
+            if call.timeout:
+                limit = round(call.timeout * NS)
+                _, error = self._worker.attempt(
+                    apply_timed, function, rows, results.append, progress.slots, rest, limit
+                )
+            else:
+                apply = apply_single if single else apply_rows
+                _, error = self._worker.attempt(apply, function, rows, results.append, progress.slots, rest)
+            if error is None:
+                break
+            position = positions[len(results)]
+            results.append(calls.fail_call(call, position, error, arguments.given(position)))
+        return results
+
+    def _to_output(self, calls: Calls, number: int, column: Column) -> Output:
+        """Return a column as an output; what cannot be pickled fails alone."""
+        output = cut_output(column, calls.task.max_payload)
+        if not self._worker.sends:
+            return output
+        sound = calls.can_return(column)
+        if sound and all(self._worker.attempt(payload.encode)[1] is None for payload in output.payloads):
+            return output
+        call = calls.stage.calls[max(number - calls.stage.inputs, 0)]
+        for position in positions_of(column.present, len(column.values)):
+            column.values[position] = calls.check_sendable(call, position, column.values[position])
+        return cut_output(mark_column(column.values, column.present), calls.task.max_payload)

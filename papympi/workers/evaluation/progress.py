@@ -1,0 +1,166 @@
+"""The progress record: a few shared bytes in which a child says what it is at, so that a death names its culprit."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import zlib
+from array import array
+from itertools import accumulate
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from papympi.plan.program import MOST
+
+TASK: Final = 0
+NODE: Final = 1
+INDEX: Final = 2
+BEGUN: Final = 3
+COUNT: Final = 4
+RESOURCE: Final = 5
+RUNS: Final = 6
+FIRST: Final = 7
+TABLE: Final = 8
+NOTHING: Final = -1
+
+_CLEAR: Final = 64
+"""So many bytes say something before a worker has said anything."""
+_SIZE: Final = 8 * (TABLE + MOST)
+_SHIFT: Final = 32
+
+
+class ProgressSnapshot(NamedTuple):
+    """What a child was at when its record was read.
+
+    Attributes:
+        task: id of the task; `None`: no task was running.
+        node: number of the call in the task's stage; `None`: it had not begun one.
+        position: position in the task; `None`: it had not begun one.
+        begun_ns: since when an item is at work whose node has a time-out, by `time.monotonic_ns`; `None`: none is.
+        items: how many the function was given at once.
+        child: number of the child of the item at `position`, if the call is made for children; else `None`.
+        resource: mark of the resource that was being made, see `mark_resource`; `None`: none was.
+    """
+
+    task: int | None
+    node: int | None
+    position: int | None
+    begun_ns: int | None
+    items: int
+    resource: int | None = None
+    child: int | None = None
+
+
+def mark_resource(name: str) -> int:
+    """Return the number that stands for a resource in a progress record."""
+    return zlib.crc32(name.encode())
+
+
+def create_record_file() -> int:
+    """Return a descriptor of shared memory that has no name, so that nothing needs to be removed whoever dies."""
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("papympi-progress", os.MFD_CLOEXEC)
+    else:  # macOS: a file whose name is gone at once
+        import tempfile
+
+        descriptor, path = tempfile.mkstemp(prefix="papympi-progress-")
+        Path(path).unlink()
+    os.ftruncate(descriptor, _SIZE)
+    os.pwrite(descriptor, b"\xff" * _CLEAR, 0)  # -1 everywhere: nothing
+    return descriptor
+
+
+def _clear() -> bytearray:
+    """Return memory that says nothing."""
+    memory = bytearray(_SIZE)
+    memory[:_CLEAR] = b"\xff" * _CLEAR
+    return memory
+
+
+class ProgressRecord:
+    """What a worker says it is at, for whoever shares its memory.
+
+    A `memoryview` cast to integers is the cheapest way to write: a loop may store into `slots[INDEX]` itself. `BEGUN`
+    is set while an item runs whose node has a time-out, and taken back when its function returns.
+
+    While a call is made for children that do not leave the task, `INDEX` counts those that are there. `RUNS` then says
+    how many items have made them; from `TABLE` on is for each of these its position and the end of its children, in one
+    integer, and `FIRST` is the number of the first child.
+
+    Attributes:
+        slots: the integers, at `TASK`, `NODE`, `INDEX`, `BEGUN`, `COUNT`, `RESOURCE`, `RUNS`, ...
+    """
+
+    __slots__ = ("slots",)
+
+    def __init__(self, memory: bytearray | mmap.mmap | None = None) -> None:
+        self.slots = memoryview(_clear() if memory is None else memory).cast("q")
+
+    def begin(self, task: int) -> None:
+        """Note that a task begins."""
+        slots = self.slots
+        slots[NODE] = slots[INDEX] = slots[BEGUN] = slots[RESOURCE] = NOTHING
+        slots[COUNT] = 1
+        slots[RUNS] = 0
+        slots[TASK] = task
+
+    def at(self, node: int, index: int, count: int = 1) -> None:
+        """Note which call of the stage is next, for which position, and how many items it is given."""
+        slots = self.slots
+        slots[NODE] = node
+        slots[INDEX] = index
+        slots[COUNT] = count
+
+    def enter(self, runs: list[tuple[int, int, int]]) -> None:
+        """Note that calls are made for children now, of (position, number of the first, how many) each."""
+        ends = accumulate(made for _, _, made in runs)
+        table = array("q", [position << _SHIFT | end for (position, *_), end in zip(runs, ends, strict=True)])
+        slots = self.slots
+        slots[FIRST] = runs[0][1]
+        slots[TABLE : TABLE + len(table)] = memoryview(table)
+        slots[RUNS] = len(table)
+
+    def leave(self) -> None:
+        """Note that calls are made for the items of the task again."""
+        self.slots[RUNS] = 0
+
+    def done(self) -> None:
+        """Note that nothing is running."""
+        self.slots[TASK] = NOTHING
+
+    def read(self) -> ProgressSnapshot:
+        """Return what the worker is at."""
+        task, *rest, count, made = self.slots[: RESOURCE + 1]
+        node, index, begun, resource = (None if value == NOTHING else value for value in (*rest, made))
+        if task == NOTHING:
+            return ProgressSnapshot(None, None, None, None, 1)
+        child = None
+        if index is not None and self.slots[RUNS] > 0:
+            index, child = self._find_child(index)
+        return ProgressSnapshot(task, node, index, begun, count, resource, child)
+
+    def _find_child(self, index: int) -> tuple[int, int | None]:
+        """Return the position of the item that has made a child, and the child's number."""
+        before, first = 0, self.slots[FIRST]
+        for run in self.slots[TABLE : TABLE + self.slots[RUNS]]:
+            position, end = run >> _SHIFT, run & ((1 << _SHIFT) - 1)
+            if index < end:
+                return position, first + index - before
+            before, first = end, 0
+        return index, None
+
+
+class SharedProgressRecord(ProgressRecord):
+    """One child's progress progress, mapped by the child, which writes it, and by its parent, which reads it."""
+
+    __slots__ = ("_map",)
+
+    def __init__(self, descriptor: int) -> None:
+        """Map the memory behind `descriptor`, which may be closed afterwards."""
+        self._map = mmap.mmap(descriptor, _SIZE)
+        super().__init__(self._map)
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self.slots.release()
+        self._map.close()

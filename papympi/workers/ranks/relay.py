@@ -1,0 +1,148 @@
+"""Rank 0 of local ranks: forwards messages between the socket of the user's process and the other ranks.
+
+The user's process never loads MPI. It is at the other end of the socket (`papympi/workers/job.py`); when that end is
+gone, all ranks end.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import socket
+import sys
+from functools import partial
+from pathlib import Path
+from pickle import PickleBuffer
+from typing import Any, Final
+
+from papympi.errors import LaunchError
+from papympi.transport.frames import FrameReader, FrameWriter
+from papympi.transport.memfile import drain
+from papympi.transport.relaying import accept
+from papympi.workers.ranks.allocation import RankAllocator
+from papympi.workers.ranks.messages import LeaveWorld, Order, RankLeft, RanksStarted, from_parts, to_parts
+from papympi.workers.ranks.serve import serve
+from papympi.workers.ranks.wire import Backoff
+from papympi.workers.ranks.world import World, attach, start_fork_server
+
+BOOT: Final = (
+    "import sys; path, ranks, isolates = sys.argv[1], *map(int, sys.argv[2:4]); sys.path[:] = sys.argv[4:];"
+    "del sys.argv[1:]; from papympi.workers.ranks.relay import main; sys.exit(main(path, ranks, isolates))"
+)
+"""What each local rank runs. Arguments: the socket's path, the number of ranks, whether they are to isolate (1 or 0),
+and the entries of `sys.path`."""
+
+Frame = tuple[int, list[Any]] | list[int]
+"""What the socket carries: a rank and the parts of its message, or the offsets of blocks that are free again."""
+ORDERLY_S: Final = 5.0
+"""How long ranks may take to finish what they are at."""
+_HASTY_S: Final = 0.3
+
+
+def main(path: str, ranks: int, isolates: int) -> int:
+    """Be one of the local ranks; return the exit code."""
+    rank = os.environ.get("PMI_RANK") or os.environ.get("OMPI_COMM_WORLD_RANK")
+    fork_server = start_fork_server() if isolates and rank != "0" else None  # rank 0 only forwards
+    try:
+        world = attach(ranks, fork_server)
+    except LaunchError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    code = world.protect(partial(serve, world) if world.rank else lambda: Relay(world, path).run())
+    world.leave()
+    return code
+
+
+class Relay:
+    """The two ends that are forwarded between: the ranks of a world, and the socket at `path`."""
+
+    def __init__(self, world: World, path: str) -> None:
+        world.ignore_signals()
+        self._world = world
+        self._wire = world.wire
+        self._path = path
+        self._sock = socket.socket(socket.AF_UNIX)
+        self._ending = False
+
+    def run(self) -> int:
+        """Forward until the user's process says that it is the end, or is gone; return the exit code."""
+        try:
+            self._sock.connect(self._path)
+        except OSError:  # it was killed before it could listen, and has left its folder behind
+            shutil.rmtree(Path(self._path).parent, ignore_errors=True)
+            self._dismiss(_HASTY_S)
+            return 1
+        try:
+            self._begin()
+            self._loop()
+        except (EOFError, OSError):
+            self._dismiss(_HASTY_S)
+            return 1
+        self._dismiss(ORDERLY_S, hasty=False)
+        self._writer.put((0, to_parts(RankLeft())))
+        while not self._writer.flush():
+            select.select([], [self._sock], [])
+        return 0
+
+    def _begin(self) -> None:
+        """Get hold of the memory through which big buffers travel, if there is any, and say which ranks there are."""
+        self._blocks = accept(self._sock)
+        if self._blocks is not None:
+            self._wire.take_room = self._blocks.take_room
+        self._sock.settimeout(0)
+        self._reader = FrameReader(self._sock, self._blocks)
+        self._writer = FrameWriter(self._sock, self._blocks)
+        self._writer.put((0, to_parts(RanksStarted(self._world.hosts))))
+
+    def _loop(self) -> None:
+        """Forward until the end is said; between two looks that find nothing, wait on the socket."""
+        backoff = Backoff(self._world.crowd)
+        while not self._ending:
+            if self._forward():
+                backoff.reset()
+                continue
+            if self._wire.busy:
+                backoff.reset()
+            pause = backoff.next()
+            if pause:
+                select.select([self._sock], [], [], pause)
+            else:
+                backoff.give_way()
+
+    def _forward(self) -> bool:
+        """Forward what has come to either end; return whether anything had."""
+        self._wire.progress()
+        frames: list[Frame] = self._reader.read()
+        for frame in frames:
+            if isinstance(frame, list):
+                self._give(frame)
+                continue
+            rank, parts = frame
+            if rank:
+                self._wire.send(rank, parts)
+            else:
+                self._ending = isinstance(from_parts(parts), LeaveWorld)
+        answers = self._wire.receive()
+        for rank, parts in answers:
+            self._writer.put((rank, [PickleBuffer(part) for part in parts]))
+        if self._blocks is not None and self._blocks.returned:
+            self._writer.put(drain(self._blocks.returned))
+        self._writer.flush()
+        return bool(frames or answers)
+
+    def _give(self, offsets: list[int]) -> None:
+        """Take note that blocks are free again."""
+        if self._blocks is None:
+            raise AssertionError("there are no blocks to give back")
+        self._blocks.give(offsets)
+
+    def _dismiss(self, patience_s: float, *, hasty: bool = True) -> None:
+        """Send the ranks home; abort those that do not go."""
+        if not RankAllocator(self._world).dismiss(patience_s, hasty=hasty):
+            self._world.abort(1)
+
+
+def to_frame(rank: int, order: Order) -> Frame:
+    """Return what the socket carries for an order to a rank: its parts, not to be opened on the way."""
+    return rank, [PickleBuffer(part) for part in to_parts(order)]

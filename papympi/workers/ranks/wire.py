@@ -1,0 +1,243 @@
+"""Messages between ranks: one pickle each, big buffers beside it, sent and received without ever blocking.
+
+A message is a list of parts: the pickle first, then its buffers. Small parts travel together in the head; each big one
+follows as it is, in pieces that every MPI can carry. A head that is a lone pickle begins with a pickle's first byte.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from papympi.transport.codec import Buffer
+from papympi.transport.heap import KEPT, keep_heap, map_pages
+
+if TYPE_CHECKING:
+    from mpi4py.MPI import Comm, Request
+
+HEAD: Final = 1
+"""The tag of a message's head."""
+BULK: Final = 2
+"""The tag of the pieces that follow it."""
+
+_PICKLE: Final = 0x80
+_ALONE: Final = 64 * 1024
+"""Parts of at least this many bytes travel alone."""
+_EAGER: Final = 4 * 1024
+"""Messages up to this size are here as soon as a probe sees them, with every MPI."""
+_PIECE: Final = 1 << 30
+_ALIGN: Final = 16
+_SPIN_S: Final = 200e-6
+_PAUSES_S: Final = (20e-6, 2e-3)
+_BLINK_S: Final = 5e-6
+_CROWD: Final = 4
+"""Up to so many ranks to a processor wait as if each had its own."""
+
+
+class Backoff:
+    """What a loop does that finds nothing: give the processor away for a while, then sleep longer and longer.
+
+    Args:
+        crowd: how many ranks share a processor. Many that look as often as a few do would take it away from those
+            that have something to do.
+    """
+
+    def __init__(self, crowd: float = 1.0) -> None:
+        patience = max(1.0, crowd / _CROWD)
+        self._blinks = 1 < crowd <= _CROWD
+        self._spin, self._first, self._longest = _SPIN_S / patience, _PAUSES_S[0] * patience, _PAUSES_S[1] * patience
+        self._since: float | None = None
+        self._length = 0.0
+
+    def reset(self) -> None:
+        """Note that something has come: the next pauses are short again."""
+        self._since = None
+
+    def next(self) -> float:
+        """Return how long to sleep now, in seconds; 0: only give the processor away."""
+        now = time.perf_counter()
+        if self._since is None:
+            self._since, self._length = now, self._first
+        if now - self._since < self._spin:
+            return 0.0
+        length = self._length
+        self._length = min(2 * length, self._longest)
+        return length
+
+    def take(self) -> None:
+        """Sleep, or give the processor away."""
+        length = self.next()
+        if length:
+            time.sleep(length)
+        else:
+            self.give_way()
+
+    def give_way(self) -> None:
+        """Let others run: a yield lets only those run that wait for the same processor, and in a crowd some do."""
+        if self._blinks:
+            time.sleep(_BLINK_S)
+        else:
+            os.sched_yield()
+
+
+class _IncomingMessage:
+    """A message that is on its way in: its head, then its parts; `requests` are the receives that are not done."""
+
+    __slots__ = ("head", "parts", "requests")
+
+    def __init__(self, head: Any, requests: list[Request]) -> None:
+        self.head = head
+        self.requests = requests
+        self.parts: list[Buffer] | None = None
+
+    def is_here(self) -> bool:
+        """Return whether all receives that were posted are done."""
+        requests = self.requests
+        while requests and requests[-1].Test():
+            requests.pop()
+        return not requests
+
+
+class Wire:
+    """The messages of one rank, to and from the others of a communicator that nobody else uses.
+
+    Attributes:
+        take_room: returns memory for a big part that comes in, or `None`: it gets memory of its own.
+    """
+
+    def __init__(self, comm: Comm) -> None:
+        from mpi4py import MPI
+
+        self._comm = comm
+        self._any, self._byte, self._status = MPI.ANY_SOURCE, MPI.BYTE, MPI.Status()
+        self._allocate = MPI.buffer.allocate
+        self.take_room: Callable[[int], memoryview | None] = lambda _size: None
+        self._sending: dict[int, deque[tuple[Request, Buffer]]] = {}
+        self._arriving: dict[int, deque[_IncomingMessage]] = {}
+
+    @property
+    def busy(self) -> bool:
+        """Something is on its way in or out, and moves only while `receive` or `progress` is called."""
+        return bool(self._arriving or self._sending)
+
+    def send(self, rank: int, parts: Sequence[Buffer]) -> None:
+        """Send a message to a rank; its parts are kept until they are gone."""
+        if len(parts) == 1 and len(parts[0]) < _ALONE:
+            self._post(rank, parts[0], HEAD)
+            return
+        head: list[Buffer] = [struct.pack(f"<Q{len(parts)}Q", len(parts) << 8, *map(len, parts))]
+        head += [part for part in parts if len(part) < _ALONE]
+        self._post(rank, b"".join(_pad(part) for part in head), HEAD)
+        for part in parts:
+            if len(part) >= _ALONE:
+                view = memoryview(part)
+                for start in range(0, len(part), _PIECE):
+                    self._post(rank, view[start : start + _PIECE], BULK)
+
+    def receive(self) -> list[tuple[int, list[Buffer]]]:
+        """Return the messages that have come, each with the rank it is from; those of one rank in their order."""
+        comm, status, arriving = self._comm, self._status, self._arriving
+        come: list[tuple[int, list[Buffer]]] = []
+        probe, anyone = comm.Iprobe, self._any
+        # What a probe itself makes MPI take in, only the next one tells of.
+        while probe(anyone, HEAD, status) or (not come and probe(anyone, HEAD, status)):
+            source, size = status.source, status.Get_count(self._byte)
+            head: Any = bytearray(size) if size < _ALONE else self._allocate(size)
+            requests = []
+            if size > _EAGER:
+                requests.append(comm.Irecv([head, self._byte], source, HEAD))
+            else:
+                comm.Recv([head, self._byte], source, HEAD)
+                if head[0] == _PICKLE and source not in arriving:
+                    come.append((source, [head]))
+                    continue
+            arriving.setdefault(source, deque()).append(_IncomingMessage(head, requests))
+        if arriving:
+            self._take_arrived(come)
+        return come
+
+    def progress(self) -> None:
+        """Let go of what has been sent."""
+        if not self._sending:
+            return
+        for rank, queue in list(self._sending.items()):
+            while queue and queue[0][0].Test():
+                queue.popleft()
+            if not queue:
+                del self._sending[rank]
+
+    def drain(self, patience_s: float | None = None) -> None:
+        """Wait until everything has been sent, or until patience is at its end."""
+        deadline = None if patience_s is None else time.perf_counter() + patience_s
+        self.progress()
+        while self._sending and (deadline is None or time.perf_counter() < deadline):
+            os.sched_yield()
+            self.progress()
+
+    def _post(self, rank: int, part: Buffer, tag: int) -> None:
+        """Begin to send one piece."""
+        request = self._comm.Isend([part, self._byte], rank, tag)
+        if rank in self._sending or not request.Test():
+            self._sending.setdefault(rank, deque()).append((request, part))
+
+    def _take_arrived(self, come: list[tuple[int, list[Buffer]]]) -> None:
+        """Move what is complete by now from `_arriving` to `come`."""
+        for source, queue in list(self._arriving.items()):
+            while queue and self._advance(source, queue[0]):
+                parts = queue.popleft().parts
+                assert parts is not None
+                come.append((source, parts))
+            if not queue:
+                del self._arriving[source]
+
+    def _advance(self, source: int, arrival: _IncomingMessage) -> bool:
+        """Return whether a message is complete; the receives of its big parts begin once its head is here."""
+        if not arrival.is_here():
+            return False
+        if arrival.parts is None:
+            if arrival.head[0] == _PICKLE:
+                arrival.parts = [arrival.head]
+            else:
+                arrival.parts = self._open_head(source, arrival)
+        return arrival.is_here()
+
+    def _open_head(self, source: int, arrival: _IncomingMessage) -> list[Buffer]:
+        """Return the parts of a message: those in its head, and room for the others, whose receives are begun."""
+        view = memoryview(arrival.head)
+        count = struct.unpack_from("<Q", view)[0] >> 8
+        place = _padded(8 + 8 * count)
+        parts: list[Buffer] = []
+        for size in struct.unpack_from(f"<{count}Q", view, 8):
+            if size < _ALONE:
+                parts.append(view[place : place + size])
+                place += _padded(size)
+                continue
+            room = self._find_room(size)
+            parts.append(room)
+            for start in range(0, size, _PIECE):
+                piece = room[start : start + _PIECE]
+                arrival.requests.append(self._comm.Irecv([piece, self._byte], source, BULK))
+        return parts
+
+    def _find_room(self, size: int) -> memoryview:
+        """Return memory for a big part."""
+        room = self.take_room(size)
+        if room is not None or size >= KEPT:
+            return room or map_pages(size)
+        keep_heap()
+        block: Any = self._allocate(size)  # not zeroed first
+        return memoryview(block)
+
+
+def _padded(size: int) -> int:
+    """Return `size` rounded up, so that what comes next is aligned."""
+    return -(-size // _ALIGN) * _ALIGN
+
+
+def _pad(part: Buffer) -> bytes:
+    """Return a part with zeros behind it, so that what comes next is aligned."""
+    return bytes(part).ljust(_padded(len(part)), b"\0")

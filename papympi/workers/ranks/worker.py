@@ -1,0 +1,242 @@
+"""What a rank does for one pool after the other: it evaluates tasks itself, or has children that do."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+import traceback
+from pickle import PickleBuffer
+from typing import Final
+
+from papympi.errors import PoolError, ShippingError
+from papympi.transport.arena import LEAST
+from papympi.transport.packed import Packed, PackedFile, map_packed
+from papympi.transport.sealed import SealedOutcome, SealedTask
+from papympi.transport.ship import unpack_program
+from papympi.transport.task import Kind, Lost, Task
+from papympi.workers.children.client import ForkServerClient
+from papympi.workers.children.supervisor import Supervisor
+from papympi.workers.evaluation.attempt import attempt
+from papympi.workers.evaluation.evaluate import Evaluator
+from papympi.workers.host import count_shared_memory
+from papympi.workers.ranks import messages
+from papympi.workers.ranks.messages import Answer, Isolation, OpenProgram, Order
+from papympi.workers.ranks.wire import Backoff
+
+_GRACE_S: Final = 4.0
+"""How long children may take to finish what they are at; less than a rank may take to say goodbye."""
+_BRIEF_S: Final = 20e-6
+"""How long to sleep while children are at work and a message is on its way."""
+_SHORT_S: Final = 50e-6
+"""The shortest sleep while children are at work: the processor is theirs."""
+_LONG_S: Final = 2e-3
+"""The longest sleep, also while every child has a task at hand, so that only a child can have something to say."""
+_SHARE: Final = 0.25
+"""The shortest sleep as a share of the time from one outcome to the next."""
+_LEARNS: Final = 0.2
+"""How much the last time counts in the average."""
+
+
+class _OwnEvaluator:
+    """The rank evaluates itself: each task is answered at once.
+
+    Args:
+        packed: the program. Its big constants are used where they lie, and seen there by other ranks of this host.
+        label: how messages name the rank.
+
+    Raises:
+        Exception: whatever loading the program raises.
+    """
+
+    def __init__(self, packed: Packed, label: str) -> None:
+        self._packed = packed if packed.size < LEAST else packed.store()
+        self.find_program = self._packed.find_file
+        try:
+            file = self._packed.file
+            program = unpack_program(self._packed if file is None else map_packed(os.dup(file)))
+        except BaseException:
+            self._packed.close()
+            raise
+        self._evaluator = Evaluator(program, label)
+
+    def evaluate(self, order: messages.EvaluateTask) -> list[Answer]:
+        """Evaluate a task and return the answer to it; there is none to a DISCARD."""
+        task = Task.from_wire(order.wire)
+        outcome = self._evaluator.run(task)
+        return [] if task.kind is Kind.DISCARD else [messages.TaskEvaluated(outcome.to_wire())]
+
+    def close(self, _grace: float) -> None:
+        self._evaluator.close()
+        self._packed.close()
+
+
+class _Children:
+    """The rank's children evaluate; it hands tasks and outcomes on without opening them."""
+
+    def __init__(self, fork_server: ForkServerClient, packed: Packed, isolation: Isolation) -> None:
+        fork_server.owner = isolation.pool
+        shared = count_shared_memory(isolation.shared) // isolation.sharers
+        self._supervisor = Supervisor(fork_server, isolation.names, isolation.memory, lasting=True, shared=shared)
+        self.take_room = self._supervisor.take_room
+        self.find_program = self._supervisor.find_program
+        self._room = 2 * len(isolation.names)
+        self._tasks: dict[int, int] = {}
+        self._deaths = [0] * len(isolation.names)
+        self._last = time.monotonic()
+        self._pace = 0.0
+        self._supervisor.start(isolation.outline, packed)
+
+    @property
+    def is_busy(self) -> bool:
+        """A child is at work."""
+        return bool(self._tasks)
+
+    def choose_pause(self, length: float) -> float:
+        """Return how long to wait for children that are at work, in seconds, if `length` would be due otherwise.
+
+        A task that comes while its child is at another one is in no hurry: a few looks for each outcome are enough.
+        """
+        if len(self._tasks) >= self._room:
+            return _LONG_S
+        return min(max(length, _SHORT_S, _SHARE * self._pace), _LONG_S)
+
+    def forward(self, order: messages.ForwardTask) -> None:
+        """Hand a task to its child."""
+        if order.deaths != self._deaths[order.child]:
+            return  # it was for a child that has died meanwhile: rank 0 will send it again when it hears of that
+        task = SealedTask(order.task, Kind(order.kind), order.stage, parts=order.parts)
+        if task.kind is not Kind.DISCARD:
+            self._tasks[order.task] = order.child
+        self._supervisor.submit(order.child, task)
+
+    def collect(self) -> list[Answer]:
+        """Return what the children have to say."""
+        answers: list[Answer] = []
+        for news in self._supervisor.collect():
+            if isinstance(news, Lost):
+                self._deaths[news.worker] += 1
+                self._tasks = {task: child for task, child in self._tasks.items() if child != news.worker}
+                answers.append(messages.ChildLost(news))
+            elif isinstance(news, SealedOutcome):
+                self._tasks.pop(news.task, None)
+                self._note_pace()
+                if news.logs is not None:
+                    answers.append(messages.LogsForwarded(news.logs))
+                answers.append(messages.OutcomeForwarded([PickleBuffer(part) for part in news.parts]))
+        answers += [messages.LogsForwarded(logs) for logs in self._supervisor.take_logs()]
+        return answers
+
+    def _note_pace(self) -> None:
+        """Learn how long it takes from one outcome to the next."""
+        now = time.monotonic()
+        self._pace += _LEARNS * (now - self._last - self._pace)
+        self._last = now
+
+    def fileno(self) -> int:
+        """Return a descriptor that is readable when a child has something to say."""
+        descriptor = self._supervisor.fileno()
+        assert descriptor is not None
+        return descriptor
+
+    def deadline(self) -> float | None:
+        """Return when `collect` has to look after a child's time-out."""
+        return self._supervisor.deadline()
+
+    def close(self, grace: float) -> None:
+        self._supervisor.close(grace)
+
+
+class RankWorker:
+    """One rank at work.
+
+    Args:
+        fork_server: where its children come from; `None`: it can have none.
+    """
+
+    def __init__(self, fork_server: ForkServerClient | None = None) -> None:
+        self._fork_server = fork_server
+        self._served: _OwnEvaluator | _Children | None = None
+
+    def handle(self, order: Order) -> list[Answer]:
+        """Do what an order says and return the answers that there are by now."""
+        if isinstance(order, messages.ForwardTask):
+            if isinstance(self._served, _Children):  # if not, they failed, which was told
+                self._served.forward(order)
+            return []
+        if isinstance(order, messages.EvaluateTask):
+            return self._served.evaluate(order) if isinstance(self._served, _OwnEvaluator) else []
+        if isinstance(order, OpenProgram):
+            return [self._open(order)]
+        assert not isinstance(order, messages.ServeExecutor)  # that is for who serves with it
+        self._close(0.0 if order.hasty else _GRACE_S)
+        return [messages.PoolClosed() if isinstance(order, messages.ClosePool) else messages.RankLeft()]
+
+    def collect(self) -> list[Answer]:
+        """Return what children have to say; never blocks longer than it takes to reap a dead one."""
+        if not isinstance(self._served, _Children):
+            return []
+        try:
+            return self._served.collect()
+        except (PoolError, ShippingError) as error:
+            self._close(0.0)
+            return [messages.ChildrenFailed(error)]
+
+    def wait(self, backoff: Backoff, *, hurried: bool = False) -> None:
+        """Sleep until a child has something to say, or it is time to look for messages of rank 0 again.
+
+        Args:
+            backoff: grows while nothing comes.
+            hurried: a message is on its way, and moves only while somebody looks.
+        """
+        served = self._served
+        if hurried:
+            backoff.reset()
+        if isinstance(served, _Children) and served.is_busy:
+            pause = _BRIEF_S if hurried else served.choose_pause(backoff.next())
+            select.select([served.fileno()], [], [], pause)
+        elif hurried:
+            backoff.give_way()
+        else:
+            backoff.take()
+
+    def take_room(self, size: int) -> memoryview | None:
+        """Return memory into which a big part of a message is best received; `None`: any will do."""
+        return self._served.take_room(size) if isinstance(self._served, _Children) else None
+
+    def fileno(self) -> int | None:
+        """Return a descriptor that is readable when `collect` has something to do; `None`: it never has."""
+        return self._served.fileno() if isinstance(self._served, _Children) else None
+
+    def deadline(self) -> float | None:
+        """Return when `collect` has to look after a child's time-out, by `time.monotonic`."""
+        return self._served.deadline() if isinstance(self._served, _Children) else None
+
+    def _open(self, order: OpenProgram) -> Answer:
+        """Load a program, or start children that do; return the answer."""
+        found = order.program.open() if isinstance(order.program, PackedFile) else order.program
+        if found is None:
+            return messages.ProgramMissing()
+        if order.isolation is None:
+            own: _OwnEvaluator
+            own, failed = attempt(_OwnEvaluator, found, order.label)
+            if failed is not None:
+                return messages.OpeningFailed("".join(traceback.format_exception(failed)))
+            self._served = own
+            return messages.ProgramOpened(own.find_program())
+        if self._fork_server is None or not self._fork_server.is_alive():
+            why = "PAPYMPI_WITHOUT_CHILDREN forbids it" if self._fork_server is None else "it has died"
+            return messages.OpeningFailed(
+                f"there is no fork server, as {why}: say `isolate = false`, or start the ranks anew"
+            )
+        try:
+            self._served = children = _Children(self._fork_server, found, order.isolation)
+        except PoolError as error:
+            return messages.OpeningFailed(str(error))
+        return messages.ProgramOpened(children.find_program())
+
+    def _close(self, grace: float) -> None:
+        """Let go of the pool that was served."""
+        served, self._served = self._served, None
+        if served is not None:
+            served.close(grace)
