@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from operator import mul
 from typing import Protocol
 
+from papympi.engine.index.segment import Segment
 from papympi.engine.sizes import ItemSizes, groups_over
 from papympi.plan.plan import Plan, Space, Step
 
@@ -53,22 +54,18 @@ class Accounts:
         self.reserved -= count
         self.spaces[space.number] -= count
 
-    def emit(self, space: Space, count: int) -> None:
-        """Enter items that were emitted."""
+    def emit(self, space: Space, count: int, reserved: int = 0) -> None:
+        """Enter items that were emitted, and give back the places that were reserved for them."""
         self.live += count
         self.emitted += count
-        self.spaces[space.number] += count
+        self.reserved -= reserved
+        self.spaces[space.number] += count - reserved
         self.highest = max(self.highest, self.live + self.reserved)
 
     def retire(self, space: Space, count: int) -> None:
         """Enter items that nobody needs any more."""
         self.live -= count
         self.spaces[space.number] -= count
-
-    def resize(self, sizes: list[int]) -> None:
-        """Enter about how many bytes an item of each space has."""
-        self.sizes = sizes
-        self.heaviest = max(self.heaviest, sum(map(mul, self.spaces, sizes)))
 
 
 @dataclass(slots=True)
@@ -131,7 +128,8 @@ class Admission:
         """
         self.bound = max(1, bound)
         limits = self._item_sizes.share_out(self.bound, few)
-        self._accounts.resize(self._item_sizes.of_spaces())
+        accounts, sizes = self._accounts, self._item_sizes.of_spaces()
+        accounts.sizes, accounts.heaviest = sizes, max(accounts.heaviest, sum(map(mul, accounts.spaces, sizes)))
         share = self.bound // (2 * max(1, len(self._steps)))
         for step in self._steps:
             room = limits[step.outputs[0].space.number]
@@ -167,10 +165,11 @@ class Admission:
         orders = [producer.smallest() for producer in self.producers]
         return all(first is None or order <= first for first in orders)
 
-    def sees_ahead(self, step: Step, emitted: int, retired: int) -> bool:
-        """Return whether a source is not too far ahead of its first item that has not retired."""
+    def sees_ahead(self, step: Step, rows: Segment) -> bool:
+        """Return whether a source is not too far ahead of its first row that has not retired."""
         quota = self.quotas[step]
-        return emitted + quota - retired <= max(LOOK_AHEAD * self.bound, quota)
+        most = max(LOOK_AHEAD * self.bound, quota)
+        return rows.emitted + quota <= most or rows.emitted + quota - rows.retired.prefix() <= most
 
 
 def _levels(producers: Sequence[Step]) -> tuple[dict[Step, int], dict[Step, int]]:

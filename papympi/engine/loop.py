@@ -25,9 +25,8 @@ from papympi.engine.operators.protocol import Operator
 from papympi.engine.operators.source import Feed
 from papympi.engine.output_order import ArrivalOrder, Delivery, InputOrder
 from papympi.engine.recording import restored
-from papympi.engine.scheduling import Scheduler, count_places
+from papympi.engine.scheduling import Scheduler, Waiter, count_places
 from papympi.engine.tally import Tally
-from papympi.engine.waiting import Waiter
 from papympi.plan.plan import Plan, Step
 from papympi.transport.bitmap import FULL
 from papympi.transport.records import Logs
@@ -89,6 +88,7 @@ class Engine:
         self._router, self._retries, self._recorder = context.router, context.retries, context.recorder
         operators = make_operators(context)
         unit, self._sources = open_sources(context, feeds, shard, self._waiter.wake)
+        self._threaded = [source for source in self._sources if source.is_threaded]
         self._operators: list[Operator] = [*self._sources, *operators]
         self._scheduler = Scheduler(self._pools, operators, self._batch_sizes.brief)
         self._order = InputOrder(context.layout, unit) if ordered else None
@@ -141,7 +141,7 @@ class Engine:
         """Return once there may be something to do; `False`: there is nothing left."""
         if self._paused and self._is_held():
             self._waiter.rest()
-        elif not self.is_idle():
+        elif self._scheduler.tasks or not self.is_idle():
             self._waiter.wait(self._retries.waiting[0][0] if self._retries.waiting else None)
         else:
             return self._go_on()
@@ -221,7 +221,7 @@ class Engine:
                     self._accept(arrival)
                 elif isinstance(arrival, Lost):
                     self._scheduler.recover(name, arrival)
-        for source in self._sources:
+        for source in self._threaded:
             moved |= source.take()
         if moved:
             self._waiter.is_resting = False
@@ -262,8 +262,9 @@ class Engine:
 
     def hold(self, *, paused: bool) -> None:
         """Start nothing more until it is called again; from any thread or signal handler."""
-        self._paused = paused
-        self._waiter.wake()
+        if paused != self._paused:
+            self._paused = paused
+            self._waiter.wake()
 
     def halt(self) -> None:
         """Let whoever turns the loop leave it soon; from any thread or signal handler."""

@@ -18,7 +18,6 @@ from papympi.engine.index.tables import Layout
 from papympi.model.item import Key
 from papympi.plan.plan import Space, Stream
 from papympi.transport.bitmap import FULL
-from papympi.transport.payload import Payload
 
 
 @dataclass(slots=True)
@@ -58,7 +57,7 @@ class Delivery:
 def _deliver(stream: Stream, segment: Segment, chunk: Chunk) -> Iterator[Delivery]:
     """Yield what a chunk of a target has for the consumer, siblings together."""
     start, stop, payload, offset, valid = chunk
-    values = _open(stream, payload)
+    values = payload.values(last=not stream.consumers)
     if segment.parent is None:
         yield Delivery(stream.node, (), -1, values[offset : offset + 1])
         return
@@ -74,19 +73,18 @@ def _deliver(stream: Stream, segment: Segment, chunk: Chunk) -> Iterator[Deliver
         start = end
 
 
-def _open(stream: Stream, payload: Payload) -> list[Any]:
-    """Return the values of a payload of a target; what steps consume as well stays as it is."""
-    return payload.values(last=not stream.consumers)
-
-
 def _values_of(stream: Stream, chunks: list[Chunk]) -> list[Any]:
-    """Return the values of chunks end to end, with `None` for what is not there."""
+    """Return the values of chunks end to end, with `None` for what is not there; what steps consume stays as it is."""
     if len(chunks) == 1:
         start, stop, payload, offset, _ = chunks[0]
-        return _open(stream, payload)[offset : offset + stop - start]
+        opened: list[Any] = payload.values(last=not stream.consumers)
+        return opened[offset : offset + stop - start]
     values: list[Any] = []
     for start, stop, payload, offset, _ in chunks:
-        values += [None] * (stop - start) if payload is None else _open(stream, payload)[offset : offset + stop - start]
+        if payload is None:
+            values += [None] * (stop - start)
+        else:
+            values += payload.values(last=not stream.consumers)[offset : offset + stop - start]
     return values
 
 

@@ -18,8 +18,7 @@ from papympi.engine.index.segment import Segment
 from papympi.engine.pruning import Pruning
 from papympi.plan.plan import Plan, Step, Stream
 from papympi.transport.bitmap import FULL, normalized, ones
-from papympi.transport.codec import Coded
-from papympi.transport.payload import Payload
+from papympi.transport.payload import Coded, Payload
 from papympi.transport.task import KeyRun
 
 

@@ -11,7 +11,7 @@ from papympi.engine.index.segment import Segment
 from papympi.engine.index.tables import Layout
 from papympi.engine.recording import Recorder
 from papympi.plan.plan import Space, Step, Stream
-from papympi.transport.bitmap import spell_out
+from papympi.transport.bitmap import FULL, spell_out
 from papympi.transport.task import Output
 
 
@@ -62,6 +62,10 @@ class Router:
 
     def post_output(self, stream: Stream, output: Output, spans: Sequence[tuple[Segment, int, int]]) -> None:
         """Put what a task made for a stream on the agenda; `spans` are the positions, as (segment, start, stop)."""
+        if len(spans) == len(output.payloads) == 1 and output.valid == FULL:  # as nearly always
+            segment, start, stop = spans[0]
+            self.agenda.append((stream, segment, (start, stop, output.payloads[0], 0, FULL), output.failed))
+            return
         for segment, chunk, failed in distribute(output, spans):
             self.agenda.append((stream, segment, chunk, failed))
 

@@ -1,8 +1,16 @@
-"""Who works on what next: full batches before partial ones, the deepest step first, and now and then the oldest."""
+"""Who works on what next: full batches before partial ones, the deepest step first, and now and then the oldest.
+
+And how the loop waits for the workers: one selector over the pools' descriptors; a pool without one is polled.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+import select
+import selectors
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from itertools import count
 
 from papympi.contracts import Pool
@@ -10,12 +18,19 @@ from papympi.engine.admission import Order
 from papympi.engine.operators.protocol import Candidate, InFlightTask, Operator, PoolState, TaskOperator, WorkerState
 from papympi.errors import PoolError
 from papympi.plan.plan import Step
+from papympi.transport.doorbell import Doorbell
 from papympi.transport.task import Lost
 
 TAKES_OLDEST = 8
 """Every so many tasks a worker takes what has the smallest order key; without it two starvations exist."""
 MOST_BLAMELESS = 16
 """So many workers in a row may die at no item, which is more than a batch has halves; then the run fails."""
+SPIN_S = 200e-6
+"""So long, in seconds, an empty poll only gives the processor away."""
+NAPS_S = (20e-6, 2e-3)
+"""The first and the longest nap, in seconds."""
+LONGEST_S = 1.0
+"""No wait is longer than this, in seconds, so that nothing is overlooked for ever."""
 
 
 class Scheduler:
@@ -91,11 +106,12 @@ class Scheduler:
 
     def _launch(self, worker: WorkerState, candidate: Candidate) -> None:
         """Have the task made that was chosen for a worker, and send it."""
-        number, load = next(self._numbers), len(worker.tasks)
+        number, load, loads = next(self._numbers), len(worker.tasks), worker.pool.loads
         in_flight, task = candidate.operator.next_task(worker, candidate.work, number)
         self.tasks[number] = worker.tasks[number] = in_flight
         worker.dispatched += 1
-        _move(worker, load)
+        del loads[load][worker]
+        loads[load + 1][worker] = None
         worker.pool.pool.submit(worker.number, task)
 
     def land(self, number: int, *, lost: bool = False) -> InFlightTask:
@@ -103,9 +119,9 @@ class Scheduler:
         task = self.tasks.pop(number)
         if self._blameless and not lost:
             self._blameless.pop(task.operator.step.pool or "", None)
-        load = len(task.worker.tasks)
-        del task.worker.tasks[number]
-        _move(task.worker, load)
+        worker, load, loads = task.worker, len(task.worker.tasks), task.worker.pool.loads
+        del worker.tasks[number], loads[load][worker]
+        loads[load - 1][worker] = None
         return task
 
     def force(self, candidate: Candidate, holder: WorkerState | None) -> None:
@@ -148,6 +164,79 @@ class Scheduler:
             )
 
 
+class Waiter:
+    """Waits until a pool has something to collect, or somebody wakes it.
+
+    Attributes:
+        is_resting: nothing has come since the first of the last naps; the next are longer.
+    """
+
+    def __init__(self, pools: Iterable[Pool]) -> None:
+        self._pools = list(pools)
+        self._doorbell = Doorbell()
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._doorbell, selectors.EVENT_READ)
+        self._polls = False
+        for pool in self._pools:
+            descriptor = pool.fileno()
+            if descriptor is None:
+                self._polls = True
+            else:
+                self._selector.register(descriptor, selectors.EVENT_READ)
+        self.is_resting = False
+        self._since = 0.0
+        self._nap_s = NAPS_S[0]
+
+    def wait(self, until: float | None = None) -> None:
+        """Return as soon as there may be something to collect, at the latest when the caller or a pool has a deadline.
+
+        Args:
+            until: the caller's, by `time.monotonic`.
+        """
+        if self._polls:
+            self._poll()
+            return
+        longest_s = LONGEST_S
+        if until is not None:
+            longest_s = min(longest_s, until - time.monotonic())
+        for pool in self._pools:
+            deadline = pool.deadline()
+            if deadline is not None:
+                longest_s = min(longest_s, deadline - time.monotonic())
+        for key, _ in self._selector.select(max(longest_s, 0.0)):
+            if key.fileobj is self._doorbell:
+                self._doorbell.silence()
+
+    def _poll(self) -> None:
+        """Nap, or give the processor away if something has come a moment ago."""
+        now = time.perf_counter()
+        if not self.is_resting:
+            self.is_resting, self._since, self._nap_s = True, now, NAPS_S[0]
+        if now - self._since < SPIN_S:
+            os.sched_yield()
+        else:
+            with suppress(AttributeError):  # selectors without a descriptor of their own cannot nap on it
+                if not select.select([self._selector.fileno()], [], [], self._nap_s)[0]:
+                    self._nap_s = min(2 * self._nap_s, NAPS_S[1])
+                    return
+        self._selector.select(0)
+        self._doorbell.silence()
+
+    def rest(self) -> None:
+        """Return as soon as somebody wakes it; no pool has anything to say that could not wait."""
+        self._selector.select(LONGEST_S)
+        self._doorbell.silence()
+
+    def wake(self) -> None:
+        """End the wait; from any thread or signal handler."""
+        self._doorbell.ring()
+
+    def close(self) -> None:
+        """Let go of the descriptors."""
+        self._selector.close()
+        self._doorbell.close()
+
+
 def count_places(pool: Pool) -> int:
     """Return how many tasks keep a pool busy; the places beyond that are for brief ones."""
     return len(pool.workers) * min(pool.places, 2 * pool.concurrency)
@@ -166,13 +255,6 @@ def _next_load(state: PoolState, load: int) -> int:
     """Return the next load above `load` that a worker has."""
     loads = [len(worker.tasks) for worker in state.workers]
     return min((other for other in loads if other > load), default=state.pool.places)
-
-
-def _move(worker: WorkerState, load: int) -> None:
-    """Enter that a worker has another number of tasks than before."""
-    loads = worker.pool.loads
-    del loads[load][worker]
-    loads[len(worker.tasks)][worker] = None
 
 
 def _order(candidate: Candidate) -> Order:

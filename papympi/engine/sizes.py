@@ -62,6 +62,7 @@ class BatchSizes:
 
     Attributes:
         strides: by step.
+        max_payloads: for each step the largest payload, in items, that its consumers can use whole; 0: any.
         brief: steps whose last batch took so little, and was so light, that another may wait behind one. What waits of
             heavy batches only drives out of the caches what is worked on.
         changed: a stride has changed since `propose` was last called.
@@ -73,6 +74,7 @@ class BatchSizes:
         self._consumers = {
             step: [user for stream in step.outputs for user, _ in stream.consumers if user.pool] for step in plan.steps
         }
+        self.max_payloads = dict.fromkeys(plan.steps, 0)
         self._largest = max(1, min(largest, LARGEST))
         self._least = {step: 1 if step.stride == "auto" else step.stride for step in self._tasks}
         self.strides = dict(self._least)
@@ -110,13 +112,15 @@ class BatchSizes:
             self.brief.add(step)
         else:
             self.brief.discard(step)
+        ratio = max(worth / max(seconds, 1e-9), seconds / max(worth, 1e-9))
+        factor = max(2, min(STEEP, int(ratio)))
         if weight > HEAVY_BYTES:
             wanted = stride // 2
         elif seconds < worth and items >= stride:
-            wanted = stride * min(_bound(worth / max(seconds, 1e-9)), HEAVY_BYTES // max(1, weight))
+            wanted = stride * min(factor, HEAVY_BYTES // max(1, weight))
             wanted = max(stride, min(wanted, self._largest))
         elif stride > least and seconds > LONG * worth:
-            wanted = stride // _bound(seconds / worth)
+            wanted = stride // factor
         else:
             return
         wanted = max(wanted, least)
@@ -134,14 +138,6 @@ class BatchSizes:
         if children >= quota and seconds < WORTH_S and quota < self._largest:
             self._quotas[step] = min(2 * quota, self._largest)
             self.changed = True
-
-    def max_payload(self, step: Step) -> int:
-        """Return the largest payload, in items, that the consumers of a step can use whole; 0: any."""
-        least = 0
-        for consumer in self._consumers[step]:
-            stride = self.strides[consumer]
-            least = min(least, stride) if least else stride
-        return least
 
     def propose(self, places: Mapping[str, int]) -> tuple[int, dict[Space, int], dict[Step, int]]:
         """Return what should be in the graph.
@@ -161,16 +157,12 @@ class BatchSizes:
             few[step.space] += FEW * wanted
             most[pool] = max(most[pool], wanted)
         quotas = {}
-        for step in self._producers:
-            quotas[step] = self._largest
-            if step.pool is not None:
-                quotas[step] = max([self._quotas[step], *map(self.strides.__getitem__, self._consumers[step])])
+        for step, consumers in self._consumers.items():
+            strides = list(map(self.strides.__getitem__, consumers))
+            self.max_payloads[step] = min(strides, default=0)
+            if step in self._quotas:
+                quotas[step] = max([self._quotas[step], *strides]) if step.pool is not None else self._largest
         return max(2, ROOM * sum(most.values()), AHEAD * sum(places.values())), few, quotas
-
-
-def _bound(factor: float) -> int:
-    """Return by how much a stride changes at a time, if so much is wanted."""
-    return max(2, min(STEEP, int(factor)))
 
 
 class ItemSizes:

@@ -8,9 +8,7 @@ from typing import Final
 
 from papympi.contracts import Backend, Capabilities
 from papympi.plan.program import Program
-from papympi.transport.records import Logs
 from papympi.transport.ship import pack_program
-from papympi.transport.task import Lost, Outcome, Task
 from papympi.workers.children.client import ForkServerClient
 from papympi.workers.children.supervisor import Supervisor
 from papympi.workers.host import check_count, count_cpus, count_shared_memory, parse_memory, parse_shared_memory
@@ -18,8 +16,8 @@ from papympi.workers.host import check_count, count_cpus, count_shared_memory, p
 CAPABILITIES: Final = Capabilities(streams=True, survives_crash=True, can_kill=True)
 
 
-class ProcessesPool:
-    """Child processes on this host, forked from a small server of the pool's own, driven without threads.
+class ProcessesPool(Supervisor):
+    """Child processes on this host, forked from a small server of the pool's own, and supervised without threads.
 
     Args:
         name: the pool's name.
@@ -47,43 +45,18 @@ class ProcessesPool:
         count = count_cpus() if workers is None else check_count(name, "workers", workers)
         self.places = check_count(name, "places", places)
         self.workers: Sequence[str] = [f"{name}[{number}] on {socket.gethostname()}" for number in range(count)]
-        self._fork_server = ForkServerClient(name)
         names = [f"{name}[{number}]" for number in range(count)]
         shared = count_shared_memory(parse_shared_memory(name, shared_memory))
-        self._supervisor = Supervisor(self._fork_server, names, parse_memory(name, memory), shared=shared)
+        super().__init__(ForkServerClient(name), names, parse_memory(name, memory), shared=shared)
 
     def open(self, program: Program) -> None:
         """Start the fork server and a child for each worker."""
         try:
             self._fork_server.start()
-            self._supervisor.start(program, pack_program(program))  # packed while the server imports
+            self.start(program, pack_program(program))  # packed while the server imports
         except BaseException:
             self.kill()
             raise
-
-    def submit(self, worker: int, task: Task) -> None:
-        """Send a task to a worker; what its socket does not take now is sent by `collect`."""
-        self._supervisor.submit(worker, task)
-
-    def collect(self) -> list[Outcome | Lost | Logs]:
-        """Return what has come home, and the workers that were lost and have been replaced."""
-        return [*self._supervisor.collect(), *self._supervisor.take_logs()]
-
-    def fileno(self) -> int | None:
-        """Return the descriptor of the children's selector."""
-        return self._supervisor.fileno()
-
-    def deadline(self) -> float | None:
-        """Return when a child has to be looked after, because an item of it takes too long."""
-        return self._supervisor.deadline()
-
-    def close(self) -> None:
-        """End the children once they have finished what they are at; those that take too long are killed."""
-        self._supervisor.close()
-
-    def kill(self) -> None:
-        """Kill the children and whatever they have started, and wait until it is gone."""
-        self._supervisor.kill()
 
 
 BACKEND: Final = Backend(

@@ -197,7 +197,7 @@ class Session:
 
     def list_notes(self) -> list[str]:
         """Return the notes of pools and watchers."""
-        return [note for pool in self._pools.values() for note in pool.notes] + self._watchers.notes
+        return [note for pool in self._pools.values() for note in getattr(pool, "notes", ())] + self._watchers.notes
 
     def _refuse(self, why: str) -> StateError:
         return StateError(f"this run {why}; call run() again for another")

@@ -16,8 +16,7 @@ from papympi.errors import JournalError
 from papympi.model.item import Failure, Key
 from papympi.stores.digest import SIZE
 from papympi.transport.bitmap import FULL, clip_bitmap
-from papympi.transport.codec import Coded
-from papympi.transport.payload import Payload
+from papympi.transport.payload import Coded, Payload
 from papympi.workers.evaluation.attempt import attempt
 
 

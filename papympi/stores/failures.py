@@ -14,7 +14,7 @@ from papympi.model.item import Failure, Key
 from papympi.stores.archive import unpack_coded
 from papympi.stores.journal import connect
 from papympi.stores.rundir import JOURNAL, RunDirectory
-from papympi.transport import codec
+from papympi.transport.payload import decode
 from papympi.workers.evaluation.attempt import attempt
 
 
@@ -47,7 +47,7 @@ def read_given(folder: Path, node: str, key: Key) -> list[Any]:
         raise JournalError(f"in {folder} node {node!r} did not fail at item {key}{way_out}")
     if row[0] is None:
         raise JournalError(f"what node {node!r} was given at item {key} was not kept: nothing can pickle it")
-    values, error = attempt(codec.decode, unpack_coded(row[0]))
+    values, error = attempt(decode, unpack_coded(row[0]))
     if error is not None:
         raise ShippingError(f"what node {node!r} was given at item {key} cannot be loaded: {error}") from error
     given: list[Any] = values

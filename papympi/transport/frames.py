@@ -14,9 +14,9 @@ from collections import deque
 from typing import Any
 
 from papympi.transport.arena import LEAST
-from papympi.transport.codec import BIG, sort_out
 from papympi.transport.heap import allocate
 from papympi.transport.lending import Blocks
+from papympi.transport.payload import BIG, sort_out
 
 Part = bytes | bytearray | memoryview
 
@@ -102,7 +102,10 @@ class FrameWriter:
                     sent = self.sock.sendmsg(parts, (), socket.MSG_DONTWAIT)
             except BlockingIOError:
                 return False
-            _drop_sent(queue, sent)
+            if len(queue) == 1 and sent == len(queue[0]):
+                queue.clear()
+            else:
+                _drop_sent(queue, sent)
         return True
 
 
@@ -165,14 +168,15 @@ class FrameReader:
                 messages.append(large.load())
             else:
                 break
-        self._move_to_front(start)
+        if start == stop:
+            self._start = self._stop = 0
+        else:
+            self._move_to_front(start)
         return messages
 
     def _move_to_front(self, start: int) -> None:
         """Make room for at least one more small message behind what is left from `start` on."""
-        if start == self._stop:
-            self._start = self._stop = 0
-        elif self._stop > _ROOM // 2:
+        if self._stop > _ROOM // 2:
             left = self._stop - start
             self._room[:left] = bytes(self._room[start : self._stop])
             self._start, self._stop = 0, left

@@ -18,7 +18,7 @@ from pickle import PickleBuffer
 from typing import Any, Final, NamedTuple
 
 from papympi.transport.arena import LEAST
-from papympi.transport.codec import Buffer
+from papympi.transport.payload import Buffer
 
 _ALIGN: Final = 64
 _MARK: Final = 16

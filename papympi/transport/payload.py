@@ -1,14 +1,28 @@
-"""Opaque values on their way: a payload is opened only by whoever needs what is in it."""
+"""Values on their way: an opaque payload is opened only by whoever needs what is in it, and pickled at most once.
+
+They are pickled by protocol 5 with big buffers out of band, and by dill where pickle refuses.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+import pickle
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pickle import PickleBuffer
 from typing import Any, Final
 
 from papympi.errors import ShippingError
-from papympi.transport import codec
+from papympi.transport.blame import describe, describe_kind, find_culprit
+from papympi.transport.lending import adopt, own
+
+Buffer = bytes | bytearray | memoryview
+Coded = tuple[Buffer, tuple[Buffer, ...]]
+
+BIG = 16 * 1024
+"""Buffers of at least this many bytes travel beside the pickle instead of being copied into it."""
+
+_REFUSALS = (pickle.PicklingError, TypeError, AttributeError, RecursionError, NotImplementedError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +50,7 @@ class Payload:
 
     __slots__ = ("_coded", "_values", "count")
 
-    def __init__(self, values: list[Any] | None = None, coded: codec.Coded | None = None, count: int = -1) -> None:
+    def __init__(self, values: list[Any] | None = None, coded: Coded | None = None, count: int = -1) -> None:
         self._values = values
         self._coded = coded
         self.count = count if values is None else len(values)
@@ -49,7 +63,7 @@ class Payload:
         """
         if self._values is None:
             assert self._coded is not None
-            self._values = codec.decode(self._coded, last=last)
+            self._values = decode(self._coded, last=last)
             if last:
                 self._coded = None
         return self._values
@@ -77,7 +91,7 @@ class Payload:
             return len(body) + sum(map(len, buffers)) if buffers else len(body)
         return _count_bytes(self._values[0]) * self.count if self._values else 0
 
-    def encode(self) -> codec.Coded:
+    def encode(self) -> Coded:
         """Return the pickled form, making it the first time.
 
         Raises:
@@ -85,7 +99,7 @@ class Payload:
         """
         if self._coded is None:
             assert self._values is not None
-            self._coded = codec.encode(self._values)
+            self._coded = encode(self._values)
         return self._coded
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -97,8 +111,8 @@ class Payload:
             body, buffers = self.encode()
         except ShippingError:
             # One value that cannot be sent must not hold up the others: each travels or is replaced on its own.
-            self._coded = body, buffers = codec.encode([_replace_unsendable(value) for value in self.values()])
-        outside = PickleBuffer(body) if len(body) >= codec.BIG else body
+            self._coded = body, buffers = encode([_replace_unsendable(value) for value in self.values()])
+        outside = PickleBuffer(body) if len(body) >= BIG else body
         if buffers:
             return self.count, outside, [PickleBuffer(buffer) for buffer in buffers]
         return self.count, outside
@@ -109,21 +123,18 @@ class Payload:
 
 
 def _count_bytes(value: Any) -> int:
-    """Return how many bytes a buffer or an array has, or those in a tuple, list or dict of a few; else 0."""
+    """Return how many bytes a text, a buffer or an array has, or those in a tuple, list or dict of a few; else 0."""
+    total = 0
+    parts: Iterable[Any] = (value,)
     if isinstance(value, _HOLDERS) and len(value) <= FEW:
-        return sum(map(_count_buffer, value.values() if isinstance(value, dict) else value))
-    return _count_buffer(value)
+        parts = value.values() if isinstance(value, dict) else value
+    for part in parts:
+        size = len(part) if isinstance(part, _BUFFERS) else getattr(part, "nbytes", 0)
+        total += size if isinstance(size, int) else 0
+    return total
 
 
-def _count_buffer(value: Any) -> int:
-    """Return how many bytes a text, a buffer or an array has; 0 for anything else."""
-    if isinstance(value, _BUFFERS):
-        return len(value)
-    size = getattr(value, "nbytes", 0)
-    return size if isinstance(size, int) else 0
-
-
-def revive(count: int, body: codec.Buffer, buffers: Sequence[codec.Buffer] = ()) -> Payload:
+def revive(count: int, body: Buffer, buffers: Sequence[Buffer] = ()) -> Payload:
     """Return the payload that `Payload.to_wire` took apart."""
     return Payload(None, (body, tuple(buffers)), count)
 
@@ -131,7 +142,85 @@ def revive(count: int, body: codec.Buffer, buffers: Sequence[codec.Buffer] = ())
 def _replace_unsendable(value: Any) -> Any:
     """Return `value`, or what stands for it if it cannot be sent."""
     try:
-        codec.encode([value])
+        encode([value])
     except ShippingError as error:
         return Unsendable(error)
     return value
+
+
+def sort_out(big: list[memoryview]) -> Callable[[pickle.PickleBuffer], bool]:
+    """Return what a pickler calls with each buffer: big ones go onto a list, the others stay in the pickle."""
+
+    def keep(buffer: pickle.PickleBuffer) -> bool:
+        raw = buffer.raw()
+        if raw.nbytes < BIG:
+            return True
+        big.append(raw)
+        return False
+
+    return keep
+
+
+def encode(values: list[Any]) -> Coded:
+    """Return the pickled form of `values`.
+
+    Raises:
+        ShippingError: neither pickle nor dill can carry one of them; names it.
+    """
+    try:
+        return _dump(values)
+    except ShippingError as error:
+        raise ShippingError(f"cannot send {_name_culprit(values)} ({error})") from error.__cause__
+
+
+def decode(coded: Coded, *, last: bool = False) -> list[Any]:
+    """Return the values; big buffers become theirs, and are copied only out of shared blocks.
+
+    Args:
+        coded: their pickled form.
+        last: it will not be needed again: not even out of shared blocks anything has to be copied.
+    """
+    body, buffers = coded
+    values: list[Any] = (
+        pickle.loads(body, buffers=map(adopt if last else own, buffers)) if buffers else pickle.loads(body)
+    )
+    return values
+
+
+def _dump(values: list[Any]) -> Coded:
+    """Return the pickled form of `values`; the cause of its `ShippingError` is what the picklers said."""
+    buffers: list[memoryview] = []
+    keep = sort_out(buffers)
+    try:
+        return pickle.dumps(values, 5, buffer_callback=keep), tuple(buffers)
+    except Exception as error:
+        if not isinstance(error, _REFUSALS):
+            raise ShippingError(f"{type(error).__name__}: {error}") from error
+    buffers.clear()
+    return _dump_with_dill(values, keep), tuple(buffers)
+
+
+def _dump_with_dill(values: list[Any], keep: Callable[[pickle.PickleBuffer], bool]) -> bytes:
+    from papympi.transport import pickling
+
+    file = io.BytesIO()
+    pickling.dump(pickling.make_pickler(file, pickling.Reducer(), keep), values)
+    return file.getvalue()
+
+
+def _name_culprit(values: list[Any]) -> str:
+    """Return which of `values` cannot be sent, and which part of it."""
+    for index, value in enumerate(values):
+        if not _is_sendable(value):
+            what, culprit = find_culprit("it", value, _is_sendable)
+            inside = f"; at fault is {what}, a {describe_kind(culprit)}" if culprit is not value else ""
+            return f"value {index} of {len(values)}, a {describe_kind(value)}: {describe(value)}{inside}"
+    return describe(values)
+
+
+def _is_sendable(value: Any) -> bool:
+    try:
+        _dump([value])
+    except ShippingError:
+        return False
+    return True

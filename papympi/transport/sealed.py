@@ -13,7 +13,7 @@ from pickle import PickleBuffer
 from typing import Any
 
 from papympi.plan.program import Call, Program, Stage
-from papympi.transport.codec import BIG, Buffer, sort_out
+from papympi.transport.payload import BIG, Buffer, sort_out
 from papympi.transport.task import Outcome, Task
 
 
@@ -63,15 +63,13 @@ def seal(wire: tuple[Any, ...]) -> list[Buffer | PickleBuffer]:
 
 
 def seal_outcome(outcome: Outcome) -> tuple[Any, ...]:
-    """Return an outcome as `read_outcome` takes it."""
+    """Return an outcome as `read_sealed` takes it."""
     return (None, outcome.task, *seal(outcome.to_wire()))
 
 
-def read_outcome(message: tuple[Any, ...]) -> Outcome:
-    """Return the outcome that a child has sent, sealed as it was."""
-    if message[0] is None:
-        return SealedOutcome(message[1], parts=message[2:])
-    return Outcome.from_wire(message)
+def read_sealed(message: tuple[Any, ...]) -> SealedOutcome:
+    """Return the outcome that a child has sent sealed, as it was; one that is not has its task's id in front."""
+    return SealedOutcome(message[1], parts=message[2:])
 
 
 def open_task(message: tuple[Any, ...]) -> tuple[Task, bool]:

@@ -19,8 +19,8 @@ from typing import Any, Final
 from papympi.errors import ShippingError
 from papympi.plan.program import Program
 from papympi.transport.blame import describe_kind, find_culprit
-from papympi.transport.codec import sort_out
 from papympi.transport.packed import Packed
+from papympi.transport.payload import sort_out
 from papympi.transport.pickling import Namespace, Reducer, dump, find_globals, make_pickler
 
 _UNSENT: Final = frozenset(

@@ -8,10 +8,12 @@ import textwrap
 
 import pytest
 
+from papympi.transport.payload import decode, encode
+
 _WORKER = """
 import sys, pickle
 from papympi.plan.program import Program
-from papympi.transport import codec
+from papympi.transport.payload import decode, encode
 from papympi.transport.ship import unpack_program
 program = unpack_program(pickle.load(sys.stdin.buffer))
 out = sys.stdout.buffer
@@ -22,7 +24,7 @@ while True:
     except EOFError:
         break
     function = program.stages[stage].calls[0].function
-    pickle.dump(codec.encode([function(*codec.decode(coded))]), out)
+    pickle.dump(encode([function(*decode(coded))]), out)
     out.flush()
 """
 
@@ -31,19 +33,16 @@ class Worker:
     """A fresh interpreter that has loaded a program and knows nothing else."""
 
     def __init__(self, packed, folder):
-        from papympi.transport import codec
-
-        self.codec = codec
         self.process = subprocess.Popen(
             [sys.executable, "-c", _WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=folder
         )
         pickle.dump(packed, self.process.stdin, 5)
 
     def call(self, stage, *values):
-        body, buffers = self.codec.encode(list(values))
+        body, buffers = encode(list(values))
         pickle.dump((stage, (body, [bytes(buffer) for buffer in buffers])), self.process.stdin)
         self.process.stdin.flush()
-        return self.codec.decode(pickle.load(self.process.stdout))[0]
+        return decode(pickle.load(self.process.stdout))[0]
 
     def close(self):
         self.process.stdin.close()

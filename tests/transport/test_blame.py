@@ -6,7 +6,7 @@ import pytest
 
 from papympi.errors import ShippingError
 from papympi.transport.blame import describe, describe_kind, find_culprit, read_cell
-from papympi.transport.codec import encode
+from papympi.transport.payload import encode
 
 
 class Rude:

@@ -1,6 +1,7 @@
 """A doorbell is readable from a ring to the silence after it, whoever rings and however often."""
 
 import select
+import sys
 import threading
 
 import pytest
@@ -65,3 +66,52 @@ def test_a_closed_bell_may_be_rung():
     bell = Doorbell()
     bell.close()
     bell.ring()
+
+
+def test_no_ring_is_lost(bell):
+    """Whoever looks after each silence has seen everything in the end, and nothing is left in the socket."""
+    rings, seen, interval = 20_000, 0, sys.getswitchinterval()
+    made = [0, 0]
+
+    def ring(place):
+        for _ in range(rings):
+            made[place] += 1
+            bell.ring()
+
+    threads = [threading.Thread(target=ring, args=(place,)) for place in range(2)]
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        while seen < 2 * rings and is_readable(bell, 5):
+            bell.silence()
+            seen = sum(made)
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert seen == 2 * rings
+    bell.silence()
+    assert not is_readable(bell)
+
+
+class RingsBefore:
+    """A socket during whose `recv` somebody rings."""
+
+    def __init__(self, bell, sock):
+        self._bell, self._sock = bell, sock
+        self.fileno, self.close = sock.fileno, sock.close
+
+    def recv(self, size):
+        self._bell.ring()
+        return self._sock.recv(size)
+
+
+def test_ring_within_silence(bell):
+    """Who rings while it is silenced has been seen, and the next ring counts."""
+    bell._receive = RingsBefore(bell, bell._receive)
+    bell.ring()
+    bell.silence()
+    assert not is_readable(bell)
+    bell.ring()
+    assert is_readable(bell)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from papympi.transport import frames
-from papympi.transport.codec import BIG
+from papympi.transport.payload import BIG
 
 
 @pytest.fixture

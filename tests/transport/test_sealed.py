@@ -13,7 +13,7 @@ from papympi.transport.sealed import (
     encode,
     open_task,
     outline,
-    read_outcome,
+    read_sealed,
     seal,
     seal_outcome,
 )
@@ -58,12 +58,12 @@ def test_only_the_end_can_open_it():
 def test_outcome_says_only_whose():
     """An outcome says only whose it is."""
     outcome = Outcome(9, [Output([Payload([1, 2])])], counts=[2])
-    sealed = read_outcome(decode(encode(seal_outcome(outcome))))
+    sealed = read_sealed(decode(encode(seal_outcome(outcome))))
     assert isinstance(sealed, SealedOutcome)
     assert (sealed.task, sealed.outputs, sealed.counts) == (9, [], [])
     opened = Outcome.from_wire(decode(sealed.parts))
     assert (values_of(opened), opened.counts) == ([1, 2], [2])
-    assert values_of(read_outcome(outcome.to_wire())) == [1, 2]
+    assert values_of(Outcome.from_wire(outcome.to_wire())) == [1, 2]
 
 
 def test_outline_has_nothing_of_users():

@@ -508,7 +508,7 @@ def test_main_needs_no_guard(tmp_path):
             from dataclasses import dataclass
             sys.path.insert(0, {str(root)!r})
             from papympi.plan.program import Argument, Call, Program, Stage
-            from papympi.transport import codec
+            from papympi.transport.payload import decode, encode
             from papympi.transport.ship import pack_program
 
             print("imported")
@@ -531,9 +531,9 @@ def test_main_needs_no_guard(tmp_path):
                 [sys.executable, "-c", {worker!r}], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd={str(root)!r}
             )
             pickle.dump(pack_program(program), worker.stdin, 5)
-            pickle.dump((0, codec.encode([Item(1)])), worker.stdin)
+            pickle.dump((0, encode([Item(1)])), worker.stdin)
             worker.stdin.close()
-            (item, error), = codec.decode(pickle.load(worker.stdout))
+            (item, error), = decode(pickle.load(worker.stdout))
             assert item == Item(5) and type(error) is Odd
             print("done")
             """

@@ -7,7 +7,7 @@ A chunk is a tuple `(start, stop, payload, offset, valid)`: positions start..sto
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from papympi.transport.bitmap import FULL, clip_bitmap, normalized, spell_out
@@ -102,27 +102,18 @@ def to_slice(part: Chunk | SharedValue) -> Slice:
         return payload.slice(offset, offset + stop - start)
     if payload is None:
         return (Payload([None] * (stop - start)), 0, stop - start)
-    payload, offset = payload.cut(offset, offset + stop - start)
+    if offset or stop - start != payload.count:
+        payload, offset = payload.cut(offset, offset + stop - start)
     return (payload, offset, offset + stop - start)
 
 
-def distribute(output: Output, spans: Sequence[tuple[Any, int, int]]) -> Iterable[tuple[Any, Chunk, int]]:
-    """Lay an output's payloads over the positions they are for.
+def distribute(output: Output, spans: Sequence[tuple[Any, int, int]]) -> Iterator[tuple[Any, Chunk, int]]:
+    """Lay an output's payloads over the positions they are for; yield (segment, chunk, bitmap of failures) for each.
 
     Args:
         output: what a task made.
         spans: the positions, as (segment, start, stop).
-
-    Returns:
-        For each chunk (segment, chunk, bitmap of failures).
     """
-    if len(spans) == len(output.payloads) == 1 and output.valid == FULL:
-        segment, start, stop = spans[0]
-        return [(segment, (start, stop, output.payloads[0], 0, FULL), output.failed)]
-    return _distribute(output, spans)
-
-
-def _distribute(output: Output, spans: Sequence[tuple[Any, int, int]]) -> Iterator[tuple[Any, Chunk, int]]:
     payloads = iter(output.payloads)
     payload: Payload | None = None
     at = used = 0

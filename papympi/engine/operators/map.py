@@ -112,7 +112,7 @@ class MapOperator(CallOperator[MapTask]):
     def next_task(self, worker: WorkerState, work: Any, number: int) -> tuple[MapTask, Task]:  # noqa: ARG002 - as above
         """Return the task that does the next batch."""
         batch = self._take(worker)
-        limit = self._context.batch_sizes.max_payload(self.step)
+        limit = self._context.batch_sizes.max_payloads[self.step]
         task = batch.to_task(number, Kind.CALL, self.step.number, limit if limit < batch.count else 0)
         return MapTask(self, worker, batch), task
 

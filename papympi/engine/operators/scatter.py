@@ -136,7 +136,7 @@ class ScatterOperator(CallOperator[ScatterTask]):
         self._context.accounts.reserve(self._output.space, quota)
         generator = work or self._open(worker)
         generator.state.granted = quota
-        limit = self._context.batch_sizes.max_payload(self.step)
+        limit = self._context.batch_sizes.max_payloads[self.step]
         if generator.holder is worker:
             task = Task(
                 number, Kind.ADVANCE, self.step.number, generator=generator.state.number, chunk=quota, max_payload=limit
@@ -172,13 +172,11 @@ class ScatterOperator(CallOperator[ScatterTask]):
     def accept(self, task: ScatterTask, outcome: Outcome) -> None:
         """Send the children on; let go of the parents that are finished."""
         generator, context, space = task.generator, self._context, self._output.space
-        context.accounts.unreserve(space, generator.state.granted)
-        generator.state.granted = 0
         touched = list(generator.state.accept(outcome))
         context.batch_sizes.learn_children(self.step, sum(entry[2] for entry in touched), outcome.seconds)
+        context.accounts.emit(space, sum(entry[2] for entry in touched), generator.state.granted)
+        generator.state.granted = 0
         self._settle(generator, outcome)
-        for _, _, size, _ in touched:
-            context.accounts.emit(space, size)
         spans = [(segment, start, start + size) for segment, start, size, _ in touched]
         context.item_sizes.weigh(self._output, outcome.outputs[0])
         context.router.post_output(self._output, outcome.outputs[0], spans)

@@ -9,15 +9,15 @@ from itertools import chain, islice
 from typing import Any
 
 from papympi.engine.admission import Order
-from papympi.engine.index.chunks import Chunk
 from papympi.engine.index.segment import Segment, open_segment
 from papympi.engine.operators.protocol import Operator, RunContext
 from papympi.engine.operators.reading import ReaderThread
 from papympi.errors import InputError
 from papympi.model.item import Failure
 from papympi.plan.plan import Step
-from papympi.transport.bitmap import FULL, normalized
+from papympi.transport.bitmap import FULL, is_valid, normalized
 from papympi.transport.payload import Payload
+from papympi.transport.task import Output
 from papympi.workers.evaluation.attempt import attempt_interruptibly
 
 _END = object()
@@ -186,6 +186,11 @@ class SourceOperator(Operator):
         """Return the order key at which it waits: for its next quota, or for its error to be raised."""
         return (0, self._space.rank, self._segment.emitted) if self.has_more() else None
 
+    @property
+    def is_threaded(self) -> bool:
+        """Whether a thread reads its rows."""
+        return self._thread is not None
+
     def is_waiting(self) -> bool:
         """Return whether rows are on their way."""
         return self._asked > 0
@@ -199,7 +204,7 @@ class SourceOperator(Operator):
         moved = False
         segment, admission = self._segment, self._context.admission
         while not (self._ended or self._asked or segment.unequal is not None):
-            if not admission.sees_ahead(self.step, segment.emitted, segment.retired.prefix()):
+            if not admission.sees_ahead(self.step, segment):
                 break
             if not admission.grants(self.step, (0, self._space.rank, segment.emitted)):
                 break
@@ -240,7 +245,6 @@ class SourceOperator(Operator):
         segment, context, size = self._segment, self._context, len(rows.columns[0])
         start, stop = segment.emitted, segment.emitted + size
         came = self._asked if rows.whole else size
-        context.accounts.unreserve(self._space, came)
         if rows.failure is not None:
             context.tally.fail([rows.failure])
         if context.recorder is not None:
@@ -252,8 +256,8 @@ class SourceOperator(Operator):
         if rows.ended and rows.unequal is None:
             segment.ends.append(stop)
             segment.closed = True
+        context.accounts.emit(self._space, size, came)
         if size:
-            context.accounts.emit(self._space, size)
             self._post(rows, start, stop)
         context.router.grow(segment)
         if segment.closed and segment.parent is not None:
@@ -262,12 +266,12 @@ class SourceOperator(Operator):
     def _post(self, rows: Rows, start: int, stop: int) -> None:
         failed = 1 << (stop - start - 1) if rows.failure is not None else 0
         for stream, values in zip(self.step.outputs, rows.columns, strict=True):
-            chunk: Chunk = (start, stop, Payload(values), 0, FULL)
-            if self._shard is not None:
-                chunk = _pick_share(values, start, *self._shard)
+            output = Output([Payload(values)], FULL, failed)
             self._context.tally.done[stream.node] += stop - start
-            self._context.item_sizes.weigh_chunk(stream, chunk)
-            self._context.router.post(stream, self._segment, chunk, failed)
+            self._context.item_sizes.weigh(stream, output)
+            if self._shard is not None:
+                output = _pick_share(output, start, *self._shard)
+            self._context.router.post_output(stream, output, [(self._segment, start, stop)])
 
     def close(self) -> None:
         """Let go of the iterators."""
@@ -277,13 +281,11 @@ class SourceOperator(Operator):
             self._feed.close()
 
 
-def _pick_share(values: list[Any], start: int, number: int, shards: int) -> Chunk:
-    """Return the chunk of rows from `start` on of which only one share is there: every `shards`-th row."""
+def _pick_share(rows: Output, start: int, number: int, shards: int) -> Output:
+    """Return rows from `start` on of which only one share is there: every `shards`-th row."""
+    values = rows.payloads[0].values()
     valid = 0
     for index in range((number - start) % shards, len(values), shards):
         valid |= 1 << index
-    stop = start + len(values)
-    if not valid:
-        return (start, stop, None, 0, 0)
-    some = [value if valid >> index & 1 else None for index, value in enumerate(values)]
-    return (start, stop, Payload(some), 0, normalized(valid, len(values)))
+    some = [value if is_valid(valid, index) else None for index, value in enumerate(values)]
+    return Output([Payload(some)], normalized(valid, len(values)), rows.failed & valid)

@@ -16,7 +16,7 @@ from papympi.transport.frames import FrameReader, FrameWriter
 from papympi.transport.lending import ParentAllocator
 from papympi.transport.packed import Packed
 from papympi.transport.records import Logs
-from papympi.transport.sealed import read_outcome
+from papympi.transport.sealed import read_sealed
 from papympi.transport.task import Kind, Lost, Outcome, Task
 from papympi.workers.children.client import ANSWER_S, ForkServerClient, open_pidfd
 from papympi.workers.evaluation.alarm import MERCY_S, find_shortest_timeout, find_timeout
@@ -84,7 +84,7 @@ class ChildHandle:
         self._ready = False
         self._startup_failures = 0
         self._last_words = ""
-        self._logs: Logs | None = None
+        self.logs: Logs | None = None
         self._end = ""
         self._resources = contextlib.ExitStack()
 
@@ -157,15 +157,15 @@ class ChildHandle:
         outcomes = []
         for message in self._reader.read():
             if type(message) is tuple:
-                outcome = read_outcome(message)
+                outcome = Outcome.from_wire(message) if message[0] is not None else read_sealed(message)
                 self._tasks.pop(outcome.task, None)
                 if self._held:
                     self._held.pop(outcome.task, None)
-                if self._logs is not None:
+                if self.logs is not None:
                     outcome.logs = self.take_logs(outcome.logs)
                 outcomes.append(outcome)
             elif type(message) is Logs:
-                self._logs = message if self._logs is None else self.take_logs(message)
+                self.logs = message if self.logs is None else self.take_logs(message)
             elif message is None:
                 self._ready = True
                 self._startup_failures = 0
@@ -173,14 +173,9 @@ class ChildHandle:
                 self._last_words = message
         return outcomes
 
-    @property
-    def talks(self) -> bool:
-        """The child has sent prints or log messages that no outcome has taken along."""
-        return self._logs is not None
-
     def take_logs(self, last: Logs | None = None) -> Logs | None:
         """Return what the child has sent of prints and log messages and no outcome has taken along, and then `last`."""
-        logs, self._logs = self._logs, None
+        logs, self.logs = self.logs, None
         if logs is not None and last is not None:
             logs.add(last)
         return logs or last

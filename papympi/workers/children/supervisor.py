@@ -84,20 +84,22 @@ class Supervisor:
         """Return where other processes of this host find the packed program; `None`: nowhere."""
         return None if self._packed is None else self._packed.find_file()
 
-    def submit(self, number: int, task: Task) -> None:
+    def submit(self, worker: int, task: Task) -> None:
         """Send a task to a child; what its socket does not take now is sent by `collect`."""
-        child = self._children[number]
+        child = self._children[worker]
         if not child.send(task) and child not in self._waiting:
             self._await_room(child)
 
-    def collect(self) -> list[Outcome | Lost]:
+    def collect(self) -> list[Outcome | Lost | Logs]:
         """Return what has come home, and the children that were lost and have been replaced.
+
+        What children have printed and logged comes with their outcomes, or by itself.
 
         Raises:
             PoolError: there is no child to be had any more.
             ShippingError: a child cannot load the program.
         """
-        news: list[Outcome | Lost] = []
+        news: list[Outcome | Lost | Logs] = []
         if self._selector is None:
             return news
         if self._timed:
@@ -116,7 +118,13 @@ class Supervisor:
                 self._waiting.discard(child)
         for child in dict.fromkeys(dead):
             news += self._replace(child)
-        return news
+        return [*news, *self._take_logs()] if self._talking else news
+
+    def _take_logs(self) -> list[Logs]:
+        """Return what children have printed and logged since; what is not taken comes with their next outcome."""
+        found = [logs for child in self._talking if (logs := child.take_logs()) is not None]
+        self._talking.clear()
+        return found
 
     def _read(self, child: ChildHandle, descriptor: int) -> list[Outcome]:
         """Return what a child has sent.
@@ -127,21 +135,13 @@ class Supervisor:
         if descriptor != child.descriptors[0]:
             raise EOFError
         outcomes = child.read()
-        if child.talks:
+        if child.logs is not None:
             self._talking.add(child)
         return outcomes
 
     def take_room(self, size: int) -> memoryview | None:
         """Return shared memory for a big buffer of a task, which is then not copied; `None`: there is no room."""
         return None if self._arena is None else self._arena.take(size)
-
-    def take_logs(self) -> list[Logs]:
-        """Return what children have printed and logged since; what is not taken comes with their next arrival."""
-        if not self._talking:
-            return []
-        found = [logs for child in self._talking if (logs := child.take_logs()) is not None]
-        self._talking.clear()
-        return found
 
     def fileno(self) -> int | None:
         """Return a descriptor that is readable when `collect` has something to do; `None` before the start."""

@@ -13,9 +13,8 @@ from typing import Any
 from papympi.errors import ItemTimeout, ShippingError, StateError
 from papympi.model.item import DROP, Failure, Key
 from papympi.plan.program import Call, Stage
-from papympi.transport import codec
 from papympi.transport.blame import describe
-from papympi.transport.payload import Payload, Unsendable
+from papympi.transport.payload import Payload, Unsendable, decode, encode
 from papympi.transport.task import Outcome, Task
 from papympi.workers.evaluation.alarm import Abandoned, Overdue
 from papympi.workers.evaluation.columns import (
@@ -234,7 +233,7 @@ class Calls:
 
 def _carry(value: Any) -> None:
     """See whether a value can leave this process and be taken up in another."""
-    codec.decode(codec.encode([value]))
+    decode(encode([value]))
 
 
 def _describe(given: Sequence[Any]) -> str:

@@ -10,8 +10,8 @@ from typing import Any, Final, NamedTuple
 
 from papympi.errors import PoolError, ShippingError
 from papympi.plan.program import Program
-from papympi.transport.codec import Buffer
 from papympi.transport.packed import Packed, PackedFile
+from papympi.transport.payload import Buffer
 from papympi.transport.records import Logs
 from papympi.transport.sealed import decode, encode
 from papympi.transport.task import Lost

@@ -13,8 +13,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from papympi.transport.codec import Buffer
 from papympi.transport.heap import KEPT, keep_heap, map_pages
+from papympi.transport.payload import Buffer
 
 if TYPE_CHECKING:
     from mpi4py.MPI import Comm, Request

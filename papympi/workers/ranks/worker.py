@@ -12,6 +12,7 @@ from typing import Final
 from papympi.errors import PoolError, ShippingError
 from papympi.transport.arena import LEAST
 from papympi.transport.packed import Packed, PackedFile, map_packed
+from papympi.transport.records import Logs
 from papympi.transport.sealed import SealedOutcome, SealedTask
 from papympi.transport.ship import unpack_program
 from papympi.transport.task import Kind, Lost, Task
@@ -124,7 +125,8 @@ class _Children:
                 if news.logs is not None:
                     answers.append(messages.LogsForwarded(news.logs))
                 answers.append(messages.OutcomeForwarded([PickleBuffer(part) for part in news.parts]))
-        answers += [messages.LogsForwarded(logs) for logs in self._supervisor.take_logs()]
+            elif isinstance(news, Logs):
+                answers.append(messages.LogsForwarded(news))
         return answers
 
     def _note_pace(self) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from papympi.errors import ShippingError
-from papympi.transport import codec
+from papympi.transport.payload import decode, encode
 
 SOME = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(),
@@ -20,16 +20,16 @@ SOME = st.recursive(
 
 @given(st.lists(SOME))
 def test_values_come_back(values):
-    assert codec.decode(codec.encode(values)) == values
+    assert decode(encode(values)) == values
 
 
 def test_big_arrays_go_beside():
     """Big arrays travel beside the pickle."""
     big, small = np.arange(1 << 16), np.arange(4)
-    body, buffers = codec.encode([big, small])
+    body, buffers = encode([big, small])
     assert len(body) < 1000
     assert [memoryview(buffer).nbytes for buffer in buffers] == [big.nbytes]
-    first, second = codec.decode((body, tuple(bytearray(buffer) for buffer in buffers)))
+    first, second = decode((body, tuple(bytearray(buffer) for buffer in buffers)))
     assert (first == big).all()
     first += 1
     second += 1
@@ -38,7 +38,7 @@ def test_big_arrays_go_beside():
 
 def test_arrays_in_every_layout():
     values = [np.ones((200, 300), order="F"), np.ones((200, 300))[::2, ::3], np.array(3.0), np.zeros((0, 4))]
-    for value, copy in zip(values, codec.decode(codec.encode(values)), strict=True):
+    for value, copy in zip(values, decode(encode(values)), strict=True):
         assert value.shape == copy.shape
         assert (value == copy).all()
 
@@ -51,17 +51,19 @@ def test_dill_takes_what_is_refused():
         def __init__(self, n):
             self.n = n
 
-    first, second, third = codec.decode(codec.encode([lambda x: x + level, Local(3), 5]))
+    first, second, third = decode(encode([lambda x: x + level, Local(3), 5]))
     assert (first(1), second.n, third) == (5, 3, 5)
     big = np.ones(1 << 16)
-    assert codec.encode([lambda: 0, big])[1][0].nbytes == big.nbytes
+    assert encode([lambda: 0, big])[1][0].nbytes == big.nbytes
 
 
 def test_common_case_without_dill():
     """The common case needs no dill."""
     import subprocess
 
-    program = "import sys; from papympi.transport import codec; codec.encode([1]); sys.exit('dill' in sys.modules)"
+    program = (
+        "import sys; from papympi.transport.payload import decode, encode; encode([1]); sys.exit('dill' in sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
@@ -86,7 +88,7 @@ class Holder:
 def test_unsendable_is_named(bad, said):
     """What cannot be sent is named."""
     with pytest.raises(ShippingError, match=said) as caught:
-        codec.encode([1, 2, bad])
+        encode([1, 2, bad])
     assert caught.value.__cause__ is not None
     assert len(str(caught.value)) < 1000
 
@@ -97,10 +99,10 @@ def test_too_deep_is_an_error():
     for _ in range(100_000):
         deep = [deep]
     with pytest.raises(ShippingError, match="RecursionError"):
-        codec.encode([deep])
+        encode([deep])
 
 
 def test_a_database_is_named():
     with sqlite3.connect(":memory:") as connection, pytest.raises(ShippingError, match=r"sqlite3\.Connection"):
-        codec.encode([connection])
+        encode([connection])
     connection.close()
