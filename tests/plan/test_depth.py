@@ -121,3 +121,15 @@ def test_a_new_space_is_listed():
     layout = SpaceLayout()
     space = layout.open("source", layout.spaces[0], "x")
     assert (layout.spaces[space.number], space.depth, space.node) == (space, 1, "x")
+
+
+@pytest.mark.parametrize("options", [{"gather": True}, {"gather": 2}])
+def test_one_value_cannot_be_gathered(options):
+    layout = place_nodes(wire(build(single("one", "x", gather=True), single("two", "one", **options))))
+    assert "all that it takes is one value for the whole run ('one')" in layout.problems[0]
+
+
+@pytest.mark.parametrize("options", [{"gather": True}, {"vectorized": True}, {"fold": list}])
+def test_a_source_takes_nothing_to_gather(options):
+    layout = place_nodes(wire(build(("rows", lambda *total: [1], None, options))))
+    assert f"has {next(iter(options))}=, but nothing comes in" in layout.problems[0]
