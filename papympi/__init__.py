@@ -38,11 +38,13 @@ from papympi.model.registry import graph, node, resource
 
 if TYPE_CHECKING:
     from papympi.hookspecs import hookimpl
+    from papympi.runner.journal_options import JournalOptions
     from papympi.runner.mapping import map  # noqa: A004 - the field's name for it; `papympi.map` hides nothing
     from papympi.runner.run import Run, run
     from papympi.workers.seeds import random, seed
 
 _LAZY = {
+    "JournalOptions": "papympi.runner.journal_options",
     "Run": "papympi.runner.run",
     "hookimpl": "papympi.hookspecs",
     "map": "papympi.runner.mapping",
@@ -60,6 +62,7 @@ __all__ = [
     "InputError",
     "ItemTimeout",
     "JournalError",
+    "JournalOptions",
     "LaunchError",
     "NodeError",
     "OptionError",

@@ -18,31 +18,27 @@ from papympi.transport.task import KeyRun, Lost, Outcome, Task
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What the engine may expect of a pool.
+    """What may be expected of a pool. The engine asks for the first three; the contract suite tests what is promised.
 
     Attributes:
         shares_memory: workers see the runner's objects: payloads need no pickling.
         streams: a worker can hold a suspended generator.
-        roams: a suspended generator may be advanced by any worker of the pool (threads).
+        holds_up: the users' functions run inside `collect`, which blocks meanwhile.
+        parallel: functions that block run beside one another, and the pool can be closed meanwhile.
         survives_crash: a worker that dies is replaced, and reported by `Lost`.
         can_kill: `kill()` ends workers whatever they are doing.
-        remote: workers may be on other hosts.
-        holds_up: `collect` calls the users' functions itself, and returns when they do.
     """
 
     shares_memory: bool = False
     streams: bool = True
-    roams: bool = False
+    holds_up: bool = False
+    parallel: bool = True
     survives_crash: bool = False
     can_kill: bool = False
-    remote: bool = False
-    holds_up: bool = False
 
 
 class Pool(Protocol):
     """A named set of workers that the engine hands batches to.
-
-    It may have `notes`, a list of sentences that the summary of the run ends with.
 
     All methods are called from the one thread that holds the engine's turn, and none but `open`, `close` and `kill`
     may block. Workers are numbered from 0; a worker that was lost is replaced under its number.
@@ -52,7 +48,7 @@ class Pool(Protocol):
         capabilities: what the engine may expect.
         workers: a label for each worker, fixed once the pool is open.
         concurrency: how many batches one worker evaluates at the same time (an executor counts as one worker).
-        places: how many batches one worker may have: those at work and those on their way; more than twice
+        places: how many batches one worker may have: those that run and those that wait there; more than twice
             `concurrency` are used only while batches are brief.
     """
 
@@ -61,6 +57,11 @@ class Pool(Protocol):
     workers: Sequence[str]
     concurrency: int
     places: int
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What the summary of the run ends with, a sentence each, such as about threads that were left alone."""
+        return ()
 
     def open(self, program: Program) -> None:
         """Start the workers and see that the program reaches each of them before its first task.
@@ -74,7 +75,7 @@ class Pool(Protocol):
         """Send a task to a worker that has a place free. Never blocks."""
 
     def collect(self) -> Sequence[Outcome | Lost | Logs]:
-        """Return what has come home since the last call, and workers that were lost. Never blocks.
+        """Return what workers have sent since the last call, and which of them were lost. Never blocks.
 
         All outcomes that a lost worker had sent come before its `Lost`. Tasks it still had are the engine's to repeat.
         What workers print and log comes with their outcomes, or in between, as it comes.
@@ -87,7 +88,7 @@ class Pool(Protocol):
         """Return when `collect` has to look after a time-out, by `time.monotonic`; `None`: there is none."""
 
     def close(self) -> None:
-        """End the workers once they have finished what they are at, and wait until they are gone."""
+        """End the workers once they have finished their batches, and wait until they are gone."""
 
     def kill(self) -> None:
         """End the workers at once, and wait until they are gone. Threads are abandoned. May follow `close`."""
@@ -103,7 +104,7 @@ class Backend:
             Returns a `Pool`, or a `concurrent.futures.Executor`, which becomes a pool through `ExecutorPool`.
         summary: one line for `papympi plugins` and `papympi doctor`.
         capabilities: what pools made of it can do; of an executor, what the adapter is told.
-        end: ends an executor at once, whatever its workers are at; `None`: there is no way but `shutdown`.
+        end: ends an executor at once, whatever its workers do; `None`: there is no way but `shutdown`.
     """
 
     make: Callable[..., Pool | Executor]
@@ -133,9 +134,9 @@ class Statistics:
         length: how many rows there are, if every input knows its length.
         delivered: results handed to the consumer.
         live: items in the graph now; `admission` bounds it.
-        highest: the most items that were in the graph at once, births on their way included.
-        heaviest: about how many bytes those in the graph at once had at the most: an estimate from what items of their
-            kind have had so far, rather too high.
+        highest: the most items that were in the graph at once, places that are reserved for children included.
+        heaviest: the most bytes that items in the graph had at once: an estimate from the sizes of earlier items,
+            rather too high.
         seconds: since the first item was asked for.
         finished: nothing more will be delivered.
         complete: everything has been delivered: the run was not stopped before.
@@ -158,7 +159,7 @@ class NodeOption:
     """An option of `@node` that a plugin understands.
 
     Attributes:
-        summary: one line that says what it is for.
+        summary: one line for `papympi plugins` that says what it is for.
         accepts: says whether a value is possible; `None`: every value is.
     """
 
@@ -200,7 +201,7 @@ class History(Protocol):
     """What a store knows of earlier attempts at a run. Each of it is true by itself, whatever else was lost.
 
     Attributes:
-        failures: those that have come home.
+        failures: those of earlier attempts.
     """
 
     failures: Sequence[Failure]
@@ -219,7 +220,7 @@ class History(Protocol):
 
 
 class Store(Protocol):
-    """Keeps what has come home, for a later attempt. None of its methods waits for a disk, unless too much is waiting.
+    """Keeps what workers have sent back, for a later attempt. Its methods do not wait for a disk, unless too much does.
 
     Keys come as runs, as in a task; no run at all stands for the one position of the whole run.
     """

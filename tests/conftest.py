@@ -18,8 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-POOLS = ("inline", "threads", "processes", "mpi")
-"""The pools that a test of the whole runs on; `pool` is the fixture that goes through them."""
+from papympi.testing.driver import POOLS, of_two
 
 # MPI listens on loopback only, whoever starts the tests.
 os.environ.setdefault("FI_TCP_IFACE", "lo")
@@ -36,6 +35,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # what one test finds left over must no
 def pool(request: pytest.FixtureRequest) -> str:
     """Return the name of a pool; a test that takes it runs once on each."""
     return request.param
+
+
+@pytest.fixture
+def pool_of_two(pool: str) -> str:
+    """Return a pool with two workers, if it has workers at all; a test that takes it runs once on each."""
+    return of_two(pool)
 
 
 @pytest.fixture(autouse=True)

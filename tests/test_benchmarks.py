@@ -13,7 +13,8 @@ TINY = ("--quick", "--peers", "standard", "--scale", "0.01", "--seconds", "0.01"
 
 
 @pytest.mark.timeout(170)
-def test_one_table_and_the_same_as_json(tmp_path):
+def test_table_and_json_agree(tmp_path):
+    """One table, and the same as JSON."""
     path = tmp_path / "results.json"
     argv = [sys.executable, "-m", "benchmarks", *TINY, "--groups", "small,skew,scatter,overheads", "--json", str(path)]
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=160, check=False)
@@ -35,7 +36,8 @@ def test_one_table_and_the_same_as_json(tmp_path):
     ("function", "message"),
     [("benchmarks.small:nothing", "AttributeError"), ("benchmarks.small:measure_papympi", "required positional")],
 )
-def test_a_contender_that_fails_is_told_and_not_a_figure(function, message):
+def test_failed_contender_is_told(function, message):
+    """A contender that fails is told, and not a figure."""
     program = f"from benchmarks import harness, jobs; f = harness.play({{'x': jobs.Job({function!r})}}, 2); "
     program += "print(f.reached, f.failed['x'])"
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -45,7 +47,7 @@ def test_a_contender_that_fails_is_told_and_not_a_figure(function, message):
     assert message in done.stdout
 
 
-def test_wrong_results_are_no_figure():
+def test_wrong_results_no_figure():
     program = "from benchmarks.harness import check; check([1, 2, 4], [1, 2, 3])"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stderr.endswith("the first wrong one is number 2\n")

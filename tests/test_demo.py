@@ -16,7 +16,7 @@ PAPYMPI = [sys.executable, "-m", "papympi"]
 RUN = [*PAPYMPI, "run", str(EXAMPLE), "--target", "module", "--target", "ranking"]
 
 
-def call(command, folder):
+def run_demo(command, folder):
     folder.mkdir(exist_ok=True)
     done = subprocess.run(
         [*command, "--output", "metrics.jsonl"],
@@ -29,7 +29,7 @@ def call(command, folder):
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
     """Return the bytes that all ways to run it must give."""
-    return call([*RUN, "--input", PART, "--pool", "*=inline"], tmp_path_factory.mktemp("demo"))[0]
+    return run_demo([*RUN, "--input", PART, "--pool", "*=inline"], tmp_path_factory.mktemp("demo"))[0]
 
 
 @pytest.mark.parametrize(
@@ -43,17 +43,19 @@ def expected(tmp_path_factory):
     ],
     ids=" ".join,
 )
-def test_pools_and_strides_change_no_byte(options, expected, tmp_path):
-    assert call([*RUN, "--input", PART, *options], tmp_path)[0] == expected
+def test_pools_change_no_byte(options, expected, tmp_path):
+    """Pools and strides change no byte."""
+    assert run_demo([*RUN, "--input", PART, *options], tmp_path)[0] == expected
 
 
 def test_ranks_change_no_byte(expected, tmp_path):
-    assert call([find_launcher().path, "-n", "3", *RUN, "--input", PART], tmp_path)[0] == expected
+    assert run_demo([find_launcher().path, "-n", "3", *RUN, "--input", PART], tmp_path)[0] == expected
 
 
 @pytest.mark.timeout(300)
-def test_whole_library_on_four_ranks(tmp_path):
-    written, done = call([find_launcher().path, "-n", "4", *RUN, "--progress"], tmp_path)
+def test_whole_library_on_ranks(tmp_path):
+    """The whole library on four ranks."""
+    written, done = run_demo([find_launcher().path, "-n", "4", *RUN, "--progress"], tmp_path)
     rows = [json.loads(line) for line in written.splitlines()]
     modules, [ranking] = rows[:-1], rows[-1:]
     assert len(modules) > 500
@@ -68,7 +70,8 @@ def test_whole_library_on_four_ranks(tmp_path):
     assert "| function " in done.stderr
 
 
-def test_complexity_is_that_of_the_branches(tmp_path):
+def test_complexity_of_branches(tmp_path):
+    """Complexity is that of the branches."""
     (tmp_path / "sample.py").write_text(
         "class Outer:\n"
         "    def plain(self):\n"
@@ -89,7 +92,7 @@ def test_complexity_is_that_of_the_branches(tmp_path):
     )
     (tmp_path / "broken.py").write_text("def (\n")
     (tmp_path / "lying.py").write_bytes(b"# coding: utf-8\n\xff\n")
-    written, _ = call([*RUN, "--input", f"path={tmp_path}/*.py", "--pool", "*=inline"], tmp_path / "out")
+    written, _ = run_demo([*RUN, "--input", f"path={tmp_path}/*.py", "--pool", "*=inline"], tmp_path / "out")
     values = [json.loads(line)["value"] for line in written.splitlines()]
     assert [value["functions"] for value in values[:-1]] == [0, 3]
     assert {row["function"]: row["complexity"] for row in values[-1]} == {

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from papympi.testing.driver import of_two
+
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
@@ -55,7 +57,7 @@ def run_command(command: str, folder: Path, pool: str) -> str:
     words = shlex.split(command)
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     if words[0] != "mpiexec":
-        environment["PAPYMPI_POOLS"] = f"*={pool}" if pool == "inline" else f"*={pool}:2"
+        environment["PAPYMPI_POOLS"] = f"*={of_two(pool)}"
     done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -81,7 +83,8 @@ def has_commands(page: Path) -> bool:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("page", [page for page in PAGES if has_commands(page)], ids=lambda page: page.stem)
-def test_what_a_page_shows_is_true(page, pool, tmp_path):
+def test_page_is_true(page, pool, tmp_path):
+    """What a page shows is true."""
     play(page, tmp_path, pool)
 
 
@@ -90,7 +93,8 @@ def test_fragments_compile(page, tmp_path):
     play(page, tmp_path, "inline")
 
 
-def test_what_is_not_true_is_seen(tmp_path):
+def test_untruth_is_seen(tmp_path):
+    """What is not true is seen."""
     page = tmp_path / "page.md"
     page.write_text("```python\n# a.py\nprint(1)\n```\n\n```console\n$ python a.py\n1\n```\n")
     play(page, tmp_path, "inline")
@@ -103,7 +107,8 @@ def test_what_is_not_true_is_seen(tmp_path):
 
 
 @pytest.mark.timeout(180)
-def test_documentation_builds_without_a_warning(tmp_path):
+def test_documentation_builds(tmp_path):
+    """Documentation builds without a warning."""
     arguments = [sys.executable, "-m", "sphinx", "-W", "-q", "-d", str(tmp_path / "trees"), str(ROOT / "docs")]
     done = subprocess.run([*arguments, str(tmp_path / "html")], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

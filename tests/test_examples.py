@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from papympi.testing.driver import POOLS, of_two
+
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
 
@@ -21,7 +23,7 @@ SCRIPTS = {
 }
 
 
-def call(*command, **options):
+def run_program(*command, **options):
     done = subprocess.run(command, capture_output=True, text=True, timeout=55, check=False, **options)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -42,19 +44,20 @@ def expected(tmp_path_factory):
 
 def run(name, pool, folder, *more):
     command = [sys.executable, "-m", "papympi", "run", str(EXAMPLES / name), "--pool", f"*={pool}"]
-    return call(*command, "--output", "-", *CALLS[name], *more, cwd=folder)
+    return run_program(*command, "--output", "-", *CALLS[name], *more, cwd=folder)
 
 
 @pytest.mark.parametrize("name", CALLS)
-@pytest.mark.parametrize("pool", ["threads:3", "processes:2", "mpi:2"])
+@pytest.mark.parametrize("pool", [of_two(pool) for pool in POOLS if pool != "inline"])
 def test_example(name, pool, expected, tmp_path):
     assert run(name, pool, tmp_path) == expected(name) != ""
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_script(name, tmp_path):
-    assert call(sys.executable, str(EXAMPLES / name), cwd=tmp_path).startswith(SCRIPTS[name])
+    assert run_program(sys.executable, str(EXAMPLES / name), cwd=tmp_path).startswith(SCRIPTS[name])
 
 
-def test_there_is_a_test_for_every_example():
+def test_every_example_is_tested():
+    """There is a test for every example."""
     assert {path.name for path in EXAMPLES.glob("*.py")} == {*CALLS, *SCRIPTS}

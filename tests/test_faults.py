@@ -15,18 +15,17 @@ import loky.backend.resource_tracker
 import pytest
 
 from papympi import Failure, Graph, ItemTimeout, RemoteError, ShippingError, WorkerLost, run
+from papympi.testing.driver import POOLS, of_two
 
-POOLS = {
-    "inline": "inline",
-    "threads": "threads:2",
-    "processes": {"backend": "processes", "workers": 2, "memory": "600 MB"},
-    "mpi": {"backend": "mpi", "workers": 2, "memory": "600 MB"},
+SHARING = {"inline", "threads", "asyncio"}
+GUARDED = {"processes", "mpi"}
+PLACES = {
+    **{name: of_two(name) for name in POOLS},
+    **{name: {"backend": name, "workers": 2, "memory": "600 MB"} for name in POOLS if name in GUARDED},
     "mpi, not isolated": {"backend": "mpi", "workers": 2, "isolate": False},
     "asyncio": "asyncio",
     "loky": "loky:2",
 }
-SHARING = {"inline", "threads", "asyncio"}
-GUARDED = {"processes", "mpi"}
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -38,7 +37,7 @@ def _trackers():
     loky.backend.resource_tracker.ensure_running()
 
 
-@pytest.fixture(params=POOLS)
+@pytest.fixture(params=PLACES)
 def where(request):
     return request.param
 
@@ -47,7 +46,7 @@ def evaluate(where, inputs, build, **options):
     """Return what a run yields for `inputs`: values by position, and its failures by (node, key)."""
     graph = Graph("faults")
     build(graph)
-    with run({"x": inputs}, graph=graph, pools={"pool": POOLS[where]}, errors="keep", **options) as running:
+    with run({"x": inputs}, graph=graph, pools={"pool": PLACES[where]}, errors="keep", **options) as running:
         values = list(running)
     assert ("abandoned" in str(running.summary)) == any("abandoned" in str(each.error) for each in running.failures)
     failures = {(failure.node, failure.key): failure for failure in running.failures}
@@ -121,7 +120,8 @@ def misbehave(x):
     return x
 
 
-def test_whatever_a_function_raises_costs_its_item(where):
+def test_raising_costs_the_item(where):
+    """Whatever a function raises costs its item."""
     names = [name for name in RAISING if (where, name) != ("inline", "interrupt")]  # there Ctrl-C is the user's
     inputs = [item for name in names for item in ("well", name)]
 
@@ -141,7 +141,9 @@ def test_whatever_a_function_raises_costs_its_item(where):
         assert "misbehave" in failure.traceback, name
 
 
-def test_values_that_cannot_travel_cost_their_item(where):
+def test_unsendable_value_fails(where):
+    """Values that cannot travel cost their item."""
+
     def answer(x):
         return (i for i in range(x)) if x == 3 else Sticky() if x == 5 else x
 
@@ -151,7 +153,8 @@ def test_values_that_cannot_travel_cost_their_item(where):
     assert [values[i] for i in (0, 1, 2, 4, 6, 7)] == [0, 1, 2, 4, 6, 7]
 
 
-def test_an_input_that_cannot_travel_costs_its_item(where):
+def test_unsendable_input_fails(where):
+    """An input that cannot travel costs its item."""
     inputs = [1, (i for i in range(3)), 3]
     values, failures = evaluate(
         where, inputs, lambda graph: graph.add(lambda x: x is not None, name="there", pool="pool", stride=3)
@@ -160,7 +163,8 @@ def test_an_input_that_cannot_travel_costs_its_item(where):
     assert kinds_of(failures) == ({} if where in SHARING else {("there", (1,)): ShippingError})
 
 
-def test_an_exception_that_is_a_value_is_data(where):
+def test_exception_value_is_data(where):
+    """An exception that is a value is data."""
     errors = [ValueError("data"), KeyError("data")]
     values, failures = evaluate(where, errors, lambda graph: graph.add(lambda x: x, name="same", pool="pool"))
     assert [(type(value), value.args) for value in values] == [(ValueError, ("data",)), (KeyError, ("data",))]
@@ -181,7 +185,9 @@ def fold_some(total, double):
     return total
 
 
-def test_a_failure_inside_scatter_gather_and_fold_reaches_what_it_must(where):
+def test_failure_reaches_what_it_must(where):
+    """A failure inside scatter, gather and fold reaches what it must."""
+
     def build(graph):
         graph.add(scatter_some, pool="pool", name="child")
         graph.add(lambda child: 2 * child if child != 11 else throw(OSError()), name="double", pool="pool", stride=3)
@@ -201,7 +207,9 @@ def test_a_failure_inside_scatter_gather_and_fold_reaches_what_it_must(where):
     ]
 
 
-def test_a_gather_skips_failures_if_it_is_told_to(where):
+def test_gather_skips_if_told(where):
+    """A gather skips failures if it is told to."""
+
     def build(graph):
         graph.add(lambda x: throw(ValueError()) if x == 4 else x, name="checked", pool="pool", stride=2)
         graph.add(lambda checked: checked, name="groups", gather=3, on_error="drop", pool="pool")
@@ -211,7 +219,9 @@ def test_a_gather_skips_failures_if_it_is_told_to(where):
     assert kinds_of(failures) == {("checked", (4,)): ValueError}
 
 
-def test_one_bad_item_of_a_vectorized_batch_fails_alone(where):
+def test_bad_vector_item_fails_alone(where):
+    """One bad item of a vectorized batch fails alone."""
+
     def halve(x):
         if 13 in x:
             raise ValueError("unlucky")
@@ -225,7 +235,8 @@ def test_one_bad_item_of_a_vectorized_batch_fails_alone(where):
     assert values[:13] + values[14:] == [x / 2 for x in range(20) if x != 13]
 
 
-def test_a_resource_that_fails_fails_its_items_and_is_tried_once_a_worker(where, tmp_path):
+def test_failed_resource_tried_once(where, tmp_path):
+    """A resource that fails fails its items and is tried once a worker."""
     log = str(tmp_path / "log")
 
     def connection():
@@ -243,7 +254,8 @@ def test_a_resource_that_fails_fails_its_items_and_is_tried_once_a_worker(where,
     assert (tmp_path / "log").read_text().count("tried") == len(workers)
 
 
-def test_items_that_fail_for_a_while_are_tried_again(where, tmp_path):
+def test_retries_until_it_works(where, tmp_path):
+    """Items that fail for a while are tried again."""
     folder = str(tmp_path)
 
     def fetch(x):
@@ -269,7 +281,8 @@ def test_items_that_fail_for_a_while_are_tried_again(where, tmp_path):
     }
 
 
-def test_a_generator_that_fails_is_begun_again_behind_its_delivered_children(where, tmp_path):
+def test_generator_begins_again(where, tmp_path):
+    """A generator that fails is begun again behind its delivered children."""
     marker = str(tmp_path / "failed before")
 
     def children(x):
@@ -325,7 +338,8 @@ def dawdle(x):
 
 
 @pytest.mark.timeout(180)
-def test_an_item_that_takes_too_long_fails_and_its_neighbours_do_not(where):
+def test_slow_item_fails_alone(where):
+    """An item that takes too long fails, and its neighbours do not."""
     slow = {
         "inline": ["sleep", "loop", "read"],
         "asyncio": ["sleep", "loop", "deaf"],
@@ -347,7 +361,8 @@ def test_an_item_that_takes_too_long_fails_and_its_neighbours_do_not(where):
 
 
 @pytest.mark.timeout(180)
-def test_batches_without_a_timeout_that_wait_behind_some_that_are_stuck_come_out(where):
+def test_waiting_batches_come_out(where):
+    """Batches without a timeout that wait behind some that are stuck come out."""
     if where == "inline":
         slow = "sleep"  # whatever it cannot interrupt stops it
     else:
@@ -360,7 +375,7 @@ def test_batches_without_a_timeout_that_wait_behind_some_that_are_stuck_come_out
 
     graph = Graph("stuck")
     build(graph)
-    with run({"x": inputs}, graph=graph, pools={"pool": POOLS[where]}, errors="keep") as running:
+    with run({"x": inputs}, graph=graph, pools={"pool": PLACES[where]}, errors="keep") as running:
         values = running.tee()
         dawdled, uppers = list(values["dawdle"]), list(values["upper"])
     assert uppers == [word.upper() for word in inputs]
@@ -387,7 +402,8 @@ DEATHS = {"exit": "exit code 3", "segfault": "SIGSEGV", "kill": "SIGKILL", "abor
 
 
 @pytest.mark.parametrize("where", [*sorted(GUARDED), "loky"])
-def test_an_item_that_kills_its_worker_fails_alone(where):
+def test_killer_item_fails_alone(where):
+    """An item that kills its worker fails alone."""
     deaths = DEATHS if where in GUARDED else ["exit"]
     inputs = [item for name in deaths for item in ("well", name, "well")]
 
@@ -405,7 +421,9 @@ def test_an_item_that_kills_its_worker_fails_alone(where):
 
 
 @pytest.mark.parametrize("where", sorted(GUARDED))
-def test_an_item_that_needs_too_much_memory_fails_alone_and_says_how_much_there_was(where):
+def test_hungry_item_fails_alone(where):
+    """An item that needs too much memory fails alone and says how much there was."""
+
     def allocate(x):
         return len(bytearray(x << 20))
 
@@ -418,7 +436,9 @@ def test_an_item_that_needs_too_much_memory_fails_alone_and_says_how_much_there_
 
 
 @pytest.mark.parametrize("where", sorted(GUARDED))
-def test_a_worker_lost_in_a_scatter_or_a_fold_costs_what_it_was_at(where):
+def test_loss_in_scatter_or_fold(where):
+    """A worker lost in a scatter or a fold costs what it was at."""
+
     def children(x):
         for child in range(5):
             if (x, child) == (2, 3):
@@ -440,7 +460,8 @@ def test_a_worker_lost_in_a_scatter_or_a_fold_costs_what_it_was_at(where):
 
 
 @pytest.mark.parametrize("where", sorted(GUARDED))
-def test_an_item_that_killed_its_worker_once_is_tried_again(where, tmp_path):
+def test_killer_once_is_tried_again(where, tmp_path):
+    """An item that killed its worker once is tried again."""
     folder = str(tmp_path)
 
     def touchy(x):
@@ -460,7 +481,9 @@ def test_an_item_that_killed_its_worker_once_is_tried_again(where, tmp_path):
 
 
 @pytest.mark.parametrize("where", sorted(GUARDED))
-def test_a_crash_in_a_vectorized_batch_costs_one_item(where):
+def test_crash_in_vector_costs_one(where):
+    """A crash in a vectorized batch costs one item."""
+
     def invert(x):
         if 5 in x:
             os._exit(3)

@@ -7,6 +7,7 @@ import inspect
 import io
 import re
 import resource
+import statistics
 import subprocess
 import sys
 import textwrap
@@ -18,18 +19,23 @@ from pathlib import Path
 
 import pytest
 
+import papympi
 from papympi import hookspecs
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "papympi"
 PLUGINS = sorted((ROOT / "plugins").glob("*/"))
 HOOKS = {name: hook for name, hook in vars(hookspecs).items() if name.startswith("papympi_")}
-POOLS = [path.stem for path in sorted((PACKAGE / "pools").glob("*.py")) if "\nBACKEND" in path.read_text()]
+BACKENDS = [path.stem for path in sorted((PACKAGE / "pools").glob("*.py")) if "\nBACKEND" in path.read_text()]
 SHORTEST_FILE = 40
 LONGEST_FILE = 300
 LONGEST_FUNCTION = 40
+LONGEST_NAME = 55
+LONGEST_MEDIAN = 30
 HEAVY = ("asyncio", "click", "dill", "importlib.metadata", "mpi4py", "multiprocessing", "numpy", "pluggy", "rich")
 IMPORT_BUDGET_S = 0.060
+PROMISED = ("contracts", "hookspecs", "testing", "errors", "model", "transport.task", "plan.program")
+"""Where plugins may import from, beside the face."""
 
 
 @dataclass(frozen=True)
@@ -75,14 +81,24 @@ def our_modules() -> tuple[Module, ...]:
 
 def settled_modules() -> tuple[Module, ...]:
     """Return what we ship, without the rooms that are being built anew."""
-    building = re.compile(r"papympi/(cli|engine|monitors|runner|stores|workers)/|papympi/pools/(links|mpi)\.py")
+    building = re.compile(r"papympi/(engine|workers)/|papympi/pools/(links|mpi)\.py")
     return tuple(module for module in our_modules() if not building.match(module.place))
+
+
+def plugin_modules() -> tuple[Module, ...]:
+    """Return the plugins with their tests."""
+    return read_modules(*(folder for plugin in PLUGINS for folder in plugin.glob("*/")))
 
 
 def all_modules() -> tuple[Module, ...]:
     """Return everything that we have written."""
     folders = [ROOT / name for name in ("tests", "benchmarks", "examples")]
     return our_modules() + read_modules(*folders, *(plugin / "tests" for plugin in PLUGINS))
+
+
+def all_tests() -> tuple[Module, ...]:
+    """Return the tests, those that every pool inherits among them."""
+    return read_modules(ROOT / "tests", PACKAGE / "testing", *(plugin / "tests" for plugin in PLUGINS))
 
 
 def find_circle(modules: tuple[Module, ...]) -> list[str]:
@@ -190,10 +206,53 @@ def find_unexplained(modules: tuple[Module, ...]) -> list[str]:
     ]
 
 
+def find_unpromised(modules: tuple[Module, ...]) -> list[str]:
+    """What plugins import of papympi, lazily too, is what they are promised."""
+    rooms = tuple(f"papympi.{room}." for room in PROMISED)
+    face = {"papympi.", *(f"papympi.{name}." for name in papympi.__all__)}
+    found = []
+    for module in modules:
+        for statement in module.nodes(ast.Import, ast.ImportFrom):
+            above = f"{statement.module}." if isinstance(statement, ast.ImportFrom) else ""
+            names = [f"{above}{alias.name}." for alias in statement.names]
+            ours = [name for name in names if name.startswith("papympi.") and name not in face]
+            found += [f"{module.place}:{statement.lineno}: {name}" for name in ours if not name.startswith(rooms)]
+    return found
+
+
 def find_vague_names(modules: tuple[Module, ...]) -> list[str]:
     """No module is named after nothing in particular."""
     vague = {"utils", "util", "helpers", "helper", "common", "base", "misc", "shared"}
     return [module.place for module in modules if vague & set(module.name.split("."))]
+
+
+def find_long_names(modules: tuple[Module, ...]) -> list[str]:
+    """Law 10: a test's name is a rule in few words; where it takes more, the docstring has them."""
+    functions = [each for module in modules for each in module.nodes(ast.FunctionDef, ast.AsyncFunctionDef)]
+    names = [each.name for each in functions if each.name.startswith("test_")]
+    found = [name for name in names if len(name) > LONGEST_NAME]
+    middle = statistics.median(map(len, names)) if names else 0
+    return found or [f"the median of all names has {middle} characters"] * (middle > LONGEST_MEDIAN)
+
+
+def find_stopwatches(modules: tuple[Module, ...]) -> list[str]:
+    """Law 10: no test asserts how long something took. A deadline for what a test waits for is no such thing."""
+    found = []
+    for module in modules:
+        taken = {part for part in module.nodes(ast.BinOp) if isinstance(part.op, ast.Sub) and reads_clock(part.left)}
+        assigned = [each for each in module.nodes(ast.Assign) if taken & set(ast.walk(each.value))]
+        names = {target.id for each in assigned for target in each.targets if isinstance(target, ast.Name)}
+        for claim in module.nodes(ast.Assert):
+            parts = set(ast.walk(claim.test))
+            if taken & parts or names & {part.id for part in parts if isinstance(part, ast.Name)}:
+                found.append(f"{module.place}:{claim.lineno}")
+    return found
+
+
+def reads_clock(expression: ast.expr) -> bool:
+    """Say whether an expression is the call of a clock."""
+    clock = r"(time\.)?(time|monotonic|perf_counter|process_time)(_ns)?\(\)"
+    return re.fullmatch(clock, ast.unparse(expression)) is not None
 
 
 LAWS: dict[Callable[[tuple[Module, ...]], list[str]], tuple[Callable[[], tuple[Module, ...]], str]] = {
@@ -206,6 +265,9 @@ LAWS: dict[Callable[[tuple[Module, ...]], list[str]], tuple[Callable[[], tuple[M
     find_blind: (our_modules, "try:\n    f()\nexcept (OSError, Exception):\n    g()\n"),
     find_unexplained: (all_modules, "import x  # noqa: F401\n"),
     find_vague_names: (all_modules, ""),
+    find_long_names: (all_tests, f"def test_{'x' * LONGEST_NAME}(): ...\n"),
+    find_stopwatches: (all_tests, "took = time.monotonic() - begun\nassert took < 5\n"),
+    find_unpromised: (plugin_modules, ""),
 }
 """Each law with what it holds for, and a source that breaks it."""
 
@@ -233,20 +295,49 @@ def test_law_can_fail(law):
         "with contextlib.suppress(Exception):\n    f()\n",
     ],
 )
-def test_every_blind_except_is_seen(source):
+def test_blind_except_is_seen(source):
+    """Every blind except is seen."""
     assert len(find_blind((Module("papympi/a.py", "papympi.a", source),))) == 1
     twice = Module("papympi/workers/attempt.py", "papympi.workers.attempt", source * 2)
     assert len(find_blind((twice,))) == 1
 
 
 @pytest.mark.parametrize(
+    ("source", "seen"),
+    [
+        ("from papympi import node, workers\n", 1),
+        ("def f():\n    import papympi.transport.payload\n", 1),
+        ("from papympi.transport import frames, task\n", 1),
+        ("import papympi, papympi.errors\nfrom papympi.plan.program import Call\nfrom papympi.model import item\n", 0),
+        ("import papympi_loky, numpy\nfrom papympi_loky.workers import x\n", 0),
+    ],
+)
+def test_every_import_of_a_plugin_is_seen(source, seen):
+    assert len(find_unpromised((Module("papympi_x/a.py", "papympi_x.a", source),))) == seen
+
+
+@pytest.mark.parametrize(
     "comment", ["# noqa", "# type: ignore[arg-type]", "# noqa: A001, A002 -", "# pragma: no cover"]
 )
-def test_every_unexplained_exception_is_seen(comment):
+def test_unexplained_is_seen(comment):
+    """Every unexplained exception is seen."""
     module = Module("papympi/a.py", "papympi.a", f"x = 1  {comment}\n")
     assert len(find_unexplained((module,))) == 1
     explained = Module("papympi/a.py", "papympi.a", f"x = 1  {comment}  # the name is the public one\n")
     assert find_unexplained((explained,)) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "count"),
+    [
+        ("assert perf_counter() - begun < 5\n", 1),
+        ("assert 5 > (time.monotonic_ns() - begun) / 1e9\n", 1),
+        ("end = time.monotonic() + 5\nwhile run():\n    assert time.monotonic() < end\n", 0),
+        ("left = end - time.monotonic()\nassert select(left)\n", 0),
+    ],
+)
+def test_stopwatch_is_no_deadline(source, count):
+    assert len(find_stopwatches((Module("tests/test_a.py", "tests.test_a", source),))) == count
 
 
 def test_hooks_are_there():
@@ -254,7 +345,8 @@ def test_hooks_are_there():
 
 
 @pytest.mark.parametrize("hook", HOOKS)
-def test_every_hook_has_a_docstring_a_heading_with_its_signature_and_a_test(hook):
+def test_hook_has_docs_and_test(hook):
+    """Every hook has a docstring, a heading with its signature and a test."""
     assert inspect.getdoc(HOOKS[hook])
     page = (ROOT / "docs" / "reference" / "hooks.md").read_text(encoding="utf-8")
     signature = str(inspect.signature(HOOKS[hook])).replace("'", "")
@@ -278,12 +370,14 @@ def runs_the_contract(folder: Path, pool: str) -> bool:
     return False
 
 
-@pytest.mark.parametrize("pool", [*POOLS, "executor", "members"])
-def test_every_pool_runs_the_contract_suite(pool):
+@pytest.mark.parametrize("pool", [*BACKENDS, "executor", "members"])
+def test_every_pool_runs_contract(pool):
+    """Every pool runs the contract suite."""
     assert runs_the_contract(ROOT / "tests" / "pools", pool)
 
 
-def test_a_missing_contract_suite_is_seen(tmp_path):
+def test_missing_contract_is_seen(tmp_path):
+    """A missing contract suite is seen."""
     head = "from papympi.testing import PoolContract\nfrom papympi.pools.a import A\nfrom papympi.pools import c\n"
     (tmp_path / "test_a.py").write_text(f"{head}class TestA: ...\n")
     assert not runs_the_contract(tmp_path, "a")
@@ -306,7 +400,8 @@ def run_python(program: str) -> str:
     return done.stdout
 
 
-def test_import_brings_nothing_heavy():
+def test_import_is_light():
+    """Import brings nothing heavy."""
     program = f"import sys, papympi; print([name for name in {HEAVY!r} if name in sys.modules])"
     assert run_python(program).strip() == "[]"
     assert run_python(program.replace("papympi", "numpy")).strip() != "[]"
@@ -320,7 +415,8 @@ def cpu_seconds(program: str) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def test_import_is_within_its_budget():
+def test_import_within_budget():
+    """Import is within its budget."""
     bare, full = [], []
     for _ in range(30):
         bare.append(cpu_seconds("pass"))
@@ -332,7 +428,8 @@ def test_import_is_within_its_budget():
 
 
 @pytest.mark.parametrize("pool", ["processes:1", "mpi:1"])
-def test_workers_import_neither_the_engine_nor_dill_for_a_plain_function(pool):
+def test_workers_import_little(pool):
+    """Workers import neither the engine nor dill for a plain function."""
     program = f"""
         import papympi
 

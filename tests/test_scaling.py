@@ -7,7 +7,8 @@ from pathlib import Path
 SCRIPT = Path(__file__).parent.parent / "benchmarks" / "scaling.py"
 
 
-def test_the_simulation_saturates_where_the_runner_does():
+def test_simulation_saturates():
+    """The simulation saturates where the runner does."""
     done = subprocess.run([sys.executable, SCRIPT, "--cost", "100"], capture_output=True, text=True, check=True)
     first, *lines = done.stdout.splitlines()
     assert first.endswith("feeds 10,000 batches/s")
@@ -20,6 +21,7 @@ def test_the_simulation_saturates_where_the_runner_does():
             assert 0.8 * most - 0.006 < share <= most + 0.006
 
 
-def test_what_a_batch_costs_is_measured():
+def test_batch_cost_is_measured():
+    """What a batch costs is measured."""
     done = subprocess.run([sys.executable, SCRIPT, "--batches", "500"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("a batch costs the runner ")

@@ -13,7 +13,8 @@ SOAK = Path(__file__).parent.parent / "benchmarks" / "soak.py"
 
 @pytest.mark.timeout(240)
 @pytest.mark.usefixtures("nothing_left")
-def test_every_item_of_a_soak_is_accounted_for():
+def test_soak_accounts_for_all():
+    """Every item of a soak is accounted for."""
     done = subprocess.run([sys.executable, SOAK, "20000"], capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.endswith("every item is accounted for\n")

@@ -28,8 +28,8 @@ def chain(*functions, **options):
 
 
 @pytest.fixture
-def pools(pool):
-    return {"pool": pool if pool == "inline" else f"{pool}:2"}
+def pools(pool_of_two):
+    return {"pool": pool_of_two}
 
 
 class Demanding(Exception):
@@ -51,19 +51,24 @@ class TestHangs:
         assert [type(value) for value in found] == [int, int, Failure, int, int]
         assert type(found[2].error) is WorkerLost
 
-    def test_functions_and_values_that_plain_pickle_refuses(self, pools):
+    def test_what_pickle_refuses(self, pools):
+        """Functions and values that plain pickle refuses."""
         offset = threading.Lock()  # a closure that pickle refuses and dill takes
         graph = chain(lambda v: (lambda: v, offset is not None)[1])
         assert list(run({"x": [lambda: 1, 2]}, graph=graph, pools=pools)) == [True, True]
 
-    def test_an_exception_with_arguments_of_its_own(self, pools):
+    def test_demanding_exception(self, pools):
+        """An exception with arguments of its own."""
+
         def fail(v):
             raise Demanding(v, reason="x")
 
         found = list(run({"x": [1]}, graph=chain(fail), pools=pools, errors="keep"))
         assert "code 1" in str(found[0].error)
 
-    def test_an_input_iterator_that_raises(self, pools):
+    def test_input_that_raises(self, pools):
+        """An input iterator that raises."""
+
         def inputs():
             yield from range(3)
             raise OSError("disk gone")
@@ -72,15 +77,15 @@ class TestHangs:
         with pytest.raises(NodeError, match="disk gone"):
             list(running)
 
-    def test_system_exit_in_a_function(self, pools):
+    def test_system_exit_in_function(self, pools):
         found = list(run({"x": [0, 1]}, graph=chain(lambda v: sys.exit(v) if v else v), pools=pools, errors="keep"))
         assert [found[0], type(found[1].error)] == [0, SystemExit]
 
-    def test_a_helper_of_the_same_module(self, pools):
+    def test_helper_of_same_module(self, pools):
         assert list(run({"x": [1, 2]}, graph=chain(helper), pools=pools)) == [2, 3]
 
-    @pytest.mark.parametrize("backend", ["inline", "threads:2", "processes:2", "mpi:2"])
-    def test_a_program_that_takes_one_result_and_ends(self, backend, tmp_path):
+    def test_one_result_and_end(self, pool_of_two, tmp_path):
+        """A program that takes one result and ends."""
         script = tmp_path / "script.py"
         script.write_text(
             textwrap.dedent(
@@ -88,7 +93,7 @@ class TestHangs:
                 from papympi import Graph, run
                 graph = Graph("g")
                 graph.add(lambda x: x + 1, name="inc", pool="pool")
-                running = run({{"x": range(100)}}, graph=graph, pools={{"pool": {backend!r}}})
+                running = run({{"x": range(100)}}, graph=graph, pools={{"pool": {pool_of_two!r}}})
                 print(next(running))
                 """
             )
@@ -97,7 +102,8 @@ class TestHangs:
         assert (done.returncode, done.stdout, done.stderr) == (0, "1\n", "")
 
     @pytest.mark.parametrize("strides", [(2, 3), (1, 7), (3, 2)])
-    def test_a_diamond_of_a_serial_and_a_pooled_branch(self, strides, pools):
+    def test_serial_and_pooled_diamond(self, strides, pools):
+        """A diamond of a serial and a pooled branch."""
         graph = Graph("diamond")
         graph.add(lambda x: x * x, name="square", pool="pool", stride=strides[0])
         graph.add(lambda square: 2 * square, name="left", pool="inline", stride=1)
@@ -105,7 +111,8 @@ class TestHangs:
         graph.add(lambda left, right: left + right, name="both", pool="pool")
         assert list(run({"x": range(30)}, graph=graph, pools=pools)) == [4 * x * x for x in range(30)]
 
-    def test_one_of_two_outputs_read_before_the_other(self, pools):
+    def test_either_output_first(self, pools):
+        """One of two outputs read before the other."""
         graph = Graph("fork")
         graph.add(lambda x: x, name="base", pool="pool")
         graph.add(lambda base: -base, name="minus", pool="pool")
@@ -114,11 +121,11 @@ class TestHangs:
         assert list(readers["twice"]) == [2 * x for x in range(50)]
         assert list(readers["minus"]) == [-x for x in range(50)]
 
-    def test_the_smallest_bound_is_enough(self, pools):
+    def test_smallest_bound_is_enough(self, pools):
         graph = chain(helper, lambda v: 2 * v, stride=8)
         assert list(run({"x": range(20)}, graph=graph, pools=pools, admission=1)) == [2 * (x + 1) for x in range(20)]
 
-    def test_a_time_out_frees_its_worker(self):
+    def test_time_out_frees_worker(self):
         def wait(seconds):
             time.sleep(seconds)
             return seconds
@@ -145,13 +152,16 @@ class TestWrongData:
         assert found == [[(x, 0), (x, 1)] for x in range(7)]
 
     @pytest.mark.parametrize("stride", [1, 2, 3, 5])
-    def test_groups_are_consecutive_siblings_whatever_the_stride(self, stride, pools):
+    def test_groups_of_siblings(self, stride, pools):
+        """Groups are consecutive siblings, whatever the stride."""
         graph = Graph("groups")
         graph.add(lambda x: x, name="same", pool="pool", stride=stride)
         graph.add(lambda same: same, name="groups", gather=2, pool="pool", stride=stride)
         assert list(run({"x": range(7)}, graph=graph, pools=pools)) == [[0, 1], [2, 3], [4, 5], [6]]
 
-    def test_a_failed_parent_is_one_failure_and_never_data(self, pools):
+    def test_failed_parent_is_no_data(self, pools):
+        """A failed parent is one failure and never data."""
+
         def two(x):
             if x == 1:
                 raise ValueError(x)
@@ -170,7 +180,8 @@ class TestWrongData:
         assert [(found[0], type(found[1]), found[2])] == [(0, Failure, 4)]
         assert len(running.failures) == 1
 
-    def test_an_unordered_run_joins_by_key(self, pools):
+    def test_unordered_joins_by_key(self, pools):
+        """An unordered run joins by key."""
         graph = Graph("join")
         graph.add(lambda x: (time.sleep(0.01 * (x % 3)), x)[1], name="slow", pool="pool")
         graph.add(lambda x: x, name="fast", pool="pool")
@@ -178,7 +189,8 @@ class TestWrongData:
         found = sorted(run({"x": range(12)}, graph=graph, pools=pools, ordered=False))
         assert found == [(x, x) for x in range(12)]
 
-    def test_inputs_of_unequal_length(self, pools):
+    def test_unequal_inputs(self, pools):
+        """Inputs of unequal length."""
         graph = Graph("zip")
         graph.add(lambda a, b: (a, b), name="pair", pool="pool")
         with pytest.raises(InputError, match="'a'.*'b'|'b'.*'a'"):
@@ -186,20 +198,22 @@ class TestWrongData:
         with pytest.raises(InputError, match="'a' ended after 3 items, 'b' goes on"):
             list(run({"a": iter(range(3)), "b": iter(range(5))}, graph=graph, pools=pools))
 
-    def test_inputs_are_bound_by_name(self, pools):
+    def test_inputs_bound_by_name(self, pools):
         graph = Graph("fan")
         for name in "dcba":
             graph.add(functools.partial(lambda tag, x: (tag, x), name), name=name, pool="pool")
         graph.add(lambda a, b, c, d: a[0] + b[0] + c[0] + d[0], name="all", pool="pool")
         assert list(run({"x": [1]}, graph=graph, pools=pools)) == ["abcd"]
 
-    def test_only_the_slow_item_times_out(self):
+    def test_slow_item_times_out_alone(self):
+        """Only the slow item times out."""
         found = list(
             papympi_map(time.sleep, [0, 600, 0, 0, 0], pool="processes:1", stride=5, timeout=0.5, errors="keep")
         )
         assert [type(value).__name__ for value in found] == ["NoneType", "Failure", "NoneType", "NoneType", "NoneType"]
 
-    def test_a_cycle_is_refused_every_time(self):
+    def test_cycle_is_always_refused(self):
+        """A cycle is refused every time."""
         graph = Graph("cycle")
         graph.add(lambda b: b, name="a")
         graph.add(lambda a: a, name="b")
@@ -212,11 +226,14 @@ class TestWrongData:
         assert list(run({"x": [0, 1]}, graph=graph, pools={"pool": "inline"}, fusion=False)) == [400, 401]
         assert list(run({"x": [0, 1]}, graph=graph, pools={"pool": "processes:1"})) == [400, 401]
 
-    def test_stride_says_nothing_about_workers(self):
+    def test_stride_is_not_workers(self):
+        """Stride says nothing about workers."""
         found = list(papympi_map(lambda _: os.getpid(), range(200), pool="processes:2", stride=64))
         assert len(set(found)) <= 2
 
-    def test_later_items_are_computed_while_one_is_slow(self, tmp_path):
+    def test_later_items_do_not_wait(self, tmp_path):
+        """Later items are computed while one is slow."""
+
         def work(x):
             if x == 0:
                 while not (tmp_path / "6").exists():  # item 6 has been computed while item 0 was at work
@@ -251,7 +268,9 @@ class TestItsOwnExamples:
         found = list(run({"word": ["hello", "world", "hi", "folks"]}, graph=graph, pools=pools))
         assert found == ["hello world", "hi folks"]
 
-    def test_pairs_scattered_doubled_and_summed(self, pools):
+    def test_scattered_pairs_summed(self, pools):
+        """Pairs scattered, doubled and summed."""
+
         def parts(pair):
             yield from pair
 
@@ -262,7 +281,9 @@ class TestItsOwnExamples:
         pairs = [(10 * i + 1, 10 * i + 2) for i in range(1, 7)]
         assert list(run({"pair": pairs}, graph=graph, pools=pools)) == [46, 86, 126, 166, 206, 246]
 
-    def test_squares_twice_each_summed_in_pairs(self, pools):
+    def test_squares_summed_in_pairs(self, pools):
+        """Squares twice each, summed in pairs."""
+
         def twice(square):
             yield square
             yield square
@@ -273,7 +294,8 @@ class TestItsOwnExamples:
         graph.add(sum, name="total", inputs={"iterable": "twice"}, gather=2, pool="pool")
         assert list(run({"x": range(7)}, graph=graph, pools=pools)) == [0, 2, 8, 18, 32, 50, 72]
 
-    def test_children_of_one_item_are_at_work_together(self):
+    def test_siblings_work_together(self):
+        """Children of one item are at work together."""
         together = threading.Barrier(4)
 
         def children(x):

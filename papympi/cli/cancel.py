@@ -1,4 +1,7 @@
-"""`papympi cancel`: stop a run that has a run directory."""
+"""`papympi cancel`: stop a run that has a run directory.
+
+It stands alone, as every sub-command does: only the one that is called is imported.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,6 @@ from papympi.cli.options import block_plugins
 @block_plugins
 def cancel(*, folder: Path) -> None:
     """Stop a run: what is in flight is finished, and --resume goes on from there. A job of Slurm is cancelled."""
-    from papympi.runner.following import Follower
+    from papympi.jobs.run_status import RunStatus
 
-    click.echo(Follower(folder).cancel())
+    click.echo(RunStatus(folder).cancel())

@@ -1,4 +1,7 @@
-"""`papympi doctor`: what this installation can do, what is missing, and how to get it."""
+"""`papympi doctor`: what this installation can do, what is missing, and how to get it.
+
+It stands alone, as every sub-command does: only the one that is called is imported.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ def doctor(ctx: click.Context) -> None:
 
     Under mpiexec it also says which ranks are on which hosts.
     """
-    from papympi.runner.survey import survey
+    from papympi.jobs.survey import survey
 
     found = survey(invocation(ctx).blocked)
     for title, rows in found.sections.items():

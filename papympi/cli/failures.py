@@ -1,4 +1,7 @@
-"""`papympi failures`: what failed in a run that has a run directory."""
+"""`papympi failures`: what failed in a run that has a run directory.
+
+It stands alone, as every sub-command does: only the one that is called is imported.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ def failures(*, folder: Path, node: str | None, host: str | None, exception: str
     """List what failed in a run, in groups: also while it runs."""
     from papympi.monitors.groups import group_failures
     from papympi.monitors.report import format_count, format_groups
-    from papympi.stores.ledger import read_failures
+    from papympi.stores.failures import read_failures
 
     found = [
         failure

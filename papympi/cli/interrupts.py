@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM during a run: once, it finishes what is in flight; twice, it ends at once."""
+"""Ctrl-C and SIGTERM during a run: once, it finishes the running batches; twice, it ends at once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Interrupts:
         code: the exit code that a signal asks for, 0 if there was none.
 
     Args:
-        stop: asks the run to finish what is in flight, with `doubt=True` if others than it may have been sent the
+        stop: asks the run to finish the running batches, with `doubt=True` if others than it may have been sent the
             signal; must be safe to call from a signal handler.
         cancel: ends the run at once; likewise.
         grace_s: so long after the first signal this process sends itself the next one; `None`: never.

@@ -1,4 +1,7 @@
-"""`papympi merge`: the results of runs over shares of the inputs, as one."""
+"""`papympi merge`: the results of runs over shares of the inputs, as one.
+
+It stands alone, as every sub-command does: only the one that is called is imported.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from papympi.cli.options import block_plugins
 @block_plugins
 def merge(*, folders: tuple[Path, ...], output: Path) -> None:
     """Join the results of runs with --shard, in the order of the inputs."""
-    from papympi.runner.merging import merge_shards
+    from papympi.jobs.merging import merge_shards
 
     count = merge_shards(folders, output)
     click.echo(f"{count} results: {output}", err=True)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from papympi.runner.options import Options, parse_stride, read_options
+from papympi.runner.options import RunOptions, parse_stride, read_options
 from papympi.runner.pooling import parse_pool
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -74,7 +74,7 @@ def plan_options(command: F) -> F:
     return command
 
 
-def read_plan_options(pools: Iterable[str], strides: Iterable[str], **given: Any) -> Options:
+def read_plan_options(pools: Iterable[str], strides: Iterable[str], **given: Any) -> RunOptions:
     """Return the options of a run, those of the command line before those of the environment and the file.
 
     Args:

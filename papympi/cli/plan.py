@@ -1,4 +1,7 @@
-"""`papympi plan`: how a pipeline would run."""
+"""`papympi plan`: how a pipeline would run.
+
+It stands alone, as every sub-command does: only the one that is called is imported.
+"""
 
 from __future__ import annotations
 

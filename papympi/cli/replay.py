@@ -25,7 +25,7 @@ def replay(*, folder: Path, node: str, key: str, debugs: bool) -> int:
 
     KEY is the key of the item: 7, or 7,3 for child 3 of item 7.
     """
-    from papympi.runner.repeating import repeat_item
+    from papympi.jobs.repeating import repeat_item
     from papympi.workers.attempt import attempt
 
     numbers = re.findall(r"\d+", key)

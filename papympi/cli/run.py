@@ -16,20 +16,21 @@ import click
 
 from papympi.cli.exits import FAILED, FINE, REMAINS
 from papympi.cli.interrupts import Interrupts
-from papympi.cli.keeping import hold, keeping_options, read_keeping
+from papympi.cli.journal_options import journal_options, lock_directory, read_journal_options
 from papympi.cli.options import block_plugins, invocation, plan_options, read_plan_options, target_argument
 from papympi.cli.show import Show, Style, ready_stdout
 from papympi.errors import OptionError, PapympiError
+from papympi.formats.file_formats import list_suffixes
+from papympi.formats.inputs import FORMS, parse_inputs
+from papympi.formats.output_files import open_output, write_failures
+from papympi.jobs.time_limit import TimeLimit, find_time_left
 from papympi.model.item import Failure
-from papympi.monitors.progress import Progress
+from papympi.monitors.progress import ProgressDisplay
 from papympi.plan.plan import Plan
-from papympi.runner.curfew import Curfew, find_time_left
-from papympi.runner.inputs import FORMS, parse_inputs
-from papympi.runner.keeping import Keeping
+from papympi.runner.journal_options import JournalOptions
 from papympi.runner.launch import launched_ranks, read_drain_signal, run_under_mpiexec
-from papympi.runner.loading import Loaded, load_graph
-from papympi.runner.options import Options, check_bytes
-from papympi.runner.outputs import open_output, write_failures
+from papympi.runner.loading import LoadedGraph, load_graph
+from papympi.runner.options import RunOptions, check_bytes
 from papympi.runner.plugins import collect_offers, plugin_manager
 from papympi.runner.run import Run
 from papympi.runner.run import run as start_run
@@ -56,7 +57,7 @@ class Request:
     seed: int | None
     progress: bool | None
     blocked: tuple[str, ...]
-    keeping: Keeping | None = None
+    journal: JournalOptions | None = None
 
 
 def _read_bytes(ctx: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
@@ -77,7 +78,7 @@ def _read_bytes(ctx: click.Context, parameter: click.Parameter, value: str | Non
     "--output",
     default="",
     metavar="FILE|-",
-    help="Write results to a .jsonl, .csv or .pkl file, or as JSON lines to stdout (-). Default: values to stdout.",
+    help=f"Write results to a {list_suffixes('or')} file, or as JSON lines to stdout (-). Default: values to stdout.",
 )
 @click.option("--unordered", is_flag=True, help="Take results as they come, not in the order of the inputs.")
 @click.option("--admission", type=click.IntRange(min=1), metavar="N", help="At most N items in the graph at once.")
@@ -90,7 +91,7 @@ def _read_bytes(ctx: click.Context, parameter: click.Parameter, value: str | Non
 @click.option("--seed", type=click.IntRange(min=0), metavar="N", help="What the items' random seeds are derived from.")
 @click.option("--ranks", type=click.IntRange(min=1), metavar="N", help="Start mpiexec with N ranks and run there.")
 @click.option("--progress/--no-progress", default=None, help="Show how far the run is.")
-@keeping_options
+@journal_options
 @block_plugins
 @click.pass_context
 def run(ctx: click.Context, /, *, ranks: int | None, **asked: Any) -> int:
@@ -99,12 +100,12 @@ def run(ctx: click.Context, /, *, ranks: int | None, **asked: Any) -> int:
     Failures go to failures.jsonl beside the output and do not end the run. Ctrl-C once finishes what is in flight,
     twice ends at once. With --run-dir what is finished is kept, and the same command with --resume goes on from it.
     """  # fmt: skip
-    keeping = read_keeping(ctx, asked)
+    journal = read_journal_options(ctx, asked)
     if ranks is None:
-        return execute(Request(**asked, blocked=tuple(invocation(ctx).blocked), keeping=keeping))
+        return execute(Request(**asked, blocked=tuple(invocation(ctx).blocked), journal=journal))
     if under := launched_ranks():
         raise click.UsageError(f"--ranks {ranks} starts a launcher of its own, but this runs under one ({under} ranks)")
-    return run_under_mpiexec(ranks, strip_ranks(invocation(ctx).arguments), drains=keeping is not None)
+    return run_under_mpiexec(ranks, strip_ranks(invocation(ctx).arguments), drains=journal is not None)
 
 
 def strip_ranks(arguments: tuple[str, ...]) -> list[str]:
@@ -136,9 +137,9 @@ def execute(request: Request) -> int:
     manager = plugin_manager(options.block)
     inputs = parse_inputs(request.inputs, collect_offers(manager, "papympi_readers") if request.inputs else None)
     with contextlib.ExitStack() as stack:
-        if request.keeping is not None:
-            keeping = stack.enter_context(hold(request.keeping))
-            request = replace(request, keeping=keeping, output=place_output(keeping, request.output))
+        if request.journal is not None:
+            journal = stack.enter_context(lock_directory(request.journal))
+            request = replace(request, journal=journal, output=place_output(journal, request.output))
         writer = None
         if request.output not in ("", "-"):
             writers = collect_offers(manager, "papympi_writers")
@@ -148,16 +149,16 @@ def execute(request: Request) -> int:
         return follow(session, show, request, progress=options.progress)
 
 
-def place_output(keeping: Keeping, output: str) -> str:
+def place_output(journal: JournalOptions, output: str) -> str:
     """Return where the results of a run with a directory go: into it, unless the output names another folder."""
     if output == "-" or Path(output).name != output:
         return output
-    path = keeping.folder / (output or RESULTS)
+    path = journal.folder / (output or RESULTS)
     open_private(path.with_name(f"{path.name}.part")).close()
     return str(path)
 
 
-def open_run(request: Request, loaded: Loaded, options: Options, inputs: dict[str, Any]) -> Run:
+def open_run(request: Request, loaded: LoadedGraph, options: RunOptions, inputs: dict[str, Any]) -> Run:
     """Return the run; nothing is computed yet."""
     return start_run(
         inputs,
@@ -168,7 +169,7 @@ def open_run(request: Request, loaded: Loaded, options: Options, inputs: dict[st
         options=options,
         by_value=loaded.by_value,
         path=loaded.path,
-        journal=request.keeping,
+        journal=request.journal,
     )
 
 
@@ -183,12 +184,12 @@ def style_of(output: str, targets: int) -> Style:
 
 def follow(session: Run, show: Show, request: Request, *, progress: bool | None) -> int:
     """Take every result, say how it went, and return the exit code; failures are kept by the run."""
-    keeping = request.keeping
+    journal = request.journal
     interrupts = Interrupts(session.stop, session.cancel)
-    if keeping is not None:
-        interrupts = Interrupts(session.stop, session.cancel, keeping.grace_s, (read_drain_signal(),))
+    if journal is not None:
+        interrupts = Interrupts(session.stop, session.cancel, journal.grace_s, (read_drain_signal(),))
     try:
-        with interrupts, watch_time(session, keeping), watched(session, show, progress=progress):
+        with interrupts, watch_time(session, journal), watched(session, show, progress=progress):
             for result in session.results():
                 if not isinstance(result, Failure):
                     show.take(result)
@@ -197,23 +198,23 @@ def follow(session: Run, show: Show, request: Request, *, progress: bool | None)
             conclude(session, show.count, request, "ended early; so far:")
         raise
     except KeyboardInterrupt:
-        if keeping is None or not interrupts.code:
+        if journal is None or not interrupts.code:
             raise
     return end(session, show.count, request, interrupts.code)
 
 
-def watch_time(session: Run, keeping: Keeping | None) -> Curfew:
+def watch_time(session: Run, journal: JournalOptions | None) -> TimeLimit:
     """Return what stops a run that is kept before the time of its job is over."""
     seconds = None
-    if keeping is not None:
-        seconds = find_time_left() if keeping.within_s is None else keeping.within_s
+    if journal is not None:
+        seconds = find_time_left() if journal.within_s is None else journal.within_s
     tell = partial(click.echo, err=True)
-    return Curfew(session.plan, session.statistics, session.stop, seconds, lambda text: tell(f"papympi: {text}"))
+    return TimeLimit(session.plan, session.statistics, session.stop, seconds, lambda text: tell(f"papympi: {text}"))
 
 
 def end(session: Run, count: int, request: Request, asked: int) -> int:
     """Say how a run went that has come to its end or was stopped, and return the exit code; a signal asked for one."""
-    if request.keeping is None:
+    if request.journal is None:
         conclude(session, count, request, "stopped; so far:" if asked else "")
         return asked or (FAILED if session.failures else FINE)
     doubted = asked == 128 + signal.SIGTERM and bool(session.failures)
@@ -221,7 +222,7 @@ def end(session: Run, count: int, request: Request, asked: int) -> int:
     conclude(session, count, request, "stopped; so far:" if remains else "")
     if not remains:
         return FAILED if session.failures else FINE
-    click.echo(f"work remains; go on with --resume --run-dir {shlex.quote(str(request.keeping.folder))}", err=True)
+    click.echo(f"work remains; go on with --resume --run-dir {shlex.quote(str(request.journal.folder))}", err=True)
     return REMAINS
 
 
@@ -232,7 +233,7 @@ def watched(session: Run, show: Show, *, progress: bool | None) -> Iterator[None
         yield
         return
     with contextlib.ExitStack() as stack:
-        display = stack.enter_context(Progress(session.statistics, row_nodes=find_row_nodes(session.plan)))
+        display = stack.enter_context(ProgressDisplay(session.statistics, row_nodes=find_row_nodes(session.plan)))
         if sys.stderr.isatty():
             stack.enter_context(outlet.shown_by(display.put))
             if sys.stdout.isatty():
@@ -249,7 +250,7 @@ def find_row_nodes(plan: Plan) -> list[str]:
 
 def conclude(session: Run, count: int, request: Request, head: str) -> None:
     """Write the failures to their file, and the summary to standard error."""
-    output, keeping = request.output, request.keeping
+    output, journal = request.output, request.journal
     failures = sorted(session.failures, key=lambda failure: (failure.key, failure.node))
     summary = session.summary
     lines = [str(replace(summary, statistics=replace(summary.statistics, delivered=count)))]
@@ -259,8 +260,8 @@ def conclude(session: Run, count: int, request: Request, head: str) -> None:
         lines.append(f"\nresults: {output}")
     if failures:
         path = (Path() if output in ("", "-") else Path(output).parent) / FAILURES
-        if keeping is not None:
-            path = keeping.folder / FAILURES  # the run itself writes them there
+        if journal is not None:
+            path = journal.folder / FAILURES  # the run itself writes them there
         else:
             write_failures(path, failures)
         lines.append(f"failures: {path}")

@@ -1,4 +1,4 @@
-"""What becomes of results on their way out of a run: rows of a file, lines or tables on standard output."""
+"""How results are shown: rows of a file, lines or tables on standard output."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from papympi.contracts import Writer
+from papympi.formats.file_formats import to_line
+from papympi.formats.json_values import to_plain, to_record
 from papympi.model.item import Result
 from papympi.monitors.report import format_table
-from papympi.runner.outputs import to_line
-from papympi.runner.plain import to_plain, to_record
 
 Style = Literal["values", "rows", "tables"]
 """values: each value as a line of JSON; rows: JSON lines with node and key; tables: only what is a table."""

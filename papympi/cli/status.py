@@ -1,4 +1,7 @@
-"""`papympi status`: how far a run is, from its events alone."""
+"""`papympi status`: how far a run is, from its events alone.
+
+It stands alone, as every sub-command does: only the one that is called is imported.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,13 @@ from papympi.cli.options import block_plugins
 @block_plugins
 def status(*, folder: Path, watch: bool, count: bool) -> None:
     """Say how far a run is: progress and rate of each node, time left, failures, and the state of its job."""
-    from papympi.runner.following import Follower
+    from papympi.jobs.run_status import RunStatus
 
-    follower = Follower(folder)
+    run = RunStatus(folder)
     if count:
-        click.echo(follower.count())
+        click.echo(run.count())
         return
-    click.echo(follower.describe())
-    while watch and not follower.is_over():
+    click.echo(run.describe())
+    while watch and not run.is_over():
         time.sleep(2)
-        click.echo("\n" + follower.describe())
+        click.echo("\n" + run.describe())

@@ -29,7 +29,7 @@ class Submit(click.Command):
 
 def _callback(ctx: click.Context, target: str, run_dir: str | None, **flags: Any) -> int:
     """Do what was asked for."""
-    from papympi.runner.submission import describe, prepare, submit
+    from papympi.jobs.submission import describe, prepare, submit
 
     raw, _, _ = ctx.command.make_parser(ctx).parse_args(list(ctx.meta[_RAW]))
     given = {name: raw[name] for name in FIELDS if name in raw}

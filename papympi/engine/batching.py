@@ -1,25 +1,25 @@
-"""What is ready to be worked on: runs of positions whose inputs are all there, cut into batches of a stride."""
+"""What is ready to be worked on: spans of positions whose inputs are all there, cut into batches of a stride."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
-from itertools import count
+from itertools import chain, count
 from typing import NamedTuple
 
-from papympi.engine.pieces import Piece, Shared, clip, to_slice
-from papympi.engine.segment import Segment
+from papympi.engine.index.chunks import Chunk, SharedValue, clip, to_slice
+from papympi.engine.index.segment import Segment
 from papympi.model.item import Failure
-from papympi.transport.bitmap import FULL, clip_bitmap, count_valid, ones
+from papympi.transport.bitmap import FULL, clip_bitmap, normalized, spell_out
 from papympi.transport.payload import Payload
-from papympi.transport.task import KeyRun, Slice
+from papympi.transport.task import Kind, Slice, Task
 
-Columns = Sequence[Sequence[Piece | Shared]]
-"""For each input of a step, what covers the positions of a run."""
+Columns = Sequence[Sequence[Chunk | SharedValue]]
+"""For each input of a step, what covers the positions of a span."""
 
 
-class Run(NamedTuple):
+class Span(NamedTuple):
     """Consecutive positions of one segment whose inputs are all there.
 
     With culprits it is one position, at which workers died: the failures take the places of the item or its children.
@@ -44,92 +44,95 @@ def clip_columns(columns: Columns, start: int, stop: int) -> Columns:
     return [[_clip(part, start, stop) for part in column if part[1] > start and part[0] < stop] for column in columns]
 
 
-def _clip(part: Piece | Shared, start: int, stop: int) -> Piece | Shared:
+def _clip(part: Chunk | SharedValue, start: int, stop: int) -> Chunk | SharedValue:
     low, high = max(part[0], start), min(part[1], stop)
-    if isinstance(part, Shared):
+    if isinstance(part, SharedValue):
         return part._replace(start=low, stop=high)
     return clip(part, low, high)
 
 
-def cut(run: Run, start: int, stop: int) -> Run:
-    """Return the part start..stop of a run of which nothing is missing."""
-    if start == run.start and stop == run.stop:
-        return run
-    return Run(run.segment, start, stop, FULL, clip_columns(run.columns, start, stop), alone=run.alone)
+def cut(span: Span, start: int, stop: int) -> Span:
+    """Return the part start..stop of a span of which nothing is missing."""
+    return Span(span.segment, start, stop, FULL, clip_columns(span.columns, start, stop), alone=span.alone)
 
 
-def split(run: Run, at: int) -> tuple[Run, Run]:
-    """Return a run as two, cut before position `at`."""
-    segment, start, stop, valid, columns = run[:5]
+def split(span: Span, at: int) -> tuple[Span, Span]:
+    """Return a span as two, cut before position `at`."""
+    segment, start, stop, valid, columns = span[:5]
     left, right = clip_bitmap(valid, 0, at - start), clip_bitmap(valid, at - start, stop - start)
     return (
-        Run(segment, start, at, left, clip_columns(columns, start, at), alone=run.alone),
-        Run(segment, at, stop, right, clip_columns(columns, at, stop), alone=run.alone),
+        Span(segment, start, at, left, clip_columns(columns, start, at), alone=span.alone),
+        Span(segment, at, stop, right, clip_columns(columns, at, stop), alone=span.alone),
     )
 
 
 @dataclass(slots=True)
 class Batch:
-    """Runs that travel together.
+    """Spans that travel together.
 
     Attributes:
-        runs: in order; of one step.
+        spans: in order; of one step.
         count: how many positions, dropped ones included.
         items: how many are there.
     """
 
-    runs: list[Run]
+    spans: list[Span]
     count: int
     items: int
 
     def valid(self) -> int:
-        """Return the bitmaps of the runs as one."""
-        if len(self.runs) == 1:
-            return self.runs[0].valid
-        if all(run.valid == FULL for run in self.runs):
-            return FULL
+        """Return the validity bitmaps of the spans as one."""
         valid = shift = 0
-        for _, start, stop, part, *_ in self.runs:
-            valid |= (part if part != FULL else ones(stop - start)) << shift
+        for span in self.spans:
+            if span.valid != FULL:
+                break
+        else:
+            return FULL
+        for _, start, stop, part, *_ in self.spans:
+            valid |= spell_out(part, stop - start) << shift
             shift += stop - start
-        return valid
+        return normalized(valid, shift)
 
-    def columns(self) -> list[list[Slice]]:
-        """Return the columns of the runs end to end, as a task carries them."""
-        if len(self.runs) == 1:
-            return [[_to_slice(part) for part in column] for column in self.runs[0].columns]
-        columns: list[list[Slice]] = [[] for _ in self.runs[0].columns]
-        for run in self.runs:
-            for slices, column in zip(columns, run.columns, strict=True):
-                slices.extend(map(_to_slice, column))
-        return columns
+    def to_task(self, number: int, kind: Kind, stage: int, max_payload: int) -> Task:
+        """Return the task that works on it."""
+        first = self.spans[0]
+        columns: list[list[Slice]] = [list(map(to_slice, column)) for column in first.columns]
+        keys = first.segment.key_runs(first.start, first.stop)
+        for span in self.spans[1:]:
+            for slices, column in zip(columns, span.columns, strict=True):
+                slices.extend(map(to_slice, column))
+            keys += span.segment.key_runs(span.start, span.stop)
+        valid = first.valid if len(self.spans) == 1 else self.valid()
+        task = Task(number, kind, stage, self.count, valid, columns, keys, max_payload)
+        at = 0
+        for span in self.spans:
+            if span.attempts:
+                task.attempts[at] = span.attempts
+            for nth, failure in enumerate(span.culprits):
+                task.culprits[at, nth] = failure
+            at += span.stop - span.start
+        task.chunk = 1 if first.alone else 0
+        return task
 
     def weigh(self) -> int:
         """Return about how many bytes it has to carry; what is gathered is not counted."""
         weight = 0
-        for column in (column for run in self.runs for column in run.columns):
-            for part in column:
-                piece = part.piece if isinstance(part, Shared) else part
-                if type(piece[2]) is Payload:
-                    weight += piece[2].weigh() * (piece[1] - piece[0]) // piece[2].count
+        for span in self.spans:
+            for part in chain.from_iterable(span.columns):
+                chunk = part.chunk if isinstance(part, SharedValue) else part
+                if type(chunk[2]) is Payload:
+                    weight += chunk[2].weigh() * (chunk[1] - chunk[0]) // chunk[2].count
         return weight
 
-    def keys(self) -> list[KeyRun]:
-        """Return the keys of all positions, as runs."""
-        if len(self.runs) == 1:
-            segment, start, stop = self.runs[0][:3]
-            return segment.key_runs(start, stop)
-        return [run for segment, start, stop, *_ in self.runs for run in segment.key_runs(start, stop)]
-
-    def pick(self, positions: list[int]) -> Iterator[Run]:
-        """Yield a run of one position for each of some."""
+    def pick(self, positions: list[int]) -> Iterator[Span]:
+        """Yield a span of one position for each of some."""
         at, rest = 0, sorted(positions)
-        for run in self.runs:
-            size = run.stop - run.start
+        for span in self.spans:
+            size = span.stop - span.start
             while rest and rest[0] < at + size:
-                start = run.start + rest.pop(0) - at
-                one = split(split(run, start)[1], start + 1)[0]
-                yield one._replace(alone=False, attempts=run.attempts)
+                start = span.start + rest.pop(0) - at
+                one = split(split(span, start)[1], start + 1)[0]
+                yield one._replace(alone=False, attempts=span.attempts)
             at += size
 
     def only(self) -> int:
@@ -139,39 +142,21 @@ class Batch:
         valid = self.valid()
         return 0 if valid == FULL else valid.bit_length() - 1
 
-    def attempts(self) -> dict[int, int]:
-        """Return how often positions were tried before, where they were."""
-        found: dict[int, int] = {}
-        at = 0
-        for run in self.runs:
-            if run.attempts:
-                found[at] = run.attempts
-            at += run.stop - run.start
-        return found
-
-    def culprits(self) -> dict[tuple[int, int], Failure]:
-        """Return the failures that take the place of items, by (position, number)."""
-        found: dict[tuple[int, int], Failure] = {}
-        at = 0
-        for run in self.runs:
-            found.update(((at, number), failure) for number, failure in enumerate(run.culprits))
-            at += run.stop - run.start
-        return found
-
-
-def _to_slice(part: Piece | Shared) -> Slice:
-    return _shared_slice(part) if isinstance(part, Shared) else to_slice(part)
-
-
-def _shared_slice(part: Shared) -> Slice:
-    start, _, payload, offset, _ = part.piece
-    at = offset + part.position - start
-    payload, at = payload.cut(at, at + 1)
-    return (payload, at, at + 1, part.stop - part.start)
+    def spread(self) -> list[tuple[Segment, int, int]]:
+        """Return its positions as (segment, start, stop), neighbours merged."""
+        if len(self.spans) == 1:
+            return [self.spans[0][:3]]
+        merged: list[tuple[Segment, int, int]] = []
+        for segment, start, stop, *_ in self.spans:
+            if merged and merged[-1][0] is segment and merged[-1][2] == start:
+                merged[-1] = (segment, merged[-1][1], stop)
+            else:
+                merged.append((segment, start, stop))
+        return merged
 
 
 class ReadyQueue:
-    """The runs of one step that are ready, in order.
+    """The spans of one step that are ready, in order.
 
     Of the first one the beginning may be gone: its entry says where the rest begins.
 
@@ -182,66 +167,66 @@ class ReadyQueue:
     __slots__ = ("_heap", "_tie", "items")
 
     def __init__(self) -> None:
-        self._heap: list[tuple[tuple[int, ...], int, int, Run]] = []
+        self._heap: list[tuple[tuple[int, ...], int, int, Span]] = []
         self._tie = count()
         self.items = 0
 
     def __bool__(self) -> bool:
         return bool(self._heap)
 
-    def put(self, run: Run) -> None:
-        """Add a run that has at least one item."""
-        heappush(self._heap, (run.segment.path, run.start, next(self._tie), run))
-        self.items += count_valid(run.valid, run.stop - run.start)
+    def put(self, span: Span) -> None:
+        """Add a span that has at least one item."""
+        heappush(self._heap, (span.segment.path, span.start, next(self._tie), span))
+        self.items += span.stop - span.start if span.valid == FULL else span.valid.bit_count()
 
     def head(self) -> tuple[Segment, int]:
         """Return the first position."""
-        _, start, _, run = self._heap[0]
-        return run.segment, start
+        _, start, _, span = self._heap[0]
+        return span.segment, start
 
-    def take(self, stride: int) -> tuple[Batch, Run | None]:
+    def take(self, stride: int) -> tuple[Batch, Span | None]:
         """Remove and return the next batch of up to `stride` items, and a rest that has no items, if one is left."""
-        runs: list[Run] = []
+        spans: list[Span] = []
         items = positions = 0
         empty = None
-        while self._heap and items < stride and not (runs and (runs[0].alone or self._heap[0][3].alone)):
+        while self._heap and items < stride and not (spans and (spans[0].alone or self._heap[0][3].alone)):
             if self._heap[0][3].valid == FULL:
-                run = self._take_full(stride - items)
-                present = run.stop - run.start
+                span = self._take_full(stride - items)
+                present = span.stop - span.start
             else:
-                run, empty = self._take_gappy(stride - items)
-                present = run.valid.bit_count()
+                span, empty = self._take_gappy(stride - items)
+                present = span.valid.bit_count()
             self.items -= present
-            runs.append(run)
+            spans.append(span)
             items += present
-            positions += run.stop - run.start
-        return Batch(runs, positions, items), empty
+            positions += span.stop - span.start
+        return Batch(spans, positions, items), empty
 
-    def _take_full(self, most: int) -> Run:
-        """Remove and return up to `most` positions of the first run, of which none is missing."""
-        path, start, tie, run = self._heap[0]
-        if run.stop - start <= most:
+    def _take_full(self, most: int) -> Span:
+        """Remove and return up to `most` positions of the first span, of which none is missing."""
+        path, start, tie, span = self._heap[0]
+        if span.stop - start <= most:
             heappop(self._heap)
-            return cut(run, start, run.stop)
-        self._heap[0] = (path, start + most, tie, run)  # no other run begins within this one, so it stays the first
-        return cut(run, start, start + most)
+            return span if start == span.start else cut(span, start, span.stop)
+        self._heap[0] = (path, start + most, tie, span)  # no other span begins within this one, so it stays the first
+        return cut(span, start, start + most)
 
-    def _take_gappy(self, most: int) -> tuple[Run, Run | None]:
-        """Remove and return up to `most` items of the first run, and a rest that has none, if one is left."""
-        run = heappop(self._heap)[3]
-        if run.valid.bit_count() <= most:
-            return run, None
-        run, rest = split(run, _cut_point(run, most))
+    def _take_gappy(self, most: int) -> tuple[Span, Span | None]:
+        """Remove and return up to `most` items of the first span, and a rest that has none, if one is left."""
+        span = heappop(self._heap)[3]
+        if span.valid.bit_count() <= most:
+            return span, None
+        span, rest = split(span, _cut_point(span, most))
         if not rest.valid:
-            return run, rest
+            return span, rest
         heappush(self._heap, (rest.segment.path, rest.start, next(self._tie), rest))
-        return run, None
+        return span, None
 
 
-def _cut_point(run: Run, wanted: int) -> int:
-    """Return the position behind the item number `wanted` of a run."""
+def _cut_point(span: Span, wanted: int) -> int:
+    """Return the position behind the item number `wanted` of a span."""
     at = 0
     while wanted:
-        wanted -= run.valid >> at & 1
+        wanted -= span.valid >> at & 1
         at += 1
-    return run.start + at
+    return span.start + at

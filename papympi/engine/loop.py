@@ -2,15 +2,14 @@
 
 Data only moves forward:
 
-    feed --rows--> router --ready runs--> dispatcher --tasks--> pools
-                     ^                                            |
-                     |                                         outcomes
-                     +-------------- acceptor <-------------------+
-                     |
-                     +--results--> cursor --> consumer
+    sources --chunks--> router --chunks--> operators --tasks--> scheduler --> pools
+                          ^ |                ^                                  |
+                          | |                +------------ outcomes ------------+
+                          | +--chunks--> order of output --> consumer
+                          +---chunks--- operators
 
 One turn takes in what has come home, pulls the sources, hands out what is ready, until nothing moves. Whoever holds the
-lock turns it: the consumer in its `next()`, else the caretaker.
+lock turns it: the consumer in its `next()`, else the driver's thread.
 """
 
 from __future__ import annotations
@@ -20,26 +19,17 @@ import time
 from collections.abc import Callable, Mapping
 
 from papympi.contracts import History, Pool, Statistics, Store
-from papympi.engine.acceptance import Acceptor
-from papympi.engine.admission import Admission
-from papympi.engine.births import Gated
-from papympi.engine.dispatch import Dispatcher
-from papympi.engine.exposure import Alarm
-from papympi.engine.feed import Feed
-from papympi.engine.intake import Intake
-from papympi.engine.joining import Router
-from papympi.engine.layout import Layout
-from papympi.engine.ordering import Arrivals, Cursor, Handover
-from papympi.engine.recording import Recorder, restored
-from papympi.engine.recovery import Recovery
-from papympi.engine.replaying import Replay
-from papympi.engine.roster import count_places
-from papympi.engine.segment import Ledger, Segment
-from papympi.engine.strides import LARGEST, Strides
+from papympi.engine.fail_fast import FailFast
+from papympi.engine.operators.assembly import make_context, make_operators, open_sources
+from papympi.engine.operators.protocol import Operator
+from papympi.engine.operators.source import Feed
+from papympi.engine.output_order import ArrivalOrder, Delivery, InputOrder
+from papympi.engine.recording import restored
+from papympi.engine.scheduling import Scheduler, count_places
+from papympi.engine.tally import Tally
 from papympi.engine.waiting import Waiter
-from papympi.engine.weights import Weights
 from papympi.plan.plan import Plan, Step
-from papympi.transport.bitmap import count_valid
+from papympi.transport.bitmap import FULL
 from papympi.transport.records import Logs
 from papympi.transport.task import Lost, Outcome
 
@@ -84,53 +74,34 @@ class Engine:
         self.plan = plan
         self._pools = dict(pools)
         self._places = {name: count_places(pool) for name, pool in self._pools.items()}
-        self._fixed = admission
+        self._bound = admission
         self._length = length
         self._tell = tell
-        self._ledger = Ledger([0] * len(plan.spaces), [0] * len(plan.spaces))
-        self._layout = Layout(plan, ordered=ordered)
-        self._strides = Strides(plan, self._pools, admission or LARGEST)
-        self._weights = Weights(plan, admission_bytes)
-        self._admission = Admission(plan, self._ledger, self._weights, admission or 1)
-        self._router = Router(
-            self._layout, self._ledger, self._weights, lambda step, run: self._queues[step].put(run), ordered=ordered
-        )
-        gated = Gated()
-        self._dispatcher = Dispatcher(plan, self._pools, self._admission, self._router, self._strides, gated)
-        self._queues = self._dispatcher.queues
-        self._acceptor = Acceptor(plan, self._ledger, self._dispatcher, self._router, self._strides, self._weights)
-        self._intake = Intake(self._admission, gated, self._dispatcher, self._acceptor, self._router)
-        self.tally = self._acceptor.tally
-        self._recorder = Recorder(plan, store, self._pools) if store is not None else None
-        self._remember(history, shard)
-        self._recovery = Recovery(plan, self._ledger, self._dispatcher, self._router)
+        self.tally = Tally()
+        if history is not None:
+            self.tally.restore(restored(history.failures, plan))
         self._waiter = Waiter(self._pools.values())
-        unit = Segment(self._layout[plan.spaces[0]], None, 0, 1)
-        unit.emitted, unit.closed = 1, True
-        self._intake.open(plan, unit, feeds, self._waiter.wake)
-        leave, free = self._router.retirement.leave, self._router.retirement.free
-        self._cursor = Cursor(self._layout, unit, leave, free) if ordered else None
-        self._walk = self._cursor.walk() if self._cursor else Arrivals(self._router.deliveries, leave).walk()
-        self._alarm = Alarm(plan, self.tally.failures) if fails_fast else None
-        self._stopping = False
-        self._paused = False
-        self._over = False
-        self._finished = False
+        context = make_context(
+            plan, self._pools, self.tally, admission, admission_bytes, store=store, history=history, ordered=ordered
+        )
+        self._accounts, self._admission = context.accounts, context.admission
+        self._batch_sizes, self._item_sizes = context.batch_sizes, context.item_sizes
+        self._router, self._retries, self._recorder = context.router, context.retries, context.recorder
+        operators = make_operators(context)
+        unit, self._sources = open_sources(context, feeds, shard, self._waiter.wake)
+        self._operators: list[Operator] = [*self._sources, *operators]
+        self._scheduler = Scheduler(self._pools, operators, self._batch_sizes.brief)
+        self._order = InputOrder(context.layout, unit) if ordered else None
+        self._walk = self._order.walk() if self._order else ArrivalOrder(self._router.deliveries).walk()
+        self._fail_fast = FailFast(plan, self.tally.failures) if fails_fast else None
+        self._stopping = self._paused = self._over = self._finished = False
         self.complete = False
         self._delivered = 0
         self._begun: float | None = None
         self._took = 0.0
         self.lock = threading.Lock()
 
-    def _remember(self, history: History | None, shard: tuple[int, int] | None) -> None:
-        """Keep what comes home, take over what an earlier attempt has kept, and work on one share of the inputs."""
-        self._acceptor.shard = shard
-        if self._recorder is not None:
-            self._router.remember(self._recorder, Replay(self.plan, history) if history is not None else None)
-        if history is not None:
-            self.tally.restore(restored(history.failures, self.plan))
-
-    def next(self) -> Handover | None:
+    def next(self) -> Delivery | None:
         """Return the next results, once they are there; `None` at the end. The caller holds the lock.
 
         Raises:
@@ -141,86 +112,102 @@ class Engine:
         if self._begun is None:
             self._begun = time.perf_counter()
         self._admission.consumer_waits = True
-        self._ledger.births = 0
+        self._accounts.emitted = 0
         try:
             return self._await_results()
         finally:
             self._admission.consumer_waits = False
 
-    def _await_results(self) -> Handover | None:
+    def _await_results(self) -> Delivery | None:
         while not self._over:
             moved = self.turn()
             found = next(self._walk, self)
-            if isinstance(found, Handover):
-                self._delivered += count_valid(found.valid, len(found.values))
+            if isinstance(found, Delivery):
+                self._delivered += len(found.values) if found.valid == FULL else found.valid.bit_count()
                 return found
             self.complete = found is self  # what no result needs is still counted
             if moved:
                 continue
-            if self._alarm is not None and not self.complete:
-                self._alarm.check(self._cursor.key() if self._cursor is not None else ())
-            if self.is_idle() and not self._is_held() and not self._go_on():
+            if self._fail_fast is not None and self.tally.failures and not self.complete:
+                self._fail_fast.check(self._order.key() if self._order is not None else ())
+            if not self._wait():
                 break
-            self._wait()
         if not self._over:
             self._finished = True
             self.halt()
         return None
 
-    def _wait(self) -> None:
-        """Return once there may be something to do."""
-        if self._is_held():
+    def _wait(self) -> bool:
+        """Return once there may be something to do; `False`: there is nothing left."""
+        if self._paused and self._is_held():
             self._waiter.rest()
         elif not self.is_idle():
-            self._waiter.wait(self._dispatcher.later.deadline())
+            self._waiter.wait(self._retries.waiting[0][0] if self._retries.waiting else None)
+        else:
+            return self._go_on()
+        return True
 
     def _go_on(self) -> bool:
         """Nothing is under way and nothing fits: let the smallest through. Return whether there is anything left."""
-        if (self._cursor is None or self.complete) and self._is_drained():
-            self.complete = self.complete or not self._dispatcher.later
+        if (self._order is None or self.complete) and not any(operator.has_more() for operator in self._operators):
+            self.complete = self.complete or not self._retries.waiting
             return False
         if self._stopping:
             return False
-        if self._intake.force():
+        if self._force():
             return True
-        raise AssertionError(f"the engine is stuck with {self._ledger} at {self._cursor and self._cursor.awaited}")
+        raise AssertionError(f"the engine is stuck with {self._accounts} at {self._order and self._order.awaited}")
+
+    def _force(self) -> bool:
+        """Grant one quota to the producer that comes first, whatever the bounds; return whether there is one.
+
+        Raises:
+            InputError: the first is the end of aligned inputs of unequal length.
+        """
+        waiting = [
+            (order, number) for number, each in enumerate(self._operators) if (order := each.pending()) is not None
+        ]
+        if not waiting:
+            return False
+        chosen = self._operators[min(waiting)[1]].force()
+        if chosen is not None:
+            self._scheduler.force(*chosen)
+        return True
 
     def _is_held(self) -> bool:
-        """Return whether all there is to do is to wait for the end of a pause."""
-        return self._paused and not self._stopping and not self._dispatcher.flights and not self._intake.is_waiting()
+        """Return whether all there is to do in a pause is to wait for its end."""
+        return not (self._stopping or self._scheduler.tasks or self._awaits_rows())
 
     def is_idle(self) -> bool:
         """Return whether nothing is on its way: no task, no row, and nothing that is tried again later."""
-        if self._dispatcher.flights:
+        if self._scheduler.tasks:
             return False
-        return self._stopping or not (self._dispatcher.later or self._intake.is_waiting())
+        return self._stopping or not (self._retries.waiting or self._awaits_rows())
 
-    def _is_drained(self) -> bool:
-        return not self._intake.has_more() and not self._dispatcher.has_more()
+    def _awaits_rows(self) -> bool:
+        return any(source.is_waiting() for source in self._sources)
 
     def turn(self) -> bool:
         """Do everything that can be done now; return whether anything moved. The caller holds the lock."""
-        if self._strides.changed or self._weights.changed:
-            self._resize()
+        if self._batch_sizes.changed or self._item_sizes.changed:
+            usual, few, quotas = self._batch_sizes.propose(self._places)
+            self._admission.resize(self._bound or usual, few, quotas)
         moved = self._collect()
-        for step, item in self._dispatcher.later.take():
-            moved = True
-            self._dispatcher.revive(step, item)
+        if self._retries.waiting:
+            for operator, work in self._retries.take():
+                moved = True
+                operator.retry(work)
         self._router.settle()
         if self._recorder is not None:
             self._recorder.check()
         while not self._stopping and not self._paused:
-            moved |= self._intake.pull()
-            moved |= self._dispatcher.dispatch()
-            if not self._router.has_more():  # what went out has left nothing behind that could make more ready
+            for source in self._sources:
+                moved |= source.pull()
+            moved |= self._scheduler.dispatch()
+            if not self._router.agenda:  # what went out has left nothing behind that could make more ready
                 break
             self._router.settle()
         return moved
-
-    def _resize(self) -> None:
-        wanted = self._strides.wanted_chunks()
-        usual, few = self._strides.propose(self._places)
-        self._admission.resize(self._fixed or usual, wanted, few)
 
     def _collect(self) -> bool:
         moved = False
@@ -231,14 +218,29 @@ class Engine:
                 if logs is not None and self._tell is not None:
                     self._tell(logs)
                 if isinstance(arrival, Outcome):
-                    self._recovery.succeed(name)
-                    self._acceptor.accept(arrival)
+                    self._accept(arrival)
                 elif isinstance(arrival, Lost):
-                    self._recovery.recover(name, arrival)
-        moved |= self._intake.take()
+                    self._scheduler.recover(name, arrival)
+        for source in self._sources:
+            moved |= source.take()
         if moved:
-            self._waiter.reset()
+            self._waiter.is_resting = False
         return moved
+
+    def _accept(self, outcome: Outcome) -> None:
+        """Count what a task has done, keep its failures, and let its operator take its results."""
+        task = self._scheduler.land(outcome.task)
+        operator, tally = task.operator, self.tally
+        for node, calls, drops in zip(operator.nodes, outcome.calls, outcome.drops, strict=True):
+            tally.done[node] += calls
+            if drops:
+                tally.dropped[node] += drops
+        tally.seconds[operator.nodes[-1]] += outcome.seconds
+        if outcome.failures:
+            if self._recorder is not None:
+                self._recorder.fail(outcome.failures, lambda key: operator.inputs_at(task, key))
+            tally.fail(outcome.failures)
+        operator.accept(task, outcome)
 
     def tend(self, wanted: threading.Event) -> bool:
         """Turn while the consumer is away, until it is back; return whether there may be more to do."""
@@ -246,7 +248,7 @@ class Engine:
             if not self.turn():
                 if self.is_idle():
                     return False
-                self._waiter.wait(self._dispatcher.later.deadline())
+                self._wait()
         return not self._over
 
     def wake(self) -> None:
@@ -273,7 +275,8 @@ class Engine:
     def close(self) -> None:
         """Let go of the sources and the descriptors; the pools are the caller's to close."""
         self.halt()
-        self._intake.close()
+        for source in self._sources:
+            source.close()
         self._waiter.close()
 
     def statistics(self) -> Statistics:
@@ -281,15 +284,15 @@ class Engine:
         seconds = self._took
         if self._begun is not None and not self._over:
             seconds = time.perf_counter() - self._begun
-        names = [node for step in self.plan.steps for node in step.nodes if step.kind not in {"gather", "group"}]
+        names = [node for step in self.plan.steps for node in step.nodes if step.is_source or step.pool is not None]
         return Statistics(
             nodes=self.tally.to_counts(names),
-            pulled=self._intake.count_rows(),
+            pulled=max((source.rows for source in self._sources), default=0),
             length=self._length,
             delivered=self._delivered,
-            live=self._ledger.live,
-            highest=self._ledger.highest,
-            heaviest=self._ledger.heaviest,
+            live=self._accounts.live,
+            highest=self._accounts.highest,
+            heaviest=self._accounts.heaviest,
             seconds=seconds,
             finished=self._finished,
             complete=self.complete,

@@ -7,22 +7,18 @@ items. So a store may lose any part of it, and a later attempt only repeats that
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from typing import Final, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 from papympi.contracts import ABSENT, Pool, Store
-from papympi.engine.feed import Pulled
-from papympi.engine.gathering import Folding
-from papympi.engine.pieces import Piece
-from papympi.engine.replayed import ReplayedPayload
-from papympi.engine.roster import Flight
-from papympi.engine.segment import Segment
-from papympi.engine.tasks import inputs_of
-from papympi.model.item import Failure
+from papympi.engine.index.chunks import Chunk
+from papympi.engine.index.segment import Segment
+from papympi.engine.resume import ReplayedPayload
+from papympi.model.item import Failure, Key
 from papympi.plan.plan import Plan, Space, Step, Stream
 from papympi.transport.bitmap import FULL
 from papympi.transport.payload import Payload
-from papympi.transport.task import KeyRun, Outcome
+from papympi.transport.task import KeyRun
 from papympi.workers.attempt import attempt
 
 STATE_S: Final = 1.0
@@ -37,25 +33,25 @@ class Recorder:
         self._live = {name for name, pool in pools.items() if pool.capabilities.shares_memory}
         self._names: dict[Space, str] = {}
         self._depths = {space: _rooted(space) for space in plan.spaces}
-        sources = {stream for step in plan.steps if step.kind == "source" for stream in step.outputs}
+        sources = {stream for step in plan.steps if step.is_source for stream in step.outputs}
         for step in plan.steps:
-            if step.kind in {"source", "scatter"}:
+            if step.is_producer:
                 self._names[step.outputs[0].space] = step.outputs[0].node
         self._kept = {stream for step in plan.steps for stream in step.outputs if stream.is_kept} - sources
-        self._shadows = {step.inputs[0] for step in plan.steps if step.kind == "group"} - self._kept
+        self._shadows = {step.inputs[0] for step in plan.steps if step.is_group} - self._kept
         self._sealed: int | None = None
-        self._due: dict[tuple[Step, tuple[int, ...]], float] = {}
+        self._due: dict[tuple[Step, Key], float] = {}
 
     def check(self) -> None:
         """Raise the error of the store, if it has one."""
         self._store.check()
 
-    def route(self, stream: Stream, segment: Segment, piece: Piece, failed: int) -> None:
-        """Keep a piece if it is worth it."""
+    def route(self, stream: Stream, segment: Segment, chunk: Chunk, failed: int) -> None:
+        """Keep a chunk if it is worth it."""
         kept = stream in self._kept
         if not kept and stream not in self._shadows:
             return
-        start, stop, payload, offset, valid = piece
+        start, stop, payload, offset, valid = chunk
         if isinstance(payload, ReplayedPayload) or start == stop:
             return
         runs = segment.key_runs(start, stop)
@@ -79,24 +75,20 @@ class Recorder:
             first = end
         self._store.keep_counts(name, parents, counts)
 
-    def fold(self, step: Step, segment: Segment, before: int) -> None:
-        """Keep the accumulator of a fold; `before` is how many parents had been finished when it was last kept."""
-        state = cast("Folding", segment.states[step])
-        node = step.outputs[0].node
-        if segment.parent is None or self._is_sealed(step.space, []):
-            return
-        if state.done > before:
-            key = segment.parent.key(segment.low + before)
-            self._due.pop((step, key), None)
-            self._store.drop_state(node, key)
-        if state.accumulator is None or state.done >= segment.size:
-            return
-        key = segment.parent.key(segment.low + state.done)
-        if step.pool in self._live and not self._is_due(step, key, state.accumulator):
-            return
-        self._store.keep_state(node, key, state.at - segment.first_child(state.done), state.accumulator)
+    def finish_fold(self, step: Step, parent: Key) -> None:
+        """Forget the accumulator of a parent that is finished."""
+        if not self._is_sealed(step.space, []):
+            self._due.pop((step, parent), None)
+            self._store.drop_state(step.outputs[0].node, parent)
 
-    def _is_due(self, step: Step, key: tuple[int, ...], state: Payload) -> bool:
+    def fold(self, step: Step, parent: Key, taken: int, accumulator: Payload) -> None:
+        """Keep the accumulator of the parent that is open, into which so many of its children went."""
+        if self._is_sealed(step.space, []):
+            return
+        if step.pool not in self._live or self._is_due(step, parent, accumulator):
+            self._store.keep_state(step.outputs[0].node, parent, taken, accumulator)
+
+    def _is_due(self, step: Step, key: Key, state: Payload) -> bool:
         """Pickle an accumulator that lives in this process now and then, before somebody changes it."""
         now = time.monotonic()
         if now < self._due.get((step, key), now):
@@ -104,19 +96,19 @@ class Recorder:
         self._due[step, key] = now + STATE_S
         return attempt(state.encode)[1] is None
 
-    def fail(self, flight: Flight, outcome: Outcome) -> None:
+    def fail(self, failures: Sequence[Failure], inputs_at: Callable[[Key], list[Any] | None]) -> None:
         """Keep the failures of a task, with what its stage was given at each."""
-        for failure in outcome.failures:
-            given, _ = attempt(inputs_of, flight, failure.key)
+        for failure in failures:
+            given, _ = attempt(inputs_at, failure.key)
             self._store.keep_failure(failure, given)
 
-    def rows(self, names: Sequence[str], start: int, pulled: Pulled) -> None:
-        """Keep what tells rows of the inputs from others; from a failed one on nothing is kept."""
-        count = len(pulled.columns[0])
-        if pulled.failure is not None:
+    def rows(self, names: Sequence[str], start: int, columns: Sequence[list[Any]], *, failed: bool) -> None:
+        """Keep what tells rows of the inputs from others; of the last one, if it failed, and from there on nothing."""
+        count = len(columns[0])
+        if failed:
             count -= 1
             self._sealed = start + count
-        for name, column in zip(names, pulled.columns, strict=False):
+        for name, column in zip(names, columns, strict=False):
             self._store.keep_rows(name, start, column[:count])
 
     def _is_sealed(self, space: Space, runs: Sequence[KeyRun]) -> bool:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import select
 import selectors
-import socket
 import time
 from collections.abc import Iterable
 from contextlib import suppress
 
 from papympi.contracts import Pool
+from papympi.transport.doorbell import Doorbell
 
 SPIN_S = 200e-6
 """So long, in seconds, an empty poll only gives the processor away."""
@@ -21,28 +21,27 @@ LONGEST_S = 1.0
 
 
 class Waiter:
-    """Waits until a pool has something to collect, or somebody wakes it."""
+    """Waits until a pool has something to collect, or somebody wakes it.
+
+    Attributes:
+        is_resting: nothing has come since the first of the last naps; the next are longer.
+    """
 
     def __init__(self, pools: Iterable[Pool]) -> None:
-        self._selector = selectors.DefaultSelector()
-        self._receive, self._send = socket.socketpair()
-        for end in (self._receive, self._send):
-            end.settimeout(0)
-        self._selector.register(self._receive, selectors.EVENT_READ)
-        self._polls = False
         self._pools = list(pools)
+        self._doorbell = Doorbell()
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._doorbell, selectors.EVENT_READ)
+        self._polls = False
         for pool in self._pools:
             descriptor = pool.fileno()
             if descriptor is None:
                 self._polls = True
             else:
                 self._selector.register(descriptor, selectors.EVENT_READ)
-        self._since: float | None = None
+        self.is_resting = False
+        self._since = 0.0
         self._nap_s = NAPS_S[0]
-
-    def reset(self) -> None:
-        """Note that something has come: the next naps are short again."""
-        self._since = None
 
     def wait(self, until: float | None = None) -> None:
         """Return as soon as there may be something to collect, at the latest when the caller or a pool has a deadline.
@@ -50,42 +49,44 @@ class Waiter:
         Args:
             until: the caller's, by `time.monotonic`.
         """
-        if not self._polls:
-            deadlines = [until, *(pool.deadline() for pool in self._pools)]
-            first = min((deadline for deadline in deadlines if deadline is not None), default=None)
-            patience_s = LONGEST_S if first is None else min(max(first - time.monotonic(), 0.0), LONGEST_S)
-            self._drain(self._selector.select(patience_s))
+        if self._polls:
+            self._poll()
             return
+        longest_s = LONGEST_S
+        if until is not None:
+            longest_s = min(longest_s, until - time.monotonic())
+        for pool in self._pools:
+            deadline = pool.deadline()
+            if deadline is not None:
+                longest_s = min(longest_s, deadline - time.monotonic())
+        self._selector.select(max(longest_s, 0.0))
+        self._doorbell.silence()
+
+    def _poll(self) -> None:
+        """Nap, or give the processor away if something has come a moment ago."""
         now = time.perf_counter()
-        if self._since is None:
-            self._since, self._nap_s = now, NAPS_S[0]
+        if not self.is_resting:
+            self.is_resting, self._since, self._nap_s = True, now, NAPS_S[0]
         if now - self._since < SPIN_S:
             os.sched_yield()
-            self._drain(self._selector.select(0))
-            return
-        with suppress(AttributeError):  # selectors without a descriptor of their own cannot nap on it
-            if not select.select([self._selector.fileno()], [], [], self._nap_s)[0]:
-                self._nap_s = min(2 * self._nap_s, NAPS_S[1])
-                return
-        self._drain(self._selector.select(0))
+        else:
+            with suppress(AttributeError):  # selectors without a descriptor of their own cannot nap on it
+                if not select.select([self._selector.fileno()], [], [], self._nap_s)[0]:
+                    self._nap_s = min(2 * self._nap_s, NAPS_S[1])
+                    return
+        self._selector.select(0)
+        self._doorbell.silence()
 
     def rest(self) -> None:
         """Return as soon as somebody wakes it; no pool has anything to say that could not wait."""
-        self._drain(self._selector.select(LONGEST_S))
-
-    def _drain(self, events: Iterable[tuple[selectors.SelectorKey, int]]) -> None:
-        for key, _ in events:
-            if key.fileobj is self._receive:
-                with suppress(BlockingIOError):
-                    self._receive.recv(4096)
+        self._selector.select(LONGEST_S)
+        self._doorbell.silence()
 
     def wake(self) -> None:
         """End the wait; from any thread or signal handler."""
-        with suppress(OSError):
-            self._send.send(b"!")
+        self._doorbell.ring()
 
     def close(self) -> None:
         """Let go of the descriptors."""
         self._selector.close()
-        self._receive.close()
-        self._send.close()
+        self._doorbell.close()

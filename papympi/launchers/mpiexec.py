@@ -12,7 +12,7 @@ from papympi.errors import OptionError
 Vendor = Literal["MPICH", "Open MPI", "Intel MPI", "unknown"]
 
 DRAIN_ON: Final = "PAPYMPI_DRAIN_ON"
-"""Environment variable: the signal that tells rank 0 to finish what is in flight; USR1 if there is none."""
+"""Environment variable: the signal that tells rank 0 to finish the running batches; USR1 if there is none."""
 _SIGNS: Final[tuple[tuple[str, Vendor], ...]] = (
     ("Intel(R) MPI", "Intel MPI"),
     ("Open MPI", "Open MPI"),
@@ -47,11 +47,6 @@ class Launcher:
     path: str
     vendor: Vendor
     version: str = ""
-
-    @property
-    def hydra(self) -> bool:
-        """It takes the options of MPICH's process manager."""
-        return self.vendor in {"MPICH", "Intel MPI"}
 
 
 def read_version(path: str, text: str) -> Launcher:

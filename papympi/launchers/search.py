@@ -13,8 +13,7 @@ from typing import Final
 
 from papympi.errors import LaunchError
 from papympi.launchers.mpiexec import Launcher, read_version
-
-_PATIENCE_S: Final = 30.0
+from papympi.launchers.slurm_state import ANSWER_S
 
 MISSING: Final = (
     "there is no mpiexec beside this Python nor on PATH; get one with `pip install 'papympi[mpi]'`, or load the site's "
@@ -49,7 +48,7 @@ def _folders() -> Iterator[str]:
 def _ask(path: str) -> Launcher:
     """Return what an mpiexec says of itself."""
     try:
-        done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=_PATIENCE_S, check=False)
+        done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=ANSWER_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise LaunchError(f"{path} does not say which MPI it is from: {error}") from error
     return read_version(path, done.stdout + done.stderr)

@@ -14,7 +14,8 @@ ALIVE: Final = frozenset(
 """States of a job that may still do something."""
 AT_WORK: Final = frozenset({"CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT"})
 """States of a job that may have processes."""
-_PATIENCE_S: Final = 20.0
+ANSWER_S: Final = 60.0
+"""How long a program that is only asked something may take."""
 
 
 def find_job(environ: Mapping[str, str]) -> tuple[str, int] | None:
@@ -47,10 +48,10 @@ def ask_squeue(job: str, form: str) -> subprocess.CompletedProcess[str] | None:
 
 
 def call(argv: list[str]) -> subprocess.CompletedProcess[str] | None:
-    """Run a command of Slurm; `None` if it does not come to its end."""
+    """Run a program that is only asked something; `None` if it does not come to its end."""
     try:
         return subprocess.run(
-            argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_PATIENCE_S, check=False
+            argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=ANSWER_S, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

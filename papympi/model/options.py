@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from papympi.errors import OptionError, did_you_mean
 from papympi.model.item import Failure
@@ -54,6 +54,21 @@ class NodeOptions:
     plugin: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
 
+@dataclass(frozen=True, slots=True)
+class OptionRule:
+    """What an option may be, and what depends on it.
+
+    Attributes:
+        possible: says whether a value can be.
+        meaning: what a value is, for messages.
+        changes_results: results with another value are others: a journal that was written with it is not used.
+    """
+
+    possible: Callable[[Any], bool]
+    meaning: str
+    changes_results: bool
+
+
 _declared: dict[str, Callable[[Any], bool] | None] = {}
 _loaders: list[Callable[[], None]] = []
 
@@ -68,7 +83,7 @@ def declare_option(name: str, accepts: Callable[[Any], bool] | None = None) -> N
     Raises:
         OptionError: a node has such an option already.
     """
-    if name in _VALUES or name in {"name", "inputs", "graph"}:
+    if name in DECLARED or name in {"name", "inputs", "graph"}:
         raise OptionError(f"a plugin cannot declare {name!r}: every node has that option; choose another name")
     _declared[name] = accepts
 
@@ -88,26 +103,31 @@ def read_options(options: Mapping[str, Any], label: str) -> NodeOptions:
     Raises:
         OptionError: an unknown option, or an impossible value.
     """
-    own = {name: value for name, value in options.items() if name in _VALUES}
-    plugin = {name: value for name, value in options.items() if name not in _VALUES}
+    own = {name: value for name, value in options.items() if name in DECLARED}
+    plugin = {name: value for name, value in options.items() if name not in DECLARED}
     if any(name not in _declared for name in plugin):
         while _loaders:
             _loaders.pop()()
     for name, value in plugin.items():
         _check_plugin_option(name, value, label)
     for name, value in own.items():
-        possible, meaning = _VALUES[name]
-        if not possible(value):
-            raise OptionError(f"{label}: {name}={value!r} is impossible; {name} is {meaning}")
+        rule = DECLARED[name]
+        if not rule.possible(value):
+            raise OptionError(f"{label}: {name}={value!r} is impossible; {name} is {rule.meaning}")
     result = NodeOptions(**own, plugin=MappingProxyType(plugin))
     _check_together(result, label)
     return result
 
 
+def pick_telling(options: NodeOptions) -> dict[str, Any]:
+    """Return the options that the results of a node depend on, by name."""
+    return {name: getattr(options, name) for name, rule in DECLARED.items() if rule.changes_results}
+
+
 def _check_plugin_option(name: str, value: Any, label: str) -> None:
     """Refuse an option that nobody declared or a value that its plugin does not accept."""
     if name not in _declared:
-        known = ["name", "inputs", *_VALUES, *sorted(_declared)]
+        known = ["name", "inputs", *DECLARED, *sorted(_declared)]
         way_out = did_you_mean(name, known) or f"; there are {', '.join(known)}"
         raise OptionError(f"{label}: unknown option {name!r}{way_out}")
     accepts = _declared[name]
@@ -153,22 +173,44 @@ def _is_exception(value: Any) -> bool:
     return bool(some) and all(isinstance(each, type) and issubclass(each, BaseException) for each in some)
 
 
-_VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "pool": (lambda value: value is None or (isinstance(value, str) and value != ""), "the name of a pool"),
-    "stride": (lambda value: value is None or is_stride(value), 'at least 1, or "auto"'),
-    "gather": (lambda value: isinstance(value, bool) or _is_count(value), "True, False, or at least 1"),
-    "fold": (lambda value: value is None or callable(value), "a type or function that makes an accumulator"),
-    "combine": (lambda value: value is None or callable(value), "a function of two accumulators"),
-    "vectorized": (lambda value: isinstance(value, bool), "True or False"),
-    "on_error": (
+DECLARED: Final[dict[str, OptionRule]] = {
+    "pool": OptionRule(
+        lambda value: value is None or (isinstance(value, str) and value != ""),
+        "the name of a pool",
+        changes_results=False,
+    ),
+    "stride": OptionRule(
+        lambda value: value is None or is_stride(value), 'at least 1, or "auto"', changes_results=False
+    ),
+    "gather": OptionRule(
+        lambda value: isinstance(value, bool) or _is_count(value), "True, False, or at least 1", changes_results=True
+    ),
+    "fold": OptionRule(
+        lambda value: value is None or callable(value),
+        "a type or function that makes an accumulator",
+        changes_results=True,
+    ),
+    "combine": OptionRule(
+        lambda value: value is None or callable(value), "a function of two accumulators", changes_results=True
+    ),
+    "vectorized": OptionRule(lambda value: isinstance(value, bool), "True or False", changes_results=True),
+    "on_error": OptionRule(
         lambda value: callable(value) or (isinstance(value, str) and value in {"fail", "drop"}),
         '"fail", "drop", or a function of the failure',
+        changes_results=True,
     ),
-    "timeout": (lambda value: value is None or _is_time(value), "a number of seconds above 0"),
-    "retries": (lambda value: value == 0 or _is_count(value), "a whole number, 0 or more"),
-    "retry_on": (_is_exception, "an exception class or a tuple of them"),
-    "backoff": (lambda value: value == 0 or _is_time(value), "a number of seconds, 0 or more"),
-    "checkpoint": (lambda value: isinstance(value, bool), "True or False"),
-    "fuse": (lambda value: isinstance(value, bool), "True or False"),
-    "spread": (lambda value: isinstance(value, bool), "True or False"),
+    "timeout": OptionRule(
+        lambda value: value is None or _is_time(value), "a number of seconds above 0", changes_results=False
+    ),
+    "retries": OptionRule(
+        lambda value: value == 0 or _is_count(value), "a whole number, 0 or more", changes_results=False
+    ),
+    "retry_on": OptionRule(_is_exception, "an exception class or a tuple of them", changes_results=False),
+    "backoff": OptionRule(
+        lambda value: value == 0 or _is_time(value), "a number of seconds, 0 or more", changes_results=False
+    ),
+    "checkpoint": OptionRule(lambda value: isinstance(value, bool), "True or False", changes_results=False),
+    "fuse": OptionRule(lambda value: isinstance(value, bool), "True or False", changes_results=False),
+    "spread": OptionRule(lambda value: isinstance(value, bool), "True or False", changes_results=False),
 }
+"""The options that every node has."""

@@ -26,7 +26,7 @@ LONGEST_S = 60.0
 """Lines come in intervals that grow up to this one."""
 
 
-class Progress:
+class ProgressDisplay:
     """Watches a run from a thread of its own while its block lasts, and never writes after the block's end.
 
     On a terminal it is a table below the output that vanishes at the end, and lines meant for the terminal must go

@@ -1,8 +1,9 @@
-"""What is said about a run in words: counts per node, failures in groups, tables of records. Pure functions."""
+"""What is said about a run in words: its summary, how far it is, failures in groups, tables. It prints nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from papympi.contracts import NodeCount, Statistics
@@ -17,6 +18,34 @@ GROUPS = 10
 
 TRACEBACK = 12
 """Of the traceback of a group's example the last so many lines are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """How a run went so far; `str()` of it is the text that the command line prints.
+
+    Attributes:
+        statistics: the counts of each node, and the totals; `delivered` counts values, not failures in their places.
+        groups: the failures, equal ones together, the largest group first.
+        notes: what else there is to say.
+    """
+
+    statistics: Statistics
+    groups: tuple[FailureGroup, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def failed(self) -> int:
+        """How many calls failed, of all nodes."""
+        return sum(count.failed for count in self.statistics.nodes.values())
+
+    @property
+    def dropped(self) -> int:
+        """How many items were dropped, by all nodes."""
+        return sum(count.dropped for count in self.statistics.nodes.values())
+
+    def __str__(self) -> str:
+        return summarize(self.statistics, self.groups, self.notes)
 
 
 def summarize(statistics: Statistics, groups: Sequence[FailureGroup] = (), notes: Sequence[str] = ()) -> str:

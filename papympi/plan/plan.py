@@ -115,6 +115,21 @@ class Step:
     skip_failed: bool = False
     level: int = 0
 
+    @property
+    def is_source(self) -> bool:
+        """Whether it makes the rows of the run: it takes nothing."""
+        return self.kind == "source"
+
+    @property
+    def is_producer(self) -> bool:
+        """Whether it makes new items out of one: a source or a scatter. Nothing else does."""
+        return self.kind in {"source", "scatter"}
+
+    @property
+    def is_group(self) -> bool:
+        """Whether it makes one item of `size` siblings."""
+        return self.kind == "group"
+
     def __repr__(self) -> str:
         return f"Step({self.number}, {self.kind}, {'+'.join(self.nodes)})"
 

@@ -27,7 +27,7 @@ from papympi.workers.overdue import find_shortest_timeout, find_timeout
 if TYPE_CHECKING:
     import asyncio
 
-CAPABILITIES: Final = Capabilities(shares_memory=True, streams=True)
+CAPABILITIES: Final = Capabilities(shares_memory=True, streams=True, parallel=False)
 _WORKERS: Final = 2000
 _BACK_S: Final = 1.0
 """How long `kill` waits for a function that keeps the loop."""

@@ -55,11 +55,11 @@ class ExecutorPool:
         end: Callable[[Any], None] | None = None,
     ) -> None:
         if isinstance(executor, ThreadPoolExecutor):
-            capabilities = replace(capabilities, shares_memory=True, streams=True, roams=True)
+            capabilities = replace(capabilities, shares_memory=True, streams=True)
         self.name = name
+        self.notes: Sequence[str] = ()
         self.capabilities = capabilities
-        self.concurrency = slots
-        self.places = 2 * slots
+        self.concurrency, self.places = slots, 2 * slots
         self.workers: Sequence[str] = [f"{name} ({slots} slots of {type(executor).__name__})"]
         self._executor = executor
         self._owned = owned

@@ -14,7 +14,7 @@ from papympi.transport.doorbell import Doorbell
 from papympi.transport.task import Kind, Lost, Outcome, Task
 from papympi.workers.evaluate import Evaluator
 
-CAPABILITIES: Final = Capabilities(shares_memory=True, streams=True, holds_up=True)
+CAPABILITIES: Final = Capabilities(shares_memory=True, streams=True, holds_up=True, parallel=False)
 
 
 class InlinePool:
@@ -25,6 +25,7 @@ class InlinePool:
     """
 
     capabilities = CAPABILITIES
+    notes: Sequence[str] = ()
     concurrency = 1
     places = 1
 

@@ -46,6 +46,11 @@ class MembersPool:
         self._owners: list[_MemberWorker] = []
         self._selector: selectors.DefaultSelector | None = None
 
+    @property
+    def notes(self) -> list[str]:
+        """Return what the members have to say."""
+        return [note for member in self._members for note in member.notes]
+
     def open(self, program: Program) -> None:
         """Open the members; if one fails, those that were opened before are killed."""
         with contextlib.ExitStack() as stack:
@@ -136,13 +141,12 @@ class MembersPool:
 
 
 def _combine(members: list[Capabilities]) -> Capabilities:
-    """Return what holds for every member. A generator roams no further than its member."""
+    """Return what holds for every member."""
     return Capabilities(
         shares_memory=all(member.shares_memory for member in members),
         streams=all(member.streams for member in members),
-        roams=len(members) == 1 and members[0].roams,
         survives_crash=all(member.survives_crash for member in members),
         can_kill=all(member.can_kill for member in members),
-        remote=any(member.remote for member in members),
         holds_up=any(member.holds_up for member in members),
+        parallel=all(member.parallel for member in members),
     )

@@ -29,8 +29,8 @@ from papympi.workers.sealed import address, outline
 from papympi.workers.station import BROKEN, LOGS, LOST, OPEN, OPENED, OUTCOME, TASK, Isolation
 from papympi.workers.wire import decode
 
-CAPABILITIES: Final = Capabilities(streams=True, survives_crash=True, can_kill=True, remote=True)
-_OWN: Final = Capabilities(streams=True, remote=True)
+CAPABILITIES: Final = Capabilities(streams=True, survives_crash=True, can_kill=True)
+_OWN: Final = Capabilities(streams=True)
 """What ranks can do that evaluate themselves."""
 
 
@@ -70,6 +70,7 @@ class MpiPool:
         self.name = name
         self.places = _check_count(name, "places", places)
         self.workers: Sequence[str] = ()
+        self.notes: Sequence[str] = ()
         self.capabilities = CAPABILITIES if _check_switch(name, "isolate", isolate) else _OWN
         self._isolate = isolate
         self._each = _check_count(name, "workers_per_rank", workers_per_rank)

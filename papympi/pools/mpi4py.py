@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-CAPABILITIES: Final = Capabilities(streams=False, remote=True)
+CAPABILITIES: Final = Capabilities(streams=False)
 
 
 class RanksExecutor(Executor):

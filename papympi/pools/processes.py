@@ -34,6 +34,7 @@ class ProcessesPool:
     """
 
     capabilities = CAPABILITIES
+    notes: Sequence[str] = ()
     concurrency = 1
 
     def __init__(

@@ -18,7 +18,7 @@ from papympi.workers.alarm import Abandoned
 from papympi.workers.attempt import attempt
 from papympi.workers.desks import tell_abandoned
 
-CAPABILITIES: Final = Capabilities(shares_memory=True, streams=True, roams=True)
+CAPABILITIES: Final = Capabilities(shares_memory=True, streams=True)
 
 
 class Threads(Executor):
@@ -110,7 +110,6 @@ class ThreadsPool(ExecutorPool):
         self._threads = Threads(name, workers)
         super().__init__(name, self._threads, workers, CAPABILITIES)
         self.workers = [f"{name} ({workers} threads)"]
-        self.notes: list[str] = []
         self._given_up = 0
 
     def replace_thread(self, thread: int) -> None:

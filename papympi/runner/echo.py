@@ -15,7 +15,7 @@ from papympi.workers.recorder import describe_dropped
 _BURST: Final = 5000
 _RATE: Final = 500.0
 _PAUSE_S: Final = 5.0
-"""What is dropped is said at once, and then no more often than this."""
+"""Dropped lines are reported at once, and then no more often than this."""
 
 
 class Echo:
@@ -63,7 +63,7 @@ class Echo:
 
 
 def _put(lines: list[str]) -> None:
-    """Show lines, and have none any more."""
+    """Print the lines, and empty the list."""
     if lines:
         outlet.put("\n".join(lines))
         lines.clear()

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from papympi.engine.feed import Feed, unequal_lengths
+from papympi.engine.operators.source import Feed, unequal_lengths
 from papympi.errors import InputError
 from papympi.plan.plan import Plan, Step
 from papympi.plan.program import open_source
@@ -34,7 +34,7 @@ def make_feeds(plan: Plan, given: Mapping[str, Iterable[Any]]) -> tuple[dict[Ste
         for name in names:
             if name in given:
                 values = _check_input(name, given[name])
-                makers.append(lambda values=values: values)  # type: ignore[misc]  # a default argument binds it
+                makers.append(partial(iter, values))
                 blocks |= not isinstance(values, PEEKABLE)
                 if hasattr(values, "__len__"):
                     sized[name] = len(values)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 EVENT_S: Final = 0.25
 """How often watchers are told how far a run is."""
 GRACE_S: Final = 5.0
-"""How long, in seconds, the end of a run waits for a watcher that is at something."""
+"""How long, in seconds, the end of a run waits for a watcher that has not returned."""
 
 
 def compile_nodes(manager: PluginManager, graph: Graph) -> Graph:

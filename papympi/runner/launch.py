@@ -20,13 +20,13 @@ from typing import Final
 from papympi.errors import LaunchError
 from papympi.launchers import mpiexec
 
-_FAREWELL: Final = "PAPYMPI_FAREWELL"
+_EXIT_FILE: Final = "PAPYMPI_EXIT_FILE"
 """Environment variable: a file in which rank 0 says that it is ready for Ctrl-C, and at last its exit code."""
 _READY: Final = "ready\n"
-_NAMELESS: Final = "farewell.nameless"
+_NAMELESS: Final = "exit.nameless"
 """The name of that file where rank 0 is on the same host: it takes the name away, so that no kill leaves a file."""
-_PATIENCE_S: Final = 5.0
-"""How long ranks that have nothing to do any more may take to say goodbye."""
+_GRACE_S: Final = 5.0
+"""How long the end of a run waits for ranks that have nothing to do any more."""
 _RANK_0_FIRST_S: Final = 2.0
 """How long the other ranks wait with their exit when rank 0 has something to say: it ends the whole step under srun."""
 _PR_SET_PDEATHSIG: Final = 1
@@ -40,7 +40,7 @@ def launched_ranks() -> int:
 def rank_main(main: Callable[[], int], *, drains: bool = False) -> int:
     """Be one of the ranks that a launcher has started: rank 0 runs `main`, the others serve it until it returns.
 
-    With `drains` SIGTERM is for rank 0 alone, which finishes what is in flight; a launcher sends it to all.
+    With `drains` SIGTERM is for rank 0 alone, which finishes the running batches; a launcher sends it to all.
     Whatever any rank raises ends them all, with its traceback and a non-zero exit code.
 
     Returns:
@@ -51,7 +51,7 @@ def rank_main(main: Callable[[], int], *, drains: bool = False) -> int:
     """
     from papympi.workers import rank, roster
 
-    path = os.environ.pop(_FAREWELL, "")
+    path = os.environ.pop(_EXIT_FILE, "")
     isolates = mpiexec.promised_rank(os.environ) or launched_ranks() == 1  # rank 0 of others has no children
     drain = read_drain_signal()
     try:
@@ -68,13 +68,13 @@ def rank_main(main: Callable[[], int], *, drains: bool = False) -> int:
         world.leave()
         return code
     signal.signal(drain, _interrupt)
-    with _open_farewell(path) as say:
+    with _open_exit_file(path) as say:
         say(_READY)
         ranks = roster.join(world)
         code = world.protect(main)
-        if ranks.closing or not ranks.dismiss(_PATIENCE_S):
+        if ranks.closing or not ranks.dismiss(_GRACE_S):
             say(str(code))
-            world.abort(code)  # a rank is still at a batch that nobody wants any more
+            world.abort(code)  # a rank still evaluates a batch that is not needed any more
         world.leave()
         say(str(code))
     return 0 if path else code  # launchers take a non-zero code for a crash, and complain
@@ -82,7 +82,7 @@ def rank_main(main: Callable[[], int], *, drains: bool = False) -> int:
 
 @cache
 def read_drain_signal() -> signal.Signals:
-    """Return the signal that tells rank 0 to finish what is in flight; programs that it starts do not hear of it.
+    """Return the signal that tells rank 0 to finish the running batches; programs that it starts do not see it.
 
     Raises:
         LaunchError: there is no such signal.
@@ -99,8 +99,8 @@ def read_drain_signal() -> signal.Signals:
 def run_under_mpiexec(ranks: int, arguments: Sequence[str], *, drains: bool = False) -> int:
     """Run `papympi` with these arguments on so many ranks, and return the exit code of rank 0.
 
-    Ctrl-C once asks it to finish what is in flight; twice ends all ranks at once. With `drains` SIGTERM and SIGUSR1 do
-    the same, else SIGTERM ends them at once.
+    Ctrl-C once asks it to finish the running batches; twice ends all ranks at once. With `drains` SIGTERM and SIGUSR1
+    do the same, else SIGTERM ends them at once.
 
     Raises:
         LaunchError: there is no mpiexec, or the ranks ended before rank 0 said that all was done.
@@ -111,17 +111,17 @@ def run_under_mpiexec(ranks: int, arguments: Sequence[str], *, drains: bool = Fa
     local = not mpiexec.has_job(os.environ)
     program = [sys.executable, "-m", "papympi", *arguments]
     argv = mpiexec.command(launcher, ranks, program, local=local, root=os.geteuid() == 0)
-    farewell = _Farewell(local=local)
+    exit_file = _ExitFile(local=local)
     try:
-        environment = {**mpiexec.environment(os.environ, local=local), _FAREWELL: farewell.path}
+        environment = {**mpiexec.environment(os.environ, local=local), _EXIT_FILE: exit_file.path}
         tidies = launcher.vendor == "Open MPI"  # on SIGTERM it ends the ranks within a second and removes their files
-        job = _Job(argv, environment, farewell, signal.SIGTERM if tidies else signal.SIGKILL)
+        job = _MpiexecJob(argv, environment, exit_file, signal.SIGTERM if tidies else signal.SIGKILL)
         job.gentle = {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1} if drains else {signal.SIGINT}
         with _signals(job.interrupt, {*job.gentle, signal.SIGTERM}):
             end = job.wait()
-        code = farewell.read_code()
+        code = exit_file.read_code()
     finally:
-        farewell.close()
+        exit_file.close()
     if job.killed:
         return 128 + job.killed
     if code is None:
@@ -130,8 +130,8 @@ def run_under_mpiexec(ranks: int, arguments: Sequence[str], *, drains: bool = Fa
     return code
 
 
-class _Farewell:
-    """The file in which rank 0 says its last word; where rank 0 is on this host it takes the name away at once.
+class _ExitFile:
+    """The file in which rank 0 says its exit code; where rank 0 is on this host, it removes the name at once.
 
     Attributes:
         path: its name.
@@ -139,7 +139,7 @@ class _Farewell:
 
     def __init__(self, *, local: bool) -> None:
         folder = tempfile.mkdtemp(prefix="papympi-", dir=None if local else ".")
-        self.path = str(Path(folder).resolve() / (_NAMELESS if local else "farewell"))
+        self.path = str(Path(folder).resolve() / (_NAMELESS if local else "exit"))
         self._file = Path(self.path).open("x+", encoding="utf-8")  # noqa: SIM115 - closed by `close`
 
     def read(self) -> str:
@@ -158,7 +158,7 @@ class _Farewell:
         shutil.rmtree(Path(self.path).parent, ignore_errors=True)
 
 
-class _Job:
+class _MpiexecJob:
     """An mpiexec in a session of its own, so that Ctrl-C reaches it only through this process.
 
     Attributes:
@@ -168,16 +168,16 @@ class _Job:
     Args:
         argv: the command.
         environment: what it sees.
-        farewell: where rank 0 says its last word.
+        exit_file: where rank 0 says its exit code.
         last: the signal that it gets when this process is killed.
     """
 
-    def __init__(self, argv: Sequence[str], environment: dict[str, str], farewell: _Farewell, last: int) -> None:
+    def __init__(self, argv: Sequence[str], environment: dict[str, str], exit_file: _ExitFile, last: int) -> None:
         from papympi.workers.job import kill_tree
 
         self.killed = 0
         self.gentle: set[signal.Signals] = set()
-        self._farewell = farewell
+        self._exit_file = exit_file
         self._asked = False
         self._kill = kill_tree  # a signal handler must not be the first to import it
         try:
@@ -196,7 +196,7 @@ class _Job:
 
     def interrupt(self, number: int, _frame: FrameType | None) -> None:
         """Ask rank 0 to stop; the second time, or before it can be asked, kill all ranks."""
-        if number in self.gentle and not self._asked and self._farewell.read():
+        if number in self.gentle and not self._asked and self._exit_file.read():
             self._asked = True
             self._process.send_signal(signal.SIGUSR1)
             return
@@ -227,8 +227,8 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 @contextlib.contextmanager
-def _open_farewell(path: str) -> Iterator[Callable[[str], None]]:
-    """Yield what says a word to the process that has started mpiexec, if papympi has."""
+def _open_exit_file(path: str) -> Iterator[Callable[[str], None]]:
+    """Yield what writes into the exit file, if papympi itself has started mpiexec; else what does nothing."""
     if not path:
         yield lambda _: None
         return

@@ -20,8 +20,8 @@ from papympi.model.registry import graph as global_graph
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
-    """A graph with what workers must know to get at its functions.
+class LoadedGraph:
+    """A graph, and what workers need to find its functions.
 
     Attributes:
         graph: what to run.
@@ -36,7 +36,7 @@ class Loaded:
     path: tuple[str, ...]
 
 
-def load_graph(target: str) -> Loaded:
+def load_graph(target: str) -> LoadedGraph:
     """Load `FILE`, `FILE:GRAPH`, `MODULE` or `MODULE:GRAPH`.
 
     A file becomes a module with the name of its stem, so that what stands under `if __name__ == "__main__"` does not
@@ -57,7 +57,7 @@ def load_graph(target: str) -> Loaded:
         folder = str(Path.cwd())
         module = _load_module(place, folder)
         by_value = ()
-    return Loaded(_find_graph(module, graph_name, target), module.__name__, by_value, (folder,))
+    return LoadedGraph(_find_graph(module, graph_name, target), module.__name__, by_value, (folder,))
 
 
 def find_pipeline(target: str) -> Path | None:

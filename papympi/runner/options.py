@@ -19,7 +19,7 @@ JOB_PREFIX: Final = "submit_"
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class RunOptions:
     """What a user can set for all runs of a project, for one shell, or for one run.
 
     Attributes:
@@ -51,19 +51,19 @@ class Options:
     file: Path | None = None
 
 
-def read_options(start: Path | None = None, environment: Mapping[str, str] | None = None, **given: Any) -> Options:
+def read_options(start: Path | None = None, environment: Mapping[str, str] | None = None, **given: Any) -> RunOptions:
     """Return the options of a run.
 
     Args:
         start: the pipeline file or a folder: the nearest `papympi.toml`, or `pyproject.toml` with a table
             `[tool.papympi]`, there or further up is read. Default: the current folder.
         environment: where `PAPYMPI_*` variables are; default: the environment of the process.
-        given: values from the command line, by the names of `Options`; `None` means not given. Mappings are merged.
+        given: values from the command line, by the names of `RunOptions`; `None` means not given. Mappings are merged.
 
     Raises:
         OptionError: a name that does not exist or a value that is impossible; says where it stands.
     """
-    options = Options()
+    options = RunOptions()
     path = find_file(Path.cwd() if start is None else start)
     if path is not None:
         options = replace(_merge(options, _read_file(path)), file=path)
@@ -71,7 +71,7 @@ def read_options(start: Path | None = None, environment: Mapping[str, str] | Non
     return _merge(options, {name: value for name, value in given.items() if value is not None})
 
 
-def override(options: Options, **given: Any) -> Options:
+def override(options: RunOptions, **given: Any) -> RunOptions:
     """Return the options with those that a call of `run` gives itself, by their names; `None` means not given.
 
     Raises:
@@ -118,7 +118,7 @@ def _parse(path: Path) -> dict[str, Any]:
         raise OptionError(f"{path} cannot be read: {error}") from error
 
 
-def _merge(options: Options, values: Mapping[str, Any]) -> Options:
+def _merge(options: RunOptions, values: Mapping[str, Any]) -> RunOptions:
     """Return the options with new values: mappings and names to block are added to, the rest takes the place."""
     merged = dict(values)
     for name in ("pools", "overrides", "strides", "submit"):

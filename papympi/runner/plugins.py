@@ -176,7 +176,7 @@ def _way_out(name: str) -> str:
 
 
 def _before_call(hook: str, impls: Sequence[HookImpl], _arguments: Mapping[str, Any]) -> None:
-    """Take no note of a call that is about to be made; pluggy wants to be told what to do before and after."""
+    """Do nothing: pluggy asks for something to call before a hook as well as after it."""
 
 
 def _name_culprit(outcome: Result[Any], hook: str, impls: Sequence[HookImpl], _arguments: Mapping[str, Any]) -> None:

@@ -1,17 +1,19 @@
-"""From the names of pools to pools: tables, overrides, objects given by the caller, and backends."""
+"""From the names of pools to pools: tables, overrides, given objects, backends; and which one raised an exception."""
 
 from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Iterable, Mapping
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from papympi.contracts import Backend, Pool
-from papympi.errors import OptionError, PoolError, did_you_mean
+from papympi.errors import OptionError, PapympiError, PoolError, did_you_mean
 from papympi.pools.executor import ExecutorPool
 from papympi.pools.members import MembersPool
 from papympi.runner.plugins import backends, find_backend
@@ -103,7 +105,7 @@ def open_pools(
     """
     specs: dict[str, PoolSpec | Pool | Executor] = dict(tables or {})
     specs.update((name, _to_spec(name, value)) for name, value in (given or {}).items())
-    maker = _Maker(specs, overrides or {}, manager)
+    maker = _PoolMaker(specs, overrides or {}, manager)
     return {name: maker.make(name) for name in names}
 
 
@@ -118,7 +120,7 @@ def _to_spec(name: str, value: Given) -> PoolSpec | Pool | Executor:
     raise OptionError(f"pool {name!r}: {value!r} is neither a pool nor an executor nor the description of one")
 
 
-class _Maker:
+class _PoolMaker:
     """Makes pools by name."""
 
     def __init__(
@@ -195,3 +197,34 @@ def _check_options(spec: PoolSpec, backend: Backend) -> None:
                 f"pool {spec.name!r}: backend {spec.backend!r} has no option {option!r}"
                 f"{did_you_mean(option, known)}; {options}"
             )
+
+
+@contextmanager
+def name_pool(name: str, pool: Pool, method: str) -> Iterator[None]:
+    """Turn what a method of a pool raises within the block into a `PoolError` that names both."""
+    try:
+        yield
+    except PapympiError:
+        raise
+    except Exception as error:
+        raise _explain(name, pool, method, error) from error
+
+
+def find_culprit(error: Exception, pools: Mapping[str, Pool]) -> PoolError | None:
+    """Return the error that names the pool whose method raised, if one of some pools did and has not said so itself."""
+    if isinstance(error, PapympiError):
+        return None
+    names = {id(pool): name for name, pool in pools.items()}
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        pool = frame.f_locals.get("self")
+        if id(pool) in names:
+            return _explain(names[id(pool)], pools[names[id(pool)]], frame.f_code.co_name, error)
+    return None
+
+
+def _explain(name: str, pool: Pool, method: str, error: Exception) -> PoolError:
+    kind = type(pool)
+    return PoolError(
+        f"pool {name!r}: {method} raised {type(error).__name__}: {error}; no node is to blame but the pool itself "
+        f"({kind.__module__}.{kind.__qualname__}), `--pool {name}=processes` takes its place"
+    )

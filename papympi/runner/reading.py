@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any, Literal, Never, Self
 
@@ -66,6 +67,25 @@ def _sift(session: Session, values: list[Any], errors: Errors) -> Iterator[list[
         if not failed or errors == "keep":
             kept.append(value)
     yield kept
+
+
+def split_results(entries: Iterator[Result | Failure], names: Iterable[str]) -> dict[str, Iterator[Any]]:
+    """Return an iterator over the values of each target; what one has not taken while another went on is kept."""
+    kept: dict[str, deque[Any]] = {name: deque() for name in names}
+
+    def read(name: str) -> Iterator[Any]:
+        while True:
+            while not kept[name]:
+                entry = next(entries, None)
+                if entry is None:
+                    return
+                if isinstance(entry, Result):
+                    kept[entry.node].append(entry.value)
+                else:
+                    kept[entry.target].append(entry)
+            yield kept[name].popleft()
+
+    return {name: read(name) for name in kept}
 
 
 def refuse_single(plan: Plan) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -17,19 +16,26 @@ from papympi.model.graph import Graph
 from papympi.model.item import Failure, Result
 from papympi.model.registry import graph as global_graph
 from papympi.monitors.groups import group_failures
-from papympi.monitors.summary import Summary
+from papympi.monitors.report import Summary
 from papympi.plan.compile import PlanSettings, compile_plan
 from papympi.plan.plan import Stride
 from papympi.runner.feeds import make_feeds
 from papympi.runner.hooks import Watchers, compile_nodes
-from papympi.runner.keeping import Keeping
+from papympi.runner.journal_options import JournalOptions
 from papympi.runner.launch import launched_ranks
-from papympi.runner.options import Options, override, read_options
+from papympi.runner.options import RunOptions, override, read_options
 from papympi.runner.plugins import plugin_manager
 from papympi.runner.pooling import Given, open_pools
-from papympi.runner.reading import Errors, Refusal, explain_busy, read_results, read_values, refuse_single
-from papympi.runner.session import Session
-from papympi.runner.wanted import make_keeper
+from papympi.runner.reading import (
+    Errors,
+    Refusal,
+    explain_busy,
+    read_results,
+    read_values,
+    refuse_single,
+    split_results,
+)
+from papympi.runner.session import Session, prepare_journal
 from papympi.workers.capture import read_levels
 from papympi.workers.limits import share_memory
 
@@ -60,7 +66,7 @@ class Run:
         return chain.from_iterable(self._rests())
 
     def _rests(self) -> Iterator[Iterator[Any]]:
-        """Yield what is left of the values that are there, whenever whoever reads has come to the end of the last."""
+        """Yield what is left of the current list of values, and fetch the next list when it is used up."""
         with suppress(StopIteration):
             while True:
                 rest = self._rest
@@ -109,26 +115,11 @@ class Run:
 
         What one reader has not taken while another went on is kept in memory: it never deadlocks, and is not bounded.
         """
-        entries = self.results()
-        kept: dict[str, deque[Any]] = {target.node: deque() for target in self.plan.targets}
-
-        def read(name: str) -> Iterator[Any]:
-            while True:
-                while not kept[name]:
-                    entry = next(entries, None)
-                    if entry is None:
-                        return
-                    if isinstance(entry, Result):
-                        kept[entry.node].append(entry.value)
-                    else:
-                        kept[entry.target].append(entry)
-                yield kept[name].popleft()
-
-        return {name: read(name) for name in kept}
+        return split_results(self.results(), [target.node for target in self.plan.targets])
 
     @property
     def failures(self) -> list[Failure]:
-        """Every failure so far, wherever in the graph, in the order in which they came home."""
+        """Every failure so far, wherever in the graph, in the order in which they came back from workers."""
         engine = self._session.engine
         return list(engine.tally.failures) if engine is not None else []
 
@@ -148,7 +139,7 @@ class Run:
     def pause(self) -> None:
         """Start nothing more until `resume()`: no source is pulled and no worker gets a batch.
 
-        What is at workers is finished, results that are there are still handed over, and then `next()` waits. Of a
+        Running batches are finished, results that are there are still handed over, and then `next()` waits. Of a
         source that takes its time, rows that were asked for already still come in. A run that has not begun begins
         paused; a second pause changes nothing. May be called from another thread or a signal handler.
 
@@ -166,13 +157,13 @@ class Run:
         self._session.pause(paused=False)
 
     def stop(self, *, doubt: bool = False) -> None:
-        """Start nothing more: what is at workers is finished and handed over, then the iteration ends.
+        """Start nothing more: running batches are finished and handed over, then the iteration ends.
 
         It ends a pause. May be called from another thread or a signal handler; of a run that has ended it is harmless.
 
         Args:
-            doubt: whoever ends this process ends others too, so that items may fail of it: failures from now on, and
-                those of the last seconds, are tried again when the run is resumed.
+            doubt: the scheduler is ending the job, and items may fail because of that: failures from now on, and those
+                of the last seconds, are tried again when the run is resumed.
         """
         self._session.stop(doubt=doubt)
 
@@ -185,11 +176,11 @@ class Run:
         self._session.cancel()
 
     def close(self) -> None:
-        """End the run and its workers; what they are at is given up unless the run is finished."""
+        """End the run and its workers; running batches are given up unless the run is finished."""
         self._session.close()
 
     def _cut_off(self, why: str) -> None:
-        """Let readers know that there is more that they will not get."""
+        """Let whoever reads on get the reason why the run was cut off."""
         self._lists = self._entries = Refusal(why)
         self._values.clear()
 
@@ -226,8 +217,8 @@ def run(
     fusion: bool | None = None,
     by_value: Collection[str] = ("__main__",),
     path: Collection[str] = (),
-    options: Options | None = None,
-    journal: str | Path | Keeping | None = None,
+    options: RunOptions | None = None,
+    journal: str | Path | JournalOptions | None = None,
     resume: bool = False,
 ) -> Run:
     """Run a graph lazily: nothing is computed before the first result is asked for.
@@ -249,7 +240,7 @@ def run(
         by_value: modules whose functions travel by value, because workers must not import them.
         path: folders that workers add to `sys.path`.
         options: what stands for all runs; default: read from the file and the environment.
-        journal: a run directory, in which finished results are kept; a `Keeping` says more than its name.
+        journal: a run directory, in which finished results are kept; `JournalOptions` say more than its name.
         resume: go on from what an earlier run has left in the run directory.
 
     Raises:
@@ -277,8 +268,7 @@ def run(
         levels=read_levels(),
     )
     names = None if targets is None else [graph.name_of(target) for target in targets]
-    declared, graph = graph, compile_nodes(manager, graph)
-    plan = compile_plan(graph, names, given, settings)
+    plan = compile_plan(compile_nodes(manager, graph), names, given, settings)
     manager.hook.papympi_rewrite(plan=plan)
     feeds, length = make_feeds(plan, given)
     session = Session(
@@ -286,7 +276,7 @@ def run(
         open_pools(plan.pools, manager, tables=options.pools, given=pools, overrides=options.overrides),
         Watchers(manager, plan),
         progress=progress,
-        keeper=make_keeper(journal, plan, declared, given, resume=resume),
+        journal=prepare_journal(journal, plan, graph, given, resume=resume),
         feeds=feeds,
         length=length,
         ordered=ordered,

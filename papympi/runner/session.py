@@ -5,33 +5,48 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakSet
 
 from papympi.contracts import Pool
-from papympi.engine.caretaker import Turnstile
+from papympi.engine.driver import EngineDriver
 from papympi.engine.loop import Engine
-from papympi.engine.ordering import Handover
+from papympi.engine.output_order import Delivery
 from papympi.errors import StateError
-from papympi.monitors.progress import Progress
+from papympi.model.graph import Graph
+from papympi.monitors.progress import ProgressDisplay
 from papympi.plan.plan import Plan
-from papympi.runner.culprits import find_culprit, name_pool
 from papympi.runner.echo import Echo
 from papympi.runner.hooks import Watchers
+from papympi.runner.journal_options import JournalOptions
+from papympi.runner.pooling import find_culprit, name_pool
 from papympi.workers import outlet
 from papympi.workers.capture import be_runner
 
 if TYPE_CHECKING:
-    from papympi.runner.keeper import Keeper
+    from papympi.runner.run_journal import RunJournal
 
 _OPEN: WeakSet[Session] = WeakSet()
 
 CLOSED = "is closed"
 CANCELLED = "was cancelled"
 CUT_OFF = "has ended with an error, or was given up"
+
+
+def prepare_journal(
+    journal: str | Path | JournalOptions | None, plan: Plan, graph: Graph, given: Collection[str], *, resume: bool
+) -> RunJournal | None:
+    """Return the journal of a run, `None` if it is to have none; then nothing of journals is imported."""
+    if journal is None:
+        return None
+    from papympi.runner.run_journal import make_journal
+
+    options = journal if isinstance(journal, JournalOptions) else JournalOptions(folder=Path(journal), resume=resume)
+    return make_journal(options, plan, graph, given)
 
 
 class Session:
@@ -52,7 +67,7 @@ class Session:
         watchers: Watchers,
         *,
         progress: bool = False,
-        keeper: Keeper | None = None,
+        journal: RunJournal | None = None,
         **settings: Any,
     ) -> None:
         self.plan = plan
@@ -62,9 +77,9 @@ class Session:
         self.misses = 0
         self._made = dict(pools)
         self._watchers = watchers
-        self._keeper = keeper
+        self._journal = journal
         self._settings = settings
-        self._turnstile: Turnstile | None = None
+        self._turnstile: EngineDriver | None = None
         self._pools: dict[str, Pool] = {}
         self._stopping = self._paused = self._finished = False
         self._why = ""
@@ -93,20 +108,20 @@ class Session:
             self.state = "opening"
             be_runner()
             _OPEN.add(self)
-            if self._keeper is not None:
-                self._settings |= self._keeper.open()
+            if self._journal is not None:
+                self._settings |= self._journal.open()
             for name, pool in self._made.items():
                 self._pools[name] = pool
                 with name_pool(name, pool, "open"):
                     pool.open(self.plan.program)
                 self._check_going()
             self.engine = Engine(self.plan, self._pools, tell=self._echo, **self._settings)
-            self._turnstile = Turnstile(self.engine, cared_for=not self._needs_consumer())
+            self._turnstile = EngineDriver(self.engine, runs_ahead=not self._needs_consumer())
             self._watchers.start(self.engine.statistics)
-            if self._keeper is not None:
-                self._keeper.start(self.engine.statistics)
+            if self._journal is not None:
+                self._journal.start(self.engine.statistics)
             if self._shows:
-                display = self._display.enter_context(Progress(self.engine.statistics))
+                display = self._display.enter_context(ProgressDisplay(self.engine.statistics))
                 if sys.stderr is not None and sys.stderr.isatty():
                     self._display.enter_context(outlet.shown_by(display.put))
             if self._stopping:
@@ -122,7 +137,7 @@ class Session:
         numbers = (step.number for step in self.plan.steps if step.pool in pools)
         return any(call.timeout for number in numbers for call in self.plan.program.stages[number].calls)
 
-    def handovers(self) -> Iterator[Handover]:
+    def handovers(self) -> Iterator[Delivery]:
         """Yield what the engine hands over; end the session at the end, and whenever the iteration is given up."""
         if self._turnstile is None:
             raise StateError("this run has not begun")
@@ -159,14 +174,14 @@ class Session:
 
     def stop(self, *, doubt: bool = False) -> None:
         """Start nothing more; with `doubt` failures from now on are not final."""
-        if doubt and self._keeper is not None:
-            self._keeper.doubt()
+        if doubt and self._journal is not None:
+            self._journal.doubt()
         self._stopping = True
         if self.engine is not None:
             self.engine.stop()
 
     def close(self) -> None:
-        """End the workers; what they are at is given up unless the run is finished."""
+        """End the workers; running batches are given up unless the run is finished."""
         idle = self.engine is not None and self.engine.is_idle()
         self._leave(CLOSED, kill=not idle)
 
@@ -175,14 +190,14 @@ class Session:
         self._leave(CANCELLED, kill=True)
 
     def disown(self) -> None:
-        """Note that this process is a copy of the one that the workers belong to: they are not its to use or to end."""
+        """Note that this process was forked from the one that owns the workers: it may neither use nor end them."""
         if _take(self._ends):
             self.state = "foreign"
             self._tell("belongs to the process that this one was forked from")
 
     def list_notes(self) -> list[str]:
-        """Return what else there is to say about how it went: what pools and watchers have noted."""
-        return [note for pool in self._pools.values() for note in getattr(pool, "notes", ())] + self._watchers.notes
+        """Return the notes of pools and watchers."""
+        return [note for pool in self._pools.values() for note in pool.notes] + self._watchers.notes
 
     def _refuse(self, why: str) -> StateError:
         return StateError(f"this run {why}; call run() again for another")
@@ -219,10 +234,10 @@ class Session:
             self._turnstile.close(partial(self._let_go, kill=kill))
 
     def _let_go(self, *, kill: bool) -> None:
-        """Give back everything, whatever happens to one part of it."""
+        """Close everything, even if one part raises."""
         with ExitStack() as stack:
-            if self._keeper is not None:
-                stack.callback(self._close_keeper, self._keeper)
+            if self._journal is not None:
+                stack.callback(self._close_journal, self._journal)
             if self.engine is not None:
                 stack.callback(self._watchers.finish, self.engine.statistics(), self.engine.tally.failures)
             for name, pool in self._pools.items():
@@ -232,9 +247,9 @@ class Session:
             stack.callback(self._display.close)
             stack.callback(self._echo.close)
 
-    def _close_keeper(self, keeper: Keeper) -> None:
+    def _close_journal(self, journal: RunJournal) -> None:
         engine = self.engine
-        keeper.close(*((engine.statistics(), engine.tally.failures) if engine is not None else (None, ())))
+        journal.close(*((engine.statistics(), engine.tally.failures) if engine is not None else (None, ())))
 
 
 def _end_pool(name: str, pool: Pool, *, kill: bool) -> None:
@@ -248,7 +263,7 @@ def _end_pool(name: str, pool: Pool, *, kill: bool) -> None:
 
 
 def _take(tickets: list[str]) -> bool:
-    """Return whether there was still a ticket; it is gone then."""
+    """Take the ticket; return whether there was one."""
     try:
         tickets.pop()
     except IndexError:

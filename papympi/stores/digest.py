@@ -98,8 +98,3 @@ def _hash(kind: bytes, *parts: Any) -> bytes:
         made.update(len(part).to_bytes(8, "little"))
         made.update(part)
     return made.digest()
-
-
-def digest_all(values: Iterable[Any]) -> bytes:
-    """Return the digests of several values, one behind the other."""
-    return b"".join([digest(value) for value in values])

@@ -16,11 +16,16 @@ from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, Modul
 from typing import Any
 
 from papympi.model.node import Node
+from papympi.model.options import pick_telling
 from papympi.plan.wiring import Wiring
 from papympi.stores.digest import digest
 
 Fingerprint = dict[str, str]
 """For each function, class and constant that a node reaches, its digest by its name; `options` are the node's own."""
+
+_ALWAYS = ("gather", "vectorized", "fold", "combine", "on_error")
+"""Options that are in every fingerprint; those that were declared later are, unless they have their default, so that a
+new option leaves the journals good that there are."""
 
 
 def fingerprint_nodes(wiring: Wiring) -> dict[str, Fingerprint]:
@@ -48,20 +53,25 @@ def find_changes(before: Fingerprint, now: Fingerprint) -> list[str]:
 
 
 def _fingerprint(wiring: Wiring, node: Node) -> Fingerprint:
-    code = _Code()
+    code = _CodeWalker()
     code.add_root(node.function)
     for link in wiring.bindings[node.name]:
         if link.kind == "resource":
             code.add(wiring.graph.resources[link.name].function)
-    options = node.options
     links = [(link.parameter.name, link.name, link.kind, link.place) for link in wiring.bindings[node.name]]
-    told = (options.gather, options.vectorized, code.stand_in(options.fold), code.stand_in(options.combine))
-    heals = code.stand_in(options.on_error) if callable(options.on_error) else options.on_error
+    told = {
+        name: value if isinstance(value, str | int | float) else code.stand_in(value)
+        for name, value in pick_telling(node.options).items()
+    }
+    *always, heals = (told.pop(name) for name in _ALWAYS)
+    defaults = type(node.options)()
+    more = [(name, value) for name, value in told.items() if getattr(node.options, name) != getattr(defaults, name)]
+    parts = (tuple(always), heals, links, *([more] if more else []))
     code.drain()
-    return {**code.found, "options": digest((told, heals, links)).hex()}
+    return {**code.found, "options": digest(parts).hex()}
 
 
-class _Code:
+class _CodeWalker:
     """Everything that a function reaches.
 
     Attributes:
@@ -230,18 +240,23 @@ def _folders() -> tuple[Path, ...]:
     return (own, *(Path(place).resolve() for place in places))
 
 
-@functools.lru_cache(maxsize=256)
 def _version(name: str) -> str:
     """Return the version of the distribution that an installed module is from; "" for the standard library."""
-    from importlib.metadata import PackageNotFoundError, version
-
     top = name.partition(".")[0]
     if not top or top in sys.stdlib_module_names:
         return ""
+    return find_version(top) or str(getattr(sys.modules.get(top), "__version__", ""))
+
+
+@functools.lru_cache(maxsize=256)
+def find_version(distribution: str) -> str:
+    """Return the version of a distribution, "" if it is not installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
-        return version(top)
+        return version(distribution)
     except PackageNotFoundError:
-        return str(getattr(sys.modules.get(top), "__version__", ""))
+        return ""
 
 
 _KINDS: tuple[tuple[Any, Callable[[Any], Any]], ...] = (

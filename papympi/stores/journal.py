@@ -1,4 +1,4 @@
-"""The journal: what has come home, in an SQLite file that one thread writes in groups.
+"""The journal: finished results and counts, in an SQLite file that one thread writes, many entries at a time.
 
 A rollback journal, no write-ahead log and no shared memory: those need memory that all users of the file share, which
 a network file system does not give. Everything in it is true by itself: losing a part costs only its repetition.
@@ -19,23 +19,23 @@ from typing import Any, Final
 
 from papympi.errors import JournalError, ShippingError
 from papympi.model.item import Failure, Key
+from papympi.stores.archive import Archive, bitmap_to_bytes, pack_coded, tell_failure
 from papympi.stores.digest import SIZE, digest
-from papympi.stores.stored import Archive, bitmap_to_bytes, pack_coded, tell_failure
 from papympi.transport.payload import Payload
 from papympi.transport.task import KeyRun
 from papympi.workers.attempt import attempt
 
 COMMIT_S: Final = (0.1, 1.0)
-"""What has come home is on the disk so many seconds later, at first and in the end: what a sudden end may cost."""
+"""A result is on the disk this many seconds after it came back, at first and later: what a sudden end may cost."""
 COMMIT_ROWS: Final = 5000
 """So many rows are written at once even before that."""
 MOST_BYTES: Final = 256 << 20
 """When so much is waiting for the disk, the run waits, too."""
 
 DOUBT: Final = "doubt"
-"""In the table `meta`: from this time on failures may come of what has ended the attempt from outside."""
+"""In the table `meta`: failures after this time may have been caused by whatever ended the attempt."""
 _DOUBT_S: Final = 3.0
-"""So long before an end from outside is noticed, items may already fail of it."""
+"""Items may already fail so long before such an end is noticed."""
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT);
@@ -64,7 +64,7 @@ Row = tuple[str, tuple[Any, ...]]
 
 
 class Journal:
-    """Keeps what comes home. Its methods are called from the engine's turn; a thread of its own does the writing.
+    """Keeps what workers send back. Its methods are called by the engine; a thread of its own writes.
 
     Attributes:
         finished: how much is known: results, and items that folds have taken; it only grows.
@@ -194,11 +194,11 @@ class Journal:
             )
 
     def doubt(self) -> None:
-        """Note that somebody ends the run from outside, and items may fail of it. May be called by a signal handler."""
+        """Note that the run is being ended from outside, and items may fail because of it. For signal handlers too."""
         self._doubted = self._doubted or time.time()
 
     def check(self) -> None:
-        """Raise what the writing thread has met; wait while it has too much to do."""
+        """Raise the error of the writing thread; wait while it has too much to do."""
         if self._error is not None:
             raise self._error
         if self._bytes > MOST_BYTES:

@@ -19,7 +19,7 @@ NAME: Final = "lock"
 BEAT_S: Final = 20.0
 """The holder touches its lock so often, in seconds."""
 STALE_S: Final = 300.0
-"""A lock of another host that nobody has touched for so many seconds is nobody's."""
+"""A lock of another host that has not been renewed for so many seconds is taken over."""
 
 
 class Lock:
@@ -62,7 +62,7 @@ class Lock:
         return note
 
     def release(self) -> None:
-        """Give the lock back."""
+        """Release the lock."""
         self._over.set()
         if self._thread is not None:
             self._thread.join()
@@ -159,7 +159,7 @@ def _now_there(path: Path) -> float:
 
 
 def _boot() -> str:
-    """Return what names this start of this host, and the process numbers that are seen from here."""
+    """Return an identifier of this boot of this host, and of the process namespace."""
     with suppress(OSError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"

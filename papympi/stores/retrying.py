@@ -8,8 +8,8 @@ from typing import Any
 
 from papympi.model.item import Key
 from papympi.plan.plan import Plan, Space, Step
+from papympi.stores.archive import bitmap_to_bytes, bytes_to_bitmap
 from papympi.stores.journal import DOUBT
-from papympi.stores.stored import bitmap_to_bytes, bytes_to_bitmap
 from papympi.transport.bitmap import clip_bitmap
 
 Stale = dict[str, set[Key]]
@@ -17,9 +17,9 @@ Stale = dict[str, set[Key]]
 
 
 def forget_doubtful(connection: sqlite3.Connection, plan: Plan) -> int:
-    """Forget the failures that may come of what has ended the last attempt from outside; return how many there were.
+    """Forget failures that may have been caused by whatever ended the last attempt; return how many there were.
 
-    Who ends a job ends every process of it, also those that nodes have started: the items at hand fail of that.
+    Whoever ends a job ends all its processes, also programs that nodes have started: the items that use them fail.
     """
     found = connection.execute("SELECT value FROM meta WHERE name = ?", (DOUBT,)).fetchone()
     if found is None:
@@ -35,7 +35,7 @@ def forget_failures(connection: sqlite3.Connection, plan: Plan, since: float = 0
     Args:
         connection: to the journal.
         plan: what is run.
-        since: only those that have come home after this time.
+        since: only those that came back from a worker after this time.
     """
     failures = [
         (node, tuple(json.loads(key)))

@@ -9,12 +9,15 @@ from concurrent.futures import Executor
 from typing import Any, Final
 
 from papympi.contracts import Backend, Pool
-from papympi.model.item import DROP
+from papympi.model.item import DROP, Key
 from papympi.plan.program import Argument, Call, Program, Stage
 from papympi.pools.executor import ExecutorPool
 from papympi.transport.bitmap import is_valid
 from papympi.transport.payload import Payload
 from papympi.transport.task import KeyRun, Kind, Lost, Outcome, Task
+
+POOLS: Final = ("inline", "threads", "processes", "mpi")
+"""The pools that a test of the whole runs on."""
 
 PATIENCE_S: Final = 60.0
 """How long a pool may take to bring something home."""
@@ -36,10 +39,7 @@ class Driver:
     def submit(self, kind: Kind, values: Sequence[Any] = (), *, worker: int = 0, **fields: Any) -> int:
         """Send a task of stage 0 over some values; return its number."""
         self._number += 1
-        count = len(values)
-        columns = [[(Payload(list(values)), 0, count)]]
-        keys: list[KeyRun] = [((7,), 0, count)]
-        self.pool.submit(worker, Task(self._number, kind, 0, count, columns=columns, keys=keys, **fields))
+        self.pool.submit(worker, build_task(self._number, values, kind=kind, parent=(7,), **fields))
         return self._number
 
     def wait(self, number: int) -> Outcome:
@@ -70,6 +70,11 @@ class Driver:
                 select.select([] if descriptor is None else [descriptor], [], [], 0.001 if descriptor is None else 1.0)
 
 
+def of_two(pool: str) -> str:
+    """Return one of `POOLS` with two workers, as `pools=` and `--pool` take it."""
+    return pool if pool == "inline" else f"{pool}:2"
+
+
 def make_pool(backend: Backend, name: str, **options: Any) -> Pool:
     """Return a pool that a backend makes, as a run would have it: an executor becomes a pool."""
     made = backend.make(name, **options)
@@ -89,6 +94,14 @@ def values_of(outcome: Outcome, output: int = 0) -> list[Any]:
     found = outcome.outputs[output]
     values = [value for payload in found.payloads for value in payload.values()]
     return [value if is_valid(found.valid, i) else DROP for i, value in enumerate(values)]
+
+
+def build_task(number: int, values: Sequence[Any], *, kind: Kind = Kind.CALL, parent: Key = (), **fields: Any) -> Task:
+    """Return a task of stage 0 over some values, which are the children of one parent."""
+    count = len(values)
+    columns = [[(Payload(list(values)), 0, count)]]
+    keys: list[KeyRun] = [(parent, 0, count)]
+    return Task(number, kind, 0, count, columns=columns, keys=keys, **fields)
 
 
 def build_map(*functions: Callable[..., Any], by_value: Sequence[str] = (), **options: Any) -> Program:

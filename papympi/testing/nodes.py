@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 from papympi.model.item import DROP
@@ -87,10 +88,14 @@ def append(total: list[Any], x: Any) -> list[Any]:
     return [*total, x]
 
 
-def sleep(seconds: float) -> float:
-    """Sleep."""
-    time.sleep(seconds)
-    return seconds
+def wait_for(path: str) -> bool:
+    """Wait for a file and say whether it has come; after most of a minute without it, leave another that tells."""
+    for _ in range(5000):
+        if Path(path).exists():
+            return True
+        time.sleep(0.01)
+    Path(f"{path}-missed").touch()
+    return False
 
 
 def crash(x: int) -> int:

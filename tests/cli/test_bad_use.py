@@ -56,7 +56,8 @@ def test_unknown_pool_of_a_node(papympi, project):
     refuse(papympi("run", "pooled.py", "--input", "x=1"), "'thread'", "did you mean 'threads'")
 
 
-def test_file_that_cannot_be_imported_shows_its_traceback(papympi, project):
+def test_broken_file_shows_traceback(papympi, project):
+    """File that cannot be imported shows its traceback."""
     (project / "broken.py").write_text("import no_such_thing\n")
     before = refuse(papympi("run", "broken.py"), "'broken.py' cannot be loaded: ModuleNotFoundError")
     assert before[0].startswith("Traceback")
@@ -64,14 +65,15 @@ def test_file_that_cannot_be_imported_shows_its_traceback(papympi, project):
     assert not any("loading.py" in line for line in before)
 
 
-def test_bad_definition_names_its_place(papympi, project):
+def test_bad_definition_shows_place(papympi, project):
     (project / "cycle.py").write_text(
         "from papympi import node\n\n@node\ndef a(b):\n    return b\n\n@node\ndef b(a):\n    return a\n"
     )
     refuse(papympi("run", "cycle.py"), "cycle", "cycle.py:3", "cycle.py:7")
 
 
-def test_function_that_cannot_be_sent_is_named(papympi, project):
+def test_unsendable_function_is_named(papympi, project):
+    """Function that cannot be sent is named."""
     (project / "held.py").write_text(
         "from papympi import node\n\nheld = (number for number in range(3))\n\n"
         "@node\ndef take(x):\n    return next(held) + x\n"
@@ -79,12 +81,14 @@ def test_function_that_cannot_be_sent_is_named(papympi, project):
     refuse(papympi("run", "held.py", "--input", "x=1", "--pool", "*=processes:1"), "take", "generator")
 
 
-def test_failed_definition_leaves_the_old_output(papympi, squares, project):
+def test_failed_start_keeps_old_output(papympi, squares, project):
+    """Failed definition leaves the old output."""
     (project / "a.csv").write_text("old")
     refuse(papympi("run", squares, "--output", "a.csv"), "not given")
     assert (project / "a.csv").read_text() == "old"
     assert sorted(path.name for path in project.iterdir() if path.is_file()) == ["a.csv", "squares.py"]
 
 
-def test_missing_graphviz_says_how_to_get_it(papympi, squares):
+def test_missing_graphviz_is_explained(papympi, squares):
+    """Missing graphviz says how to get it."""
     refuse(papympi("graph", squares, "--format", "svg", env={"PATH": "/nowhere"}), "Graphviz", "apt install graphviz")

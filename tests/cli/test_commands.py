@@ -17,7 +17,8 @@ def test_version(papympi):
     assert done.stdout.split()[1][0].isdigit()
 
 
-def test_help_lists_the_commands_and_the_exit_codes(papympi):
+def test_help_lists_commands_and_codes(papympi):
+    """Help lists the commands and the exit codes."""
     done = papympi("--help")
     assert done.returncode == 0
     for word in ("run", "submit", "plan", "graph", "plugins", "doctor", "Exit codes: 0", "130"):
@@ -26,7 +27,7 @@ def test_help_lists_the_commands_and_the_exit_codes(papympi):
     assert "a..b" in papympi("run", "--help").stdout
 
 
-def test_the_command_is_installed():
+def test_command_is_installed():
     command = Path(sys.executable).with_name("papympi")
     assert subprocess.run([command, "--version"], capture_output=True, check=True).stdout
 
@@ -81,6 +82,8 @@ def test_plugin_adds_a_command(papympi, project):
         "import click\nfrom papympi import hookimpl\n\n"
         "@click.command()\ndef greet():\n    '''Say something kind.'''\n    click.echo('hello')\n\n"
         "@hookimpl\ndef papympi_commands():\n    return [greet]\n"
+        "@hookimpl\ndef papympi_node_options():\n    from papympi.contracts import NodeOption\n"
+        "    return {'mood': NodeOption('how kind it is')}\n"
     )
     info = project / "greeting-1.0.dist-info"
     info.mkdir()
@@ -88,4 +91,5 @@ def test_plugin_adds_a_command(papympi, project):
     (info / "entry_points.txt").write_text("[papympi]\ngreeting = greeting\n")
     assert papympi("greet").stdout == "hello\n"
     assert "Say something kind." in papympi("--help").stdout
+    assert "\nmood             how kind it is\n" in papympi("plugins").stdout
     assert papympi("-p", "no:greeting", "greet").returncode == 2

@@ -7,8 +7,6 @@ import sys
 
 import pytest
 
-from papympi.runner.survey import list_ranks
-
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
 DOCTOR = ("-m", "papympi", "doctor")
@@ -26,7 +24,8 @@ def rows(text):
     return found
 
 
-def test_alone_it_tries_whether_launcher_and_library_fit(mpi):
+def test_alone_it_tries_two_ranks(mpi):
+    """Alone, it tries whether launcher and library fit."""
     done = mpi.run(0, "python", *DOCTOR)
     assert done.returncode == 0, done.stderr
     found = rows(done.stdout)
@@ -40,18 +39,14 @@ def test_alone_it_tries_whether_launcher_and_library_fit(mpi):
     assert "Nothing is missing." in found
 
 
-def test_under_mpiexec_rank_0_tells_of_all_ranks(mpi):
+def test_rank_0_tells_of_all_ranks(mpi):
+    """Under mpiexec rank 0 tells of all ranks."""
     done = mpi.run(4, "python", *DOCTOR)
     assert done.returncode == 0, done.stderr
     found = rows(done.stdout)
     assert done.stdout.count("This host") == 1
     assert [row.split(None, 1)[1] for row in found["Ranks"]] == ["4: 0-3"]
     assert "yes: 4 ranks" in found["MPI"][-1]
-
-
-def test_ranks_are_grouped_by_host():
-    hosts = [("a", 1), ("a", 2), ("b", 3), ("a", 4), ("b", 5), ("b", 6)]
-    assert list_ranks(hosts) == [("a", "3: 0-1, 3"), ("b", "3: 2, 4-5")]
 
 
 @pytest.fixture
@@ -69,7 +64,8 @@ def bare(tmp_path):
     return run
 
 
-def test_without_mpi_it_says_how_to_get_it(bare):
+def test_missing_mpi_is_explained(bare):
+    """Without MPI it says how to get it."""
     done = bare()
     assert done.returncode == 0, done.stderr
     found = rows(done.stdout)
@@ -78,7 +74,8 @@ def test_without_mpi_it_says_how_to_get_it(bare):
     assert len(re.findall(r"pip install 'papympi\[mpi\]'", done.stdout)) >= 2
 
 
-def test_a_launcher_that_does_not_fit_is_found_out(mpich, openmpi, tmp_path):
+def test_wrong_launcher_is_found_out(mpich, openmpi, tmp_path):
+    """A launcher that does not fit is found out."""
     environment = {**os.environ, "PATH": f"{mpich.bin}{os.pathsep}{os.environ['PATH']}"}
     code = f"import sys; sys.prefix = {str(tmp_path)!r}; from papympi.cli.main import main; sys.exit(main(['doctor']))"
     done = openmpi.run(0, "python", "-c", code, env=environment)

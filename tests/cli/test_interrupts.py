@@ -44,12 +44,9 @@ def family(process):
     return psutil.Process(process.pid).children(recursive=True)
 
 
-POOLS = ["inline", "threads:2", "processes:2", "mpi:2"]
-
-
-@pytest.mark.parametrize("pool", POOLS)
-def test_once_finishes_what_is_in_flight(start, slow, project, nothing_left, pool):
-    process = start("run", slow(0.3), "--input", "x=0..", "--pool", f"*={pool}", "--output", "a.jsonl")
+def test_once_finishes_in_flight(start, slow, project, nothing_left, pool_of_two):
+    """Once finishes what is in flight."""
+    process = start("run", slow(0.3), "--input", "x=0..", "--pool", f"*={pool_of_two}", "--output", "a.jsonl")
     wait_for((project / "began-2").exists)
     others = family(process)
     interrupt(process)
@@ -65,9 +62,8 @@ def test_once_finishes_what_is_in_flight(start, slow, project, nothing_left, poo
     assert not psutil.wait_procs(others, timeout=10)[1]
 
 
-@pytest.mark.parametrize("pool", POOLS)
-def test_twice_ends_at_once(start, slow, project, nothing_left, pool):
-    process = start("run", slow(600), "--input", "x=0..", "--pool", f"*={pool}", "--no-progress")
+def test_twice_ends_at_once(start, slow, project, nothing_left, pool_of_two):
+    process = start("run", slow(600), "--input", "x=0..", "--pool", f"*={pool_of_two}", "--no-progress")
     wait_for((project / "began-0").exists)
     others = family(process)
     interrupt(process)
@@ -79,7 +75,8 @@ def test_twice_ends_at_once(start, slow, project, nothing_left, pool):
     assert not psutil.wait_procs(others, timeout=10)[1]
 
 
-def test_sigterm_is_a_first_ctrl_c_with_its_own_code(start, slow, project, nothing_left):
+def test_sigterm_stops_with_143(start, slow, project, nothing_left):
+    """SIGTERM is a first Ctrl-C with an exit code of its own."""
     process = start("run", slow(0.2), "--input", "x=0..", "--pool", "*=processes:2")
     wait_for((project / "began-2").exists)
     process.terminate()
@@ -88,7 +85,8 @@ def test_sigterm_is_a_first_ctrl_c_with_its_own_code(start, slow, project, nothi
     assert "stopped; so far:" in err
 
 
-def test_ctrl_c_while_the_file_is_loaded(start, project):
+def test_ctrl_c_while_loading(start, project):
+    """Ctrl-C while the file is loaded."""
     (project / "loads.py").write_text("import pathlib, time\npathlib.Path('began').touch()\ntime.sleep(600)\n")
     process = start("run", "loads.py")
     wait_for((project / "began").exists)

@@ -60,7 +60,8 @@ KILLS = [
 
 
 @pytest.mark.parametrize(("pool", "victim"), KILLS)
-def test_whoever_is_killed_nothing_is_left_and_it_shows(pool, victim, tmp_path, nothing_left):
+def test_kill_of_any_leaves_nothing(pool, victim, tmp_path, nothing_left):
+    """Whoever is killed, nothing is left and it shows."""
     (tmp_path / "pipeline.py").write_text(PIPELINE)
     argv = [Path(sys.executable).parent / "papympi", "run", "pipeline.py", "--no-progress", "--pool", f"pool={pool}"]
     endless = victim != "worker"  # the loss of a worker costs an item, and the run goes on

@@ -49,7 +49,8 @@ def failed(papympi, project):
     return project / "run"
 
 
-def test_failures_are_listed_in_groups_and_repeated(papympi, failed, project):
+def test_failures_grouped_and_replayed(papympi, failed, project):
+    """Failures are listed in groups and repeated."""
     listed = papympi("failures", failed)
     assert listed.returncode == 0, listed.stderr
     assert listed.stdout.startswith("5 failures\n\n2 times RuntimeError in pieces: second piece\n  first at item (2,)")
@@ -117,7 +118,8 @@ def result(collect, biggest):
 """
 
 
-def test_children_that_stay_where_they_are_made_can_be_repeated(papympi, project):
+def test_staying_children_are_replayed(papympi, project):
+    """Children that stay where they are made can be repeated."""
     (project / "pipe.py").write_text(STAYING)
     done = papympi("run", "pipe.py", "--input", "x=0..6", "--pool", "*=processes:2", "--run-dir", "run")
     assert done.returncode == 1, done.stderr
@@ -146,7 +148,8 @@ def test_children_that_stay_where_they_are_made_can_be_repeated(papympi, project
 SLOW = "import time\nfrom papympi import node\n\n@node(stride=1)\ndef slow(x):\n    time.sleep(0.1)\n    return x\n"
 
 
-def test_failures_are_listed_although_the_journal_was_left_half_written(papympi, failed):
+def test_torn_journal_lists_failures(papympi, failed):
+    """Failures are listed although the journal was left half written."""
     torn = """
 import os, signal, sqlite3, sys
 journal = sqlite3.connect(sys.argv[1], isolation_level=None)
@@ -188,7 +191,8 @@ def test_status_and_cancel(start, papympi, project):
     assert papympi("status", "slow.py").returncode == 2
 
 
-def test_the_lock_of_a_dead_process_is_taken_over(start, papympi, project):
+def test_dead_owners_lock_is_taken(start, papympi, project):
+    """The lock of a dead process is taken over."""
     (project / "slow.py").write_text(SLOW)
     process = start("run", "slow.py", "--input", "x=0..30", "--pool", "*=inline", "--run-dir", "run")
     end = time.monotonic() + 40
@@ -209,7 +213,7 @@ def modes(folder):
     return {oct(path.stat().st_mode & 0o777) for path in folder.iterdir()}
 
 
-def test_a_run_directory_is_private(papympi, squares, project):
+def test_run_directory_is_private(papympi, squares, project):
     command = ["run", squares, "--input", "number=0..5", "--run-dir", "run"]
     assert papympi(*command).returncode == 1
     run = project / "run"
@@ -263,7 +267,8 @@ def back(line, x):
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "csv"])
-def test_shares_are_merged_in_input_order(papympi, project, suffix):
+def test_shares_merge_in_input_order(papympi, project, suffix):
+    """Shares are merged in input order."""
     (project / "pipe.py").write_text(SHARED)
     command = ["run", "pipe.py", "--input", "x=0..20", "--pool", "*=inline", "--output", f"out.{suffix}"]
     command += ["--target", "line", *(["--target", "back"] if suffix != "csv" else [])]
@@ -284,7 +289,8 @@ def test_shares_are_merged_in_input_order(papympi, project, suffix):
     assert "unfinished: 1/3 (part1)" in late.stderr
 
 
-def test_what_cannot_be_shared_is_refused(papympi, project):
+def test_unshareable_is_refused(papympi, project):
+    """What cannot be shared is refused."""
     (project / "pipe.py").write_text(
         "from papympi import node\n\n@node(fold=int)\ndef total(so_far, x):\n    return so_far + x\n"
     )

@@ -91,7 +91,8 @@ def test_ranks_starts_mpiexec(papympi, counted, nothing_left):
         (["run", "--nonsense"], 2, "papympi: error: No such option"),
     ],
 )
-def test_exit_codes_and_messages_come_once(mpiexec, counted, arguments, code, line):
+def test_codes_and_messages_come_once(mpiexec, counted, arguments, code, line):
+    """Exit codes and messages come once."""
     done = mpiexec(2, *arguments)
     assert done.returncode == code
     assert done.stderr.count(line) == 1
@@ -117,7 +118,8 @@ def test_ctrl_c_with_ranks(start, project, times, nothing_left):
 
 
 @pytest.mark.parametrize("option", [[], ["--ranks", "2"]])
-def test_missing_mpi_says_how_to_get_it(papympi, counted, option):
+def test_missing_mpi_is_explained(papympi, counted, option):
+    """Missing MPI says how to get it."""
     done = papympi("run", "counted.py", "--input", "number=1", *option, env={**os.environ, **NO_MPI})
     assert done.returncode == 2
     [line] = done.stderr.splitlines()

@@ -124,9 +124,8 @@ def test_killed_at_random_moments(start, papympi, pipeline, reference, project, 
 
 @pytest.mark.timeout(150)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2])
-def test_a_signal_ends_it_with_75_and_nothing_is_computed_twice(
-    start, papympi, pipeline, reference, project, number, monkeypatch
-):
+def test_signal_ends_it_with_75(start, papympi, pipeline, reference, project, number, monkeypatch):
+    """A signal ends it with 75, and nothing is computed twice."""
     command = pipeline(0.02, 40)
     whole, calls = reference(command)
     if number == signal.SIGUSR2:
@@ -168,7 +167,7 @@ def program(x):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_what_fails_since_everything_is_ended_is_tried_again(start, papympi, project, number):
+def test_ended_items_are_tried_again(start, papympi, project, number):
     """A scheduler ends all processes, programs that nodes have started first, and the run a moment later."""
     (project / "pipe.py").write_text(ENDED)
     command = ["run", "pipe.py", "--input", "x=0..8", "--pool", "*=processes:2", "--no-progress"]
@@ -190,7 +189,8 @@ def test_what_fails_since_everything_is_ended_is_tried_again(start, papympi, pro
     assert (project / "run" / "results.jsonl").read_text().count("\n") == 6
 
 
-def test_what_is_above_a_finished_result_is_not_computed_again(papympi, project):
+def test_only_unfinished_is_computed(papympi, project):
+    """What is above a finished result is not computed again."""
     (project / "pipe.py").write_text(
         "from papympi import node\n"
         "def note(name):\n    open('calls', 'a').write(name + '\\n')\n"
@@ -256,7 +256,7 @@ def test_a_full_disk(papympi, pipeline, reference, project):
 
 @pytest.mark.timeout(150)
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.97])
-def test_a_journal_that_was_cut_off(papympi, pipeline, reference, project, share):
+def test_journal_cut_off(papympi, pipeline, reference, project, share):
     command = pipeline(items=200)
     whole, calls = reference(command)
     journal = project / "whole" / "journal.sqlite"
@@ -300,7 +300,8 @@ def slow(x):
 """
 
 
-def test_nothing_is_started_that_does_not_fit_in_the_time_left(tmp_path):
+def test_within_starts_only_what_fits(tmp_path):
+    """Nothing is started that does not fit in the time left."""
     (tmp_path / "slow.py").write_text(SLOW)
     papympi = Path(sys.executable).parent / "papympi"
     argv = [papympi, "run", "slow.py", "--input", "x=0..24", "--pool", "processes=processes:2", "--no-progress"]

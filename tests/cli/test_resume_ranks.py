@@ -47,7 +47,8 @@ def ranks_of(process):
 
 
 @pytest.mark.timeout(120)
-def test_ranks_that_a_launcher_sends_sigterm(mpi, project, slow):
+def test_launcher_sends_sigterm(mpi, project, slow):
+    """Ranks that a launcher sends SIGTERM."""
     process = mpi.start(3, "papympi", *slow)
     wait_for((project / "began-5").exists, process)
     ranks = [each for each in ranks_of(process) if each.name() != "mpiexec"]
@@ -66,7 +67,8 @@ def test_ranks_that_a_launcher_sends_sigterm(mpi, project, slow):
 
 
 @pytest.mark.timeout(120)
-def test_ranks_that_papympi_has_started(start, papympi, project, slow, nothing_left):
+def test_ranks_of_papympi_stop(start, papympi, project, slow, nothing_left):
+    """Ranks that papympi has started."""
     process = start(*slow, "--ranks", "3")
     wait_for((project / "began-5").exists, process)
     process.send_signal(signal.SIGTERM)

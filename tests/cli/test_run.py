@@ -14,7 +14,8 @@ def rows(text):
     return [json.loads(line) for line in text.splitlines()]
 
 
-def test_values_go_to_standard_output_and_the_summary_to_standard_error(papympi, squares):
+def test_values_out_summary_err(papympi, squares):
+    """Values go to standard output and the summary to standard error."""
     done = papympi("run", squares, "--input", "number=0..3", *INLINE)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "0\n1\n4\n"
@@ -23,19 +24,21 @@ def test_values_go_to_standard_output_and_the_summary_to_standard_error(papympi,
     assert "in the graph at once" in done.stderr
 
 
-def test_every_pool_gives_the_same(papympi, squares, pool):
+def test_pools_give_the_same(papympi, squares, pool):
     done = papympi("run", squares, "--input", "number=4..30", "--pool", f"*={pool}", "--stride", "square=3")
     assert done.returncode == 0, done.stderr
     assert done.stdout == "".join(f"{number * number}\n" for number in range(4, 30))
 
 
-def test_values_that_json_does_not_know_are_shown_as_they_are(papympi, project):
+def test_values_unknown_to_json(papympi, project):
+    """Values that JSON does not know are shown as they are."""
     (project / "odd.py").write_text("from papympi import node\n@node\ndef odd(x):\n    return [1j, b'a', 'ä', {x}]\n")
     done = papympi("run", "odd.py", "--input", "x=1", *INLINE)
     assert done.stdout == "[1j, b'a', 'ä', {1}]\n"
 
 
-def test_failures_do_not_end_the_run(papympi, squares, project):
+def test_failures_do_not_end_it(papympi, squares, project):
+    """Failures do not end the run."""
     done = papympi("run", squares, "--input", "number=0..6", *INLINE)
     assert done.returncode == 1
     assert done.stdout == "0\n1\n4\n16\n25\n"
@@ -49,12 +52,13 @@ def test_failures_do_not_end_the_run(papympi, squares, project):
     assert 'raise ValueError("no threes")' in failure["traceback"].replace("'", '"')
 
 
-def test_no_file_of_failures_without_failures(papympi, squares, project):
+def test_no_failures_no_file(papympi, squares, project):
+    """No file of failures without failures."""
     papympi("run", squares, "--input", "number=1", *INLINE)
     assert not (project / "failures.jsonl").exists()
 
 
-def test_failures_lie_beside_the_output(papympi, squares, project):
+def test_failures_beside_the_output(papympi, squares, project):
     (project / "out").mkdir()
     done = papympi("run", squares, "--input", "number=2..5", "--output", "out/results.jsonl", *INLINE)
     assert done.returncode == 1
@@ -94,7 +98,7 @@ def test_table_of_records(papympi, project):
     ]
 
 
-def test_several_targets_are_told_apart(papympi, project):
+def test_targets_are_told_apart(papympi, project):
     (project / "two.py").write_text(
         "from papympi import node\n\n@node\ndef low(x):\n    return x - 1\n\n@node\ndef high(x):\n    return x + 1\n"
     )
@@ -121,7 +125,8 @@ def test_values_of_an_input(papympi, squares, project, value):
     assert done.stdout == "".join(f"{number * number}\n" for number in VALUES[value])
 
 
-def test_paths_lines_and_standard_input(papympi, project):
+def test_paths_lines_and_stdin(papympi, project):
+    """Paths, lines and standard input."""
     (project / "shout.py").write_text("from papympi import node\n\n@node\ndef shout(x):\n    return str(x).upper()\n")
     (project / "b.txt").write_text("one\ntwo\n")
     (project / "a.txt").touch()
@@ -133,7 +138,8 @@ def test_paths_lines_and_standard_input(papympi, project):
     assert papympi(*run, "x=just text").stdout == '"JUST TEXT"\n'
 
 
-def test_endless_input_ends_with_its_reader(start, squares):
+def test_endless_ends_with_reader(start, squares):
+    """Endless input ends with its reader."""
     process = start("run", squares, "--input", "number=4..", *INLINE)
     assert [process.stdout.readline() for _ in range(3)] == ["16\n", "25\n", "36\n"]
     process.stdout.close()
@@ -141,7 +147,8 @@ def test_endless_input_ends_with_its_reader(start, squares):
     assert "Traceback" not in process.stderr.read()
 
 
-def test_results_are_shown_while_the_input_goes_on(project):
+def test_results_come_at_once(project):
+    """Results are shown while the input goes on."""
     (project / "echo.py").write_text("from papympi import node\n\n@node\ndef echo(x):\n    return x\n")
     with subprocess.Popen(
         [sys.executable, "-m", "papympi", "run", "echo.py", "--input", "x=-", *INLINE],
@@ -155,12 +162,13 @@ def test_results_are_shown_while_the_input_goes_on(project):
         assert process.wait(30) == 0
 
 
-def test_unordered_has_all_results(papympi, squares):
+def test_unordered_has_all(papympi, squares):
     done = papympi("run", squares, "--input", "number=4..40", "--unordered", "--pool", "*=threads:4")
     assert sorted(map(int, done.stdout.split())) == [number * number for number in range(4, 40)]
 
 
-def test_admission_and_fusion_change_nothing(papympi, squares):
+def test_bounds_and_fusion_change_nothing(papympi, squares):
+    """Admission and fusion change nothing."""
     for option in (("--admission", "1"), ("--admission-bytes", "1 kB"), ("--fusion",), ("--no-fusion",)):
         assert papympi("run", squares, "--input", "number=5..9", *INLINE, *option).stdout == "25\n36\n49\n64\n"
 
@@ -176,7 +184,8 @@ def test_module_and_graph(papympi, project):
     assert papympi("run", "packaged/steps.py:second", "--input", "x=1", *INLINE).stdout == "3\n"
 
 
-def test_neighbours_of_the_file_reach_the_workers(papympi, project):
+def test_workers_see_neighbours(papympi, project):
+    """Neighbours of the file reach the workers."""
     (project / "lib").mkdir()
     (project / "lib" / "neighbour.py").write_text("def double(x):\n    return 2 * x\n")
     (project / "lib" / "uses.py").write_text(
@@ -185,7 +194,8 @@ def test_neighbours_of_the_file_reach_the_workers(papympi, project):
     assert papympi("run", "lib/uses.py", "--input", "x=4", "--pool", "*=processes:1").stdout == "8\n"
 
 
-def test_progress_is_lines_when_there_is_no_terminal(papympi, project):
+def test_progress_without_terminal(papympi, project):
+    """Progress is lines when there is no terminal."""
     (project / "slow.py").write_text(
         "import time\nfrom papympi import node\n\n@node\ndef slow(x):\n    time.sleep(0.4)\n    return x\n"
     )
@@ -196,7 +206,8 @@ def test_progress_is_lines_when_there_is_no_terminal(papympi, project):
     assert "| slow " not in papympi(*run, "--no-progress").stderr
 
 
-def test_what_was_done_before_an_error_is_told(papympi, project):
+def test_error_tells_what_was_done(papympi, project):
+    """What was done before an error is told."""
     (project / "add.py").write_text("from papympi import node\n\n@node(stride=1)\ndef add(a, b):\n    return a / b\n")
     (project / "b.txt").write_text("0\n" * 5)
     done = papympi("run", "add.py", "--input", "a=1..", "--input", "b=@b.txt", "--output", "a.csv", *INLINE)
@@ -229,7 +240,8 @@ def same(x):
 """
 
 
-def test_quick_run_imports_nothing_heavy(papympi, project):
+def test_quick_run_imports_little(papympi, project):
+    """A quick run imports nothing heavy."""
     (project / "lean.py").write_text(LEAN)
     done = papympi("run", "lean.py", "--input", "x=1", *INLINE)
     assert done.stdout == "1\n"

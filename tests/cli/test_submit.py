@@ -27,7 +27,8 @@ def directives(text):
     return dict(line.partition("=")[::2] for line in lines)
 
 
-def test_options_of_run_are_handed_on_as_they_were_given(submit):
+def test_run_options_are_handed_on(submit):
+    """Options of run are handed on as they were given."""
     words = ("--input", "number=0..9", "--target", "square", "--stride", "square=2", "--no-fusion", "--unordered")
     done = submit(*words, "--output", "it's.csv", "-p", "no:loky", "--tasks-per-node", "1", "--pool", "*=inline")
     assert done.returncode == 0, done.stderr
@@ -38,7 +39,8 @@ def test_options_of_run_are_handed_on_as_they_were_given(submit):
     assert not list(Path().glob("*.sbatch"))
 
 
-def test_command_line_before_environment_before_file(submit, project):
+def test_order_of_precedence(submit, project):
+    """The command line before the environment before the file."""
     (project / "papympi.toml").write_text(
         '[submit]\ntime = "1:00:00"\nmem = "1G"\nqos = "low"\nnodes = 3\nmodules = ["gcc", "mpi"]\n'
     )
@@ -48,21 +50,23 @@ def test_command_line_before_environment_before_file(submit, project):
     assert "module load gcc mpi || exit" in done.stdout
 
 
-def test_a_site_may_say_it_in_pyproject(submit, project):
+def test_pyproject_has_options(submit, project):
+    """A site may say it in pyproject."""
     (project / "pyproject.toml").write_text('[tool.papympi.submit]\npartition = "gpu"\ncommand = "papympi"\n')
     done = submit("--tasks-per-node", "1")
     assert directives(done.stdout)["partition"] == "gpu"
     assert done.stdout.endswith("\nexec papympi run squares.py\n")
 
 
-def test_until_done_has_a_run_directory_of_its_own(submit):
+def test_until_done_has_run_dir(submit):
+    """Until done has a run directory of its own."""
     text = submit("--until-done", "--time", "4:00:00").stdout
     assert "\nrun_dir=squares.run\n" in text
     assert directives(text)["signal"] == "B:USR1@120"
     assert directives(text)["output"] == "squares.run/slurm-%j.log"
 
 
-def test_the_run_directory_is_named_once(submit):
+def test_run_dir_is_named_once(submit):
     text = submit("--input", "number=0..9", "--run-dir", "a b", "--until-done", "--tasks-per-node", "1").stdout
     assert "\nrun_dir='a b'\n" in text
     assert text.count("--run-dir") == 1
@@ -89,13 +93,15 @@ def test_a_template_of_the_site(submit, project):
         (["--strides", "x"], "No such option"),
     ],
 )
-def test_what_cannot_be_is_refused(submit, words, message):
+def test_impossible_is_refused(submit, words, message):
+    """What cannot be is refused."""
     done = submit(*words)
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr.splitlines()[-1]
 
 
-def test_a_slip_in_the_table_is_said_with_the_file(submit, project):
+def test_slip_in_table_names_file(submit, project):
+    """A slip in the table is said with the file."""
     (project / "papympi.toml").write_text("[submit]\npartion = 'x'\n")
     done = submit()
     assert done.returncode == 2
@@ -110,19 +116,22 @@ def test_a_slip_in_the_table_is_said_with_the_file(submit, project):
     assert "PAPYMPI_SUBMIT_MEN: there is no option 'men'" in submit(PAPYMPI_SUBMIT_MEN="4G").stderr
 
 
-def test_a_slip_in_the_pipeline_is_found_before_the_job_waits(submit, squares):
+def test_broken_pipeline_never_waits(submit, squares):
+    """A slip in the pipeline is found before the job waits."""
     squares.write_text("def (:\n")
     assert "squares.py is no Python file that can run" in submit().stderr
 
 
-def test_without_slurm_it_says_where_to_go(submit):
+def test_missing_slurm_is_explained(submit):
+    """Without SLURM it says where to go."""
     done = submit(dry=False)
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith("papympi: error: there is no sbatch here: submit from a login node")
     assert not list(Path().glob("*.sbatch"))
 
 
-def test_a_script_of_somebody_else_is_left_alone(submit, project):
+def test_foreign_script_is_kept(submit, project):
+    """A script of somebody else is left alone."""
     stub = project / "bin" / "sbatch"
     stub.parent.mkdir()
     stub.write_text("#!/bin/sh\necho '17;cluster'\n")

@@ -24,7 +24,8 @@ def join(child, slow):
 
 
 @pytest.mark.parametrize("ordered", [True, False])
-def test_what_no_result_needs_is_counted_whenever_the_last_result_comes(ordered):
+def test_unneeded_is_counted(ordered):
+    """What no result needs is counted, whenever the last result comes."""
     graph = Graph("childless")
     graph.add(bear_none, inputs={"x": "row"}, pool="inline")
     graph.add(take_time, inputs={"x": "row"}, pool="threads", retries=1, backoff=0)
@@ -43,7 +44,8 @@ def hold_up(x):
 
 
 @pytest.mark.timeout(60)
-def test_a_time_out_of_the_runners_own_function_holds_while_the_consumer_is_away():
+def test_inline_time_out_without_consumer():
+    """A time-out of the runner's own function holds while the consumer is away."""
     graph = Graph("inline")
     graph.add(hold_up, inputs={"x": "x"}, pool="inline", stride=1, timeout=0.3)
     with run({"x": range(3)}, graph=graph, pools={"inline": "inline"}, errors="keep") as running:
@@ -55,7 +57,8 @@ def test_a_time_out_of_the_runners_own_function_holds_while_the_consumer_is_away
 
 
 @pytest.mark.timeout(60)
-def test_it_holds_too_where_the_runner_is_one_member_of_a_pool():
+def test_inline_member_times_out():
+    """It holds too where the runner is one member of a pool."""
     graph = Graph("members")
     graph.add(hold_up, inputs={"x": "x"}, pool="both", stride=1, timeout=0.3)
     pools = {"both": {"members": ["inline"]}, "inline": "inline"}

@@ -8,10 +8,11 @@ import weakref
 import pytest
 
 from papympi import Graph, run
-from papympi.engine.births import Generator
+from papympi.engine.operators.scatter import Generator
 
 
-def test_finished_scatters_are_forgotten_while_there_is_room_for_more():
+def test_finished_scatters_go():
+    """Finished scatters are forgotten while there is room for more."""
     graph = Graph("kids")
     graph.add(lambda x: (yield x), name="child", stride=1, pool="pool")
     running = run({"x": range(600)}, graph=graph, pools={"pool": "inline"}, admission=100_000)
@@ -59,7 +60,8 @@ WITHIN = ("fold without spreading", "gather without spreading")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_a_worker_has_done_is_forgotten_without_a_search_for_circles(kind):
+def test_done_tasks_need_no_gc(kind):
+    """What a worker has done is forgotten without a search for circles."""
     function, options = KINDS[kind]
     spread = kind not in WITHIN
     graph = Graph("circles")

@@ -26,7 +26,7 @@ from papympi.contracts import Capabilities
 from papympi.errors import ItemTimeout, WorkerLost
 from papympi.model.graph import GraphWarning
 from papympi.plan.compile import PlanSettings, compile_plan
-from papympi.runner.keeping import Keeping
+from papympi.runner.journal_options import JournalOptions
 from papympi.transport.task import Lost, Outcome, Task
 from papympi.workers.columns import load_column
 from papympi.workers.evaluate import Evaluator
@@ -318,7 +318,7 @@ class SimulatedPool:
 
     def __init__(self, name, workers, seed, places=2, deaths=0.0, blamable=()):
         self.name = name
-        self.capabilities = Capabilities()
+        self.capabilities, self.notes = Capabilities(), ()
         self.workers = [f"{name}[{number}]" for number in range(workers)]
         self.concurrency, self.places = 1, places
         self.random = random.Random(seed)
@@ -459,7 +459,8 @@ BOUNDS = st.fixed_dictionaries(
 
 @MANY
 @given(graphs(), BOUNDS, st.integers(1, 4), st.integers(0, 10**6), st.booleans(), st.sampled_from([False] * 9 + [True]))
-def test_ordered_results_equal_the_naive_evaluators(case, bounds, workers, seed, fusion, pause):
+def test_ordered_equals_naive(case, bounds, workers, seed, fusion, pause):
+    """Ordered results equal the naive evaluator's."""
     specs, targets = case
     pools = {name: SimulatedPool(name, workers, seed) for name in ("one", "two")}
     running = start(specs, targets, pools, **bounds, fusion=fusion)
@@ -475,7 +476,7 @@ def test_ordered_results_equal_the_naive_evaluators(case, bounds, workers, seed,
 
 @MANY
 @given(graphs(), BOUNDS, st.integers(1, 4), st.integers(0, 10**6), st.booleans())
-def test_unordered_results_are_the_same_set(case, bounds, workers, seed, fusion):
+def test_unordered_is_the_same_set(case, bounds, workers, seed, fusion):
     specs, targets = case
     pools = {name: SimulatedPool(name, workers, seed) for name in ("one", "two")}
     found = collect(start(specs, targets, pools, **bounds, fusion=fusion, ordered=False), pause=False)
@@ -484,7 +485,8 @@ def test_unordered_results_are_the_same_set(case, bounds, workers, seed, fusion)
 
 @MANY
 @given(graphs(), BOUNDS, st.integers(1, 4), st.integers(0, 10**6), st.booleans(), st.integers(1, 3))
-def test_lost_workers_cost_only_the_item_they_were_at(case, bounds, workers, seed, fusion, places):
+def test_loss_costs_one_item(case, bounds, workers, seed, fusion, places):
+    """Lost workers cost only the item they were at."""
     specs, targets = case
     blamable = [
         spec["name"] for spec in specs if spec["kind"] == "map" or (spec["kind"] == "fold" and not spec["combine"])
@@ -506,7 +508,8 @@ def with_retries(specs, seed):
 
 @MANY
 @given(graphs(), BOUNDS, st.integers(1, 4), st.integers(0, 10**6), st.booleans())
-def test_items_that_stumble_and_are_retried_come_out_as_if_nothing_had_been(case, bounds, workers, seed, fusion):
+def test_retries_leave_no_trace(case, bounds, workers, seed, fusion):
+    """Items that stumble and are retried come out as if nothing had been."""
     specs, targets = case
     naive = Naive(specs)
     retries = with_retries(specs, seed)
@@ -521,7 +524,8 @@ def test_items_that_stumble_and_are_retried_come_out_as_if_nothing_had_been(case
 
 @MANY
 @given(graphs(), BOUNDS, st.integers(1, 4), st.integers(0, 10**6), st.booleans(), st.integers(1, 3))
-def test_items_whose_worker_is_lost_are_retried(case, bounds, workers, seed, fusion, places):
+def test_lost_items_are_retried(case, bounds, workers, seed, fusion, places):
+    """Items whose worker is lost are retried."""
     specs, targets = case
     with_retries(specs, seed)
     blamable = [spec["name"] for spec in specs if spec["kind"] == "map"]
@@ -532,7 +536,8 @@ def test_items_whose_worker_is_lost_are_retried(case, bounds, workers, seed, fus
 
 @MANY
 @given(graphs(), st.integers(1, 4), st.integers(0, 10**6))
-def test_the_culprit_is_found_where_no_worker_says_what_it_is_at(case, workers, seed):
+def test_culprit_found_without_report(case, workers, seed):
+    """The culprit is found where no worker says what it is at."""
     specs, targets = case
     pools = {name: BlindPool(name, workers, seed) for name in ("one", "two")}
     with TROUBLE.stir(kills=True):
@@ -547,7 +552,8 @@ REAL = st.sampled_from(["inline", "threads:2", "processes:2"])
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(graphs(), BOUNDS, REAL, REAL, st.booleans())
-def test_real_pools_give_the_same(case, bounds, one, two, fusion):
+def test_real_pools_agree(case, bounds, one, two, fusion):
+    """Real pools give the same."""
     specs, targets = case
     running = start(specs, targets, {"one": one, "two": two}, **bounds, fusion=fusion)
     assert collect(running, pause=False) == expected(Naive(specs), targets)
@@ -558,7 +564,8 @@ AWAITING = st.sampled_from(["asyncio", "asyncio:1", "asyncio:3", "inline", "thre
 
 @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 @given(graphs(), BOUNDS, AWAITING, AWAITING, st.integers(0, 10**6), st.booleans())
-def test_async_nodes_give_the_same(case, bounds, one, two, seed, fusion):
+def test_async_nodes_agree(case, bounds, one, two, seed, fusion):
+    """Async nodes give the same."""
     specs, targets = case
     naive = Naive(specs)
     for spec in specs:
@@ -572,7 +579,8 @@ def test_async_nodes_give_the_same(case, bounds, one, two, seed, fusion):
 
 @settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
 @given(graphs(), BOUNDS)
-def test_ranks_give_the_same(case, bounds):
+def test_ranks_agree(case, bounds):
+    """Ranks give the same."""
     specs, targets = case
     running = start(specs, targets, {"one": "mpi:2", "two": "threads:2"}, **bounds)
     assert collect(running, pause=False) == expected(Naive(specs), targets)
@@ -613,7 +621,8 @@ STOPS = st.lists(st.integers(1, 30), min_size=1, max_size=3)
     kept_graphs(), BOUNDS, st.integers(1, 4), st.integers(0, 10**6), st.booleans(), STOPS,
     st.sampled_from([0, 0, 0, 0.1, 0.6]),
 )  # fmt: skip
-def test_a_run_that_was_interrupted_goes_on_to_the_same_end(case, bounds, workers, seed, fusion, stops, torn):
+def test_interrupted_run_goes_on(case, bounds, workers, seed, fusion, stops, torn):
+    """A run that was interrupted goes on to the same end."""
     specs, targets = case
     naive = Naive(specs)
     CALLS.clear()
@@ -640,10 +649,11 @@ def test_a_run_that_was_interrupted_goes_on_to_the_same_end(case, bounds, worker
 
 @settings(MANY, max_examples=int(os.environ.get("RESUMED_GRAPHS", "25")))
 @given(kept_graphs(), BOUNDS, st.integers(0, 10**6), st.booleans(), st.sampled_from([None, 1, 5, 20]))
-def test_failed_items_are_tried_again_with_all_that_came_of_them(case, bounds, seed, fusion, stop):
+def test_failed_items_tried_again(case, bounds, seed, fusion, stop):
+    """Failed items are tried again with all that came of them."""
     specs, targets = case
     with tempfile.TemporaryDirectory() as place:
-        keeping = Keeping(folder=Path(place) / "run", resume=True)
+        keeping = JournalOptions(folder=Path(place) / "run", resume=True)
         pools = {name: SimulatedPool(name, 2, seed) for name in ("one", "two")}
         running = start(specs, targets, pools, **bounds, fusion=fusion, journal=keeping)
         assert stop is not None or collect(running, pause=False) == expected(Naive(specs), targets)
@@ -659,7 +669,8 @@ def test_failed_items_are_tried_again_with_all_that_came_of_them(case, bounds, s
 
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(graphs(), st.sampled_from(["processes:2", "mpi:2"]))
-def test_real_crashes_cost_only_the_item_they_were_at(case, pool):
+def test_crash_costs_one_item(case, pool):
+    """Real crashes cost only the item they were at."""
     specs, targets = case
     with TROUBLE.stir(kills=True):
         running = start(specs, targets, {"one": pool, "two": "processes:1"}, admission=20)
@@ -767,7 +778,8 @@ def count_closed(running):
 
 @MANY
 @given(closed_graphs(), BOUNDS, st.integers(1, 4), st.integers(0, 10**6), st.booleans())
-def test_children_that_stay_where_they_are_made_come_to_the_same(case, bounds, workers, seed, fusion):
+def test_staying_children_agree(case, bounds, workers, seed, fusion):
+    """Children that stay where they are made come to the same."""
     specs, targets = case
     naive, counts = Naive(specs), []
     for some in (specs, spread_again(specs)):
@@ -787,7 +799,8 @@ def heal(failure):
 
 @MANY
 @given(closed_graphs(), BOUNDS, st.integers(1, 4), st.integers(0, 10**6))
-def test_failures_of_children_that_stay_are_dropped_and_healed_as_of_others(case, bounds, workers, seed):
+def test_staying_failures_agree(case, bounds, workers, seed):
+    """Failures of children that stay are dropped and healed as of others."""
     specs, targets = case
     for spec in specs:
         if spec["kind"] != "source":
@@ -804,7 +817,8 @@ def test_failures_of_children_that_stay_are_dropped_and_healed_as_of_others(case
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(closed_graphs(), BOUNDS, st.sampled_from(["inline", "threads:2", "processes:2", "asyncio", "mpi:2"]))
-def test_children_stay_where_they_are_made_on_every_pool(case, bounds, pool):
+def test_staying_on_every_pool(case, bounds, pool):
+    """Children stay where they are made on every pool."""
     specs, targets = case
     running = start(specs, targets, {"one": pool, "two": "threads:2"}, **bounds)
     assert collect(running, pause=False) == expected(Naive(specs), targets)
@@ -812,7 +826,8 @@ def test_children_stay_where_they_are_made_on_every_pool(case, bounds, pool):
 
 @settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
 @given(closed_graphs(), st.sampled_from(["processes:2", "mpi:2"]))
-def test_real_crashes_cost_only_the_child_they_were_at(case, pool):
+def test_crash_costs_one_child(case, pool):
+    """Real crashes cost only the child they were at."""
     specs, targets = case
     with TROUBLE.stir(kills=True):
         running = start(specs, targets, {"one": pool, "two": "processes:1"}, admission=20)
@@ -822,7 +837,8 @@ def test_real_crashes_cost_only_the_child_they_were_at(case, pool):
 
 @settings(MANY, max_examples=int(os.environ.get("RESUMED_GRAPHS", "25")))
 @given(closed_graphs(journal=True), BOUNDS, st.integers(1, 4), st.integers(0, 10**6), STOPS)
-def test_a_run_whose_children_stay_goes_on_after_an_interruption(case, bounds, workers, seed, stops):
+def test_staying_run_goes_on(case, bounds, workers, seed, stops):
+    """A run whose children stay goes on after an interruption."""
     specs, targets = case
     naive = Naive(specs)
     with tempfile.TemporaryDirectory() as place:
@@ -836,7 +852,8 @@ def test_a_run_whose_children_stay_goes_on_after_an_interruption(case, bounds, w
     assert sorted(failures) == sorted(entry for entry in naive.failures if entry[0] in needed(specs, targets))
 
 
-def test_an_item_fails_with_all_its_children_where_no_worker_says_at_which_it_is():
+def test_blind_loss_costs_all_children():
+    """An item fails with all its children where no worker says at which it is."""
     means = {"pool": "one", "stride": 4}
     specs = [
         {"name": "source0", "kind": "source", "row": "row", "size": 12},

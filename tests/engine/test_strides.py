@@ -15,6 +15,7 @@ class Clocked:
 
     capabilities = Capabilities(shares_memory=True)
     concurrency = 1
+    notes = ()
 
     def __init__(self, seconds, workers=2, places=2):
         self.places, self.deepest = places, 0
@@ -60,17 +61,20 @@ def spread(function, inputs, seconds, workers=2, admission=None, **options):
 
 
 @pytest.mark.parametrize("stride", [1, 5])
-def test_cheap_batches_of_a_fixed_stride_travel_together(stride):
+def test_cheap_batches_travel_together(stride):
+    """Cheap batches of a fixed stride travel together."""
     sizes = spread(lambda x: x, range(20_000), 1e-8, stride=stride)
     assert sizes[0] == stride
     assert max(sizes) > 100 * stride
 
 
-def test_dear_batches_of_a_fixed_stride_stay_what_they_are():
+def test_dear_batches_stay_alone():
+    """Dear batches of a fixed stride stay what they are."""
     assert set(spread(lambda x: x, range(200), 1e-3, stride=4)) == {4}
 
 
-def test_what_has_grown_shrinks_when_items_become_dear():
+def test_grown_stride_shrinks():
+    """What has grown shrinks when items become dear."""
     graph, pool = Graph("sizes"), Clocked(1e-8)
 
     def slow(x):
@@ -86,32 +90,38 @@ def test_what_has_grown_shrinks_when_items_become_dear():
 @pytest.mark.parametrize(
     ("function", "options"), [(lambda x: x[:], {"vectorized": True}), (lambda x: x, {"timeout": 5})]
 )
-def test_vectorized_functions_and_items_with_a_timeout_never_travel_with_more_than_their_stride(function, options):
+def test_timed_and_vectorized_keep_stride(function, options):
+    """Vectorized functions and items with a timeout never travel with more than their stride."""
     assert set(spread(function, range(1000), 1e-8, stride=8, **options)) == {8}
 
 
 @pytest.mark.parametrize("stride", [1, "auto"])
-def test_heavy_items_do_not_travel_together(stride):
+def test_heavy_items_travel_alone(stride):
+    """Heavy items do not travel together."""
     assert set(spread(len, [bytes(2 << 20)] * 40, 1e-8, stride=stride)) == {1}
 
 
-def test_no_more_travels_together_than_may_be_in_the_graph():
+def test_admission_bounds_batches():
+    """No more travels together than may be in the graph."""
     assert max(spread(lambda x: x, range(1000), 1e-8, stride=1, admission=12)) <= 12
 
 
-def test_what_is_ready_is_shared_among_all_places():
+def test_ready_items_are_shared_out():
+    """What is ready is shared among all places."""
     sizes = spread(lambda x: x, range(4000), 1e-8, workers=4, admission=80, stride="auto")
     assert max(sizes) <= 80 // 8
 
 
-def test_the_last_batches_are_smaller_and_smaller():
+def test_last_batches_shrink():
+    """The last batches are smaller and smaller."""
     sizes = spread(lambda x: x, range(50_000), 1e-6, stride="auto")
     assert max(sizes) > 1000
     assert max(sizes[-4:]) < max(sizes) / 8
 
 
 @pytest.mark.parametrize(("seconds", "waiting"), [(1e-3, 4), (1e-2, 2)])
-def test_more_than_one_batch_waits_for_a_worker_only_while_they_are_brief(seconds, waiting):
+def test_only_brief_batches_queue(seconds, waiting):
+    """More than one batch waits for a worker only while they are brief."""
     graph, pool = Graph("places"), Clocked(seconds, workers=1, places=4)
     graph.add(lambda x: x, name="node", pool="clocked", stride=1, inputs={"x": "x"})
     assert list(run({"x": range(100)}, graph=graph, pools={"clocked": pool})) == list(range(100))
@@ -119,13 +129,16 @@ def test_more_than_one_batch_waits_for_a_worker_only_while_they_are_brief(second
 
 
 @pytest.mark.parametrize(("workers", "least", "most"), [(2, 1, 1), (100, 3, 10)])
-def test_the_more_workers_there_are_the_longer_a_batch_takes(workers, least, most):
+def test_more_workers_longer_batches(workers, least, most):
+    """The more workers there are, the longer a batch takes."""
     sizes = spread(lambda x: x, range(40 * workers), 1e-2, workers=workers, stride="auto")
     assert sizes[0] == 1
     assert least <= max(sizes) <= most
 
 
-def test_a_batch_costs_the_engine_the_same_however_many_workers_there_are():
+def test_batch_cost_is_flat():
+    """A batch costs the engine the same, however many workers there are."""
+
     def count_calls(workers):
         graph, pool = Graph("crowd"), Clocked(1e-2, workers, places=4)
         graph.add(lambda x: x, name="node", pool="clocked", stride=1, inputs={"x": "x"})

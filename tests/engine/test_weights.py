@@ -35,7 +35,8 @@ def measure_lead(running, pulled, count, quick=0):
     return lead
 
 
-def test_a_source_waits_where_what_is_made_of_its_rows_is_heavy():
+def test_source_waits_for_heavy_results():
+    """A source waits where what is made of its rows is heavy."""
     pulled = []
     with papympi.map(
         lambda _: bytes(MB), counted(pulled), pool="processes:2", stride=1, admission_bytes="20 MB"
@@ -46,7 +47,8 @@ def test_a_source_waits_where_what_is_made_of_its_rows_is_heavy():
     assert statistics.highest <= 20 + FEW
 
 
-def test_a_source_waits_where_its_rows_are_heavy():
+def test_source_waits_for_heavy_rows():
+    """A source waits where its rows are heavy."""
     pulled = []
     for wrap in (bytes, bytearray, lambda size: ("name", bytes(size)), lambda size: {"image": bytes(size)}):
         source = counted(pulled, lambda _, wrap=wrap: wrap(MB))
@@ -55,7 +57,8 @@ def test_a_source_waits_where_its_rows_are_heavy():
         pulled.clear()
 
 
-def test_a_source_waits_where_a_drop_in_weight_was_only_for_a_while():
+def test_source_waits_after_light_spell():
+    """A source waits where a drop in weight was only for a while."""
     pulled = []
 
     def swell(number):
@@ -67,7 +70,8 @@ def test_a_source_waits_where_a_drop_in_weight_was_only_for_a_while():
         assert measure_lead(running, pulled, 30, quick=160) <= 20 + FEW
 
 
-def test_what_is_dropped_does_not_tell_what_items_weigh():
+def test_drops_do_not_weigh():
+    """What is dropped does not tell what items weigh."""
     pulled = []
 
     def keep_some(number):
@@ -79,7 +83,8 @@ def test_what_is_dropped_does_not_tell_what_items_weigh():
         assert len(pulled) <= 12 + 3 * FEW
 
 
-def test_light_children_of_heavy_items_are_many():
+def test_light_children_are_many():
+    """Light children of heavy items are many."""
     graph, pulled = Graph("heavy"), []
 
     @graph.node(stride=1, pool="pool")
@@ -99,7 +104,8 @@ def test_light_children_of_heavy_items_are_many():
     assert highest >= 64
 
 
-def test_a_source_waits_where_what_is_gathered_below_its_rows_is_heavy():
+def test_source_waits_for_heavy_gather():
+    """A source waits where what is gathered below its rows is heavy."""
     graph, pulled = Graph("gathered"), []
 
     @graph.node(stride=1, pool="pool")
@@ -116,7 +122,8 @@ def test_a_source_waits_where_what_is_gathered_below_its_rows_is_heavy():
         assert measure_lead(running, pulled, 20, quick=3 * FEW) <= 60 // 8 + 1
 
 
-def test_a_source_waits_where_groups_of_its_rows_are_heavy():
+def test_source_waits_for_heavy_groups():
+    """A source waits where groups of its rows are heavy."""
     graph, pulled = Graph("groups"), []
 
     @graph.node(stride=1, pool="pool", gather=10)
@@ -131,7 +138,8 @@ def test_a_source_waits_where_groups_of_its_rows_are_heavy():
             assert len(pulled) <= 10 * (taken + 1) + 10 * (30 // 10) + 30
 
 
-def test_items_heavier_than_all_that_may_be_come_through(pool):
+def test_giants_come_through(pool):
+    """Items heavier than all that may be come through."""
     graph = Graph("giants")
 
     @graph.node(stride=1, pool="pool")
@@ -149,13 +157,14 @@ def test_items_heavier_than_all_that_may_be_come_through(pool):
 
 
 @pytest.mark.parametrize("bound", [1, "64 kB", None])
-def test_the_bound_changes_no_result(pool, bound):
+def test_bound_changes_no_result(pool, bound):
     function = str if bound is None else lambda number: bytes([number % 256]) * 1000 * (number % 7)
     running = papympi.map(function, range(300), pool=pool, stride="auto", admission_bytes=bound)
     assert list(running) == list(map(function, range(300)))
 
 
-def test_the_summary_says_how_much_there_was_at_the_most():
+def test_summary_tells_the_most():
+    """The summary says how much there was at the most."""
     running = papympi.map(lambda number: bytes(MB), range(4), pool="threads:2", admission_bytes="1 GB")
     list(running)
     statistics = running.summary.statistics

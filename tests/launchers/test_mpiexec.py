@@ -29,11 +29,13 @@ INTEL = "Intel(R) MPI Library for Linux* OS, Version 2021.16 Build 20250513\nCop
         ("something else", "unknown", ""),
     ],
 )
-def test_a_launcher_is_known_by_what_it_says(text, vendor, version):
+def test_launcher_is_recognised(text, vendor, version):
+    """A launcher is known by what it says."""
     assert read_version("/bin/mpiexec", text) == Launcher("/bin/mpiexec", vendor, version)
 
 
-def test_open_mpi_is_told_about_root_and_crowds():
+def test_openmpi_as_root_in_a_crowd():
+    """Open MPI is told about root and crowds."""
     launcher = Launcher("mpiexec", "Open MPI")
     argv = command(launcher, 9, ["python", "x.py"], local=True, root=True)
     assert argv[1:] == ["--allow-run-as-root", "--oversubscribe", "--bind-to", "none", "-n", "9", "python", "x.py"]
@@ -45,11 +47,13 @@ def test_mpich_stays_on_this_host():
     assert argv == ["mpiexec", "-launcher", "fork", "-iface", "lo", "-n", "2", "python"]
 
 
-def test_an_unknown_launcher_gets_what_all_understand():
+def test_unknown_gets_common_words():
+    """An unknown launcher gets what all understand."""
     assert command(Launcher("x", "unknown"), 2, ["python"], local=True, root=True) == ["x", "-n", "2", "python"]
 
 
-def test_a_launcher_does_not_see_the_job_that_it_is_started_in():
+def test_job_around_it_is_hidden():
+    """A launcher does not see the job that it is started in."""
     given = {"PMI_RANK": "3", "OMPI_COMM_WORLD_SIZE": "4", "PMIX_RANK": "3", "SLURM_JOB_ID": "7", "HOME": "/h"}
     assert environment(given) == {"SLURM_JOB_ID": "7", "HOME": "/h"}
     local = environment({**given, "OMPI_MCA_btl": "self,sm", "FI_TCP_IFACE": "eth0"}, local=True)
@@ -70,11 +74,13 @@ def test_a_launcher_does_not_see_the_job_that_it_is_started_in():
         ({"PMI_SIZE": "4", "SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "1"}, 4, 1),
     ],
 )
-def test_what_a_launcher_promises(environ, ranks, rank):
+def test_launcher_promises_ranks(environ, ranks, rank):
+    """What a launcher promises."""
     assert (promised_ranks(environ), promised_rank(environ)) == (ranks, rank)
 
 
-def test_a_resource_manager_gives_hosts():
+def test_resource_manager_has_hosts():
+    """A resource manager gives hosts."""
     assert has_job({"SLURM_JOB_ID": "1"})
     assert not has_job({"HOME": "/"})
 
@@ -90,18 +96,21 @@ def test_ranks_that_cannot_be(text):
         parse_ranks("p", text)
 
 
-def test_the_launcher_beside_the_interpreter_is_found(mpich):
+def test_launcher_beside_python(mpich):
+    """The launcher beside the interpreter is found."""
     assert find_launcher() == Launcher(str(mpich.bin / "mpiexec"), "MPICH", find_launcher().version)
 
 
-def test_no_launcher_says_how_to_get_one(monkeypatch, tmp_path):
+def test_no_launcher_is_explained(monkeypatch, tmp_path):
+    """No launcher says how to get one."""
     monkeypatch.setattr("sys.prefix", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(LaunchError, match=r"pip install 'papympi\[mpi\]'"):
         find_launcher()
 
 
-def test_a_library_that_was_chosen_decides_on_the_launcher(monkeypatch, tmp_path):
+def test_library_decides_on_launcher(monkeypatch, tmp_path):
+    """A library that was chosen decides on the launcher."""
     (tmp_path / "bin").mkdir()
     program = tmp_path / "bin" / "mpiexec"
     program.write_text("#!/bin/sh\necho 'mpiexec (OpenRTE) 4.1.4'\n")

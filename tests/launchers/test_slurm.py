@@ -77,7 +77,8 @@ def test_scripts_are_clean():
     assert done.returncode == 0, done.stdout
 
 
-def test_nothing_is_asked_for_unasked():
+def test_nothing_unasked():
+    """Nothing is asked for unasked."""
     text = batch_text(Job(arguments=("a.py",)))
     assert [line for line in text.splitlines() if line.startswith("#SBATCH")] == [
         "#SBATCH --job-name=papympi",
@@ -119,7 +120,8 @@ def test_nothing_is_asked_for_unasked():
         ({"arguments": ("a.py", "\0")}, "NUL"),
     ],
 )
-def test_what_cannot_be_is_refused_with_the_option(changes, message):
+def test_impossible_names_option(changes, message):
+    """What cannot be is refused with the option."""
     with pytest.raises(OptionError, match=message):
         batch_text(replace(Job(arguments=("a.py",)), **changes))
 
@@ -132,19 +134,22 @@ def test_times(text, seconds):
     assert seconds_of(text) == seconds
 
 
-def test_a_short_limit_has_a_short_lead():
+def test_short_limit_short_lead():
+    """A short limit has a short lead."""
     assert [replace(PLAIN, time=time).lead_s for time in (None, "4:00:00", "2", "0:0:1")] == [120, 120, 30, 1]
     assert replace(PLAIN, lead=600).lead_s == 600
 
 
-def test_words_of_all_kinds_become_options():
+def test_words_become_options():
+    """Words of all kinds become options."""
     values = {"nodes": "2", "modules": "gcc, mpi", "command": "python -m papympi", "signal": "sigusr2", "venv": "-v"}
     job = make_job(("a.py",), values)
     assert (job.nodes, job.modules, job.command) == (2, ("gcc", "mpi"), ("python", "-m", "papympi"))
     assert (job.signal, job.venv) == ("USR2", "./-v")
 
 
-def test_a_wrong_name_is_answered_with_the_right_one():
+def test_wrong_name_gets_right_one():
+    """A wrong name is answered with the right one."""
     with pytest.raises(OptionError, match="place: there is no option 'partion' of a job; did you mean 'partition'"):
         check_field("partion", "x", "place")
 
@@ -162,7 +167,7 @@ def test_a_wrong_name_is_answered_with_the_right_one():
         ("unknown", ["pmi2"], ("srun", None)),
     ],
 )
-def test_the_launcher_fits_the_mpi(vendor, types, launcher):
+def test_launcher_fits_the_mpi(vendor, types, launcher):
     assert choose_launcher(vendor, types) == launcher
 
 
@@ -190,7 +195,8 @@ def test_a_template_is_filled_in():
         (TEMPLATE + 'echo "for {{mail_user}}"', r"t:10: mail_user is '\$\(date\)'"),
     ],
 )
-def test_a_template_that_would_go_wrong_is_refused(template, message):
+def test_bad_template_is_refused(template, message):
+    """A template that would go wrong is refused."""
     with pytest.raises(OptionError, match=message):
         fill_template(template, replace(PLAIN, venv="v", mail_user="$(date)"), "t")
 

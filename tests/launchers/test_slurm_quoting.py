@@ -131,7 +131,8 @@ def test_hostile_words_stay_words(words, arguments, until_done):
     }  # fmt: skip
 
 
-def test_what_a_line_cannot_carry_is_refused():
+def test_unquotable_is_refused():
+    """What a line cannot carry is refused."""
     for name in LINES:
         for text in ("a\nb", "a\rb", "a\0b", "\x1b[1m", ""):
             with pytest.raises(OptionError, match=f"--{name.replace('_', '-')}: "):

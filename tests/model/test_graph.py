@@ -30,7 +30,8 @@ def run_cell(graph, name="cell", options="", value=1):
     exec(compile(CELL.format(options=options, value=value), name, "exec"), {"graph": graph, "__name__": "__main__"})
 
 
-def test_a_cell_that_is_run_again_replaces_its_node():
+def test_cell_run_again_replaces():
+    """A cell that is run again replaces its node."""
     graph = Graph("notebook")
     run_cell(graph, "cell 1", value=1)
     graph.add(lambda image: image, name="after")
@@ -41,7 +42,8 @@ def test_a_cell_that_is_run_again_replaces_its_node():
     assert graph["image"].where == "cell 2:2"
 
 
-def test_another_function_of_the_same_name_is_refused(graph):
+def test_taken_name_is_refused(graph):
+    """Another function of the same name is refused."""
     before = graph["image"]
 
     def image(frame): ...
@@ -53,7 +55,8 @@ def test_another_function_of_the_same_name_is_refused(graph):
     assert graph["image"] is before
 
 
-def test_lambdas_of_one_name_are_told_apart_by_their_place(graph):
+def test_lambdas_told_by_place(graph):
+    """Lambdas of one name are told apart by their place."""
     for value in (1, 2):
         graph.add(lambda value=value: value, name="again")
     assert graph["again"].function() == 2
@@ -62,7 +65,9 @@ def test_lambdas_of_one_name_are_told_apart_by_their_place(graph):
     assert graph["again"].function() == 2
 
 
-def test_nodes_and_resources_share_their_names(graph):
+def test_resources_share_names(graph):
+    """Nodes and resources share their names."""
+
     @graph.resource
     def model(): ...
 
@@ -74,7 +79,8 @@ def test_nodes_and_resources_share_their_names(graph):
     assert list(graph.nodes) == ["image"]
 
 
-def test_a_missing_node_is_named_with_the_closest(graph):
+def test_missing_node_names_closest(graph):
+    """A missing node is named with the closest."""
     assert graph["image"].name == "image"
     with pytest.raises(GraphError, match=r"graph 'main' has no node 'imge'; did you mean 'image'\?"):
         graph["imge"]
@@ -89,7 +95,8 @@ def test_views_cannot_be_changed(graph):
     assert not graph.nodes
 
 
-def test_a_resource_is_the_function_itself():
+def test_resource_is_the_function():
+    """A resource is the function itself."""
     graph = Graph("resources")
 
     @resource(graph=graph)
@@ -103,7 +110,8 @@ def test_a_resource_is_the_function_itself():
     assert list(graph.resources) == ["model", "other"]
 
 
-def test_a_resource_of_the_global_graph():
+def test_resource_of_global_graph():
+    """A resource of the global graph."""
     try:
 
         @resource
@@ -114,7 +122,8 @@ def test_a_resource_of_the_global_graph():
         global_graph.clear()
 
 
-def test_resources_take_no_arguments(graph):
+def test_resources_take_nothing(graph):
+    """Resources take no arguments."""
     with pytest.raises(
         GraphError, match=r"resource 'model' \(.*:\d+\) has the parameter 'image'; .* give the parameter"
     ):
@@ -148,7 +157,8 @@ def make_part():
     return part
 
 
-def test_an_included_graph_keeps_its_edges(graph):
+def test_included_edges_are_kept(graph):
+    """An included graph keeps its edges."""
     graph.add(lambda frame: frame, name="path")
     graph.include(make_part(), prefix="qc_")
     assert list(graph) == ["image", "path", "qc_load", "qc_check", "qc_count"]
@@ -160,7 +170,8 @@ def test_an_included_graph_keeps_its_edges(graph):
     assert load.arguments[1].resource.name == "qc_model"
 
 
-def test_an_included_graph_takes_inputs_of_its_own():
+def test_included_inputs_are_its_own():
+    """An included graph takes inputs of its own."""
     graph = Graph("outer")
     graph.include(make_part(), prefix="a_")
     graph.include(make_part(), prefix="b_")
@@ -169,7 +180,8 @@ def test_an_included_graph_takes_inputs_of_its_own():
     assert len(graph) == 6
 
 
-def test_a_refused_include_leaves_the_graph_as_it_was(graph):
+def test_refused_include_changes_nothing(graph):
+    """A refused include leaves the graph as it was."""
     graph.add(lambda frame: frame, name="count")
     before = dict(graph.nodes)
     with pytest.raises(GraphError, match="the name 'count' is taken"):

@@ -30,12 +30,15 @@ class Shifty(Exception):
         return ValueError, ("another",)
 
 
-def test_what_can_travel_is_left_alone():
+def test_portable_is_left_alone():
+    """What can travel is left alone."""
     error = Plain("x")
     assert make_portable(error) is error
 
 
-def test_what_cannot_is_replaced():
+def test_unportable_is_replaced():
+    """What cannot is replaced."""
+
     class Local(Exception):
         pass
 
@@ -47,7 +50,8 @@ def test_what_cannot_is_replaced():
     assert make_portable(TakesTwo(1, 2)).text == "1 and 2"
 
 
-def test_a_failure_can_always_be_pickled():
+def test_failure_always_pickles():
+    """A failure can always be pickled."""
     failure = Failure("node", (1, 2), TakesTwo(1, 2), "trace", "input", "worker", 3, "target", (1,))
     copy = pickle.loads(pickle.dumps(failure))
     assert isinstance(copy.error, RemoteError)

@@ -44,7 +44,9 @@ def names(node):
 
 
 @pytest.mark.usefixtures("_empty_global_graph")
-def test_the_decorator_returns_the_function_itself():
+def test_decorator_returns_function():
+    """The decorator returns the function itself."""
+
     def image(frame):
         return frame + 1
 
@@ -56,7 +58,9 @@ def test_the_decorator_returns_the_function_itself():
     assert global_graph["other"].options.pool == "mpi"
 
 
-def test_the_decorator_declares_in_another_graph(graph):
+def test_decorator_of_another_graph(graph):
+    """The decorator declares in another graph."""
+
     @node(graph=graph)
     def image(frame): ...
 
@@ -78,7 +82,9 @@ def test_a_node_knows_its_place(graph):
     assert graph["image"].label == f"node 'image' ({__file__}:{line})"
 
 
-def test_a_wrapped_function_is_where_it_was_written(graph):
+def test_wrapped_function_has_its_place(graph):
+    """A wrapped function is where it was written."""
+
     def image(frame, scale=1): ...
 
     @functools.wraps(image)
@@ -89,7 +95,8 @@ def test_a_wrapped_function_is_where_it_was_written(graph):
     assert names(made) == ["frame", "scale"]
 
 
-def test_everything_callable_can_be_a_node(graph):
+def test_any_callable_is_a_node(graph):
+    """Everything callable can be a node."""
     assert names(graph.add(lambda x: x, name="a")) == ["x"]
     assert names(graph.add(functools.partial(operator.add, 1), name="b")) == ["b"]
     assert names(graph.add(Scaler(), name="c")) == ["image"]
@@ -101,7 +108,8 @@ def test_everything_callable_can_be_a_node(graph):
 
 
 @pytest.mark.parametrize("function", [lambda x: x, functools.partial(max, 1), Scaler(), Scaler().scale])
-def test_what_has_no_name_needs_one(graph, function):
+def test_nameless_needs_name(graph, function):
+    """What has no name needs one."""
     with pytest.raises(GraphError, match=rf"\({__file__}:\d+\) has no name of its own; give it one with name="):
         graph.add(function)
 
@@ -111,14 +119,15 @@ def test_a_name_must_be_a_name(graph):
         graph.add(max, name="a b")
 
 
-def test_generators_are_told_apart(graph):
+def test_generators_told_apart(graph):
     assert not graph.add(lambda x: x, name="plain").generates
     assert graph.add(Scaler().split, name="method").generates
     assert graph.add(functools.partial(Scaler.split, None), name="partial").generates
 
 
 @pytest.mark.parametrize("options", [{"fold": int}, {"vectorized": True}])
-def test_a_generator_neither_folds_nor_takes_vectors(graph, options):
+def test_generator_cannot_fold(graph, options):
+    """A generator neither folds nor takes vectors."""
     with pytest.raises(GraphError, match=f"is a generator function and has {next(iter(options))}=; make two nodes"):
         graph.add(Scaler().split, name="split", **options)
 
@@ -130,7 +139,9 @@ class Client:
         yield url
 
 
-def test_async_functions_are_known_as_such(graph):
+def test_async_functions_are_known(graph):
+    """Async functions are known as such."""
+
     async def fetch(url): ...
 
     async def stream(url):
@@ -147,7 +158,9 @@ def test_async_functions_are_known_as_such(graph):
 
 
 @pytest.mark.parametrize("option", ["fold", "combine", "on_error"])
-def test_only_the_function_of_a_node_is_async(graph, option):
+def test_only_the_function_is_async(graph, option):
+    """Only the function of a node is async."""
+
     async def make(*given): ...
 
     options = {"fold": int} if option == "combine" else {}
@@ -155,14 +168,16 @@ def test_only_the_function_of_a_node_is_async(graph, option):
         graph.add(lambda total, x: total, name="total", **options, **{option: make})
 
 
-def test_a_function_without_signature_needs_inputs(graph):
+def test_no_signature_needs_inputs(graph):
+    """A function without signature needs inputs."""
     with pytest.raises(
         GraphError, match=r"node 'max' \(.*:\d+\) has no signature to read; say what it takes with inputs="
     ):
         graph.add(max)
 
 
-def test_inputs_must_be_parameters(graph):
+def test_inputs_are_parameters(graph):
+    """Inputs must be parameters."""
     with pytest.raises(
         GraphError, match=r"has inputs= for 'imge', which is not one of its parameters; did you mean 'image'"
     ):
@@ -188,7 +203,7 @@ def test_inputs_may_be_functions(graph):
         graph.add(lambda x: x, name="b", inputs={"x": len})
 
 
-def test_a_fold_needs_an_accumulator(graph):
+def test_fold_needs_accumulator(graph):
     assert names(graph.add(lambda acc, x: acc, name="a", fold=int)) == ["x"]
     for function in (lambda: 1, lambda *, x: x):
         with pytest.raises(GraphError, match="is a fold; its first parameter must be the accumulator"):
@@ -216,7 +231,9 @@ def test_a_fold_needs_an_accumulator(graph):
         ({"fuse": None}, "fuse=None is impossible"),
     ],
 )
-def test_impossible_options_are_named(graph, options, message):
+def test_bad_options_are_named(graph, options, message):
+    """Impossible options are named."""
+
     def f(acc, x): ...
 
     with pytest.raises(OptionError, match=message) as caught:
@@ -231,12 +248,14 @@ def test_only_functions_are_nodes(graph):
 
 
 @pytest.mark.parametrize("inputs", ["image", ["image"], {"x": 3}, {3: "x"}])
-def test_inputs_are_a_mapping_to_nodes(graph, inputs):
+def test_inputs_map_to_nodes(graph, inputs):
+    """Inputs are a mapping to nodes."""
     with pytest.raises(OptionError, match=r"node 'a' \(.*:\d+\): inputs=.* is impossible; it maps parameters to nodes"):
         graph.add(lambda x: x, name="a", inputs=inputs)
 
 
-def test_a_graph_has_no_option_graph(graph):
+def test_no_option_graph(graph):
+    """A graph has no option graph."""
     with pytest.raises(OptionError, match="unknown option 'graph'"):
         graph.add(lambda x: x, name="a", graph=graph)
 

@@ -20,17 +20,20 @@ def make_failure(key, message, node="parse", kind=ValueError):
         ("no such key", "no such key"),
     ],
 )
-def test_what_only_differs_in_numbers_paths_and_addresses_is_one_group(one, other):
+def test_like_failures_are_one_group(one, other):
+    """What only differs in numbers, paths and addresses is one group."""
     [group] = group_failures([make_failure((4,), other), make_failure((2,), one)])
     assert (group.count, str(group.first.error), group.varies) == (2, one, one != other)
 
 
-def test_node_exception_and_words_tell_groups_apart():
+def test_groups_differ_by_words():
+    """Node, exception and words tell groups apart."""
     failures = [make_failure((1,), "low"), make_failure((2,), "high"), make_failure((3,), "low", node="read")]
     assert len(group_failures([*failures, make_failure((4,), "low", kind=TypeError)])) == 4
 
 
-def test_the_order_does_not_depend_on_how_failures_came_home():
+def test_order_ignores_arrival():
+    """The order does not depend on how failures came home."""
     failures = [make_failure((n,), word) for n, word in enumerate(["rare", "often", "often", "odd"])]
     forth, back = group_failures(failures), group_failures(reversed(failures))
     assert forth == back

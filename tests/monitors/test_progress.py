@@ -7,7 +7,7 @@ import pytest
 
 from papympi.contracts import NodeCount, Statistics
 from papympi.monitors import progress
-from papympi.monitors.progress import Progress
+from papympi.monitors.progress import ProgressDisplay
 
 
 class Terminal(io.StringIO):
@@ -36,9 +36,10 @@ def _soon(monkeypatch):
 
 
 @pytest.mark.parametrize("stream", [io.StringIO(), Terminal()])
-def test_it_shows_how_far_the_run_is_and_ends_with_it(stream):
+def test_shown_until_the_end(stream):
+    """It shows how far the run is and ends with it."""
     watched = Watched()
-    with Progress(watched.statistics, stream, ["step"]) as shown:
+    with ProgressDisplay(watched.statistics, stream, ["step"]) as shown:
         for number in range(3):
             shown.put(f"line {number}")
             assert watched.asked.acquire(timeout=20)
@@ -54,17 +55,18 @@ def test_it_shows_how_far_the_run_is_and_ends_with_it(stream):
 def test_quick_run_shows_nothing(monkeypatch):
     monkeypatch.setattr(progress, "FIRST_S", 1000.0)
     stream = Terminal()
-    with Progress(Watched().statistics, stream):
+    with ProgressDisplay(Watched().statistics, stream):
         pass
     assert stream.getvalue() == ""
 
 
-def test_lines_are_kept_when_the_block_raises(monkeypatch):
+def test_lines_kept_when_it_raises(monkeypatch):
+    """Lines are kept when the block raises."""
     monkeypatch.setattr(progress, "FIRST_S", 1000.0)
     stream = Terminal()
 
     def fail():
-        with Progress(Watched().statistics, stream) as shown:
+        with ProgressDisplay(Watched().statistics, stream) as shown:
             shown.put("seen")
             raise KeyError
 

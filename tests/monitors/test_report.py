@@ -31,7 +31,8 @@ def test_summary_of_nothing():
     assert report.summarize(Statistics({})) == "0 results in 0.0 ms"
 
 
-def test_summary_of_what_was_in_the_graph():
+def test_summary_of_the_most():
+    """Summary of what was in the graph."""
     text = report.summarize(Statistics({}, highest=1200, heaviest=3_500_000_000))
     assert text.splitlines()[-1] == "at the most 1 200 items in the graph at once, about 3.5 GB"
     assert report.format_most(1, 0) == "at the most 1 item in the graph at once"
@@ -48,13 +49,15 @@ def test_groups_of_failures():
     )
 
 
-def test_long_traceback_shows_its_end():
+def test_long_traceback_is_cut():
+    """A long traceback shows its end."""
     text = report.format_groups(group_failures([make_failure((0,), traceback="\n".join(map(str, range(50))))]))[0]
     assert "    ...\n    38\n" in text
     assert text.endswith("    49")
 
 
-def test_many_kinds_of_failures_are_cut_off():
+def test_many_kinds_are_cut_off():
+    """Many kinds of failures are cut off."""
     parts = report.format_groups(group_failures([make_failure((n,), "no " * n) for n in range(25)]))
     assert len(parts) == report.GROUPS + 1
     assert parts[-1] == "\nand 15 more of 15 other kinds"
@@ -90,7 +93,8 @@ def test_rate(number, seconds, text):
     assert report.format_rate(number, seconds) == text
 
 
-def test_share_is_that_of_the_last_node():
+def test_share_is_the_last_nodes():
+    """The share is that of the last node."""
     nodes = {"a": NodeCount(50, dropped=10), "b": NodeCount(20)}
     assert report.measure_share(Statistics(nodes, pulled=60, length=100), ["a", "b"]) == 0.3
     assert report.measure_share(Statistics(nodes, pulled=60), ["a", "b"]) is None

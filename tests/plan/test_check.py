@@ -50,7 +50,7 @@ def test_an_empty_graph():
     refuse(Graph("empty"), "graph 'empty' has no nodes; declare functions with @node first")
 
 
-def test_a_cycle_is_shown_with_its_path(graph):
+def test_cycle_shows_its_path(graph):
     graph.add(lambda image, c: 1, name="a")
     graph.add(lambda a: 1, name="b")
     graph.add(lambda b: 1, name="c")
@@ -58,20 +58,21 @@ def test_a_cycle_is_shown_with_its_path(graph):
     refuse(graph, r"form a cycle: a -> b -> c -> a \(a at .*test_check\.py:\d+, b at .*, c at .*\); rename a parameter")
 
 
-def test_a_node_that_takes_itself():
+def test_node_that_takes_itself():
     graph = Graph("self")
     graph.add(lambda image: 1, name="image")
     refuse(graph, r"form a cycle: image -> image \(image at ")
 
 
-def test_a_cycle_without_a_sink_is_found_beside_a_sound_part(graph):
+def test_cycle_beside_sound_part(graph):
+    """A cycle without a sink is found beside a sound part."""
     graph.add(lambda b: 1, name="a")
     graph.add(lambda a: 1, name="b")
     refuse(graph, "form a cycle: (a -> b -> a|b -> a -> b)")
     compile_plan(graph, ["tiles"])
 
 
-def test_a_long_cycle_is_shortened():
+def test_long_cycle_is_shortened():
     graph = Graph("long")
     for index in range(2000):
         graph.add(lambda x: x, name=f"n{index}", inputs={"x": f"n{(index + 1) % 2000}"})
@@ -90,13 +91,15 @@ def test_a_join_of_two_scatters(graph):
     )
 
 
-def test_a_join_of_a_group_with_its_members(graph):
+def test_join_of_group_and_members(graph):
+    """A join of a group with its members."""
     graph.add(lambda image: 1, name="four", gather=4)
     graph.add(lambda four, image: 1, name="join")
     refuse(graph, r"joins 'four' \(grouped by node 'four' .* with 'image' \(items of node 'image'")
 
 
-def test_gathering_what_is_one_value_for_the_whole_run(graph):
+def test_gather_of_one_value(graph):
+    """Gathering what is one value for the whole run."""
     graph.add(lambda image: 1, name="whole", gather=True)
     graph.add(lambda whole: 1, name="again", gather=True)
     graph.add(lambda acc, whole: 1, name="total", fold=int)
@@ -109,7 +112,8 @@ def test_gathering_what_is_one_value_for_the_whole_run(graph):
 
 
 @pytest.mark.parametrize("options", [{"gather": True}, {"gather": 2}, {"vectorized": True}])
-def test_a_source_that_would_gather(graph, options):
+def test_source_that_gathers(graph, options):
+    """A source that would gather."""
     graph.add(lambda limit=3: [], name="numbers", **options)
     refuse(graph, f"node 'numbers' {HERE} has {next(iter(options))}=, but nothing comes in: no parameter names a node")
 
@@ -119,7 +123,8 @@ def test_a_fold_without_items(graph):
     refuse(graph, f"node 'numbers' {HERE} has fold=, but nothing comes in")
 
 
-def test_a_value_of_the_whole_stream_joined_with_its_own_items(graph):
+def test_whole_joined_with_own_items(graph):
+    """A value of the whole stream joined with its own items."""
     graph.add(lambda tiles: 1, name="part", gather=True)
     graph.add(lambda acc, part: 1, name="mean", fold=int)
     graph.add(lambda image, mean: 1, name="flat")
@@ -131,7 +136,8 @@ def test_a_value_of_the_whole_stream_joined_with_its_own_items(graph):
 
 
 @pytest.mark.parametrize("options", [{"gather": 2}, {"fold": int}])
-def test_a_late_value_in_a_group_or_fold(graph, options):
+def test_late_value_in_group_or_fold(graph, options):
+    """A late value in a group or fold."""
     graph.add(lambda image: 1, name="mean", gather=True)
     if "fold" in options:
         graph.add(lambda acc, image, mean: 1, name="late", **options)
@@ -140,13 +146,15 @@ def test_a_late_value_in_a_group_or_fold(graph, options):
     refuse(graph, "node 'late' .* takes items of node 'image' .* together with 'mean'")
 
 
-def test_a_value_of_the_whole_stream_joined_with_the_gather_of_its_items(graph):
+def test_whole_joined_with_own_gather(graph):
+    """A value of the whole stream joined with the gather of its items."""
     graph.add(lambda image: 1, name="mean", gather=True)
     graph.add(lambda image, mean: 1, name="all_at_once", gather=True)
     graph.check()
 
 
-def test_a_value_of_all_siblings_joined_with_each_is_a_warning(graph):
+def test_siblings_joined_with_each(graph):
+    """A value of all siblings joined with each is a warning."""
     graph.add(lambda tiles: 1, name="sky", gather=True)
     graph.add(lambda tiles, sky: 1, name="clean")
     message = f"node 'clean' {HERE} takes children of node 'tiles' {HERE} together with 'sky'.*kept until then"
@@ -157,7 +165,8 @@ def test_a_value_of_all_siblings_joined_with_each_is_a_warning(graph):
     assert len(plan.warnings) == 1
 
 
-def test_a_value_of_another_stream_is_fine(graph):
+def test_value_of_another_stream(graph):
+    """A value of another stream is fine."""
     graph.add(lambda acc, dark: 1, name="bias", fold=int)
     graph.add(lambda image, bias: 1, name="calibrated")
     graph.check()
@@ -166,7 +175,8 @@ def test_a_value_of_another_stream_is_fine(graph):
     assert rank == {"dark": 0, "image": 1}
 
 
-def test_a_scatter_that_needs_the_gather_of_another_is_ranked_behind_it(graph):
+def test_scatter_behind_gather(graph):
+    """A scatter that needs the gather of another is ranked behind it."""
     graph.add(lambda stars: 1, name="count", gather=True)
     graph.add(lambda tiles, count: 1, name="join")
     ranks = {space.node: space.rank for space in compile_plan(graph).spaces if space.kind == "scatter"}
@@ -181,7 +191,8 @@ def test_crossed_gathers(graph):
     refuse(graph, f"node 'tiles' {HERE} and node 'stars' {HERE} each need a gather or fold of the other's items")
 
 
-def test_unknown_pools_are_named_with_the_closest(graph):
+def test_unknown_pool_names_closest(graph):
+    """Unknown pools are named with the closest."""
     graph.add(lambda image: 1, name="far", pool="mpo")
     graph.add(lambda image: 1, name="near", pool="xyz")
     graph.check()
@@ -192,20 +203,24 @@ def test_unknown_pools_are_named_with_the_closest(graph):
     caught.match(rf"node 'near' {HERE} wants the pool 'xyz', which does not exist; there are mpi, threads")
 
 
-def test_several_names_for_a_parameter_that_takes_one(graph):
+def test_several_names_for_one(graph):
+    """Several names for a parameter that takes one."""
     graph.add(lambda x: 1, name="a", inputs={"x": ["image", "tiles"]})
     graph.add(lambda x: 1, name="b", inputs={"x": []})
     refuse(graph, "gives 2 names for 'x'; only a parameter like", "gives 0 names for 'x'")
 
 
-def test_a_position_that_cannot_be_reached(graph):
+def test_unreachable_position(graph):
+    """A position that cannot be reached."""
+
     def call(scale=1, *images): ...
 
     graph.add(call, inputs={"images": ["image"]})
     refuse(graph, rf"node 'call' {HERE}: 'images' can only be given by position, and 'scale' before it is left to its")
 
 
-def test_deep_and_wide_graphs_are_checked_and_compiled():
+def test_deep_and_wide_graphs():
+    """Deep and wide graphs are checked and compiled."""
     graph = Graph("large")
     graph.add(lambda: 1, name="n0")
     for index in range(1, 2000):
@@ -218,7 +233,8 @@ def test_deep_and_wide_graphs_are_checked_and_compiled():
     assert len(plan.steps) == 2002
 
 
-def test_deep_scatters_and_gathers_are_compiled():
+def test_deep_scatters_and_gathers():
+    """Deep scatters and gathers are compiled."""
     graph = Graph("nested")
     above = "x"
     for index in range(150):

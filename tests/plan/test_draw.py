@@ -93,7 +93,8 @@ def test_dot(graph):
     assert dot.endswith("}\n")
 
 
-def test_quotes_do_not_break_a_drawing():
+def test_quotes_do_not_break_it():
+    """Quotes do not break a drawing."""
     graph = Graph("quoted")
     graph.add(lambda x: x, name="a", pool='my "pool"')
     assert "on my 'pool'" in draw_dot(graph)
@@ -143,7 +144,8 @@ def test_a_plan_in_words(graph):
     assert told.splitlines()[:13] == PLAN.splitlines()[:13]
 
 
-def test_a_plan_of_one_source_and_one_of_many_nodes():
+def test_plan_of_one_and_of_many():
+    """A plan of one source and one of many nodes."""
     graph = Graph("chain")
     for index in range(20):
         graph.add(lambda x: x, name=f"n{index}", inputs={"x": f"n{index - 1}" if index else "x"})
@@ -161,7 +163,8 @@ def test_warnings_are_told(graph):
     assert "\nwarning: node 'late' (" in told
 
 
-def test_a_scatter_that_does_not_spread_is_drawn_with_what_stays_with_it():
+def test_staying_scatter_is_drawn():
+    """A scatter that does not spread is drawn with what stays with it."""
     graph = Graph("staying")
 
     @graph.node(spread=False)

@@ -32,7 +32,8 @@ def closed(**options):
     return graph
 
 
-def test_everything_from_the_scatter_to_the_gather_is_one_stage():
+def test_one_stage_to_the_gather():
+    """Everything from the scatter to the gather is one stage."""
     graph = closed()
     graph.add(take, name="before", inputs={"value": "x"})
     graph.add(take, name="after", inputs={"value": "outer", "others": ["before"]})
@@ -46,21 +47,24 @@ def test_everything_from_the_scatter_to_the_gather_is_one_stage():
     assert "kid | inner" not in text
 
 
-def test_without_fusion_it_is_still_one_stage_but_shares_it_with_nobody():
+def test_unfused_is_a_stage_alone():
+    """Without fusion it is still one stage, but shares it with nobody."""
     graph = closed()
     graph.add(take, name="after", inputs={"value": "outer"})
     plan = compile_plan(graph, settings=PlanSettings(fusion=False))
     assert [step.nodes for step in plan.steps[1:]] == [("kid", "inner", "outer"), ("after",)]
 
 
-def test_two_scatters_in_a_row_are_one_stage():
+def test_two_in_a_row_one_stage():
+    """Two scatters in a row are one stage."""
     graph = closed()
     graph.add(yield_all, name="more", inputs={"value": "outer"}, spread=False)
     graph.add(take, name="end", inputs={"value": "more"}, gather=True)
     assert [step.nodes for step in compile_plan(graph).steps[1:]] == [("kid", "inner", "outer", "more", "end")]
 
 
-def test_what_is_kept_in_a_journal_may_be_the_result():
+def test_kept_may_be_the_result():
+    """What is kept in a journal may be the result."""
     plan = compile_plan(closed(), settings=PlanSettings(journal=True))
     assert plan.steps[1].outputs[0].is_kept
 
@@ -83,13 +87,15 @@ def test_what_is_kept_in_a_journal_may_be_the_result():
         ({"function": wait, "inner": {"pool": "processes"}}, "'inner' .* is async"),
     ],
 )  # fmt: skip
-def test_what_cannot_stay_is_refused_with_its_name_and_the_way_out(options, says):
+def test_unenclosable_is_refused(options, says):
+    """What cannot stay is refused with its name and the way out."""
     with pytest.raises(GraphError, match=f"node 'kid' .* has spread=False, but node {says}"):
         compile_plan(closed(**options))
 
 
 @pytest.mark.filterwarnings("ignore:.*all children of one item are kept")
-def test_a_child_cannot_be_joined_with_what_its_siblings_have_become():
+def test_child_not_joined_with_all():
+    """A child cannot be joined with what its siblings have become."""
     graph = closed()
     graph.add(take, name="after", inputs={"value": "outer"})
     graph.add(take, name="late", inputs={"value": "kid", "others": ["after"]})
@@ -99,7 +105,8 @@ def test_a_child_cannot_be_joined_with_what_its_siblings_have_become():
 
 
 @pytest.mark.parametrize("far", [True, False])
-def test_what_may_be_dropped_elsewhere_has_to_be_taken_by_the_scatter(far):
+def test_droppable_goes_to_scatter(far):
+    """What may be dropped elsewhere has to be taken by the scatter."""
     graph = closed()
     graph.add(take, name="above", inputs={"value": "x"}, pool="threads")
     graph.add(take, name="header", inputs={"value": "above"}, pool="threads" if far else None)
@@ -111,7 +118,8 @@ def test_what_may_be_dropped_elsewhere_has_to_be_taken_by_the_scatter(far):
         compile_plan(graph, ["end"])
 
 
-def test_of_several_results_none_may_be_kept():
+def test_several_results_not_kept():
+    """Of several results none may be kept."""
     graph = closed()
     graph.add(take, name="other", inputs={"value": "inner"}, gather=True)
     assert len(compile_plan(graph).steps) == 2
@@ -119,7 +127,8 @@ def test_of_several_results_none_may_be_kept():
         compile_plan(graph, settings=PlanSettings(journal=True))
 
 
-def test_only_a_generator_with_inputs_has_children():
+def test_only_generators_have_children():
+    """Only a generator with inputs has children."""
     graph = Graph("none")
     with pytest.raises(GraphError, match="has spread=False, but is no generator function"):
         graph.add(take, name="map", inputs={"value": "x"}, spread=False)

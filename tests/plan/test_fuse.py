@@ -47,7 +47,8 @@ def test_a_diamond_is_one_call():
     }
 
 
-def test_a_stage_sends_home_what_is_wanted_outside():
+def test_stage_sends_what_is_wanted():
+    """A stage sends home what is wanted outside."""
     graph = Graph("outputs")
     add(graph, "a", "x")
     add(graph, "b", "a")
@@ -59,7 +60,8 @@ def test_a_stage_sends_home_what_is_wanted_outside():
     assert [len(stream.consumers) for stream in plan.steps[1].outputs] == [0, 1, 0]
 
 
-def test_the_two_ends_of_a_detour_stay_apart():
+def test_detour_ends_stay_apart():
+    """The two ends of a detour stay apart."""
     graph = Graph("detour")
     add(graph, "a", "x")
     add(graph, "b", "a", pool="mpi")
@@ -70,7 +72,8 @@ def test_the_two_ends_of_a_detour_stay_apart():
     assert reasons(plan)["a", "b"] == "different pools: processes, mpi"
 
 
-def test_nothing_is_kept_from_being_called_by_what_another_stage_drops():
+def test_drops_elsewhere_block_nobody():
+    """Nothing is kept from being called by what another stage drops."""
     graph = Graph("drops")
     add(graph, "far", "x", pool="mpi")
     add(graph, "near", "x")
@@ -80,7 +83,8 @@ def test_nothing_is_kept_from_being_called_by_what_another_stage_drops():
     assert reasons(plan)["near", "join"] == "what 'far' drops must not keep 'near' from being called"
 
 
-def test_what_is_there_anyway_does_not_keep_apart():
+def test_implied_does_not_part():
+    """What is there anyway does not keep apart."""
     graph = Graph("implied")
     add(graph, "far", "x", pool="mpi")
     add(graph, "a", "far")
@@ -88,7 +92,8 @@ def test_what_is_there_anyway_does_not_keep_apart():
     assert stages(compile_plan(graph)) == {("far",), ("a", "b")}
 
 
-def test_a_gathered_list_is_always_there():
+def test_gathered_list_is_there():
+    """A gathered list is always there."""
     graph = Graph("gathered")
     graph.add(scatter, name="parts", inputs={"value": "x"})
     graph.add(take, name="whole", inputs={"values": ["parts"]}, gather=True)
@@ -99,7 +104,7 @@ def test_a_gathered_list_is_always_there():
     assert stages(compile_plan(graph)) == {("whole", "b"), ("a",), ("header", "page")}
 
 
-def test_a_fold_may_drop_its_result():
+def test_fold_may_drop_result():
     graph = Graph("folded")
     graph.add(scatter, name="parts", inputs={"value": "x"})
     graph.add(take, name="total", inputs={"values": ["parts"]}, fold=int)
@@ -110,7 +115,8 @@ def test_a_fold_may_drop_its_result():
     assert reasons(plan)["near", "join"] == "what 'total' drops must not keep 'near' from being called"
 
 
-def test_what_comes_later_is_not_waited_for_by_those_who_feed_others():
+def test_feeders_do_not_wait():
+    """What comes later is not waited for by those who feed others."""
     graph = Graph("later")
     graph.add(scatter, name="parts", inputs={"value": "header"})
     add(graph, "header", "x")
@@ -145,14 +151,16 @@ def test_what_comes_later_is_not_waited_for_by_those_who_feed_others():
         ({"fold": int}, {}, "a fold ends a stage"),
     ],
 )
-def test_every_boundary_has_a_reason(one, other, reason):
+def test_boundary_has_a_reason(one, other, reason):
+    """Every boundary has a reason."""
     graph = Graph("boundary")
     add(graph, "a", "x", **one)
     add(graph, "b", "a", **other)
     assert reasons(compile_plan(graph))["a", "b"] == reason
 
 
-def test_boundaries_of_scatters_and_depths():
+def test_scatter_and_depth_boundaries():
+    """Boundaries of scatters and depths."""
     graph = Graph("scatter")
     add(graph, "a", "x")
     graph.add(scatter, name="parts", inputs={"value": "a"})
@@ -163,7 +171,8 @@ def test_boundaries_of_scatters_and_depths():
     assert found["a", "b"] == "different depths: 1, 2"
 
 
-def test_fusion_can_be_switched_off():
+def test_fusion_can_be_off():
+    """Fusion can be switched off."""
     graph = Graph("off")
     add(graph, "a", "x")
     add(graph, "b", "a")
@@ -234,7 +243,8 @@ def take_both(one, other):
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(graphs())
-def test_fusion_changes_nothing_but_the_number_of_stages(interpret, drawn):
+def test_fusion_changes_only_stages(interpret, drawn):
+    """Fusion changes nothing but the number of stages."""
     graph, targets = drawn
     inputs = {"x": range(5), "y": range(5, 10)}
     alone = compile_plan(graph, targets, settings=PlanSettings(fusion=False))
@@ -274,7 +284,8 @@ def check_structure(plan):
     assert all(target in makers for target in plan.targets)
 
 
-def test_a_checkpoint_ends_its_stage_and_shares_it_only_with_what_leads_to_it():
+def test_checkpoint_ends_its_stage():
+    """A checkpoint ends its stage and shares it only with what leads to it."""
     graph = Graph("kept")
     graph.add(lambda x: x, name="a")
     graph.add(lambda a: a, name="b", checkpoint=True)

@@ -33,7 +33,9 @@ def kinds(plan):
     return [step.kind for step in plan.steps]
 
 
-def test_a_source_node_is_read_by_the_runner(graph):
+def test_runner_reads_source_nodes(graph):
+    """A source node is read by the runner."""
+
     @graph.node
     def number(limit=3):
         return range(limit)
@@ -80,7 +82,9 @@ def test_gather_closes_the_space(graph, interpret):
     assert interpret(plan, x=[1, 0, 2]).results() == {"joined": {(0,): (0, 1), (1,): (), (2,): (0, 1, 2, 3)}}
 
 
-def test_gather_skips_failed_items_only_where_asked(graph, interpret):
+def test_gather_skips_where_asked(graph, interpret):
+    """Gather skips failed items only where asked."""
+
     @graph.node
     def good(parts):
         if parts % 2:
@@ -96,7 +100,9 @@ def test_gather_skips_failed_items_only_where_asked(graph, interpret):
     assert results["pairs"] == {(0, 0): [0, 2], (0, 1): [4]}
 
 
-def test_gather_at_depth_one_takes_the_whole_stream(graph, interpret):
+def test_gather_of_whole_stream(graph, interpret):
+    """Gather at depth one takes the whole stream."""
+
     @graph.node(gather=True)
     def everything(double):
         return sum(double)
@@ -107,7 +113,9 @@ def test_gather_at_depth_one_takes_the_whole_stream(graph, interpret):
     assert interpret(plan, x=[]).results() == {"everything": {(): 0}}
 
 
-def test_gather_of_several_inputs_stays_aligned(graph, interpret):
+def test_gathered_inputs_align(graph, interpret):
+    """Gather of several inputs stays aligned."""
+
     @graph.node
     def odd(parts):
         return parts * 10
@@ -124,7 +132,9 @@ def test_gather_of_several_inputs_stays_aligned(graph, interpret):
     assert interpret(plan, x=[1, 0]).results() == {"table": {(0,): (1, [0, 10], [0, 1], 2), (1,): (0, [], [], 0)}}
 
 
-def test_one_stream_gathered_twice_is_gathered_once(graph, interpret):
+def test_gathered_twice_is_once(graph, interpret):
+    """One stream gathered twice is gathered once."""
+
     @graph.node(gather=True, inputs={"left": "parts", "right": "parts"})
     def twice(left, right):
         return left + right
@@ -134,7 +144,9 @@ def test_one_stream_gathered_twice_is_gathered_once(graph, interpret):
     assert interpret(plan, x=[1]).results() == {"twice": {(0,): [0, 1, 0, 1]}}
 
 
-def test_gather_by_number_opens_a_group_space(graph, interpret):
+def test_group_opens_a_space(graph, interpret):
+    """Gather by number opens a group space."""
+
     @graph.node(gather=3)
     def triple(parts, x):
         return x, parts
@@ -153,7 +165,9 @@ def test_gather_by_number_opens_a_group_space(graph, interpret):
     assert results["back"] == {(0,): [(2, [0, 1, 2]), (2, [3])], (1,): []}
 
 
-def test_a_generator_that_gathers_is_a_scatter_fed_by_the_gather(graph, interpret):
+def test_gathering_generator(graph, interpret):
+    """A generator that gathers is a scatter fed by the gather."""
+
     @graph.node(gather=True)
     def pairs(parts, double):
         yield from itertools.pairwise(parts)
@@ -164,7 +178,9 @@ def test_a_generator_that_gathers_is_a_scatter_fed_by_the_gather(graph, interpre
     assert interpret(plan, x=[2]).results() == {"pairs": {(0, 0): (0, 1), (0, 1): (1, 2), (0, 2): (2, 3)}}
 
 
-def test_vectorized_gather_of_several_inputs(graph, interpret):
+def test_vectorized_gather(graph, interpret):
+    """Vectorized gather of several inputs."""
+
     @graph.node
     def minus(parts):
         return -parts
@@ -179,7 +195,9 @@ def test_vectorized_gather_of_several_inputs(graph, interpret):
     assert interpret(plan, x=[2]).results() == {"sums": {(0,): (6, -6, 2)}}
 
 
-def test_fold_closes_the_space_without_a_list(graph, interpret):
+def test_fold_closes_the_space(graph, interpret):
+    """Fold closes the space without a list."""
+
     @graph.node(fold=int)
     def total(acc, parts):
         return acc + parts
@@ -193,7 +211,9 @@ def test_fold_closes_the_space_without_a_list(graph, interpret):
     assert interpret(plan, x=[2, 0]).results() == {"total": {(0,): 6, (1,): 0}}
 
 
-def test_fold_of_several_inputs_takes_rows(graph, interpret):
+def test_fold_takes_rows(graph, interpret):
+    """Fold of several inputs takes rows."""
+
     @graph.node(fold=list)
     def log(acc, x, parts, *, double):
         return [*acc, (x, parts, double)]
@@ -204,7 +224,8 @@ def test_fold_of_several_inputs_takes_rows(graph, interpret):
 
 
 @pytest.mark.parametrize("count", [0, 1, 15, 16, 17, 255, 256, 257, 600])
-def test_fold_with_combine_is_a_tree_in_order(interpret, count):
+def test_combine_is_a_tree(interpret, count):
+    """Fold with combine is a tree in order."""
     graph = Graph("tree")
 
     @graph.node(fold=list, combine=operator.add)
@@ -217,7 +238,8 @@ def test_fold_with_combine_is_a_tree_in_order(interpret, count):
     assert interpret(plan, x=range(count)).results() == {"total": {(): list(range(count))}}
 
 
-def test_combine_need_not_know_a_fresh_accumulator(interpret):
+def test_combine_without_neutral(interpret):
+    """Combine need not know a fresh accumulator."""
     graph = Graph("tree")
 
     @graph.node(fold=lambda: None, combine=max)
@@ -230,7 +252,8 @@ def test_combine_need_not_know_a_fresh_accumulator(interpret):
     assert interpret(plan, x=[], y=[]).results() == {"largest": {(): None}}
 
 
-def test_combine_keeps_the_failure_of_a_part(interpret):
+def test_combine_keeps_failures(interpret):
+    """Combine keeps the failure of a part."""
     graph = Graph("tree")
 
     @graph.node(on_error="drop", fold=int, combine=operator.add)
@@ -255,7 +278,8 @@ def test_combine_keeps_the_failure_of_a_part(interpret):
     assert {call.on_error for call in leaves} == {len}
 
 
-def test_fold_with_combine_skips_failed_items_only_where_asked(interpret):
+def test_combine_skips_where_asked(interpret):
+    """Fold with combine skips failed items only where asked."""
     graph = Graph("tree")
 
     @graph.node
@@ -277,7 +301,8 @@ def test_fold_with_combine_skips_failed_items_only_where_asked(interpret):
     assert results["every"] == {(): ("failed", "good", (1,))}
 
 
-def test_stride_of_a_tree_counts_items():
+def test_tree_stride_counts_items():
+    """Stride of a tree counts items."""
     graph = Graph("tree")
 
     @graph.node(fold=int, combine=operator.add, stride=64)
@@ -288,7 +313,8 @@ def test_stride_of_a_tree_counts_items():
     assert [step.stride for step in plan.steps if step.pool] == [4, 1, 1, 64]
 
 
-def test_what_stands_before_a_function_can_be_pickled():
+def test_wrappers_are_pickled():
+    """What stands before a function can be pickled."""
     graph = Graph("pickled")
     graph.add(operator.add, name="left", inputs={"a": "x", "b": "x"})
     graph.add(operator.add, name="all", inputs={"b": "left"}, fold=int, combine=operator.add)
@@ -300,7 +326,8 @@ def test_what_stands_before_a_function_can_be_pickled():
     assert pickle.loads(pickle.dumps(nothing)) is nothing
 
 
-def test_inputs_that_meet_are_one_source(interpret):
+def test_inputs_that_meet_are_one(interpret):
+    """Inputs that meet are one source."""
     graph = Graph("aligned")
     graph.add(lambda b, c: (b, c), name="pair")
     graph.add(lambda a: a, name="alone")
@@ -320,7 +347,8 @@ def test_inputs_that_meet_are_one_source(interpret):
     assert results["other"] == {(0, 0): (3, 5), (1, 0): (4, 6)}
 
 
-def test_arguments_go_where_their_parameters_are(interpret):
+def test_arguments_find_parameters(interpret):
+    """Arguments go where their parameters are."""
     graph = Graph("arguments")
 
     @graph.node(inputs={"rest": ["x", "y", "x"]})
@@ -364,26 +392,29 @@ def test_resources_are_arguments():
     assert plan.origins["rows"].arguments[0].resource.function is model
 
 
-def test_a_given_node_is_not_called(graph, interpret):
+def test_given_node_is_not_called(graph, interpret):
     plan = compile_plan(graph, None, ["double"])
     assert plan.sources == ("double",)
     assert interpret(plan, double=[2]).results() == {"parts": {(0, 0): 0, (0, 1): 1}}
 
 
-def test_only_ancestors_of_the_targets_are_planned(graph):
+def test_only_ancestors_are_planned(graph):
+    """Only ancestors of the targets are planned."""
     graph.add(lambda z: z, name="unrelated")
     plan = compile_plan(graph, ["double", "x", "double"], ["x", "z"])
     assert [target.node for target in plan.targets] == ["double", "x"]
     assert len(plan.steps) == 2
 
 
-def test_default_targets_are_the_sinks_in_order_of_definition(graph):
+def test_default_targets_are_sinks(graph):
+    """Default targets are the sinks in order of definition."""
     graph.add(lambda double: double, name="b")
     graph.add(lambda x: x, name="a")
     assert [target.node for target in compile_plan(graph).targets] == ["parts", "b", "a"]
 
 
-def test_pools_and_strides_of_a_run_overrule_those_of_nodes(graph):
+def test_run_overrules_nodes(graph):
+    """Pools and strides of a run overrule those of nodes."""
     graph.add(lambda double: double, name="more", pool="mpi", stride=7)
 
     def means(**settings):
@@ -407,12 +438,13 @@ def test_pools_and_strides_of_a_run_overrule_those_of_nodes(graph):
         ({"strides": {"double": 0}}, "the stride of 'double' is 0; it must be at least 1"),
     ],
 )
-def test_settings_for_nodes_that_are_not_there_are_refused(graph, settings, message):
+def test_settings_for_nobody(graph, settings, message):
+    """Settings for nodes that are not there are refused."""
     with pytest.raises(OptionError, match=message):
         compile_plan(graph, settings=PlanSettings(**settings))
 
 
-def test_unknown_pools_are_refused(graph):
+def test_unknown_pools_refused(graph):
     graph.add(lambda x: x, name="far", pool="mpo")
     with pytest.raises(GraphError, match=r"node 'far' \(.*:\d+\) wants the pool 'mpo'.*; did you mean 'mpi'\?"):
         compile_plan(graph, settings=PlanSettings(known_pools={"mpi", "processes"}))
@@ -428,20 +460,22 @@ def test_unknown_pools_are_refused(graph):
         (["x", "tool"], r"'tool' cannot be given as an input: it is resource 'tool' \("),
     ],
 )
-def test_inputs_are_held_against_the_graph(graph, given, message):
+def test_inputs_fit_the_graph(graph, given, message):
+    """Inputs are held against the graph."""
     graph.add(lambda x, scale=1: x, name="scaled")
     graph.resource(name="tool")(lambda: 1)
     with pytest.raises(InputError, match=message):
         compile_plan(graph, None, given)
 
 
-def test_a_missing_input_that_looks_like_a_node_is_named(graph):
+def test_missing_input_names_node(graph):
+    """A missing input that looks like a node is named."""
     graph.add(lambda dobule: dobule, name="typo")
     message = r"input 'dobule' of node 'typo' \(.*:\d+\) is not given; did you mean node 'double'\?"
     with pytest.raises(InputError, match=message):
         compile_plan(graph, ["typo"], ["x"])
 
 
-def test_an_unknown_target_is_named(graph):
+def test_unknown_target_is_named(graph):
     with pytest.raises(GraphError, match=r"there is no node 'part' to be a target; did you mean 'parts'\?"):
         compile_plan(graph, ["part"])

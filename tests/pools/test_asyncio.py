@@ -123,7 +123,8 @@ class TestWaiting:
         assert crowd.most == 2000
 
     @pytest.mark.parametrize("stride", [1, 16])
-    def test_no_more_than_workers_says(self, graph, stride):
+    def test_no_more_than_workers(self, graph, stride):
+        """No more wait at once than `workers` says."""
         crowd = Crowd()
 
         @graph.node(stride=stride)
@@ -135,11 +136,14 @@ class TestWaiting:
         assert crowd.most == 10
 
     @pytest.mark.parametrize("workers", [0, True, 1.5, "2"])
-    def test_impossible_numbers_of_workers(self, workers):
+    def test_impossible_workers(self, workers):
+        """Impossible numbers of workers."""
         with pytest.raises(OptionError, match="workers must be an integer"):
             BACKEND.make("asyncio", workers=workers)
 
-    def test_it_is_the_pool_of_async_nodes_that_name_none(self, graph):
+    def test_default_of_async_nodes(self, graph):
+        """It is the pool of async nodes that name none."""
+
         async def fetch(x): ...
 
         graph.add(fetch)
@@ -176,7 +180,9 @@ class TestEverywhere:
         assert "papympi/workers" not in found[1].traceback
         assert sorted(failure.key for failure in running.failures) == [(0,), (1,), (2,), (3,), (6,)]
 
-    def test_a_keyboard_interrupt_of_the_function_is_a_failure(self, graph):
+    def test_keyboard_interrupt_fails(self, graph):
+        """A keyboard interrupt of the function is a failure."""
+
         @graph.node
         async def fetch(x):
             if x == 1:
@@ -266,7 +272,9 @@ class TestEverywhere:
         assert told(results["paired"]) == [(2, [0]), ("child", "ValueError"), (7, [0, 2, 3, 4, 5, 6])]
         assert told(results["slow"]) == [2, ("slow", "ItemTimeout"), 7]
 
-    def test_time_outs_of_scatters_and_folds(self, graph, anywhere):
+    def test_scatters_and_folds_time_out(self, graph, anywhere):
+        """Time-outs of scatters and folds."""
+
         @graph.node(timeout=0.25)
         async def child(x):
             for i in range(3):
@@ -287,7 +295,9 @@ class TestEverywhere:
         assert told(results["total"]) == [("total", "ItemTimeout")]
 
     @pytest.mark.parametrize("pool", ["asyncio", "inline"])  # threads may be abandoned
-    def test_a_generator_is_closed_where_nobody_goes_on(self, graph, pool, tmp_path):
+    def test_unwanted_generator_closes(self, graph, pool, tmp_path):
+        """A generator is closed where nobody goes on."""
+
         @graph.node
         async def child(x):
             try:
@@ -323,7 +333,8 @@ class TestEverywhere:
         assert told(results["add"]) == [11, 12]
         assert told(results["never"]) == [("never", "OSError")] * 2
 
-    def test_context_variables_are_an_items_own(self, graph, anywhere):
+    def test_context_variables_are_own(self, graph, anywhere):
+        """Context variables are an item's own."""
         mine = contextvars.ContextVar("mine", default=None)
 
         @graph.node(stride=4)
@@ -352,7 +363,9 @@ class TestEverywhere:
         assert list(papympi.map(add, [1, 2], [3, 4])) == [4, 6]
         assert list(papympi.map(add, [1, 2], [3, 4], pool="threads:2")) == [4, 6]
 
-    def test_what_a_call_leaves_behind_is_cancelled(self, graph, anywhere):
+    def test_leftovers_are_cancelled(self, graph, anywhere):
+        """What a call leaves behind is cancelled."""
+
         @graph.node
         async def fetch(x):
             fetch.left = asyncio.create_task(asyncio.sleep(300))
@@ -361,7 +374,9 @@ class TestEverywhere:
 
         assert list(run({"x": range(3)}, graph=graph, pools=anywhere)) == [0, 1, 2]
 
-    def test_a_task_of_the_function_that_ends_in_system_exit(self, graph, anywhere):
+    def test_task_in_system_exit(self, graph, anywhere):
+        """A task of the function that ends in SystemExit."""
+
         async def leave():
             raise SystemExit(4)
 
@@ -404,7 +419,9 @@ class TestSources:
         graph.add(lambda source: source, name="sink", pool="inline")
         assert told(run(graph=graph, errors="keep")) == [1, ("source", "ValueError")]
 
-    def test_a_source_that_waits_for_ever_is_left(self, graph):
+    def test_endless_source_is_left(self, graph):
+        """A source that waits for ever is left."""
+
         @graph.node
         async def source():
             yield 1
@@ -416,7 +433,8 @@ class TestSources:
 
 
 class TestTheLoop:
-    def test_who_keeps_the_loop_fails_and_the_rest_is_done_again(self, graph):
+    def test_blocker_fails_alone(self, graph):
+        """Who keeps the loop fails, and the rest is done again."""
         release = threading.Event()
         called = []
 
@@ -443,7 +461,8 @@ class TestTheLoop:
         assert called.count(3) == 1
         release.set()
 
-    def test_nothing_goes_on_in_a_thread_that_was_abandoned(self, graph):
+    def test_abandoned_thread_rests(self, graph):
+        """Nothing goes on in a thread that was abandoned."""
         release, begun, threads = threading.Event(), [], set()
 
         @graph.node(timeout=0.3, stride=4)
@@ -463,14 +482,17 @@ class TestTheLoop:
             thread.join(30)
         assert sorted(begun) == [0, 1, 1, 2, 2, 3, 3]
 
-    def test_plain_functions_have_their_time_too(self, graph):
+    def test_plain_functions_time_out(self, graph):
+        """Plain functions have their time, too."""
         release = threading.Event()
         graph.add(lambda x: release.wait(300) if x == 1 else x, name="wait", pool="asyncio", timeout=0.3, stride=4)
         found = list(run({"x": range(4)}, graph=graph, errors="keep"))
         assert told(found) == [0, ("wait", "ItemTimeout"), 2, 3]
         release.set()
 
-    def test_who_does_not_let_itself_be_cancelled_is_left(self, graph):
+    def test_uncancellable_is_left(self, graph):
+        """Who does not let itself be cancelled is left."""
+
         @graph.node(timeout=0.1, stride=3)
         async def fetch(x):
             try:
@@ -482,7 +504,9 @@ class TestTheLoop:
         found = list(run({"x": range(3)}, graph=graph, errors="keep"))
         assert told(found) == [0, ("fetch", "ItemTimeout"), 2]
 
-    def test_a_loop_that_was_kept_by_others_costs_nobody_his_time(self, graph):
+    def test_kept_loop_costs_nobody(self, graph):
+        """A loop that was kept by others costs nobody his time."""
+
         @graph.node(timeout=0.4)
         async def fetch(x):
             await asyncio.sleep(0.3)
@@ -496,7 +520,8 @@ class TestTheLoop:
         results = run({"x": range(4)}, graph=graph).tee()
         assert list(results["fetch"]) == [0, 1, 2, 3]
 
-    def test_cancelling_thousands_that_wait(self, graph, caplog, capfd):
+    def test_thousands_are_cancelled(self, graph, caplog, capfd):
+        """Cancelling thousands that wait."""
         ended, crowd, everyone = [], Crowd(), threading.Event()
 
         @graph.node
@@ -519,7 +544,9 @@ class TestTheLoop:
         assert not caplog.records
         assert capfd.readouterr() == ("", "")
 
-    def test_a_batch_that_cannot_be_evaluated_ends_the_run(self, graph):
+    def test_bad_batch_ends_run(self, graph):
+        """A batch that cannot be evaluated ends the run."""
+
         class Odd(dict):
             def __getitem__(self, key):
                 raise LookupError("odd")
@@ -533,7 +560,8 @@ class TestTheLoop:
         with pytest.raises(PoolError, match="a batch could not be evaluated: LookupError: odd"):
             list(running)
 
-    def test_a_thread_that_is_kept_does_not_hold_up_the_interpreter(self):
+    def test_kept_thread_lets_python_end(self):
+        """A thread that is kept does not hold up the interpreter."""
         program = """
             import time
             from papympi.pools.asyncio import AsyncioPool
@@ -553,7 +581,8 @@ class TestTheLoop:
         )  # fmt: skip
         assert (done.stdout, done.stderr) == ("end\n", "")
 
-    def test_ctrl_c_ends_what_is_awaited_inline(self):
+    def test_ctrl_c_ends_inline_await(self):
+        """Ctrl-C ends what is awaited inline."""
         program = """
             import asyncio, os, signal, threading
             import papympi
@@ -577,7 +606,9 @@ class TestTheLoop:
         )  # fmt: skip
         assert (done.stdout, done.stderr) == ("cleaned up interrupted\n", "")
 
-    def test_who_has_a_seed_of_its_own(self, graph):
+    def test_seeds_are_their_own(self, graph):
+        """Each call has a seed of its own."""
+
         @graph.node(stride=4)
         async def draw(x):
             await asyncio.sleep(0.001 * (3 - x % 3))
@@ -611,7 +642,7 @@ class TestTheLoop:
 
         assert asyncio.run(cell()) == [[1, 2], [1, 2]]
 
-    def test_time_outs_name_the_seconds(self, graph):
+    def test_time_out_names_seconds(self, graph):
         @graph.node(timeout=0.05, vectorized=True, stride=2)
         async def fetch(x):
             await asyncio.sleep(0.4 if 3 in x else 0)

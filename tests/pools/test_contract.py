@@ -1,4 +1,4 @@
-"""The contract of a pool, over every pool there is: add yours to `POOLS`."""
+"""The contract of a pool, over every pool there is: add yours to `FACTORIES`."""
 
 import concurrent.futures
 
@@ -11,7 +11,7 @@ from papympi.pools.processes import ProcessesPool
 from papympi.pools.threads import ThreadsPool
 from papympi.testing import PoolContract
 
-POOLS = {
+FACTORIES = {
     "inline": lambda: InlinePool("inline"),
     "threads": lambda: ThreadsPool("threads", workers=2),
     "asyncio": lambda: AsyncioPool("asyncio", workers=2),
@@ -22,6 +22,6 @@ POOLS = {
 
 
 class TestPools(PoolContract):
-    @pytest.fixture(params=POOLS)
+    @pytest.fixture(params=FACTORIES)
     def pool_factory(self, request):
-        return POOLS[request.param]
+        return FACTORIES[request.param]

@@ -57,7 +57,8 @@ class Foreign(Executor):
 
 
 @pytest.mark.parametrize("method", ["spawn", "forkserver", "fork"])
-def test_processes_however_they_are_started(open_pool, method):
+def test_any_start_method(open_pool, method):
+    """Processes, however they are started."""
     executor = Counting(2, multiprocessing.get_context(method))
     level = 3
     driver = open_pool(executor, build_map(lambda x: (x + level, os.getpid())))
@@ -68,7 +69,8 @@ def test_processes_however_they_are_started(open_pool, method):
     assert sum(1 for size in executor.sizes if size) <= 6
 
 
-def test_processes_that_were_there_before_get_the_program_too(open_pool):
+def test_warm_processes_get_program(open_pool):
+    """Processes that were there before get the program, too."""
     executor = Counting(2)
     assert len({executor.submit(os.getpid).result() for _ in range(20)}) <= 2
     first = open_pool(executor, build_map(abs), owned=False)
@@ -79,7 +81,8 @@ def test_processes_that_were_there_before_get_the_program_too(open_pool):
         assert values_of(second.call([i])) == [i + 1]
 
 
-def test_an_executor_that_is_not_owned_goes_on(open_pool):
+def test_unowned_executor_goes_on(open_pool):
+    """An executor that is not owned goes on."""
     with ThreadPoolExecutor(2) as executor:
         for _ in range(2):
             driver = open_pool(executor, build_map(abs), owned=False)
@@ -88,14 +91,17 @@ def test_an_executor_that_is_not_owned_goes_on(open_pool):
         assert executor.submit(abs, -1).result() == 1
 
 
-def test_threads_share_the_runners_objects_and_stream(open_pool):
+def test_threads_share_and_stream(open_pool):
+    """Threads share the runner's objects and stream."""
     value = object()
     driver = open_pool(ThreadPoolExecutor(2), build_map(lambda x: x))
     assert values_of(driver.call([value]))[0] is value
     assert driver.pool.capabilities.streams
 
 
-def test_threads_in_disguise_keep_classes_what_they_are(open_pool):
+def test_disguised_threads(open_pool):
+    """Threads in disguise keep classes what they are."""
+
     class Local:
         pass
 
@@ -103,7 +109,8 @@ def test_threads_in_disguise_keep_classes_what_they_are(open_pool):
     assert values_of(driver.call([1])) == [True]
 
 
-def test_a_dead_process_breaks_the_pool_and_says_so(open_pool):
+def test_dead_process_breaks_pool(open_pool):
+    """A dead process breaks the pool and says so."""
     driver = open_pool(ProcessPoolExecutor(1), build_map(os._exit))
     with pytest.raises(PoolError, match="pool 'foreign': the executor broke: BrokenProcessPool") as caught:
         driver.call([3])
@@ -112,7 +119,8 @@ def test_a_dead_process_breaks_the_pool_and_says_so(open_pool):
         driver.call([4])
 
 
-def test_an_executor_that_is_shut_down_says_so(open_pool):
+def test_shut_down_says_so(open_pool):
+    """An executor that is shut down says so."""
     executor = ThreadPoolExecutor(1)
     driver = open_pool(executor, build_map(abs))
     executor.shutdown()
@@ -129,13 +137,16 @@ class Refusing(Executor):
         return future
 
 
-def test_a_future_that_fails_says_why(open_pool):
+def test_failed_future_says_why(open_pool):
+    """A future that fails says why."""
     driver = open_pool(Refusing(), build_map(abs))
     with pytest.raises(PoolError, match="could not evaluate a batch: OSError: no route to host"):
         driver.call([1])
 
 
-def test_exceptions_that_cannot_travel_are_replaced(open_pool):
+def test_unsendable_exceptions(open_pool):
+    """Exceptions that cannot travel are replaced."""
+
     def fail(x):
         class Local(Exception):
             pass
@@ -149,13 +160,14 @@ def test_exceptions_that_cannot_travel_are_replaced(open_pool):
     assert "Local: gone" in failure.traceback
 
 
-def test_a_scatter_runs_to_its_end(open_pool):
+def test_scatter_runs_to_its_end(open_pool):
     driver = open_pool(ProcessPoolExecutor(1), build_scatter(lambda n: iter(range(n))))
     outcome = driver.wait(driver.submit(Kind.START, [3, 2], generator=1, chunk=1, whole=9))
     assert (values_of(outcome), outcome.counts, outcome.finished) == ([0, 1, 2, 0, 1], [3, 2], True)
 
 
-def test_resources_of_processes_are_taken_down(open_pool, tmp_path):
+def test_resources_are_taken_down(open_pool, tmp_path):
+    """Resources of processes are taken down."""
     path = str(tmp_path / "log")
 
     def connect():
@@ -171,7 +183,8 @@ def test_resources_of_processes_are_taken_down(open_pool, tmp_path):
     assert (tmp_path / "log").read_text() == "closed\n"
 
 
-def test_a_script_works_with_spawned_processes(tmp_path):
+def test_script_with_spawn(tmp_path):
+    """A script works with spawned processes."""
     script = tmp_path / "script.py"
     script.write_text(
         textwrap.dedent(

@@ -12,7 +12,8 @@ from papympi.testing import Driver, build_map, build_scatter, values_of
 from papympi.transport.task import Kind
 
 
-def test_it_evaluates_in_the_calling_thread():
+def test_runs_in_calling_thread():
+    """It evaluates in the calling thread."""
     pool = BACKEND.make("inline")
     pool.open(build_map(lambda x: (x, threading.get_ident(), os.getpid())))
     assert values_of(Driver(pool).call([object])) == [(object, threading.get_ident(), os.getpid())]
@@ -30,7 +31,9 @@ def test_one_task_a_collect():
     assert pool.collect() == []
 
 
-def test_exceptions_are_the_objects_that_were_raised():
+def test_exceptions_are_raised_ones():
+    """Exceptions are the objects that were raised."""
+
     class Local(Exception):
         pass
 
@@ -45,7 +48,8 @@ def test_exceptions_are_the_objects_that_were_raised():
     pool.close()
 
 
-def test_ctrl_c_is_for_the_caller_and_loses_nothing():
+def test_ctrl_c_loses_nothing():
+    """Ctrl-C is for the caller and loses nothing."""
     interrupt = [True]
 
     def node(x):
@@ -63,7 +67,8 @@ def test_ctrl_c_is_for_the_caller_and_loses_nothing():
     pool.close()
 
 
-def test_suspended_generators_are_closed_with_the_pool():
+def test_generators_close_with_pool():
+    """Suspended generators are closed with the pool."""
     closed = []
 
     def count(n):

@@ -14,8 +14,8 @@ from papympi.pools.members import MembersPool
 from papympi.pools.processes import ProcessesPool
 from papympi.pools.threads import ThreadsPool
 from papympi.testing import PoolContract
-from papympi.transport.payload import Payload
-from papympi.transport.task import Kind, Lost, Outcome, Task
+from papympi.testing.driver import build_task as call
+from papympi.transport.task import Lost, Outcome
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -25,11 +25,6 @@ def who(_):
 
 
 PROGRAM = Program({0: Stage("map", 1, (Call("who", who, (Argument(0),)),), (1,))}, by_value=("__main__", __name__))
-
-
-def call(number, values):
-    n = len(values)
-    return Task(number, Kind.CALL, 0, n, columns=[[(Payload(list(values)), 0, n)]], keys=[((), 0, n)])
 
 
 def wait(pool, count, seconds=30.0):
@@ -46,7 +41,8 @@ def wait(pool, count, seconds=30.0):
 class Here:
     """A pool of one worker in this process, several batches at a time, that must be polled; it can lose its worker."""
 
-    capabilities = Capabilities(shares_memory=True, roams=True)
+    capabilities = Capabilities(shares_memory=True, parallel=False)
+    notes = ()
 
     def __init__(self, name="here", concurrency=3, places=7, fails=""):
         self.name, self.concurrency, self.places, self.fails = name, concurrency, places, fails
@@ -85,7 +81,7 @@ class TestContract(PoolContract):
         return lambda: MembersPool("all", [ProcessesPool("p", 1), ThreadsPool("t", workers=2)])
 
 
-def test_workers_are_numbered_through():
+def test_workers_numbered_through():
     pool = MembersPool("all", [ProcessesPool("a", 1), ProcessesPool("b", 2, places=3)])
     pool.open(PROGRAM)
     try:
@@ -105,7 +101,8 @@ def test_workers_are_numbered_through():
     assert pool.fileno() is None
 
 
-def test_lost_worker_has_its_number_here():
+def test_lost_worker_has_number():
+    """A lost worker has its number here."""
     pool = MembersPool("all", [ProcessesPool("a", 1), ProcessesPool("b", 2)])
     pool.open(PROGRAM)
     try:
@@ -122,7 +119,8 @@ def test_lost_worker_has_its_number_here():
         pool.kill()
 
 
-def test_executor_is_as_many_workers_as_it_evaluates_batches():
+def test_executor_is_many_workers():
+    """An executor is as many workers as it evaluates batches."""
     pool = MembersPool("all", [Here("x", concurrency=3, places=7), ProcessesPool("p", 1, places=2), Here("y", 2, 8)])
     pool.open(PROGRAM)
     try:
@@ -136,7 +134,8 @@ def test_executor_is_as_many_workers_as_it_evaluates_batches():
         pool.close()
 
 
-def test_executor_that_breaks_is_lost_under_all_its_numbers():
+def test_broken_executor_is_lost():
+    """An executor that breaks is lost under all its numbers."""
     pool = MembersPool("all", [Here("x", 2), Here("y", 3, fails="submit")])
     pool.open(PROGRAM)
     pool.submit(3, call(1, [0]))
@@ -144,18 +143,26 @@ def test_executor_that_breaks_is_lost_under_all_its_numbers():
     pool.close()
 
 
-def test_capabilities_are_what_all_can_do():
+def test_capabilities_all_have():
+    """Capabilities are what all can do."""
     processes = ProcessesPool("a", 1)
     assert MembersPool("all", [processes, ProcessesPool("b", 1)]).capabilities == processes.capabilities
-    assert MembersPool("all", [Here()]).capabilities == Capabilities(shares_memory=True, roams=True)
-    assert MembersPool("all", [Here(), Here()]).capabilities == Capabilities(shares_memory=True)
-    assert MembersPool("all", [Here(), processes]).capabilities == Capabilities()
+    assert MembersPool("all", [Here()]).capabilities == Capabilities(shares_memory=True, parallel=False)
+    assert MembersPool("all", [Here(), Here()]).capabilities == Capabilities(shares_memory=True, parallel=False)
+    assert MembersPool("all", [Here(), processes]).capabilities == Capabilities(parallel=False)
     remote = Here()
-    remote.capabilities = Capabilities(streams=False, remote=True)
-    assert MembersPool("all", [remote, processes]).capabilities == Capabilities(streams=False, remote=True)
+    remote.capabilities = Capabilities(streams=False, holds_up=True)
+    assert MembersPool("all", [remote, processes]).capabilities == Capabilities(streams=False, holds_up=True)
 
 
-def test_member_that_does_not_open_takes_the_others_with_it():
+def test_notes_are_those_of_all_members():
+    first, last = Here("x"), Here("y")
+    first.notes, last.notes = ["one thread was left alone"], ["two were"]
+    assert MembersPool("all", [first, Here(), last]).notes == ["one thread was left alone", "two were"]
+
+
+def test_failed_open_ends_others():
+    """A member that does not open takes the others with it."""
     first, last = Here("x"), Here("z")
     pool = MembersPool("all", [first, ProcessesPool("p", 1), Here("y", fails="open"), last])
     with pytest.raises(PoolError, match="does not open"):
@@ -165,7 +172,8 @@ def test_member_that_does_not_open_takes_the_others_with_it():
     pool.kill()
 
 
-def test_member_that_does_not_close_keeps_no_other_from_it():
+def test_failed_close_keeps_nobody():
+    """A member that does not close keeps no other from it."""
     first, last = Here("x"), Here("z")
     pool = MembersPool("all", [first, Here("y", fails="close"), last])
     pool.open(PROGRAM)

@@ -17,7 +17,7 @@ import pytest
 from papympi.errors import OptionError, PoolError, ShippingError
 from papympi.plan.program import Argument, Call, Program, Stage
 from papympi.pools.processes import BACKEND, ProcessesPool
-from papympi.transport.payload import Payload
+from papympi.testing.driver import build_task as call
 from papympi.transport.task import Kind, Lost, Outcome, Task
 
 BY_VALUE = ("__main__", __name__)
@@ -33,15 +33,8 @@ def build_scatter(function):
     return Program({0: Stage("scatter", 1, (Call("children", function, (Argument(0),)),), (1,))}, by_value=BY_VALUE)
 
 
-def call(number, values):
-    n = len(values)
-    return Task(number, Kind.CALL, 0, n, columns=[[(Payload(list(values)), 0, n)]], keys=[((), 0, n)])
-
-
 def start(number, values, chunk, generator=1):
-    task = call(number, values)
-    task.kind, task.generator, task.chunk = Kind.START, generator, chunk
-    return task
+    return call(number, values, kind=Kind.START, generator=generator, chunk=chunk)
 
 
 def wait(pool, count=1, seconds=30.0):
@@ -127,7 +120,8 @@ def die(how):
 ENDS = [("exit", "exit code 3"), ("segv", "SIGSEGV"), ("kill", "SIGKILL"), ("abort", "SIGABRT")]
 
 
-def test_batches_come_home_from_every_worker(open_pool):
+def test_batches_come_home(open_pool):
+    """Batches come home from every worker."""
     pool = open_pool(build_map(plus_one, double), workers=3)
     for number in range(6):
         pool.submit(number % 3, call(number, range(number, number + 4)))
@@ -136,7 +130,8 @@ def test_batches_come_home_from_every_worker(open_pool):
     assert pool.collect() == []
 
 
-def test_lambda_and_closure_travel(open_pool):
+def test_lambda_and_closure(open_pool):
+    """Lambda and closure travel."""
     base = 10
     add = lambda x: x + base  # noqa: E731 - a lambda is what is tested
     pool = open_pool(build_map(add))
@@ -145,7 +140,8 @@ def test_lambda_and_closure_travel(open_pool):
 
 
 @pytest.mark.parametrize(("how", "reason"), ENDS)
-def test_crash_in_a_map_names_the_culprit_and_costs_only_its_worker(open_pool, how, reason):
+def test_crash_in_map_names_culprit(open_pool, how, reason):
+    """A crash in a map names the culprit and costs only its worker."""
     pool = open_pool(build_map(die))
     pool.submit(0, call(1, ["a", "b"]))
     pool.submit(0, call(2, ["c", "d", how, "e"]))
@@ -163,7 +159,9 @@ def test_crash_in_a_map_names_the_culprit_and_costs_only_its_worker(open_pool, h
 
 
 @pytest.mark.parametrize(("how", "reason"), ENDS)
-def test_crash_in_a_generator_names_the_parent(open_pool, how, reason):
+def test_crash_in_generator(open_pool, how, reason):
+    """A crash in a generator names the parent."""
+
     def children(x):
         yield x
         yield die(x)
@@ -179,7 +177,9 @@ def test_crash_in_a_generator_names_the_parent(open_pool, how, reason):
     assert lost.error.reason.startswith(reason)
 
 
-def test_culprit_is_the_node_of_a_stage(open_pool):
+def test_culprit_is_a_node(open_pool):
+    """The culprit is the node of a stage."""
+
     def keep(x):
         return x
 
@@ -189,7 +189,8 @@ def test_culprit_is_the_node_of_a_stage(open_pool):
     assert (lost.worker, lost.task, lost.node, lost.position) == (1, 1, "die", 1)
 
 
-def test_task_on_its_way_to_a_dead_worker_is_not_the_culprit(open_pool):
+def test_task_on_its_way_is_innocent(open_pool):
+    """A task on its way to a dead worker is not the culprit."""
     pool = open_pool(build_map(die), workers=1)
     pool.submit(0, call(1, ["exit"]))
     pool.submit(0, call(2, ["a"]))
@@ -199,7 +200,9 @@ def test_task_on_its_way_to_a_dead_worker_is_not_the_culprit(open_pool):
     assert values_of(wait(pool)[0]) == ["a"]
 
 
-def test_worker_killed_while_idle_has_no_culprit(open_pool):
+def test_idle_kill_has_no_culprit(open_pool):
+    """A worker killed while idle has no culprit."""
+
     def pid_of(_):
         return os.getpid()
 
@@ -214,7 +217,9 @@ def test_worker_killed_while_idle_has_no_culprit(open_pool):
     assert len(pids) == 5
 
 
-def test_what_a_function_started_dies_with_its_worker_and_with_the_pool(open_pool, tmp_path):
+def test_grandchildren_die_too(open_pool, tmp_path):
+    """What a function started dies with its worker and with the pool."""
+
     def start_some(how):
         pids = [
             subprocess.Popen(["sleep", "100"]).pid,
@@ -235,7 +240,9 @@ def test_what_a_function_started_dies_with_its_worker_and_with_the_pool(open_poo
     assert wait_gone([session, *stay])
 
 
-def test_death_shows_although_a_copy_of_the_worker_holds_its_socket(open_pool):
+def test_forked_copy_hides_no_death(open_pool):
+    """Death shows although a copy of the worker holds its socket."""
+
     def fork_and_die(_):
         if os.fork() == 0:
             os.setsid()
@@ -248,7 +255,9 @@ def test_death_shows_although_a_copy_of_the_worker_holds_its_socket(open_pool):
     assert (lost.error.reason, lost.task) == ("exit code 4", 1)
 
 
-def test_worker_that_closes_its_socket_is_replaced(open_pool):
+def test_closed_socket_is_replaced(open_pool):
+    """A worker that closes its socket is replaced."""
+
     def close_all(x):
         if x:
             os.closerange(3, 100)
@@ -286,7 +295,8 @@ def test_stopped_worker_blocks_nobody(open_pool):
     assert not psutil.pid_exists(pid)
 
 
-def test_large_frames_both_ways_do_not_deadlock(open_pool):
+def test_large_frames_both_ways(open_pool):
+    """Large frames both ways do not deadlock."""
     pool = open_pool(build_map(double))
     for number in range(12):
         pool.submit(number % 2, call(number, [bytes([number]) * 3_000_000, bytearray(b"x") * 100_000]))
@@ -308,7 +318,9 @@ def test_thirty_cycles_leave_nothing(open_pool):
         pool.kill()
 
 
-def test_close_lets_a_worker_finish_and_kill_does_not(open_pool, tmp_path):
+def test_close_waits_kill_does_not(open_pool, tmp_path):
+    """Close lets a worker finish, and kill does not."""
+
     def finish(name):
         (tmp_path / f"{name}.begun").touch()
         time.sleep(0.5)
@@ -323,7 +335,9 @@ def test_close_lets_a_worker_finish_and_kill_does_not(open_pool, tmp_path):
         assert (tmp_path / end).exists() == (end == "close")
 
 
-def test_close_ends_workers_in_peace_though_a_copy_of_the_parent_holds_their_sockets(open_pool, tmp_path):
+def test_copy_of_parent_is_harmless(open_pool, tmp_path):
+    """Close ends workers in peace though a copy of the parent holds their sockets."""
+
     def register(name):
         atexit.register((tmp_path / name).touch)
 
@@ -342,7 +356,9 @@ def test_close_ends_workers_in_peace_though_a_copy_of_the_parent_holds_their_soc
     assert (tmp_path / "left").exists()
 
 
-def test_workers_do_not_hear_ctrl_c_and_have_no_input(open_pool):
+def test_no_ctrl_c_and_no_input(open_pool):
+    """Workers do not hear Ctrl-C and have no input."""
+
     def look(_):
         os.kill(os.getpid(), signal.SIGINT)
         return sys.stdin.read(), os.getpgid(0) == os.getpid()
@@ -352,7 +368,9 @@ def test_workers_do_not_hear_ctrl_c_and_have_no_input(open_pool):
     assert values_of(wait(pool)[0]) == [("", True)]
 
 
-def test_child_is_a_world_of_one_for_mpi(open_pool, monkeypatch):
+def test_child_is_a_world_of_one(open_pool, monkeypatch):
+    """A child is a world of one for MPI."""
+
     def size(_):
         from mpi4py import MPI
 
@@ -379,7 +397,8 @@ def explode(how):
     raise LookupError(f"no such thing as {how} here")
 
 
-def test_program_that_cannot_be_loaded_is_an_error_with_the_remote_traceback(open_pool):
+def test_unloadable_has_traceback(open_pool):
+    """A program that cannot be loaded is an error with the remote traceback."""
     grenade = Grenade("powder")
     pool = open_pool(build_map(lambda x: (x, grenade)))
     with pytest.raises(ShippingError, match="no such thing as powder here") as caught:
@@ -388,14 +407,16 @@ def test_program_that_cannot_be_loaded_is_an_error_with_the_remote_traceback(ope
     assert "processes[" in str(caught.value)
 
 
-def test_program_that_kills_every_worker_is_an_error(open_pool):
+def test_program_that_kills_all(open_pool):
+    """A program that kills every worker is an error."""
     grenade = Grenade("exit")
     pool = open_pool(build_map(lambda x: (x, grenade)))
     with pytest.raises(PoolError, match=r"3 children in a row .* exit code 3"):
         wait(pool, 100)
 
 
-def test_input_that_cannot_be_unpickled_there_costs_only_its_items(open_pool):
+def test_unpicklable_input_fails_alone(open_pool):
+    """Input that cannot be unpickled there costs only its items."""
     pool = open_pool(build_map(die), workers=1)
     pool.submit(0, call(1, [Grenade("powder")]))
     (outcome,) = wait(pool)
@@ -405,7 +426,9 @@ def test_input_that_cannot_be_unpickled_there_costs_only_its_items(open_pool):
     assert values_of(wait(pool)[0]) == ["a"]
 
 
-def test_fork_server_that_dies_is_an_error_and_leaves_nothing(open_pool, find_children):
+def test_dead_fork_server(open_pool, find_children):
+    """A fork server that dies is an error and leaves nothing."""
+
     def start_one(_):
         return subprocess.Popen(["sleep", "100"]).pid
 
@@ -423,7 +446,7 @@ def test_fork_server_that_dies_is_an_error_and_leaves_nothing(open_pool, find_ch
     assert wait_gone([*family, *sleepers])
 
 
-def test_wrong_options_are_refused():
+def test_wrong_options_refused():
     with pytest.raises(OptionError, match="workers must be an integer"):
         ProcessesPool("p", workers=0)
     with pytest.raises(OptionError, match="places"):
@@ -439,7 +462,8 @@ def run_script(tmp_path, source, **options):
     return subprocess.Popen([sys.executable, str(script)], env=environment, **options)
 
 
-def test_script_without_a_main_guard_works(tmp_path):
+def test_no_main_guard_needed(tmp_path):
+    """A script without a main guard works."""
     script = run_script(
         tmp_path,
         """
@@ -526,7 +550,8 @@ def find_marked(marker):
     ("opened", "delay"),
     [(False, delay) for delay in (0.0, 0.1, 0.2, 0.25, 0.3, 0.35, 0.4)] + [(True, delay) for delay in (0.0, 0.02, 0.5)],
 )
-def test_parent_killed_at_any_moment_leaves_nothing(tmp_path, monkeypatch, opened, delay):
+def test_killed_parent_leaves_nothing(tmp_path, monkeypatch, opened, delay):
+    """A parent killed at any moment leaves nothing."""
     marker = f"{os.getpid()}-{opened}-{delay}"
     monkeypatch.setenv("PAPYMPI_MARK", marker)
     with run_script(tmp_path, VICTIM, stdout=subprocess.PIPE, text=True) as parent:

@@ -14,6 +14,7 @@ import pytest
 
 from papympi import Graph, run
 from papympi.errors import ItemTimeout, WorkerLost
+from papympi.testing.driver import POOLS, of_two
 
 LINE = re.compile(r"^\[(\w+) (\([\d, ]+\)) (.+)\] (.*)$", re.MULTILINE)
 
@@ -22,7 +23,7 @@ def go(function, items, pool, *, errors="raise", fold=None, **options):
     """Run a graph of one node; return the results."""
     graph = Graph("logs")
     graph.node(pool="given", **options)(function)
-    given = pool if pool == "inline" else f"{pool}:2"
+    given = of_two(pool)
     return list(run({"x": items}, graph=graph, pools={"given": given}, errors=errors, by_value=("__main__", __name__)))
 
 
@@ -39,7 +40,8 @@ def talk(x):
     return x
 
 
-def test_prints_arrive_with_node_and_key_in_order(pool, capsys, nothing_left):
+def test_prints_have_node_and_key(pool, capsys, nothing_left):
+    """Prints arrive with node and key, in order."""
     assert go(talk, range(40), pool, stride=3) == list(range(40))
     out, err = capsys.readouterr()
     assert out == ""
@@ -65,7 +67,8 @@ def log(x):
     return x
 
 
-def test_log_messages_arrive_at_the_loggers_of_the_runner(pool, caplog):
+def test_logs_reach_the_loggers(pool, caplog):
+    """Log messages arrive at the loggers of the runner."""
     caplog.set_level(logging.INFO)
     go(log, range(6), pool, stride=2)
     found = {x: [r for r in caplog.records if r.papympi_key == (x,)] for x in range(6)}
@@ -88,7 +91,8 @@ def configure(x):
 
 
 @pytest.mark.parametrize("pool", ["processes", "mpi"])
-def test_logging_that_user_code_configures_is_not_doubled(pool, caplog, capfd):
+def test_logging_is_not_doubled(pool, caplog, capfd):
+    """Logging that user code configures is not doubled."""
     caplog.set_level(logging.INFO)
     go(configure, range(3), pool)
     assert sorted(record.getMessage().rsplit("] ")[-1] for record in caplog.records) == sorted(
@@ -105,8 +109,9 @@ def flood(x):
     return x
 
 
-@pytest.mark.parametrize("pool", ["threads", "processes", "mpi"])
-def test_a_flood_is_bounded_and_says_what_it_left_out(pool, capsys, caplog):
+@pytest.mark.parametrize("pool", [pool for pool in POOLS if pool != "inline"])
+def test_flood_is_bounded(pool, capsys, caplog):
+    """A flood is bounded and says what it left out."""
     go(flood, [0, 1], pool, stride=2)
     err = capsys.readouterr().err
     assert len(err) < 300_000
@@ -126,7 +131,8 @@ def crash(x):
     return x
 
 
-def test_what_was_printed_before_a_crash_arrives(capsys):
+def test_last_words_before_a_crash(capsys):
+    """What was printed before a crash arrives."""
     *_, failure, last = go(crash, range(4), "processes", errors="keep", stride=4)
     assert isinstance(failure.error, WorkerLost)
     assert last == 3
@@ -140,7 +146,8 @@ def chatter(x):
     return x
 
 
-def test_a_time_out_amid_prints_costs_its_item_only(capsys):
+def test_time_out_amid_prints(capsys):
+    """A time-out amid prints costs its item only."""
     found = go(chatter, range(8), "processes", errors="keep", stride=4, timeout=0.3)
     assert [value for value in found if value is not found[3]] == [0, 1, 2, 4, 5, 6, 7]
     assert isinstance(found[3].error, ItemTimeout)
@@ -156,7 +163,9 @@ def wait_for_file(x):
 
 
 @pytest.mark.parametrize("pool", ["inline", "threads", "processes"])
-def test_prints_are_seen_while_their_item_goes_on(pool, tmp_path, monkeypatch):
+def test_prints_come_at_once(pool, tmp_path, monkeypatch):
+    """Prints are seen while their item goes on."""
+
     class Watch:
         """Lets the item go on once its line is here."""
 
@@ -178,7 +187,8 @@ def speak_below(x):
 
 
 @pytest.mark.parametrize("pool", ["processes", "mpi"])
-def test_what_c_code_and_programs_write_is_still_seen(pool, capfd):
+def test_c_code_and_programs(pool, capfd):
+    """What C code and programs write is still seen."""
     go(speak_below, [1], pool)
     out = capfd.readouterr().out
     assert "descriptor 1" in out
@@ -194,7 +204,8 @@ def fork(x):
     return x
 
 
-def test_a_forked_process_speaks_for_itself(capfd):
+def test_fork_speaks_for_itself(capfd):
+    """A forked process speaks for itself."""
     assert go(fork, [1, 2], "processes") == [1, 2]
     assert capfd.readouterr().out.count("from a fork") == 2
 
@@ -215,7 +226,8 @@ def fail(x):
     raise ValueError(x)
 
 
-def test_scatters_and_healing_speak_for_their_item(capsys):
+def test_scatters_and_healing(capsys):
+    """Scatters and healing speak for their item."""
     go(scatter, [7, 8], "processes")
     assert [(key, text) for _, key, text in sorted(lines_of(capsys.readouterr().err), key=lambda line: line[1])] == [
         (f"({n},)", text) for n in (0, 1) for text in (f"scatter {n + 7}", "child 0", "child 1", "child 2")
@@ -227,7 +239,9 @@ def test_scatters_and_healing_speak_for_their_item(capsys):
     ]
 
 
-def test_a_bar_that_is_drawn_over_itself_is_one_line(capsys):
+def test_progress_bar_is_one_line(capsys):
+    """A bar that is drawn over itself is one line."""
+
     def bar(x):
         for percent in range(0, 101, 5):
             sys.stderr.write(f"\r{percent} %")
@@ -239,7 +253,8 @@ def test_a_bar_that_is_drawn_over_itself_is_one_line(capsys):
 
 
 @pytest.mark.parametrize("pool", ["inline", "threads"])
-def test_the_streams_are_the_users_again_afterwards(pool):
+def test_streams_are_given_back(pool):
+    """The streams are the user's again afterwards."""
     program = f"""
         import logging, sys
         import papympi
@@ -260,7 +275,8 @@ def test_the_streams_are_the_users_again_afterwards(pool):
     assert "first 1" in done.stderr
 
 
-def test_code_outside_nodes_prints_as_always(capsys):
+def test_outside_prints_as_always(capsys):
+    """Code outside nodes prints as always."""
     graph = Graph("logs")
     graph.node(pool="threads")(talk)
     for value in run({"x": range(3)}, graph=graph):
@@ -279,7 +295,8 @@ def square(number):
 """
 
 
-def test_ranks_under_mpiexec_say_which_they_are(mpi, project):
+def test_ranks_say_which_they_are(mpi, project):
+    """Ranks under mpiexec say which they are."""
     (project / "squares.py").write_text(PIPELINE)
     argv = ("python", "-m", "papympi", "run", "squares.py", "--input", "number=[0,1,2,3,4,5,6,7]", "--no-progress")
     done = mpi.run(3, *argv, cwd=project)
@@ -292,7 +309,8 @@ def test_ranks_under_mpiexec_say_which_they_are(mpi, project):
     assert {re.search(r"rank (\d) ", worker)[1] for _, _, worker, _ in found} <= {"1", "2"}
 
 
-def test_breakpoints_and_input_work_inline(project):
+def test_breakpoints_work_inline(project):
+    """Breakpoints and input work inline."""
     (project / "bug.py").write_text(
         "from papympi import node\n\n@node(pool='inline')\n"
         "def f(x):\n    breakpoint()\n    return int(input('add? ')) + x\n"
@@ -307,7 +325,7 @@ def test_breakpoints_and_input_work_inline(project):
     assert "500" in done.stderr + done.stdout
 
 
-def test_a_display_gets_the_lines(capsys):
+def test_display_gets_the_lines(capsys):
     from papympi.workers import outlet
 
     shown = []

@@ -185,7 +185,8 @@ def papympi_writers():
     assert (site / "out.odd").read_text() == "(0,) 3.0;(1,) 4.0;end"
 
 
-def test_papympi_run_started_papympi_event_papympi_run_finished(site):
+def test_papympi_run_started_and_papympi_event(site):
+    """Of a run, papympi_run_started, papympi_event and papympi_run_finished tell in this order."""
     install(
         site,
         """
@@ -212,7 +213,8 @@ def papympi_run_finished(statistics, failures):
     )
 
 
-def test_papympi_run_finished_is_called_when_a_run_is_cut_off(site):
+def test_papympi_run_finished_when_cut_off(site):
+    """papympi_run_finished is called when a run is cut off."""
     install(site, "@hookimpl\ndef papympi_run_finished(statistics):\n    say('finished', statistics.finished)\n")
     (site / "script.py").write_text(
         "import pipeline, papympi\n"
@@ -248,7 +250,8 @@ def papympi_commands():
     assert papympi(site, "-p", "no:probe", "greet", code=2).stdout == ""
 
 
-def test_a_watcher_that_raises_ends_the_run_and_is_named(site):
+def test_raising_watcher_is_named(site):
+    """A watcher that raises ends the run and is named."""
     install(site, "@hookimpl\ndef papympi_event(statistics):\n    return 1 / 0\n")
     (site / "slow.py").write_text("import time\n" + PIPELINE.replace("return 2", "time.sleep(0.1); return 2"))
     done = papympi(site, "run", "slow.py", "--input", "number=3..1000000", "--no-progress", code=2)

@@ -90,7 +90,8 @@ def book(tmp_path, monkeypatch):
 
 @pytest.mark.filterwarnings("default")  # what other people's kernels warn of
 @pytest.mark.parametrize("pool", ["processes", "mpi"])
-def test_a_notebook_whose_cell_is_interrupted_and_whose_node_is_defined_anew(book, pool, tmp_path):
+def test_notebook_cell_interrupted(book, pool, tmp_path):
+    """A notebook whose cell is interrupted and whose node is defined anew."""
     assert book.finish(book.begin(f"import os\nos.environ['PAPYMPI_POOLS'] = '*={pool}:2'{BOOK}")) == ("", "")
     assert book.finish(book.begin("print(list(run({'number': range(4)})))")) == ("[10, 11, 12, 13]\n", "")
     request = book.begin(SLOW)
@@ -129,7 +130,8 @@ def test_what_fails_and_what_is_given_up():
 """
 
 
-def test_a_test_that_uses_papympi(tmp_path, nothing_left):
+def test_pytest_uses_papympi(tmp_path, nothing_left):
+    """A test that uses papympi."""
     (tmp_path / "test_tested.py").write_text(TESTED)
     words = ["-q", "-W", "error", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(tmp_path)]
     done = subprocess.run(

@@ -65,7 +65,7 @@ KINDS = pytest.mark.parametrize("kind", [ThreadsPool, ProcessesPool])
 @KINDS
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("method", ["open", "submit", "collect"])
-def test_a_pool_that_raises_is_named(kind, method, after, nothing_left):
+def test_raising_pool_is_named(kind, method, after, nothing_left):
     running = start(breaking(kind, method, after=after))
     with pytest.raises(PoolError, match=f"pool 'pool': {method} raised OSError: the plug is out; .*Breaking") as caught:
         list(running)
@@ -77,7 +77,8 @@ def test_a_pool_that_raises_is_named(kind, method, after, nothing_left):
 
 @KINDS
 @pytest.mark.parametrize("method", ["submit", "collect"])
-def test_a_pool_that_raises_later_has_its_results_before(kind, method, nothing_left):
+def test_late_error_keeps_results(kind, method, nothing_left):
+    """A pool that raises later has its results before."""
     found = []
     with pytest.raises(PoolError, match=f"{method} raised OSError"):
         found.extend(start(breaking(kind, method, after=False, at=9), itertools.count(), admission=6))
@@ -87,7 +88,8 @@ def test_a_pool_that_raises_later_has_its_results_before(kind, method, nothing_l
 @KINDS
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("method", ["close", "kill"])
-def test_a_pool_that_cannot_be_ended_is_named_and_nothing_of_it_is_left(kind, method, after, nothing_left):
+def test_unendable_pool_is_named(kind, method, after, nothing_left):
+    """A pool that cannot be ended is named, and nothing of it is left."""
     running = start(breaking(kind, method, after=after or method == "kill"))
     found = []
     if method == "kill":
@@ -98,7 +100,8 @@ def test_a_pool_that_cannot_be_ended_is_named_and_nothing_of_it_is_left(kind, me
     nothing_left()
 
 
-def test_an_error_of_one_pool_ends_the_others(nothing_left):
+def test_one_pool_ends_the_others(nothing_left):
+    """An error of one pool ends the others."""
     graph = Graph("two")
     graph.add(abs, name="near", inputs={"v": "x"}, pool="near")
     graph.add(abs, name="far", inputs={"v": "near"}, pool="far")
@@ -126,7 +129,8 @@ class Forgetful(Executor):
 
 
 @pytest.mark.parametrize("end", ["cancel", "close"])
-def test_a_future_that_never_completes_can_be_cancelled(end, nothing_left):
+def test_endless_future_is_cancelled(end, nothing_left):
+    """A future that never completes can be cancelled."""
     executor = Forgetful()
     executor.lost.append(None)
     running = start(executor)
@@ -140,7 +144,8 @@ def test_a_future_that_never_completes_can_be_cancelled(end, nothing_left):
     executor.shutdown()
 
 
-def test_a_future_that_somebody_else_cancels_ends_the_run(nothing_left):
+def test_cancelled_future_ends_run(nothing_left):
+    """A future that somebody else cancels ends the run."""
     executor = Forgetful()
     executor.lost.append(None)
     running = start(executor)
@@ -158,13 +163,15 @@ def raising(error):
 
 
 @pytest.mark.parametrize("error", [OSError("gone"), KeyboardInterrupt(), SystemExit(3), GeneratorExit()])
-def test_whatever_a_source_raises_is_its_failure(pool, error, nothing_left):
+def test_raising_source_fails(pool, error, nothing_left):
+    """Whatever a source raises is its failure."""
     *found, failure = start(pool, raising(error), errors="keep")
     assert found == list(range(5))
     assert (failure.node, type(failure.error)) == ("x", type(error))
 
 
-def test_a_source_that_never_answers_does_not_keep_a_run_from_being_cancelled(nothing_left):
+def test_silent_source_is_cancelled(nothing_left):
+    """A source that never answers does not keep a run from being cancelled."""
     silence = threading.Event()
 
     def source():
@@ -228,7 +235,8 @@ def papympi(folder, *arguments):
 
 
 @pytest.mark.parametrize("hook", HOOKS)
-def test_a_hook_that_raises_is_named_with_its_plugin(project, hook, nothing_left):
+def test_raising_hook_is_named(project, hook, nothing_left):
+    """A hook that raises is named with its plugin."""
     install(project, f"@hookimpl\ndef {hook}({HOOKS[hook]}):\n    raise OSError('unplugged')\n")
     if hook == "papympi_node_options":  # asked for when there is one that papympi does not know
         (project / "pipeline.py").write_text(PIPELINE.replace("@node", "@node(gpus=1)"))
@@ -241,14 +249,16 @@ def test_a_hook_that_raises_is_named_with_its_plugin(project, hook, nothing_left
     assert "Traceback" not in done.stderr
 
 
-def test_a_watcher_that_takes_its_time_holds_up_nothing(project, nothing_left):
+def test_slow_watcher_holds_nothing(project, nothing_left):
+    """A watcher that takes its time holds up nothing."""
     install(project, "@hookimpl\ndef papympi_event(statistics):\n    time.sleep(1.5)\n")
     done = papympi(project, "run", "pipeline.py", "--input", "number=0..60", "--pool", "*=threads:2")
     assert done.stdout.split() == [str(2 * number) for number in range(60)]
     assert done.returncode == 0, done.stderr
 
 
-def test_a_watcher_that_never_returns_is_left_and_the_summary_says_so(project, nothing_left):
+def test_endless_watcher_is_left(project, nothing_left):
+    """A watcher that never returns is left, and the summary says so."""
     install(project, "@hookimpl\ndef papympi_event(statistics):\n    time.sleep(3600)\n")
     done = papympi(project, "run", "pipeline.py", "--input", "number=0..60", "--pool", "*=threads:2")
     assert done.returncode == 0, done.stderr
@@ -260,7 +270,8 @@ FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full h
 
 @FULL
 @pytest.mark.parametrize(("suffix", "rows"), [("jsonl", 3), ("csv", 5000), ("pkl", 5000)])
-def test_a_full_disk_is_told_with_the_name_of_the_file(project, suffix, rows, nothing_left):
+def test_full_disk_names_file(project, suffix, rows, nothing_left):
+    """A full disk is told with the name of the file."""
     install(project, "")
     (project / "pipeline.py").write_text(PIPELINE.replace("    time.sleep(0.01)\n", ""))
     (project / f"out.{suffix}").symlink_to("/dev/full")
@@ -271,7 +282,8 @@ def test_a_full_disk_is_told_with_the_name_of_the_file(project, suffix, rows, no
     assert "Traceback" not in done.stderr
 
 
-def test_a_writer_that_raises_is_told_with_the_name_of_the_file(project, nothing_left):
+def test_raising_writer_names_file(project, nothing_left):
+    """A writer that raises is told with the name of the file."""
     install(
         project,
         """
@@ -298,7 +310,8 @@ def papympi_writers():
     assert (project / "out.odd").read_text() == "row\n" * 6
 
 
-def test_a_turn_of_the_runner_that_does_not_end_does_not_keep_cancel(nothing_left):
+def test_endless_turn_is_cancelled(nothing_left):
+    """A turn of the runner that does not end does not keep cancel."""
     begun, release = threading.Event(), threading.Event()
 
     def block(v):

@@ -46,7 +46,8 @@ def wait_until_still(running):
     return seen[-1]
 
 
-def test_pauses_lose_nothing_of_many_inputs(pool, nothing_left):
+def test_pauses_lose_nothing(pool, nothing_left):
+    """Pauses lose nothing of many inputs."""
     running = start(lambda v: v, pool, range(MANY), stride=500)
     pauses = []
 
@@ -78,7 +79,8 @@ def test_pauses_lose_nothing_of_many_inputs(pool, nothing_left):
 
 @pytest.mark.parametrize("pool", ["inline", "processes"])
 @pytest.mark.parametrize("how", ["resume", "stop", "cancel", "close"])
-def test_next_waits_for_the_end_of_a_pause(pool, how, nothing_left):
+def test_next_waits_out_a_pause(pool, how, nothing_left):
+    """Next waits for the end of a pause."""
     running = start(lambda v: v, pool, iter(range(10)))
     running.pause()
     timer = later(getattr(running, how))
@@ -92,7 +94,8 @@ def test_next_waits_for_the_end_of_a_pause(pool, how, nothing_left):
     assert found == {"resume": list(range(10)), "stop": [], "cancel": cancelled, "close": closed}[how]
 
 
-def test_results_that_are_there_are_handed_over_during_a_pause(nothing_left):
+def test_paused_run_hands_over(nothing_left):
+    """Results that are there are handed over during a pause."""
     gate = threading.Event()
     running = start(lambda v: v if v != 1 else gate.wait() and v, "threads:2", itertools.count(), stride=1, admission=8)
     assert next(running) == 0
@@ -106,7 +109,8 @@ def test_results_that_are_there_are_handed_over_during_a_pause(nothing_left):
     running.close()
 
 
-def test_workers_go_on_after_a_pause_though_nobody_asks(nothing_left):
+def test_resume_wakes_workers(nothing_left):
+    """Workers go on after a pause though nobody asks."""
     running = start(lambda v: v, "threads", itertools.count(), stride=1, admission=64)
     running.pause()
     timer = later(running.resume)
@@ -120,7 +124,8 @@ def test_workers_go_on_after_a_pause_though_nobody_asks(nothing_left):
     running.close()
 
 
-def test_what_makes_no_difference_is_harmless(nothing_left):
+def test_repeats_are_harmless(nothing_left):
+    """What makes no difference is harmless."""
     running = start(lambda v: v, "threads", range(5))
     running.resume()
     running.pause()
@@ -133,7 +138,8 @@ def test_what_makes_no_difference_is_harmless(nothing_left):
 
 
 @pytest.mark.parametrize("ask", ["pause", "resume"])
-def test_a_run_that_has_ended_cannot_be_paused(ask):
+def test_ended_run_cannot_pause(ask):
+    """A run that has ended cannot be paused."""
     for end in (list, lambda running: running.close(), lambda running: running.cancel()):
         running = start(lambda v: v, "inline", range(5))
         end(running)
@@ -141,7 +147,8 @@ def test_a_run_that_has_ended_cannot_be_paused(ask):
             getattr(running, ask)()
 
 
-def test_a_signal_handler_may_pause_resume_and_stop(pool, nothing_left):
+def test_signal_handler_may_steer(pool, nothing_left):
+    """A signal handler may pause, resume and stop."""
     running = start(lambda v: v, pool, itertools.count())
     steps = iter([running.pause, running.resume, running.pause, running.stop])
     before = signal.signal(signal.SIGALRM, lambda *_: next(steps, int)())
@@ -163,7 +170,8 @@ def sleep_at_one(v):
 
 
 @pytest.mark.parametrize("by", ["thread", "signal"])
-def test_whoever_waits_is_told_of_a_cancel(pool, by, nothing_left):
+def test_waiter_hears_of_cancel(pool, by, nothing_left):
+    """Whoever waits is told of a cancel."""
     running = start(sleep_at_one if pool == "inline" else lambda v: v or time.sleep(3600), pool, [1, 0, 1], stride=1)
     if pool != "inline":
         assert next(running) == 1
@@ -178,13 +186,16 @@ def test_whoever_waits_is_told_of_a_cancel(pool, by, nothing_left):
     nothing_left()
 
 
-def test_a_function_that_the_runner_evaluates_may_cancel_the_run(nothing_left):
+def test_inline_function_cancels(nothing_left):
+    """A function that the runner evaluates may cancel the run."""
     running = start(lambda v: running.cancel(), InlinePool("pool"), range(5))
     with pytest.raises(StateError, match="was cancelled"):
         next(running)
 
 
-def test_cancel_while_the_pools_are_opened(nothing_left):
+def test_cancel_while_opening(nothing_left):
+    """Cancel while the pools are opened."""
+
     class Slow(InlinePool):
         def open(self, program):
             running.cancel()
@@ -195,7 +206,8 @@ def test_cancel_while_the_pools_are_opened(nothing_left):
         next(running)
 
 
-def test_a_closed_run_says_so_every_time(pool, nothing_left):
+def test_closed_run_says_so(pool, nothing_left):
+    """A closed run says so every time."""
     running = start(lambda v: v, pool, itertools.count())
     running.close()
     for _ in range(2):
@@ -205,7 +217,8 @@ def test_a_closed_run_says_so_every_time(pool, nothing_left):
             running.results()
 
 
-def test_a_run_that_failed_does_not_seem_to_have_ended():
+def test_failed_run_is_no_end():
+    """A run that failed does not seem to have ended."""
     running = start(lambda v: 1 // v, "inline", [1, 0, 1])
     with pytest.raises(NodeError):
         list(running)
@@ -213,7 +226,8 @@ def test_a_run_that_failed_does_not_seem_to_have_ended():
         next(running)
 
 
-def test_an_error_in_the_block_ends_the_run_and_is_the_one_that_is_raised(pool, nothing_left):
+def test_block_error_is_raised(pool, nothing_left):
+    """An error in the block ends the run and is the one that is raised."""
     running = start(lambda v: v, pool, itertools.count())
 
     def fail():
@@ -227,7 +241,7 @@ def test_an_error_in_the_block_ends_the_run_and_is_the_one_that_is_raised(pool, 
         next(running)
 
 
-def test_a_run_is_read_in_one_way():
+def test_run_is_read_in_one_way():
     running = start(lambda v: v, "inline", range(5))
     found = running.results()
     with pytest.raises(StateError, match="read already"):
@@ -243,7 +257,8 @@ def test_a_run_is_read_in_one_way():
     assert list(running) == [1, 2, 3, 4]
 
 
-def test_two_threads_never_get_the_same_item(nothing_left):
+def test_threads_get_items_once(nothing_left):
+    """Two threads never get the same item."""
     running = start(lambda v: v, "threads", range(20_000), stride=7)
     found, refused = [], []
 
@@ -265,7 +280,9 @@ def test_two_threads_never_get_the_same_item(nothing_left):
     assert all("one reader at a time" in text for text in refused)
 
 
-def test_a_source_that_reads_the_run_it_feeds_fails():
+def test_source_reads_own_run():
+    """A source that reads the run it feeds fails."""
+
     def own():
         yield 1
         yield next(running)
@@ -277,7 +294,8 @@ def test_a_source_that_reads_the_run_it_feeds_fails():
     assert "one reader at a time" in str(error)
 
 
-def test_a_function_that_reads_the_run_it_belongs_to_fails():
+def test_function_reads_own_run():
+    """A function that reads the run it belongs to fails."""
     running = start(lambda v: next(running), InlinePool("pool"), [1], errors="keep")
     [failure] = running
     assert isinstance(failure, Failure)
@@ -305,7 +323,8 @@ print(os.waitstatus_to_exitcode(status), found == list(range(0, 2000, 2)))
 
 
 @pytest.mark.parametrize("pool", ["processes", "mpi"])
-def test_a_forked_child_leaves_the_run_of_its_parent_alone(pool, tmp_path):
+def test_fork_leaves_the_run_alone(pool, tmp_path):
+    """A forked child leaves the run of its parent alone."""
     (tmp_path / "forks.py").write_text(FORKS)
     done = subprocess.run(
         [sys.executable, "forks.py", pool], cwd=tmp_path, capture_output=True, text=True, timeout=50, check=False
@@ -316,7 +335,8 @@ def test_a_forked_child_leaves_the_run_of_its_parent_alone(pool, tmp_path):
     ], done.stderr
 
 
-def test_ctrl_c_in_a_program_ends_the_run(pool, nothing_left):
+def test_ctrl_c_ends_run(pool, nothing_left):
+    """Ctrl-C in a program ends the run."""
     running = start(lambda v: v or time.sleep(600), pool, [1, 0], stride=1)
     assert next(running) == 1
     timer = later(lambda: os.kill(os.getpid(), signal.SIGINT))
@@ -328,13 +348,15 @@ def test_ctrl_c_in_a_program_ends_the_run(pool, nothing_left):
     nothing_left()
 
 
-def test_the_same_graph_in_several_runs_at_once(nothing_left):
+def test_one_graph_several_runs(nothing_left):
+    """The same graph in several runs at once."""
     graph = graph_of(lambda v: v + 1, stride=3)
     runs = [run({"x": range(100)}, graph=graph, pools={"pool": pool}) for pool in ("threads", "processes", "threads")]
     assert list(zip(*runs, strict=True)) == [(v + 1,) * 3 for v in range(100)]
 
 
-def test_runs_in_several_threads_at_once(pool, nothing_left):
+def test_runs_in_several_threads(pool, nothing_left):
+    """Runs in several threads at once."""
     found = {}
 
     def work(n):
@@ -348,7 +370,8 @@ def test_runs_in_several_threads_at_once(pool, nothing_left):
     assert found == {n: [v * n for v in range(200)] for n in range(len(threads))}
 
 
-def test_a_run_that_is_forgotten_while_it_is_paused(pool, nothing_left):
+def test_forgotten_while_paused(pool, nothing_left):
+    """A run that is forgotten while it is paused."""
     running = start(lambda v: v, pool, itertools.count())
     assert next(running) == 0
     running.pause()
@@ -357,7 +380,8 @@ def test_a_run_that_is_forgotten_while_it_is_paused(pool, nothing_left):
     nothing_left()
 
 
-def test_stop_ends_a_run_whose_source_never_says_anything_more(nothing_left):
+def test_stop_ends_silent_source(nothing_left):
+    """Stop ends a run whose source never says anything more."""
     silence = threading.Event()
 
     def source():
@@ -373,7 +397,8 @@ def test_stop_ends_a_run_whose_source_never_says_anything_more(nothing_left):
 
 
 @pytest.mark.parametrize("pool", ["inline", "processes"])
-def test_the_summary_counts_in_every_mode(pool):
+def test_summary_in_every_mode(pool):
+    """The summary counts in every mode."""
     for errors, results in (("keep", 18), ("drop", 18)):
         running = start(lambda v: 10 // (v % 10), pool, range(20), errors=errors)
         assert running.summary.statistics.delivered == 0

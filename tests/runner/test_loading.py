@@ -37,7 +37,8 @@ def _clean(project, monkeypatch):
     global_graph.clear()
 
 
-def test_file_with_the_global_graph(project):
+def test_file_with_global_graph(project):
+    """A file with the global graph."""
     (project / "spectra_file.py").write_text(NODE)
     loaded = load_graph("spectra_file.py")
     assert loaded.graph is global_graph
@@ -48,12 +49,13 @@ def test_file_with_the_global_graph(project):
     assert sys.path[0] == str(project)
 
 
-def test_guarded_block_does_not_run(project):
+def test_guarded_block_is_skipped(project):
+    """A guarded block does not run."""
     (project / "guarded.py").write_text(NODE + "\nif __name__ == '__main__':\n    raise SystemExit('ran')\n")
     assert "one" in load_graph("guarded.py").graph
 
 
-def test_file_imports_its_neighbours(project):
+def test_file_imports_neighbours(project):
     (project / "sub").mkdir()
     (project / "sub" / "neighbour_file.py").write_text(NODE)
     (project / "sub" / "importer_file.py").write_text("import neighbour_file")
@@ -63,7 +65,8 @@ def test_file_imports_its_neighbours(project):
 
 
 @pytest.mark.parametrize("name", ["json.py", "2nd-try.py", "class.py", "no_suffix"])
-def test_file_whose_stem_is_no_free_name(project, name):
+def test_stem_is_no_free_name(project, name):
+    """A file whose stem is no free name."""
     import json
 
     (project / name).write_text(NODE)
@@ -92,7 +95,8 @@ def test_graph_by_name(project):
     assert load_graph("several.py:second").graph.name == "second"
 
 
-def test_several_graphs_ask_for_a_name(project):
+def test_several_graphs_need_name(project):
+    """Several graphs ask for a name."""
     (project / "several.py").write_text(GRAPHS)
     with pytest.raises(LoadError, match=r"several graphs; say which: several\.py:first, several\.py:second"):
         load_graph("several.py")
@@ -110,7 +114,8 @@ def test_file_without_nodes(project):
         load_graph("empty.py")
 
 
-def test_module_travels_by_reference(project):
+def test_module_goes_by_reference(project):
+    """A module travels by reference."""
     (project / "packaged").mkdir()
     (project / "packaged" / "__init__.py").touch()
     (project / "packaged" / "inner.py").write_text(GRAPHS)
@@ -118,7 +123,8 @@ def test_module_travels_by_reference(project):
     assert (loaded.module, loaded.by_value, loaded.path) == ("packaged.inner", (), (str(project),))
 
 
-def test_missing_file_names_the_closest(project):
+def test_missing_names_closest(project):
+    """A missing file names the closest."""
     (project / "spectra.py").touch()
     with pytest.raises(LoadError, match=r"no such file: 'spectre\.py'; did you mean 'spectra\.py'"):
         load_graph("spectre.py")
@@ -144,7 +150,8 @@ def test_folder_is_refused(project):
         ("import sys\nsys.exit(3)", "SystemExit: 3"),
     ],
 )
-def test_file_that_cannot_be_loaded_has_its_traceback(project, text, message):
+def test_broken_file_has_traceback(project, text, message):
+    """A file that cannot be loaded has its traceback."""
     (project / "broken.py").write_text(text)
     with pytest.raises(LoadError, match=message) as caught:
         load_graph("broken.py")
@@ -153,13 +160,15 @@ def test_file_that_cannot_be_loaded_has_its_traceback(project, text, message):
     assert "loading.py" not in caught.value.traceback
 
 
-def test_bad_definition_stays_what_it_is(project):
+def test_bad_definition_is_kept(project):
+    """A bad definition stays what it is."""
     (project / "taken.py").write_text(NODE + "\n@node(name='one')\ndef two(): pass\n")
     with pytest.raises(GraphError, match="taken"):
         load_graph("taken.py")
 
 
-def test_ctrl_c_while_loading_stays_what_it_is(project):
+def test_ctrl_c_while_loading(project):
+    """Ctrl-C while loading stays what it is."""
     (project / "ended.py").write_text("raise KeyboardInterrupt")
     with pytest.raises(KeyboardInterrupt):
         load_graph("ended.py")

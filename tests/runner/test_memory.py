@@ -26,7 +26,8 @@ def measure(workload, count, pool):
 @pytest.mark.timeout(170)
 @pytest.mark.parametrize("pool", ["processes:2", "mpi:2"])
 @pytest.mark.parametrize("workload", ["flat", "endless", "scatter"])
-def test_a_long_input_takes_no_more_memory_than_a_short_one(workload, pool):
+def test_long_input_needs_no_more(workload, pool):
+    """A long input takes no more memory than a short one."""
     short, long = (measure(workload, count, pool) for count in (100_000, 400_000))
     assert set(short) == set(long) == {f"{workload}, runner", f"{workload}, worker"}
     for name, peak in short.items():

@@ -5,15 +5,17 @@ from __future__ import annotations
 import pytest
 
 from papympi.errors import OptionError
-from papympi.runner.options import Options, find_file, parse_stride, read_options
+from papympi.runner.options import RunOptions, find_file, parse_stride, read_options
 from papympi.runner.pooling import PoolSpec
 
 
-def test_without_anything_said_there_are_the_defaults(project):
-    assert read_options(environment={}) == Options()
+def test_defaults(project):
+    """Without anything said there are the defaults."""
+    assert read_options(environment={}) == RunOptions()
 
 
-def test_file_then_environment_then_command_line(project):
+def test_order_of_precedence(project):
+    """The file, then the environment, then the command line."""
     (project / "papympi.toml").write_text(
         "admission = 1\npool = 'threads'\nfusion = false\nstrides = { a = 1, b = 1 }\n"
     )
@@ -26,7 +28,8 @@ def test_file_then_environment_then_command_line(project):
     assert options.file == project / "papympi.toml"
 
 
-def test_bytes_are_numbers_or_texts_with_a_unit(project):
+def test_bytes_have_units(project):
+    """Bytes are numbers or texts with a unit."""
     (project / "papympi.toml").write_text("admission_bytes = '4 GB'\n")
     assert read_options(environment={}).admission_bytes == 4 * 1000**3
     for text, size in (("1000", 1000), ("2GiB", 2 << 30), ("1.5 MB", 1_500_000)):
@@ -62,7 +65,8 @@ def test_tables_of_pools(project):
     }
 
 
-def test_pools_of_the_environment_are_overrides(project):
+def test_pools_from_environment(project):
+    """Pools of the environment are overrides."""
     options = read_options(environment={"PAPYMPI_POOLS": "*=inline, mpi=processes:4"})
     assert options.overrides == {"*": PoolSpec("*", "inline"), "mpi": PoolSpec("mpi", "processes", {"workers": 4})}
 
@@ -101,7 +105,8 @@ def test_names_to_block_add_up(project):
         ("[pools", "cannot be read"),
     ],
 )
-def test_what_is_wrong_in_a_file_is_said_with_the_file(project, text, message):
+def test_bad_file_is_named(project, text, message):
+    """What is wrong in a file is said with the file."""
     (project / "papympi.toml").write_text(text)
     with pytest.raises(OptionError) as caught:
         read_options(environment={})
@@ -119,22 +124,26 @@ def test_what_is_wrong_in_a_file_is_said_with_the_file(project, text, message):
         ("PAPYMPI_STRIDES", "a=0", "PAPYMPI_STRIDES: 'a=0' is not of the form"),
     ],
 )
-def test_what_is_wrong_in_the_environment_is_said_with_the_variable(project, variable, value, message):
+def test_bad_variable_is_named(project, variable, value, message):
+    """What is wrong in the environment is said with the variable."""
     with pytest.raises(OptionError) as caught:
         read_options(environment={variable: value})
     assert message in str(caught.value)
 
 
-def test_variables_of_others_are_left_alone(project):
-    assert read_options(environment={"PAPYMPI_RELAY_SOCKET_OF_OURS": "x", "PAPY": "y"}) == Options()
+def test_foreign_variables(project):
+    """Variables of others are left alone."""
+    assert read_options(environment={"PAPYMPI_RELAY_SOCKET_OF_OURS": "x", "PAPY": "y"}) == RunOptions()
 
 
 @pytest.mark.parametrize(("text", "truth"), [("1", True), ("off", False), ("True", True), ("no", False)])
-def test_switches_of_the_environment(project, text, truth):
+def test_switches_in_environment(project, text, truth):
+    """Switches of the environment."""
     assert read_options(environment={"PAPYMPI_PROGRESS": text}).progress is truth
 
 
-def test_strides_of_the_command_line():
+def test_strides_of_the_command():
+    """Strides of the command line."""
     assert parse_stride("spectrum=64") == {"spectrum": 64}
     assert parse_stride("a=auto, b=2") == {"a": "auto", "b": 2}
     for text in ("spectrum", "=3", "a=b", "a=0", "a=-1"):

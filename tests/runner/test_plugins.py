@@ -33,7 +33,8 @@ def install(folder: Path, name: str, source: str) -> None:
     (info / "entry_points.txt").write_text(f"[papympi]\n{name} = {name}_plugin\n")
 
 
-def test_builtins_come_first_and_offer_a_backend_each():
+def test_builtins_come_first():
+    """Built-ins come first and offer a backend each."""
     manager = fresh_manager()
     names = [record.name for record in list_plugins(manager)]
     assert names[: len(BUILTINS)] == BUILTINS
@@ -43,7 +44,8 @@ def test_builtins_come_first_and_offer_a_backend_each():
         assert backend.summary
 
 
-def test_the_manager_is_kept_by_what_it_blocks(monkeypatch):
+def test_managers_kept_by_blocks(monkeypatch):
+    """The manager is kept by what it blocks."""
     manager = plugin_manager(["mpi"])
     assert plugin_manager(["mpi"]) is manager
     assert plugin_manager() is not manager
@@ -51,7 +53,8 @@ def test_the_manager_is_kept_by_what_it_blocks(monkeypatch):
     assert plugin_manager() is manager
 
 
-def test_a_blocked_builtin_is_gone_and_listed_as_blocked():
+def test_blocked_builtin_is_gone():
+    """A blocked built-in is gone and listed as blocked."""
     manager = fresh_manager("mpi4py")
     assert "mpi4py" not in backends(manager)
     record = next(record for record in list_plugins(manager) if record.name == "mpi4py")
@@ -59,7 +62,8 @@ def test_a_blocked_builtin_is_gone_and_listed_as_blocked():
     assert record.hooks == ()
 
 
-def test_an_installed_plugin_is_loaded_and_listed_with_where_it_is_from(tmp_path, monkeypatch):
+def test_installed_plugin_is_listed(tmp_path, monkeypatch):
+    """An installed plugin is loaded and listed with where it is from."""
     install(
         tmp_path,
         "well",
@@ -77,7 +81,8 @@ def test_an_installed_plugin_is_loaded_and_listed_with_where_it_is_from(tmp_path
     assert collect_offers(manager, "papympi_node_options") == {"jit": NodeOption("compile it")}
 
 
-def test_options_of_plugins_are_accepted_by_node(tmp_path, monkeypatch):
+def test_node_takes_plugin_options(tmp_path, monkeypatch):
+    """Options of plugins are accepted by node."""
     install(
         tmp_path,
         "opts",
@@ -120,7 +125,8 @@ def test_options_of_plugins_are_accepted_by_node(tmp_path, monkeypatch):
     ],
     ids=["raises", "unknown hook", "unknown argument"],
 )
-def test_a_plugin_that_cannot_be_loaded_is_named_and_can_be_blocked(tmp_path, monkeypatch, source, what):
+def test_broken_plugin_is_named(tmp_path, monkeypatch, source, what):
+    """A plugin that cannot be loaded is named and can be blocked."""
     install(tmp_path, "sick", source)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "sick_plugin", raising=False)
@@ -132,7 +138,9 @@ def test_a_plugin_that_cannot_be_loaded_is_named_and_can_be_blocked(tmp_path, mo
     assert set(BUILTINS) <= set(backends(fresh_manager("sick")))
 
 
-def test_a_hook_that_raises_is_a_plugin_error_that_names_the_plugin():
+def test_raising_hook_names_plugin():
+    """A hook that raises is a plugin error that names the plugin."""
+
     class Grumpy:
         @hookimpl
         def papympi_commands(self):
@@ -152,7 +160,9 @@ def test_a_hook_that_raises_is_a_plugin_error_that_names_the_plugin():
     assert isinstance(caught.value.__cause__, KeyError)
 
 
-def test_what_is_no_error_of_the_plugin_passes():
+def test_ctrl_c_passes_a_hook():
+    """What is no error of the plugin passes."""
+
     class Tired:
         @hookimpl
         def papympi_commands(self):
@@ -164,7 +174,9 @@ def test_what_is_no_error_of_the_plugin_passes():
         manager.hook.papympi_commands()
 
 
-def test_two_plugins_with_one_name_are_an_error_that_names_both():
+def test_one_name_two_plugins():
+    """Two plugins with one name are an error that names both."""
+
     class Twin:
         @hookimpl
         def papympi_backends(self):
@@ -179,7 +191,9 @@ def test_two_plugins_with_one_name_are_an_error_that_names_both():
     assert backends(manager)["threads"].summary == "twin"
 
 
-def test_an_offer_that_is_no_table_names_the_plugin():
+def test_offer_that_is_no_table():
+    """An offer that is no table names the plugin."""
+
     class Odd:
         @hookimpl
         def papympi_readers(self):

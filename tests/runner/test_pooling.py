@@ -64,17 +64,20 @@ def test_pools_of_the_command_line(text, spec):
 
 
 @pytest.mark.parametrize("text", ["mpi", "=inline", "mpi=", "mpi=processes:", "mpi=processes:0", "mpi=processes:many"])
-def test_another_form_is_an_error_that_shows_the_form(text):
+def test_bad_form_shows_the_form(text):
+    """Another form is an error that shows the form."""
     with pytest.raises(OptionError, match="NAME=BACKEND:WORKERS"):
         parse_pool(text)
 
 
-def test_a_name_that_stands_nowhere_is_a_backend(make):
+def test_unknown_name_is_a_backend(make):
+    """A name that stands nowhere is a backend."""
     pools = make("inline", "threads")
     assert [pool.name for pool in pools.values()] == ["inline", "threads"]
 
 
-def test_an_executor_of_a_backend_becomes_a_pool_with_the_capabilities_of_the_backend(make):
+def test_executor_gets_capabilities(make):
+    """An executor of a backend becomes a pool with the capabilities of the backend."""
     pool = make("far", tables={"far": PoolSpec("far", "foreign", {"workers": 3})})["far"]
     assert pool.capabilities.shares_memory
     assert pool.concurrency == 3
@@ -94,7 +97,8 @@ def test_the_last_word(make):
     assert type(pools["d"]) is type(make("threads")["threads"])
 
 
-def test_a_pool_that_is_given_is_used_as_it_is(make):
+def test_given_pool_is_used(make):
+    """A pool that is given is used as it is."""
     pool = make("threads")["threads"]
     assert make("mine", given={"mine": pool})["mine"] is pool
 
@@ -112,20 +116,23 @@ def test_members_are_pooled(make):
     assert type(make("x", tables=tables, overrides={"*": PoolSpec("*", "everything")})["x"]) is type(pool)
 
 
-def test_a_member_of_itself_is_an_error_with_its_path(make):
+def test_member_of_itself(make):
+    """A member of itself is an error with its path."""
     tables = {"a": parse_table("a", {"members": ["b"]}), "b": parse_table("b", {"members": ["threads", "a"]})}
     with pytest.raises(PoolError, match="'a' is a member of itself: a -> b -> a"):
         make("a", tables=tables)
 
 
-def test_unknown_pools_and_backends_name_the_closest(make):
+def test_unknown_names_closest(make):
+    """Unknown pools and backends name the closest."""
     with pytest.raises(PoolError, match=r"there is no pool 'tread'; did you mean 'threads'.*foreign, inline,.*mine"):
         make("tread", tables={"mine": PoolSpec("mine", "threads")})
     with pytest.raises(PoolError, match=r"pool 'mpi': there is no backend 'proceses'; did you mean 'processes'"):
         make("mpi", tables={"mpi": PoolSpec("mpi", "proceses")})
 
 
-def test_unknown_options_name_the_closest(make):
+def test_unknown_option_is_named(make):
+    """Unknown options name the closest."""
     with pytest.raises(OptionError, match=r"'foreign' has no option 'worker'; did you mean 'workers'.*workers, prefix"):
         make("a", given={"a": {"backend": "foreign", "worker": 3}})
 
@@ -136,6 +143,7 @@ def test_workers_are_counted(make, workers):
         make("a", given={"a": {"backend": "foreign", "workers": workers}})
 
 
-def test_what_is_no_pool_is_refused(make):
+def test_no_pool_is_refused(make):
+    """What is no pool is refused."""
     with pytest.raises(OptionError, match="pool 'a': 7 is neither a pool nor an executor"):
         make("a", given={"a": 7})

@@ -12,11 +12,12 @@ import pytest
 
 import papympi
 from papympi import DROP, Failure, Graph, GraphError, InputError, NodeError, OptionError, PoolError, StateError, run
+from papympi.testing.driver import of_two
 
 
 def values(graph, inputs, pool, **options):
     """Return the values of the one target, with every node on one pool of two workers."""
-    return list(run(inputs, graph=graph, pools={"pool": f"{pool}:2" if pool != "inline" else pool}, **options))
+    return list(run(inputs, graph=graph, pools={"pool": of_two(pool)}, **options))
 
 
 def chain(*functions, pool="pool", **options):
@@ -35,7 +36,8 @@ def test_a_chain_keeps_the_order(pool):
 
 
 @pytest.mark.parametrize("early", [1, 2, 3, 5])
-def test_whoever_takes_the_next_one_within_a_loop_misses_nothing(early):
+def test_next_within_a_loop(early):
+    """Whoever takes the next one within a loop misses nothing."""
     found = []
     with run({"x": range(100)}, graph=chain(abs, stride=3), pools={"pool": "inline"}) as running:
         for value in running:
@@ -45,7 +47,8 @@ def test_whoever_takes_the_next_one_within_a_loop_misses_nothing(early):
 
 
 @pytest.mark.parametrize("strides", [(1, 1), (2, 3), (3, 2), (7, 1), (5, 7)])
-def test_a_diamond_of_unequal_strides(pool, strides):
+def test_diamond_of_strides(pool, strides):
+    """A diamond of unequal strides."""
     graph = Graph("diamond")
     graph.add(lambda x: x * x, name="square", pool="pool", stride=strides[0])
     graph.add(lambda square: square * 2, name="left", pool="threads", stride=strides[1])
@@ -54,7 +57,8 @@ def test_a_diamond_of_unequal_strides(pool, strides):
     assert values(graph, {"x": range(40)}, pool) == [4 * x * x for x in range(40)]
 
 
-def test_branches_on_different_pools():
+def test_branches_on_two_pools():
+    """Branches on different pools."""
     graph = Graph("fork")
     graph.add(lambda word: word.upper(), name="upper", pool="processes", stride=3)
     graph.add(lambda upper: upper.replace("E", "3"), name="three", pool="threads", stride=2)
@@ -76,14 +80,16 @@ def produce(v):
     yield v
 
 
-def test_two_children_each_gathered_by_two(pool):
+def test_children_gathered_by_two(pool):
+    """Two children each, gathered by two."""
     graph = Graph("pairs")
     graph.add(produce, name="twice", inputs={"v": "x"}, pool="pool", stride=3)
     graph.add(list, name="pair", inputs={"items": "twice"}, pool="pool", gather=2, stride=3)
     assert values(graph, {"x": range(7)}, pool) == [[x, x] for x in range(7)]
 
 
-def test_groups_are_consecutive_siblings_whatever_the_stride(pool):
+def test_groups_of_siblings(pool):
+    """Groups are consecutive siblings, whatever the stride."""
     for stride in (1, 2, 3, 5):
         graph = Graph("groups")
         graph.add(" ".join, name="line", inputs={"words": "word"}, pool="pool", gather=2, stride=stride)
@@ -91,7 +97,8 @@ def test_groups_are_consecutive_siblings_whatever_the_stride(pool):
         assert values(graph, {"word": words}, pool) == ["hello world", "hi folks", "bye"]
 
 
-def test_pairs_scattered_doubled_and_summed(pool):
+def test_scattered_pairs_summed(pool):
+    """Pairs scattered, doubled and summed."""
     graph = Graph("sums")
     graph.add(lambda pair: (yield from pair), name="number", pool="pool", stride=3)
     graph.add(lambda number: number * 2, name="double", pool="pool", stride=3)
@@ -100,7 +107,8 @@ def test_pairs_scattered_doubled_and_summed(pool):
     assert values(graph, {"pair": pairs}, pool) == [46, 86, 126, 166, 206, 246]
 
 
-def test_an_item_is_shared_by_its_descendants(pool):
+def test_descendants_share_an_item(pool):
+    """An item is shared by its descendants."""
     graph = Graph("header")
     graph.add(lambda image: f"header of {image}", name="header", pool="pool")
     graph.add(lambda image: (yield from range(image)), name="tile", pool="pool")
@@ -108,7 +116,7 @@ def test_an_item_is_shared_by_its_descendants(pool):
     assert values(graph, {"image": range(4)}, pool) == [(f"header of {i}", t) for i in range(4) for t in range(i)]
 
 
-def test_folds_of_the_whole_stream(pool):
+def test_folds_of_whole_stream(pool):
     for combine in (None, lambda left, right: left + right):
         graph = Graph("fold")
         graph.add(lambda total, x: [*total, x], name="all", fold=list, combine=combine, pool="pool", stride=7)
@@ -122,14 +130,16 @@ def test_no_input_at_all(pool):
     assert values(graph, {"x": []}, pool) == [0]
 
 
-def test_dropped_items_vanish_from_joins_and_gathers(pool):
+def test_dropped_items_vanish(pool):
+    """Dropped items vanish from joins and gathers."""
     graph = Graph("drop")
     graph.add(lambda x: DROP if x % 3 else x, name="third", pool="pool", stride=2)
     graph.add(lambda x, third: (x, third), name="join", pool="pool", stride=5)
     assert values(graph, {"x": range(10)}, pool) == [(x, x) for x in (0, 3, 6, 9)]
 
 
-def test_branches_that_drop_different_items_meet_where_both_have_one(pool):
+def test_unlike_drops_meet(pool):
+    """Branches that drop different items meet where both have one."""
     graph = Graph("drops")
     graph.add(lambda x: DROP if x % 2 else x, name="even", pool="pool", stride=3)
     graph.add(lambda x: DROP if x % 3 else x, name="third", pool="threads", stride=4)
@@ -137,18 +147,21 @@ def test_branches_that_drop_different_items_meet_where_both_have_one(pool):
     assert values(graph, {"x": range(20)}, pool) == [(x, x) for x in range(0, 20, 6)]
 
 
-def test_vectorized_functions_get_lists(pool):
+def test_vectorized_gets_lists(pool):
+    """Vectorized functions get lists."""
     graph = Graph("vector")
     graph.add(lambda x: [max(len(x) * 0, v + 1) for v in x], name="more", vectorized=True, stride=8, pool="pool")
     assert values(graph, {"x": range(20)}, pool) == list(range(1, 21))
 
 
-def test_an_exception_that_is_returned_is_a_value(pool):
+def test_returned_exception_is_value(pool):
+    """An exception that is returned is a value."""
     found = values(chain(ValueError, stride=3), {"x": ["a", "b"]}, pool)
     assert [(type(value), value.args) for value in found] == [(ValueError, ("a",)), (ValueError, ("b",))]
 
 
-def test_an_item_that_fails_stops_the_run_with_its_node_item_and_traceback(pool):
+def test_failed_item_stops_run(pool):
+    """An item that fails stops the run with its node, item and traceback."""
     graph = chain(lambda v: v + 1)
     seen = []
     with pytest.raises(NodeError, match=r"node 'step0' failed at item \(1,\).*TypeError") as caught:
@@ -159,14 +172,16 @@ def test_an_item_that_fails_stops_the_run_with_its_node_item_and_traceback(pool)
     assert "lambda v: v + 1" in str(caught.value)
 
 
-def test_results_before_a_failure_are_handed_over(pool):
+def test_results_before_failure(pool):
+    """Results before a failure are handed over."""
     running = run({"x": [*range(5), None, 6]}, graph=chain(lambda v: v + 1), pools={"pool": pool})
     assert list(itertools.islice(running, 5)) == [1, 2, 3, 4, 5]
     with pytest.raises(NodeError):
         next(running)
 
 
-def test_failures_are_kept_in_their_places_or_left_out(pool):
+def test_failures_kept_or_dropped(pool):
+    """Failures are kept in their places, or left out."""
     graph = chain(lambda v: v + 1, stride=2)
     one, failed, other = values(graph, {"x": [1, "a", 3]}, pool, errors="keep")
     assert (one, other) == (2, 4)
@@ -175,14 +190,16 @@ def test_failures_are_kept_in_their_places_or_left_out(pool):
     assert values(graph, {"x": [1, "a", 3]}, pool, errors="drop") == [2, 4]
 
 
-def test_a_failure_deep_inside_a_fold_stops_the_run_at_once():
+def test_failure_in_fold_stops_run():
+    """A failure deep inside a fold stops the run at once."""
     graph = chain(lambda v: 1 // (v - 3))
     graph.add(lambda acc, step0: acc + step0, name="sum", fold=int, pool="pool")
     with pytest.raises(NodeError, match="ZeroDivisionError"):
         values(graph, {"x": itertools.count()}, "threads")
 
 
-def test_a_failure_that_is_skipped_does_not_stop_the_run(pool):
+def test_skipped_failure_stops_nothing(pool):
+    """A failure that is skipped does not stop the run."""
     graph = chain(lambda v: 1 // v)
     graph.add(lambda step0: step0, name="all", gather=True, on_error="drop", pool="pool")
     assert values(graph, {"x": [1, 0, -1]}, pool) == [[1, -1]]
@@ -194,13 +211,15 @@ def broken():
     raise OSError("the disk is gone")
 
 
-def test_a_source_that_raises_tells_the_caller(pool):
+def test_raising_source_is_told(pool):
+    """A source that raises tells the caller."""
     with pytest.raises(NodeError, match="the disk is gone") as caught:
         values(chain(abs), {"x": broken()}, pool)
     assert isinstance(caught.value.__cause__, OSError)
 
 
-def test_a_source_node_that_raises_tells_the_caller(pool):
+def test_raising_source_node(pool):
+    """A source node that raises tells the caller."""
     graph = Graph("broken")
     graph.add(broken)
     graph.add(lambda broken: broken, name="same", pool="pool")
@@ -209,7 +228,8 @@ def test_a_source_node_that_raises_tells_the_caller(pool):
     assert next(running).node == "broken"
 
 
-def test_unequal_inputs_are_refused_before_the_start_where_their_lengths_are_known(pool):
+def test_unequal_lengths_are_refused(pool):
+    """Unequal inputs are refused before the start where their lengths are known."""
     graph = Graph("two")
     graph.add(lambda a, b: (a, b), name="pair", pool="pool")
     with pytest.raises(InputError, match=r"'a' ended after 3 items, 'b' goes on \(a 3, b 4\)"):
@@ -217,7 +237,8 @@ def test_unequal_inputs_are_refused_before_the_start_where_their_lengths_are_kno
 
 
 @pytest.mark.parametrize("ordered", [True, False])
-def test_unequal_inputs_raise_where_they_end(pool, ordered):
+def test_unequal_inputs_raise_late(pool, ordered):
+    """Unequal inputs raise where they end."""
     graph = Graph("two")
     graph.add(lambda a, b: (a, b), name="pair", pool="pool")
     running = run({"a": iter("xyz"), "b": itertools.count()}, graph=graph, pools={"pool": pool}, ordered=ordered)
@@ -226,7 +247,8 @@ def test_unequal_inputs_raise_where_they_end(pool, ordered):
         next(running)
 
 
-def test_one_sink_may_be_read_before_the_other(pool):
+def test_either_sink_first(pool):
+    """One sink may be read before the other."""
     graph = chain(lambda v: v + 1)
     graph.add(lambda step0: -step0, name="left", pool="pool", stride=3)
     graph.add(lambda step0: step0 * 10, name="right", pool="pool", stride=5)
@@ -235,7 +257,7 @@ def test_one_sink_may_be_read_before_the_other(pool):
     assert list(readers["left"]) == [-x - 1 for x in range(100)]
 
 
-def test_several_sinks_need_a_choice():
+def test_several_sinks_need_choice():
     graph = chain(abs)
     graph.add(lambda x: x, name="other", pool="pool")
     with pytest.raises(StateError, match=r"2 targets \('step0', 'other'\)"):
@@ -243,14 +265,15 @@ def test_several_sinks_need_a_choice():
     assert values(graph, {"x": [-1]}, "inline", targets=["step0"]) == [1]
 
 
-def test_results_name_their_target_and_key(pool):
+def test_results_name_target_and_key(pool):
     graph = chain(abs)
     graph.add(produce, name="child", inputs={"v": "step0"}, pool="pool")
     found = run({"x": [-5]}, graph=graph, targets=["step0", "child"], pools={"pool": pool}).results()
     assert [(r.node, r.key, r.value) for r in found] == [("child", (0, 0), 5), ("child", (0, 1), 5), ("step0", (0,), 5)]
 
 
-def test_nothing_happens_before_the_first_item_is_asked_for(pool):
+def test_nothing_before_next(pool):
+    """Nothing happens before the first item is asked for."""
     pulled = []
     running = run({"x": (pulled.append(i) or i for i in itertools.count())}, graph=chain(abs), pools={"pool": pool})
     time.sleep(0.05)
@@ -260,7 +283,8 @@ def test_nothing_happens_before_the_first_item_is_asked_for(pool):
 
 
 @pytest.mark.parametrize("admission", [1, 7, 64])
-def test_an_endless_source_is_pulled_no_further_than_admission_and_a_chunk(pool, admission):
+def test_endless_source_is_bounded(pool, admission):
+    """An endless source is pulled no further than admission and a chunk."""
     pulled = []
     source = (pulled.append(i) or i for i in itertools.count())
     with run({"x": source}, graph=chain(abs, stride=4), pools={"pool": pool}, admission=admission) as running:
@@ -270,7 +294,8 @@ def test_an_endless_source_is_pulled_no_further_than_admission_and_a_chunk(pool,
             assert len(pulled) <= expected + 1 + 2 * admission
 
 
-def test_workers_go_on_while_the_consumer_is_busy():
+def test_workers_go_on_meanwhile():
+    """Workers go on while the consumer is busy."""
     done = []
     with run({"x": itertools.count()}, graph=chain(done.append), pools={"pool": "threads:2"}, admission=20) as running:
         next(running)
@@ -280,7 +305,8 @@ def test_workers_go_on_while_the_consumer_is_busy():
     assert 18 <= len(done) <= 41
 
 
-def test_a_source_that_takes_its_time_holds_up_nobody():
+def test_slow_source_holds_nobody():
+    """A source that takes its time holds up nobody."""
     release = threading.Event()
 
     def slow():
@@ -294,7 +320,8 @@ def test_a_source_that_takes_its_time_holds_up_nobody():
     assert list(running) == [2]
 
 
-def test_unordered_results_come_as_they_are_done():
+def test_unordered_as_they_are_done():
+    """Unordered results come as they are done."""
     gate = threading.Event()
 
     def wait_for_the_rest(v):
@@ -315,12 +342,14 @@ def test_many_nodes_in_a_row():
     assert values(chain(*[lambda v: v + 1] * 300, fuse=False), {"x": range(3)}, "inline") == [300, 301, 302]
 
 
-def test_many_dropped_items_pass_through_many_nodes():
+def test_drops_pass_many_nodes():
+    """Many dropped items pass through many nodes."""
     graph = chain(lambda v: DROP, *[lambda v: v] * 1500, fuse=False)
     assert values(graph, {"x": range(5)}, "inline") == []
 
 
-def test_a_cycle_is_refused_every_time():
+def test_cycle_is_always_refused():
+    """A cycle is refused every time."""
     graph = Graph("cycle")
     graph.add(lambda b: b, name="a")
     graph.add(lambda a: a, name="b")
@@ -359,14 +388,16 @@ def test_any_executor_is_a_pool():
         assert executor.submit(int).result() == 0, "the caller's executor was shut down"
 
 
-def test_nodes_share_a_pool_and_local_and_remote_workers_make_one():
+def test_near_and_far_make_one_pool():
+    """Nodes share a pool, and local and remote workers make one."""
     graph = chain(lambda v: v + 1, lambda v: v * 2, fuse=False)
     pools = {"pool": {"members": ["near", "far"]}, "near": "processes:1", "far": "processes:2"}
     running = run({"x": range(50)}, graph=graph, pools=pools)
     assert list(running) == [(x + 1) * 2 for x in range(50)]
 
 
-def test_bad_arguments_are_refused_at_once():
+def test_bad_arguments_are_refused():
+    """Bad arguments are refused at once."""
     graph = chain(abs)
     for error, match, options in [
         (InputError, "input 'x'.*is not given", {"inputs": {}}),
@@ -385,7 +416,8 @@ def test_bad_arguments_are_refused_at_once():
             run(**({"inputs": {"x": [1]}, "graph": graph, "pools": {"pool": "inline"}} | options))
 
 
-def test_map_is_lazy_bounded_and_ordered(pool):
+def test_map_is_lazy_and_ordered(pool):
+    """Map is lazy, bounded and ordered."""
     pulled = []
     source = (pulled.append(i) or i for i in itertools.count())
     running = papympi.map(lambda v: v * 2, source, pool=pool, admission=5)
@@ -395,7 +427,8 @@ def test_map_is_lazy_bounded_and_ordered(pool):
     assert list(papympi.map(pow, range(5), [2] * 5, pool=pool, stride=3)) == [0, 1, 4, 9, 16]
 
 
-def test_map_without_iterables_and_with_failures():
+def test_map_of_nothing_and_failures():
+    """Map without iterables and with failures."""
     with pytest.raises(TypeError, match="at least one iterable"):
         papympi.map(abs)
     assert list(papympi.map(int, ["1", "x", "3"], pool="threads", errors="drop")) == [1, 3]

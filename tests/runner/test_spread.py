@@ -11,7 +11,7 @@ import pytest
 import papympi
 from papympi import DROP, Failure, Graph, ItemTimeout, NodeError, WorkerLost, resource, run
 from papympi.cli.run import find_row_nodes
-from papympi.engine.exposure import exposed_nodes
+from papympi.engine.fail_fast import exposed_nodes
 
 
 def scattering(spread, *functions, **options):
@@ -39,7 +39,9 @@ def take(graph, numbers, pool, **options):
     return found, running
 
 
-def test_values_between_cannot_be_pickled_and_need_not(pool):
+def test_unpicklable_between(pool):
+    """Values between cannot be pickled and need not."""
+
     def wrap(value):
         return lambda: value
 
@@ -53,7 +55,9 @@ def test_values_between_cannot_be_pickled_and_need_not(pool):
     }  # fmt: skip
 
 
-def test_only_the_children_at_which_workers_die_fail():
+def test_death_costs_one_child():
+    """Only the children at which workers die fail."""
+
     def fragile(value):
         if value in {3, 5}:
             os._exit(7)
@@ -74,7 +78,8 @@ def test_only_the_children_at_which_workers_die_fail():
     assert all(type(each.error) is WorkerLost for each in running.failures)
 
 
-def test_a_worker_that_dies_in_the_generator_or_the_gather_costs_the_parent():
+def test_death_costs_the_parent():
+    """A worker that dies in the generator or the gather costs the parent."""
     graph = Graph("parents")
 
     @graph.node(spread=False, pool="pool")
@@ -94,7 +99,9 @@ def test_a_worker_that_dies_in_the_generator_or_the_gather_costs_the_parent():
     assert found == [((0,), 0), ((1,), "kid", (1,)), ((2,), 4), ((3,), "total", (3,)), ((4,), 8)]
 
 
-def test_a_vectorized_node_gets_at_most_its_stride_and_loses_only_the_child_at_which_it_dies():
+def test_vectorized_loses_one_child():
+    """A vectorized node gets at most its stride and loses only the child at which it dies."""
+
     def count(value):
         if 13 in value:
             os._exit(7)
@@ -107,7 +114,9 @@ def test_a_vectorized_node_gets_at_most_its_stride_and_loses_only_the_child_at_w
     assert max(size for _, size in few + many) <= 4
 
 
-def test_a_child_that_takes_too_long_fails_alone():
+def test_slow_child_fails_alone():
+    """A child that takes too long fails alone."""
+
     def slow(value):
         time.sleep(30 if value == 2 else 0)
         return value
@@ -118,7 +127,9 @@ def test_a_child_that_takes_too_long_fails_alone():
     assert (failure.node, failure.key, type(failure.error)) == ("slow", (0, 2), ItemTimeout)
 
 
-def test_seeds_and_logs_are_those_of_the_child(caplog):
+def test_seeds_and_logs_of_child(caplog):
+    """Seeds and logs are those of the child."""
+
     def draw(value):
         logging.getLogger("tests").warning("at %s", value)
         return papympi.random().random()
@@ -137,7 +148,8 @@ def test_seeds_and_logs_are_those_of_the_child(caplog):
     assert sorted(told) == sorted([("draw", (n, child)) for n, size in enumerate([2, 3]) for child in range(size)] * 2)
 
 
-def test_a_fold_holds_few_of_many_children():
+def test_fold_holds_few_children():
+    """A fold holds few of many children."""
     alive, most = [0], [0]
 
     class Child:
@@ -164,7 +176,8 @@ def test_a_fold_holds_few_of_many_children():
     assert most[0] <= 2048
 
 
-def test_children_take_resources_and_what_their_parents_have():
+def test_resources_and_parents():
+    """Children take resources and what their parents have."""
     graph = Graph("shared")
 
     @resource(graph=graph)
@@ -191,7 +204,9 @@ def test_children_take_resources_and_what_their_parents_have():
 
 
 @pytest.mark.parametrize("spread", [True, False])
-def test_what_a_failed_child_costs_is_the_same(spread, pool):
+def test_failed_child_costs_the_same(spread, pool):
+    """What a failed child costs is the same."""
+
     def odd(value):
         if value % 3 == 1:
             raise ValueError(value)
@@ -205,7 +220,9 @@ def test_what_a_failed_child_costs_is_the_same(spread, pool):
 
 
 @pytest.mark.parametrize("on_error", ["fail", "drop"])
-def test_a_failed_child_ends_a_run_that_raises_unless_it_is_dropped(on_error):
+def test_failed_child_ends_the_run(on_error):
+    """A failed child ends a run that raises, unless it is dropped."""
+
     def odd(value):
         return 1 // (value - 2)
 
@@ -220,6 +237,7 @@ def test_a_failed_child_ends_a_run_that_raises_unless_it_is_dropped(on_error):
     assert caught.value.key == (3, 2)
 
 
-def test_rows_are_counted_by_the_nodes_that_are_called_for_them():
+def test_rows_counted_by_callers():
+    """Rows are counted by the nodes that are called for them."""
     plan = run({"number": []}, graph=scattering(False, abs), pools={"pool": "inline"}).plan
     assert find_row_nodes(plan) == ["kid", "all"]

@@ -8,7 +8,8 @@ import pytest
 pytestmark = pytest.mark.timeout(300)
 
 
-def test_hosts_have_names_of_their_own(cluster):
+def test_hosts_have_own_names(cluster):
+    """Hosts have names of their own."""
     done = cluster.call("srun", "-N2", "--ntasks-per-node=2", "hostname")
     hosts = done.stdout.split()
     assert len(hosts) == 4, done.stderr
@@ -16,7 +17,8 @@ def test_hosts_have_names_of_their_own(cluster):
     assert all(host.startswith("n") for host in hosts)
 
 
-def test_to_start_it_again_changes_nothing(cluster):
+def test_start_again_changes_nothing(cluster):
+    """To start it again changes nothing."""
     root = Path(cluster.environment["SLURM_CONF"]).parent
     before = {path: path.read_text() for path in root.rglob("slurm*.pid")}
     assert len(before) == 5
@@ -24,7 +26,8 @@ def test_to_start_it_again_changes_nothing(cluster):
     assert {path: path.read_text() for path in root.rglob("slurm*.pid")} == before
 
 
-def test_a_job_knows_how_much_time_it_has_left(cluster):
-    code = "from papympi.runner.curfew import find_time_left; print(find_time_left())"
+def test_job_knows_its_time_left(cluster):
+    """A job knows how much time it has left."""
+    code = "from papympi.jobs.time_limit import find_time_left; print(find_time_left())"
     done = cluster.call("srun", "-N1", "-n1", "--time=3", sys.executable, "-c", code)
     assert 60 < float(done.stdout) <= 180, done.stderr

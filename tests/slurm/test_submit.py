@@ -61,7 +61,8 @@ def read_log(folder, number):
 
 
 @pytest.mark.parametrize("launcher", ["auto", "mpiexec"])
-def test_a_pipeline_on_two_hosts_uses_all_ranks(cluster, folder, launcher):
+def test_two_hosts_use_all_ranks(cluster, folder, launcher):
+    """A pipeline on two hosts uses all ranks."""
     done = cluster.call(*SUBMIT, "--output", "out.jsonl", "--time", "5", "--launcher", launcher, cwd=folder)
     number = cluster.take(done)
     assert f"tail -F slurm-{number}.out" in done.stderr
@@ -77,7 +78,8 @@ def test_a_pipeline_on_two_hosts_uses_all_ranks(cluster, folder, launcher):
 
 
 @pytest.mark.parametrize("kills", [0, 1])
-def test_singletons_are_refused_by_every_task(cluster, folder, kills):
+def test_singletons_are_refused(cluster, folder, kills):
+    """Singletons are refused by every task."""
     srun = ("srun", "--mpi=none", f"--kill-on-bad-exit={kills}", "-N2", "--ntasks-per-node=2")
     done = cluster.call(*srun, "papympi", "run", "where.py", "--input", "number=0..60", cwd=folder)
     assert done.returncode == 2
@@ -89,7 +91,8 @@ def test_singletons_are_refused_by_every_task(cluster, folder, kills):
     assert len(ended) >= 2
 
 
-def test_the_exit_code_is_that_of_rank_0(cluster, folder):
+def test_exit_code_is_rank_0s(cluster, folder):
+    """The exit code is that of rank 0."""
     (folder / "fails.py").write_text("from papympi import node\n\n@node(pool='mpi')\ndef f(x):\n    return 1 / x\n")
     srun = ("srun", "--mpi=pmi2", "--kill-on-bad-exit=1", "-N2", "--ntasks-per-node=4")
     done = cluster.call(*srun, "papympi", "run", "fails.py", "--input", "x=0..9", cwd=folder)
@@ -97,7 +100,8 @@ def test_the_exit_code_is_that_of_rank_0(cluster, folder):
     assert "Terminated" not in done.stderr
 
 
-def test_a_killed_rank_ends_the_job_with_rank_and_host(cluster, folder):
+def test_killed_rank_ends_job(cluster, folder):
+    """A killed rank ends the job with rank and host."""
     environment = {**cluster.environment, "FATAL": "30"}
     number = cluster.take(cluster.call(*SUBMIT, cwd=folder, env=environment))
     assert cluster.wait(number) == "FAILED"
@@ -105,7 +109,7 @@ def test_a_killed_rank_ends_the_job_with_rank_and_host(cluster, folder):
     assert any("error: n" in line and "task " in line and "Killed" in line for line in log.splitlines()), log
 
 
-def test_scancel_leaves_nothing_behind(cluster, folder):
+def test_scancel_leaves_nothing(cluster, folder):
     environment = {**cluster.environment, "SLEEP": "4712"}
     number = cluster.take(cluster.call(*SUBMIT, cwd=folder, env=environment))
 
@@ -119,7 +123,8 @@ def test_scancel_leaves_nothing_behind(cluster, folder):
 
 
 @pytest.mark.parametrize("name", ["USR1", "USR2"])
-def test_a_signal_that_srun_passes_on_stops_the_run_and_harms_no_item(cluster, folder, name):
+def test_srun_signal_stops_run(cluster, folder, name):
+    """A signal that srun passes on stops the run and harms no item."""
     (folder / "slow.py").write_text(SLOW)
     srun = ("srun", "--mpi=pmi2", "--kill-on-bad-exit=1", "-N2", "--ntasks-per-node=2")
     environment = {**cluster.environment} | ({"PAPYMPI_DRAIN_ON": name} if name != "USR1" else {})
@@ -135,7 +140,8 @@ def test_a_signal_that_srun_passes_on_stops_the_run_and_harms_no_item(cluster, f
     assert not (folder / "failures.jsonl").exists()
 
 
-def test_sbatch_reads_directives_as_they_were_meant(cluster, tmp_path):
+def test_directives_stay_as_meant(cluster, tmp_path):
+    """Sbatch reads directives as they were meant."""
     hostile = """a 'b' "c" \\ \\" $(touch evil) `touch evil` # %% é ; & --partition=evil \\'"""
     job = Job(
         arguments=("x",), command=("true",), launcher="none", job_name=hostile, directives=(f"--comment={hostile}",)
@@ -147,7 +153,8 @@ def test_sbatch_reads_directives_as_they_were_meant(cluster, tmp_path):
     assert not (tmp_path / "evil").exists()
 
 
-def test_a_run_directory_has_one_job_at_a_time(cluster, folder):
+def test_one_job_a_run_directory(cluster, folder):
+    """A run directory has one job at a time."""
     command = (*SUBMIT, "--run-dir", "a b", "--directive=--begin=now+1hour")
     number = cluster.take(cluster.call(*command, cwd=folder))
     assert (folder / "a b" / "submit.job").read_text() == f"{number}\n"
@@ -159,19 +166,21 @@ def test_a_run_directory_has_one_job_at_a_time(cluster, folder):
     cluster.take(cluster.call(*command, cwd=folder))
 
 
-def test_what_sbatch_refuses_is_said(cluster, folder):
+def test_sbatch_refusal_is_said(cluster, folder):
+    """What sbatch refuses is said."""
     done = cluster.call(*SUBMIT, "--partition", "nowhere", cwd=folder)
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith("papympi: error: sbatch refused the job: ")
     assert "invalid partition" in done.stderr
 
 
-def test_without_a_number_of_ranks_there_are_as_many_as_cores(cluster, folder):
+def test_ranks_default_to_cores(cluster, folder):
+    """Without a number of ranks there are as many as cores."""
     done = cluster.call("papympi", "submit", "where.py", "--input", "number=0..60", "--dry-run", cwd=folder)
     assert "16 ranks on each host, as the smallest has 16 cores" in done.stderr
     assert "#SBATCH --ntasks-per-node=16\n" in done.stdout
 
 
-def test_doctor_tells_of_the_cluster(cluster, folder):
+def test_doctor_tells_of_cluster(cluster, folder):
     done = cluster.call("papympi", "doctor", cwd=folder)
     assert "pmi2" in next(line for line in done.stdout.splitlines() if line.split()[:1] == ["srun"])

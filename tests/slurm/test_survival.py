@@ -10,7 +10,7 @@ from functools import partial
 import psutil
 import pytest
 
-from papympi.runner.following import Follower
+from papympi.jobs.run_status import RunStatus
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -58,7 +58,7 @@ class Project:
 
     def knows_of(self, count):
         """Return whether so much is finished."""
-        return Follower(self.run).count() >= count
+        return RunStatus(self.run).count() >= count
 
     def read_calls(self):
         """Return job and number of the attempt of each call."""
@@ -140,7 +140,7 @@ def started(_running, tmp_path_factory):
 def disturb(jobs):
     """Send the signals that each job is to survive."""
     array = jobs["array"]
-    part = Follower(array.run / "part-0")
+    part = RunStatus(array.run / "part-0")
     steps = [
         (lambda: part.count() >= 3, lambda: array.warn("_0")),
         *((partial(jobs[f"rank {n}"].knows_of, 8), partial(jobs[f"rank {n}"].kill, n)) for n in (0, 3)),
@@ -158,8 +158,8 @@ def disturb(jobs):
 
 
 @pytest.mark.parametrize("number", [0, 3])
-def test_a_rank_that_is_killed_ends_the_attempt_and_not_the_job(cluster, started, number):
-    """Rank 0 runs the graph, the other one only works."""
+def test_killed_rank_ends_attempt(cluster, started, number):
+    """A rank that is killed ends the attempt and not the job: rank 0 runs the graph, the other one only works."""
     project = started[f"rank {number}"]
     project.wait()
     assert re.search(rf"error: n\d: task {number}: Killed", project.log)
@@ -168,7 +168,8 @@ def test_a_rank_that_is_killed_ends_the_attempt_and_not_the_job(cluster, started
     project.compare()
 
 
-def test_each_task_of_an_array_goes_on_by_itself_and_merge_joins_them(cluster, started):
+def test_array_tasks_are_merged(cluster, started):
+    """Each task of an array goes on by itself, and merge joins them."""
     project = started["array"]
     project.wait()
     assert project.log.count("work is left: once more") == 1
@@ -181,7 +182,7 @@ def test_each_task_of_an_array_goes_on_by_itself_and_merge_joins_them(cluster, s
     project.compare("all.jsonl", ("--target", "slow"))
 
 
-def test_a_job_that_is_cancelled_goes_on_when_it_is_submitted_again(cluster, tmp_path):
+def test_cancelled_job_goes_on(cluster, tmp_path):
     """The programs that its nodes have started are ended with it: that is no failure of an item."""
     project = Project(cluster, tmp_path, 60, *BOTH, *ranks(2, 2, "--time", "10"), PROGRAM="1")
     project.words += ("--directive=--begin=now+1hour",)
@@ -206,7 +207,8 @@ def test_a_job_that_is_cancelled_goes_on_when_it_is_submitted_again(cluster, tmp
 
 
 @pytest.mark.timeout(900)
-def test_until_done_a_job_goes_on_over_its_limit_and_computes_nothing_twice(cluster, started):
+def test_until_done_over_the_limit(cluster, started):
+    """Until done, a job goes on over its limit and computes nothing twice."""
     project = started["limit"]
     project.wait(600)
     attempts = set(project.read_calls())
@@ -217,7 +219,8 @@ def test_until_done_a_job_goes_on_over_its_limit_and_computes_nothing_twice(clus
     project.compare()
 
 
-def test_when_the_host_of_rank_0_loses_its_power_the_job_goes_on_elsewhere(cluster, tmp_path):
+def test_host_of_rank_0_loses_power(cluster, tmp_path):
+    """When the host of rank 0 loses its power, the job goes on elsewhere."""
     project = Project(cluster, tmp_path, 60, *BOTH, *ranks(2, 2, "--time", "10"))
     number = project.submit()
     cluster.wait_for(lambda: project.knows_of(8), 90)

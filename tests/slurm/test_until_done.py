@@ -49,14 +49,16 @@ def log_of(folder):
 
 
 @pytest.mark.parametrize("name", ["short", "crash"])
-def test_an_attempt_that_ends_too_early_is_followed_by_another(cluster, started, name):
+def test_early_end_is_followed(cluster, started, name):
+    """An attempt that ends too early is followed by another."""
     number, folder = started[name]
     assert cluster.wait(number) == "COMPLETED", log_of(folder)
     assert lines(folder / "run" / "done") == [str(item) for item in range(10)]
     assert lines(folder / "run" / "attempts")[:2] == [f"{number} 0", f"{number} 1"]
 
 
-def test_without_progress_it_stops(cluster, started):
+def test_no_progress_stops_it(cluster, started):
+    """Without progress it stops."""
     number, folder = started["idle"]
     assert cluster.wait(number) == "FAILED"
     assert "this attempt ended with code 75 and has finished nothing: 0 results, as before" in log_of(folder)
@@ -70,7 +72,8 @@ def test_it_stops_at_its_limit(cluster, started):
     assert len(lines(folder / "run" / "attempts")) == 2
 
 
-def test_where_jobs_may_not_be_requeued_another_one_follows(cluster, started):
+def test_another_job_follows(cluster, started):
+    """Where jobs may not be requeued another one follows."""
     number, folder = started["chain"]
     assert cluster.wait(number) == "FAILED"
     following = (folder / "run" / "submit.job").read_text().strip()
@@ -81,7 +84,7 @@ def test_where_jobs_may_not_be_requeued_another_one_follows(cluster, started):
     assert lines(folder / "run" / "done") == [str(item) for item in range(10)]
 
 
-def test_a_mistake_is_not_repeated(cluster, started):
+def test_mistake_is_not_repeated(cluster, started):
     number, folder = started["typo"]
     assert cluster.wait(number) == "FAILED"
     assert "once more" not in log_of(folder)

@@ -16,7 +16,8 @@ SHOWN = (
 )
 
 
-def test_the_order_of_sets_does_not_count():
+def test_order_of_sets_is_no_matter():
+    """The order of sets does not count."""
     found = {
         subprocess.run(
             [sys.executable, "-c", SHOWN], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, check=True
@@ -45,7 +46,8 @@ def endless():
         lambda x: OrderedDict(a=x), lambda x: [endless(), x], lambda x: bytes([x]), np.float64,
     ],
 )  # fmt: skip
-def test_equal_values_have_equal_digests_and_others_others(make):
+def test_equal_values_equal_digests(make):
+    """Equal values have equal digests, and others others."""
     assert digest(make(3)) == digest(make(3))
     assert digest(make(3)) != digest(make(4))
 
@@ -58,6 +60,7 @@ def test_identity_does_not_count():
     assert digest(True) != digest(1)
 
 
-def test_what_cannot_be_pickled_is_told_by_its_kind():
+def test_unpicklable_told_by_kind():
+    """What cannot be pickled is told by its kind."""
     assert digest(number for number in range(3)) == digest(number for number in range(3))
     assert digest(number for number in range(3)) != digest(iter([0, 1, 2]))

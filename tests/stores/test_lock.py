@@ -10,7 +10,8 @@ from papympi import JournalError
 from papympi.stores.lock import STALE_S, Lock, describe_self, read_holder
 
 
-def test_it_is_held_once_and_given_back(tmp_path):
+def test_held_once_and_given_back(tmp_path):
+    """It is held once and given back."""
     first, second = Lock(tmp_path), Lock(tmp_path)
     assert first.take() == ""
     assert read_holder(tmp_path)["pid"] == os.getpid()

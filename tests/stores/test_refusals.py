@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from papympi import JournalError, run
-from papympi.runner.keeping import Keeping
+from papympi import JournalError, JournalOptions, run
 from papympi.runner.loading import load_graph
 
 PIPELINE = """
@@ -71,7 +70,7 @@ def pipeline(project, monkeypatch):
 
 
 def go(graph, inputs=range(6), **options):
-    keeping = Keeping(folder=Path("run"), resume=True, **options)
+    keeping = JournalOptions(folder=Path("run"), resume=True, **options)
     return list(run({"x": inputs}, graph=graph, journal=keeping, pools={"processes": "inline"}, by_value=("pipe",)))
 
 
@@ -90,7 +89,8 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_changed_code_is_refused_by_name(pipeline, change):
+def test_changed_code_is_refused(pipeline, change):
+    """Changed code is refused by name."""
     old, new, file, node, what = CHANGES[change]
     results = go(pipeline())
     changed = pipeline(old, new, file)
@@ -106,12 +106,14 @@ def test_changed_code_is_refused_by_name(pipeline, change):
     ("old", "new"),
     [("Says what", "Tells what"), ("@node\ndef first", "# A comment.\n\n@node\ndef first"), ("stride=2", "stride=3")],
 )
-def test_what_does_not_change_results_is_no_change(pipeline, old, new):
+def test_harmless_is_no_change(pipeline, old, new):
+    """What does not change results is no change."""
     results = go(pipeline())
     assert go(pipeline(old, new)) == results
 
 
-def test_a_changed_item_is_refused_by_its_number(pipeline):
+def test_changed_item_is_refused(pipeline):
+    """A changed item is refused by its number."""
     graph = pipeline()
     results = go(graph, [0, 1, 2, 3])
     with pytest.raises(JournalError, match="item 2 of input 'x' is not what it was .* --force"):
@@ -120,14 +122,15 @@ def test_a_changed_item_is_refused_by_its_number(pipeline):
 
 
 @pytest.mark.parametrize("inputs", [range(7), range(5), iter(range(7)), iter(range(5))])
-def test_other_numbers_of_items_are_refused(pipeline, inputs):
+def test_other_counts_are_refused(pipeline, inputs):
+    """Other numbers of items are refused."""
     graph = pipeline()
     go(graph)
     with pytest.raises(JournalError, match="input 'x' had 6 items when the journal was written"):
         go(graph, inputs)
 
 
-def test_another_version_is_refused(pipeline):
+def test_other_version_is_refused(pipeline):
     graph = pipeline()
     results = go(graph)
     with closing(sqlite3.connect("run/journal.sqlite")) as connection, connection:

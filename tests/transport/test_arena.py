@@ -114,7 +114,8 @@ def ends():
     arena.close()
 
 
-def test_a_view_that_is_sent_on_is_not_copied_and_its_block_is_free_after_the_last_one(ends):
+def test_view_is_sent_on_uncopied(ends):
+    """A view that is sent on is not copied, and its block is free after the last one."""
     lender, tenant = ends
     offset = tenant.put(memoryview(bytes(MB)))
     view = lender.get(offset, MB)
@@ -128,7 +129,8 @@ def test_a_view_that_is_sent_on_is_not_copied_and_its_block_is_free_after_the_la
     assert tenant.put(memoryview(bytes(MB))) == offset
 
 
-def test_what_becomes_a_value_is_a_copy_and_does_not_keep_its_block(ends):
+def test_value_is_a_copy(ends):
+    """What becomes a value is a copy and does not keep its block."""
     lender, tenant = ends
     body, (buffer,) = Payload([np.ones(MB // 8)]).encode()
     offset = tenant.put(buffer)
@@ -150,7 +152,8 @@ def take_last(lender, tenant, number):
     return value, offset
 
 
-def test_a_consumer_gets_blocks_until_half_of_them_are_lent_and_then_copies(ends):
+def test_half_the_blocks_are_lent(ends):
+    """A consumer gets blocks until half of them are lent, and then copies."""
     lender, tenant = ends
     taken = [take_last(lender, tenant, number) for number in range(4)]
     for value, _ in taken:
@@ -165,7 +168,8 @@ def test_a_consumer_gets_blocks_until_half_of_them_are_lent_and_then_copies(ends
     assert sorted(lender.take_returned()) == sorted(offsets[:2])
 
 
-def test_of_a_closed_arena_only_what_a_consumer_keeps_is_kept():
+def test_closed_arena_keeps_little():
+    """Of a closed arena only what a consumer keeps is kept."""
     arena = open_arena(64 * MB, 2)
     lender = ParentAllocator(arena, 1)
     tenant = ChildAllocator(os.dup(lender.descriptor))
@@ -184,7 +188,8 @@ def test_of_a_closed_arena_only_what_a_consumer_keeps_is_kept():
     os.close(looked_at)
 
 
-def test_who_hands_on_copies_nothing_and_gives_every_block_back():
+def test_passage_copies_nothing():
+    """Who hands on copies nothing and gives every block back."""
     arena = open_arena(8 * MB, 1)
     lender = ParentAllocator(arena, 0)
     ours, theirs = socket.socketpair()
@@ -211,7 +216,8 @@ def test_who_hands_on_copies_nothing_and_gives_every_block_back():
     theirs.close()
 
 
-def test_who_hands_on_may_be_offered_nothing():
+def test_passage_may_get_nothing():
+    """Who hands on may be offered nothing."""
     ours, theirs = socket.socketpair()
     offer(ours, None)
     assert accept(theirs) is None
@@ -221,7 +227,8 @@ def test_who_hands_on_may_be_offered_nothing():
     theirs.close()
 
 
-def test_what_a_dead_child_has_lent_is_not_overwritten_by_the_next(ends):
+def test_dead_childs_loan_is_kept(ends):
+    """What a dead child has lent is not overwritten by the next."""
     lender, tenant = ends
     lent, lost = (tenant.put(memoryview(bytes([number]) * MB)) for number in (1, 2))
     view = lender.get(lent, MB)
@@ -239,7 +246,8 @@ SIZES = st.sampled_from([0, 8, 16 * 1024, LEAST - 8, LEAST, LEAST + 8, 300_000, 
 
 @settings(max_examples=4, deadline=None)
 @given(st.lists(SIZES, min_size=1, max_size=12), st.integers(1, 5), st.integers(1, 5))
-def test_values_are_the_same_across_thresholds_and_strides(sizes, first, second):
+def test_sizes_and_strides_agree(sizes, first, second):
+    """Values are the same across thresholds and strides."""
     values = [
         (np.arange(size // 8)[::-1] if i % 2 else np.arange(size // 8), bytes(size)) for i, size in enumerate(sizes)
     ]
@@ -263,20 +271,23 @@ def test_values_are_the_same_across_thresholds_and_strides(sizes, first, second)
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("shared", [0, "1MiB", "6MiB", "256MiB"])
-def test_results_are_the_same_whatever_the_cap_and_many_times_the_cap_goes_through(shared, backend, nothing_left):
+def test_any_cap_gives_the_same(shared, backend, nothing_left):
+    """Results are the same whatever the cap, and many times the cap goes through."""
     results = run(arrays(40), plus_one, plus_one, shared=shared, backend=backend)
     found = [int(value.sum()) for value in results]
     assert found == [(number + 2) * MB // 8 for number in range(40)]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_results_that_are_kept_stay_as_they_are(backend):
+def test_kept_results_stay(backend):
+    """Results that are kept stay as they are."""
     found = list(run(arrays(30), plus_one, shared="8MiB", backend=backend))
     assert [set(value) for value in found] == [{number + 1} for number in range(30)]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_what_a_function_changes_in_place_is_its_own(backend):
+def test_in_place_is_its_own(backend):
+    """What a function changes in place is its own."""
     graph = as_inputs(arrays(12))
     graph.node(plus_one, name="p", inputs={"v": "x"}, pool="processes", fuse=False, stride=2)
     for name in "ab":
@@ -287,7 +298,8 @@ def test_what_a_function_changes_in_place_is_its_own(backend):
 
 
 @pytest.mark.parametrize("ordered", [True, False])
-def test_what_a_consumer_changes_is_nobody_elses(ordered, tmp_path):
+def test_consumer_owns_results(ordered, tmp_path):
+    """What a consumer changes is nobody else's."""
     graph = as_inputs(list(arrays(24)))
     graph.node(plus_one, name="p", inputs={"v": "x"}, pool="processes", fuse=False, stride=3)
     graph.node(linger, name="late", inputs={"_v": "p"}, pool="threads")
@@ -305,14 +317,17 @@ def test_what_a_consumer_changes_is_nobody_elses(ordered, tmp_path):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_what_a_function_keeps_stays_as_it_is(backend):
+def test_kept_by_function_stays(backend):
+    """What a function keeps stays as it is."""
     for kept, last in run(arrays(60), keep, shared="8MiB", backend=backend, stride=1):
         assert kept[-1] == last
         assert kept == sorted(set(kept))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_children_that_are_killed_with_large_values_cost_their_items_and_no_blocks(backend, nothing_left):
+def test_killed_children_keep_no_block(backend, nothing_left):
+    """Children that are killed with large values cost their items and no blocks."""
+
     def die(v):
         if v[0] % 5 == 3:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -336,7 +351,8 @@ def test_two_runs_at_once():
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_no_memory_file_is_left_of_a_run_that_is_cut_off(backend, nothing_left):
+def test_cut_off_leaves_no_file(backend, nothing_left):
+    """No memory file is left of a run that is cut off."""
     results = run(arrays(50), plus_one, shared="16MiB", backend=backend)
     assert next(results)[0] == 1
     results.close()
@@ -344,7 +360,8 @@ def test_no_memory_file_is_left_of_a_run_that_is_cut_off(backend, nothing_left):
     gc.collect()
 
 
-def test_no_pages_to_be_had_means_sockets():
+def test_no_pages_means_sockets():
+    """No pages to be had means sockets."""
     program = """
         import resource
         import numpy as np
@@ -358,7 +375,8 @@ def test_no_pages_to_be_had_means_sockets():
     assert (done.returncode, done.stdout.strip()) == (0, "[0, 1, 2, 3, 4, 5]"), done.stderr
 
 
-def test_a_memory_limit_of_children_does_not_count_shared_memory():
+def test_limit_ignores_shared():
+    """A memory limit of children does not count shared memory."""
     options = {"backend": "processes", "workers": 1, "memory": "300 MB", "shared_memory": "4 GiB"}
     graph = as_inputs(arrays(20, 8 * MB))
     graph.node(plus_one, name="p", inputs={"v": "x"}, pool="processes", stride=1)
@@ -367,7 +385,9 @@ def test_a_memory_limit_of_children_does_not_count_shared_memory():
 
 
 @pytest.mark.parametrize(("options", "size"), [({"shared_memory": "96MiB"}, 96 * MB), ({}, count_memory() // 4)])
-def test_the_ranks_of_a_host_divide_its_shared_memory(options, size):
+def test_ranks_divide_shared_memory(options, size):
+    """The ranks of a host divide its shared memory."""
+
     def look(v):
         maps = Path("/proc/self/maps").read_text()
         (ends,) = re.findall(r"^(\w+)-(\w+) .*memfd:papympi-arena", maps, re.MULTILINE)

@@ -23,7 +23,8 @@ def test_values_come_back(values):
     assert codec.decode(codec.encode(values)) == values
 
 
-def test_big_arrays_travel_beside_the_pickle():
+def test_big_arrays_go_beside():
+    """Big arrays travel beside the pickle."""
     big, small = np.arange(1 << 16), np.arange(4)
     body, buffers = codec.encode([big, small])
     assert len(body) < 1000
@@ -42,7 +43,8 @@ def test_arrays_in_every_layout():
         assert (value == copy).all()
 
 
-def test_dill_takes_what_pickle_refuses_and_is_not_imported_before():
+def test_dill_takes_what_is_refused():
+    """Dill takes what pickle refuses and is not imported before."""
     level = 4
 
     class Local:
@@ -55,7 +57,8 @@ def test_dill_takes_what_pickle_refuses_and_is_not_imported_before():
     assert codec.encode([lambda: 0, big])[1][0].nbytes == big.nbytes
 
 
-def test_the_common_case_needs_no_dill():
+def test_common_case_without_dill():
+    """The common case needs no dill."""
     import subprocess
 
     program = "import sys; from papympi.transport import codec; codec.encode([1]); sys.exit('dill' in sys.modules)"
@@ -80,14 +83,16 @@ class Holder:
         ({"a": [1, Holder(i for i in "x")]}, r"fault is attribute 'held' of item 1 of item 'a' of it, a generator"),
     ],
 )
-def test_what_cannot_be_sent_is_named(bad, said):
+def test_unsendable_is_named(bad, said):
+    """What cannot be sent is named."""
     with pytest.raises(ShippingError, match=said) as caught:
         codec.encode([1, 2, bad])
     assert caught.value.__cause__ is not None
     assert len(str(caught.value)) < 1000
 
 
-def test_what_is_nested_too_deeply_is_an_error_too():
+def test_too_deep_is_an_error():
+    """What is nested too deeply is an error, too."""
     deep = []
     for _ in range(100_000):
         deep = [deep]

@@ -43,7 +43,8 @@ SIZES = st.sampled_from([0, 1, 100, BIG - 1, BIG, 100_000, 131_072, 262_144, 300
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(SIZES, st.lists(SIZES, max_size=3)), max_size=8))
-def test_messages_of_all_sizes_arrive(plans):
+def test_all_sizes_arrive(plans):
+    """Messages of all sizes arrive."""
     ours, theirs = socket.socketpair()
     values = [(bytes(size), [np.full(n, i, "u1") for n in sizes]) for i, (size, sizes) in enumerate(plans)]
     with ours, theirs:
@@ -54,7 +55,7 @@ def test_messages_of_all_sizes_arrive(plans):
             assert all((a == b).all() for a, b in zip(sent, got, strict=True))
 
 
-def test_a_message_of_many_buffers(pair):
+def test_message_of_many_buffers(pair):
     arrays = [np.full(BIG, i % 256, "u1") for i in range(3000)]
     (copies,) = exchange(*pair, [arrays])
     assert [copy[0] for copy in copies] == [array[0] for array in arrays]
@@ -72,7 +73,8 @@ def test_a_stream_cut_anywhere(pair):
     assert (messages[0], messages[1].sum(), messages[2]) == ([1, "two"], sum(range(BIG)), "three")
 
 
-def test_what_arrives_does_not_share_the_buffer(pair):
+def test_arrivals_share_no_buffer(pair):
+    """What arrives does not share the buffer."""
     ours, theirs = pair
     reader = frames.FrameReader(theirs)
     kept = []
@@ -101,7 +103,8 @@ def test_the_writer_never_blocks(pair):
     assert all((a == b).all() for a, b in zip(values, messages, strict=True))
 
 
-def test_the_reader_does_not_block_where_the_socket_does_not(pair):
+def test_reader_does_not_block(pair):
+    """The reader does not block where the socket does not."""
     ours, theirs = pair
     theirs.settimeout(0)
     reader = frames.FrameReader(theirs)
@@ -121,7 +124,8 @@ def test_the_end_is_told(pair):
         read(reader, 1)
 
 
-def test_a_peer_that_is_gone_is_an_error(pair):
+def test_gone_peer_is_an_error(pair):
+    """A peer that is gone is an error."""
     ours, theirs = pair
     theirs.close()
     with pytest.raises(OSError, match=r"Broken pipe|reset"):
@@ -132,7 +136,8 @@ def test_a_peer_that_is_gone_is_an_error(pair):
         writer.flush()
 
 
-def test_what_cannot_be_pickled_sends_nothing(pair):
+def test_unpicklable_sends_nothing(pair):
+    """What cannot be pickled sends nothing."""
     ours, theirs = pair
     writer = frames.FrameWriter(ours)
     with pytest.raises((TypeError, pickle.PicklingError)):

@@ -10,7 +10,8 @@ LARGE = KEPT + 12_345
 
 
 @pytest.mark.parametrize("size", [0, 1, 100_000, LARGE])
-def test_a_copy_is_its_owners_and_what_is_allocated_is_zero(size):
+def test_copies_are_their_owners(size):
+    """A copy is its owner's, and what is allocated is zero."""
     first = bytearray(b"ab" * (size // 2 + 1))[:size]
     second = copy(memoryview(first))
     assert second == first
@@ -22,7 +23,7 @@ def test_a_copy_is_its_owners_and_what_is_allocated_is_zero(size):
     room[size // 2 :] = first[size // 2 :]
 
 
-def test_too_much_is_a_memory_error():
+def test_too_much_is_memory_error():
     with pytest.raises(MemoryError, match="a value of"):
         map_pages(1 << 60)
 
@@ -34,7 +35,8 @@ def add_one(array):
 
 @pytest.mark.parametrize("backend", ["processes", "mpi"])
 @pytest.mark.parametrize("shared", [0, "512 MB"])
-def test_values_larger_than_what_the_allocator_keeps(shared, backend):
+def test_values_above_allocator(shared, backend):
+    """Values larger than what the allocator keeps."""
     graph = papympi.Graph("large")
 
     @graph.node

@@ -24,7 +24,8 @@ def start(**options):
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 @pytest.mark.usefixtures("nothing_left")
-def test_a_fork_of_the_consumer_has_results_of_its_own():
+def test_fork_has_its_own_results():
+    """A fork of the consumer has results of its own."""
     with start() as running:
         for _ in range(20):
             next(running)
@@ -52,7 +53,8 @@ def test_a_fork_of_the_consumer_has_results_of_its_own():
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_another_thread_may_fork_while_results_are_taken():
+def test_other_thread_may_fork():
+    """Another thread may fork while results are taken."""
     over = threading.Event()
     codes = []
 

@@ -27,7 +27,7 @@ CHILDREN = [
 OWN = {"backend": "mpi", "workers": WORKERS, "isolate": False}
 
 
-def call(function, values, pool, **options):
+def start(function, values, pool, **options):
     """The results of a function in a pool, as long as somebody asks for them."""
     graph = Graph("constants")
 
@@ -55,7 +55,7 @@ def reader(constant):
 
 def weigh_workers(constant, pool):
     """How many bytes the workers take that have read a constant."""
-    with call(reader(constant), itertools.count(), pool) as results:
+    with start(reader(constant), itertools.count(), pool) as results:
         pids = set()
         while len(pids) < WORKERS:
             pid, found = next(results)
@@ -66,7 +66,8 @@ def weigh_workers(constant, pool):
 
 @pytest.mark.usefixtures("nothing_left")
 @pytest.mark.parametrize("pool", [*CHILDREN, OWN], ids=["processes", "children of ranks", "ranks"])
-def test_a_big_constant_takes_its_memory_once(pool):
+def test_big_constant_is_there_once(pool):
+    """A big constant takes its memory once."""
     size = 64 * MB
     without = weigh_workers(np.arange(512), pool)
     added = weigh_workers(np.arange(size // 8), pool) - without
@@ -74,7 +75,8 @@ def test_a_big_constant_takes_its_memory_once(pool):
 
 
 @pytest.mark.parametrize("pool", [*CHILDREN, OWN])
-def test_what_a_worker_writes_into_its_constant_is_its_own(pool):
+def test_worker_owns_its_constant(pool):
+    """What a worker writes into its constant is its own."""
     constant = np.zeros(MB, "i8")
 
     def count(x):
@@ -83,7 +85,7 @@ def test_what_a_worker_writes_into_its_constant_is_its_own(pool):
         return os.getpid(), int(constant[0]), int(constant[-1])
 
     calls = {}
-    with call(count, range(80), pool) as results:
+    with start(count, range(80), pool) as results:
         for pid, first, last in results:
             calls[pid] = calls.get(pid, 0) + 1
             assert (first, last) == (calls[pid], calls[pid])
@@ -93,7 +95,8 @@ def test_what_a_worker_writes_into_its_constant_is_its_own(pool):
 
 @pytest.mark.usefixtures("nothing_left")
 @pytest.mark.parametrize("pool", CHILDREN, ids=lambda pool: pool["backend"])
-def test_replaced_workers_find_the_constant_as_it_was_at_the_start(pool):
+def test_replacement_starts_fresh(pool):
+    """Replaced workers find the constant as it was at the start."""
     constant = np.full(MB, 7)
 
     def die(x):
@@ -102,13 +105,15 @@ def test_replaced_workers_find_the_constant_as_it_was_at_the_start(pool):
             os.kill(os.getpid(), signal.SIGKILL)
         return int(constant.sum())
 
-    with call(die, range(40), pool, errors="keep") as results:
+    with start(die, range(40), pool, errors="keep") as results:
         for x, found in enumerate(results):
             constant[:] = x
             assert isinstance(found, papympi.Failure) if x % 4 == 1 else found == 7 * MB
 
 
-def test_it_stays_writable_or_not_and_what_is_bound_to_it_is_the_same():
+def test_flags_and_aliases_stay():
+    """It stays writable or not, and what is bound to it is the same."""
+
     class Model:
         def __init__(self):
             self.weights = np.arange(100_000.0)
@@ -122,26 +127,28 @@ def test_it_stays_writable_or_not_and_what_is_bound_to_it_is_the_same():
             where = self.weights.ctypes.data % 64
             return [flag.writeable for flag in flags], flags[1].f_contiguous, self.same[0], where
 
-    with call(Model(), range(3), CHILDREN[0]) as results:
+    with start(Model(), range(3), CHILDREN[0]) as results:
         assert list(results) == [([True, False], True, x, 0) for x in range(3)]
 
 
-def test_the_memory_limit_of_a_worker_counts_its_constants_in_full():
+def test_limit_counts_constants():
+    """The memory limit of a worker counts its constants in full."""
     constant = np.ones(64 * MB, "u1")
     limited = {"backend": "processes", "workers": 1, "memory": "300 MB"}
 
     def take(x):
         return len(bytearray(x * MB)) + int(constant[0]) - 1
 
-    with call(take, [100, 400, 100], limited, errors="keep") as results:
+    with start(take, [100, 400, 100], limited, errors="keep") as results:
         fits, fails, again = results
     assert (fits, again) == (100 * MB, 100 * MB)
     assert isinstance(fails.error, MemoryError)
     with pytest.raises(ShippingError, match="memory"):
-        list(call(take, [1], {**limited, "memory": "66 MiB"}))
+        list(start(take, [1], {**limited, "memory": "66 MiB"}))
 
 
-def test_without_a_memory_file_it_is_the_same():
+def test_same_without_memory_file():
+    """Without a memory file it is the same."""
     program = """
         import resource
         import numpy as np
@@ -162,7 +169,8 @@ def test_without_a_memory_file_it_is_the_same():
 
 
 @pytest.mark.parametrize("isolate", [True, False])
-def test_a_lone_rank_has_constants_of_its_own(mpich, isolate, tmp_path):
+def test_lone_rank_owns_constants(mpich, isolate, tmp_path):
+    """A lone rank has constants of its own."""
     script = tmp_path / "lone.py"
     program = f"""
         import numpy as np
@@ -187,7 +195,8 @@ def test_a_lone_rank_has_constants_of_its_own(mpich, isolate, tmp_path):
 
 
 @pytest.mark.usefixtures("nothing_left")
-def test_a_file_holds_parts_of_any_size():
+def test_parts_of_any_size():
+    """A file holds parts of any size."""
     parts = [os.urandom(size) for size in (100_001, 0, 16, 70_000)]
     stored = Packed(parts[0], parts[1:]).store()
     found = map_packed(os.dup(stored.file))

@@ -10,7 +10,8 @@ from papympi.model.item import Failure
 from papympi.transport.payload import Payload, Unsendable
 
 
-def test_a_payload_travels_and_is_opened_late():
+def test_payload_is_opened_late():
+    """A payload travels and is opened late."""
     payload = pickle.loads(pickle.dumps(Payload([1, "a", None])))
     assert repr(payload) == "Payload(3 coded)"
     assert payload.values() == [1, "a", None]
@@ -18,7 +19,8 @@ def test_a_payload_travels_and_is_opened_late():
     assert again.values() == [1, "a", None]
 
 
-def test_big_buffers_are_not_copied_into_the_message():
+def test_big_buffers_are_not_copied():
+    """Big buffers are not copied into the message."""
     array = np.arange(1 << 18)
     buffers = []
     body = pickle.dumps(Payload([array, b"x" * 100_000]), 5, buffer_callback=buffers.append)
@@ -35,7 +37,8 @@ def test_live_values_are_cut():
     assert coded.cut(1, 2) == (coded, 1)
 
 
-def test_a_value_that_cannot_be_sent_is_replaced_by_its_error():
+def test_unsendable_becomes_error():
+    """A value that cannot be sent is replaced by its error."""
     payload = Payload([1, (i for i in "x"), 3])
     with pytest.raises(ShippingError):
         payload.encode()
@@ -55,7 +58,8 @@ def test_a_value_that_cannot_be_sent_is_replaced_by_its_error():
         ([{"deep": Failure("node", (1,), ValueError(), "")}], False),
     ],
 )
-def test_whether_there_may_be_failures_is_known_of_what_was_opened(value, plain):
+def test_opened_knows_of_failures(value, plain):
+    """Whether there may be failures is known of what was opened."""
     payload = pickle.loads(pickle.dumps(Payload([0, value]), 5))
     assert not payload.is_plain()
     payload.values()

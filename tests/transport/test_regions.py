@@ -9,7 +9,8 @@ START, STOP = 8192, 8192 + 64 * 4096
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 20_000)), max_size=60))
-def test_blocks_do_not_overlap_and_come_back(steps):
+def test_blocks_do_not_overlap(steps):
+    """Blocks do not overlap and come back."""
     region, taken = Region(START, STOP), {}
     for takes, size in steps:
         if takes and (offset := region.take(size)) is not None:
@@ -28,7 +29,8 @@ def test_blocks_do_not_overlap_and_come_back(steps):
     assert region.take(STOP - START) == again.take(STOP - START) == START
 
 
-def test_what_was_used_is_used_again():
+def test_used_is_used_again():
+    """What was used is used again."""
     region = Region(0, STOP)
     first = region.take(5000)
     assert region.take(5000) > first
@@ -36,7 +38,7 @@ def test_what_was_used_is_used_again():
     assert region.take(8192) == first
 
 
-def test_a_full_region_gives_nothing():
+def test_full_region_gives_nothing():
     region = Region(0, 8192)
     assert region.take(8193) is None
     assert region.take(8192) == 0

@@ -45,14 +45,16 @@ def ship_from(load_module, ship):
     return send
 
 
-def test_functions_of_importable_modules_travel_by_name(ship):
+def test_importable_goes_by_name(ship):
+    """Functions of importable modules travel by name."""
     import math
 
     assert ship(math.sqrt)(0, 16) == 4
     assert pack_program(program_of(textwrap.dedent)).size < 500
 
 
-def test_lambdas_closures_partials_bound_methods_and_callable_objects(ship):
+def test_every_callable_travels(ship):
+    """Lambdas, closures, partials, bound methods and callable objects."""
     offset = 5
 
     class Adder:
@@ -75,7 +77,8 @@ def test_lambdas_closures_partials_bound_methods_and_callable_objects(ship):
     assert [call(i, 3) for i in range(6)] == [8, 8, 8, 8, 8, 6]
 
 
-def test_globals_come_along_and_are_shared(ship_from):
+def test_globals_come_along(ship_from):
+    """Globals come along and are shared."""
     module, call = ship_from(
         """
         import math
@@ -113,7 +116,8 @@ def test_globals_come_along_and_are_shared(ship_from):
     assert module.counter == 10
 
 
-def test_a_class_is_one_class_on_both_sides(ship_from):
+def test_class_is_one_on_both_sides(ship_from):
+    """A class is one class on both sides."""
     module, call = ship_from(
         """
         from __future__ import annotations
@@ -262,7 +266,8 @@ def test_a_class_is_one_class_on_both_sides(ship_from):
     assert type(call(3, 0)) is module.Trouble
 
 
-def test_classes_that_no_function_names_come_along(ship_from):
+def test_unnamed_classes_come_along(ship_from):
+    """Classes that no function names come along."""
     module, call = ship_from(
         """
         SCALE = 3
@@ -284,7 +289,8 @@ def test_classes_that_no_function_names_come_along(ship_from):
     assert call(0, module.Sample()) == 6
 
 
-def test_what_nobody_needs_may_be_unsendable_or_huge(ship_from):
+def test_unneeded_may_be_huge(ship_from):
+    """What nobody needs may be unsendable or huge."""
     _, call = ship_from(
         """
         import sqlite3
@@ -306,7 +312,7 @@ def test_what_nobody_needs_may_be_unsendable_or_huge(ship_from):
     module.db.close()
 
 
-def test_an_unsendable_global_is_named(load_module):
+def test_unsendable_global_is_named(load_module):
     module = load_module(
         "recipe",
         """
@@ -338,7 +344,8 @@ def test_an_unsendable_global_is_named(load_module):
         module.db.close()
 
 
-def test_an_unsendable_closure_variable_is_named():
+def test_unsendable_cell_is_named():
+    """An unsendable closure variable is named."""
     stream = (i for i in range(3))
 
     def follow(x):
@@ -352,7 +359,8 @@ def test_an_unsendable_closure_variable_is_named():
         pack_program(Program({0: Stage("map", 0, (call,), (0,))}))
 
 
-def test_a_big_array_in_a_closure_is_sent_once():
+def test_big_array_is_sent_once():
+    """A big array in a closure is sent once."""
     table = np.arange(1 << 17)
 
     def first(x):
@@ -365,7 +373,8 @@ def test_a_big_array_in_a_closure_is_sent_once():
     assert table.nbytes < packed.size < 1.5 * table.nbytes
 
 
-def test_helpers_beside_the_file_are_imported_through_path(ship_from, tmp_path, load_module, ship, monkeypatch):
+def test_helpers_come_through_path(ship_from, tmp_path, load_module, ship, monkeypatch):
+    """Helpers beside the file are imported through path."""
     (tmp_path / "beside_it.py").write_text("def triple(x):\n    return 3 * x\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     module = load_module(
@@ -381,13 +390,15 @@ def test_helpers_beside_the_file_are_imported_through_path(ship_from, tmp_path, 
     assert ship(module.node, by_value=["recipe"], path=[tmp_path])(0, 2) == 12
 
 
-def test_a_module_that_travels_by_value_is_known_as_a_module(load_module, ship):
+def test_module_by_value_is_a_module(load_module, ship):
+    """A module that travels by value is known as a module."""
     load_module("tools", "BASE = 4\n\ndef raised(x):\n    return BASE ** x\n")
     module = load_module("recipe", "import tools\n\ndef node(x):\n    return tools.raised(x)\n")
     assert ship(module.node, by_value=["recipe", "tools"])(0, 2) == 16
 
 
-def test_decorated_and_cached_functions(ship_from):
+def test_decorated_and_cached(ship_from):
+    """Decorated and cached functions."""
     _, call = ship_from(
         """
         import functools
@@ -424,13 +435,14 @@ def test_decorated_and_cached_functions(ship_from):
     assert call(1, 1) == (2, "int", [0])
 
 
-def test_functions_without_a_module(ship):
+def test_function_without_module(ship):
     names = {"__name__": "nowhere"}
     exec("k = 3\ndef scale(x):\n    return k * other(x)\ndef other(x):\n    return x + k\n", names)
     assert ship(names["scale"])(0, 1) == 12
 
 
-def test_lambdas_as_values_bring_their_globals(ship_from):
+def test_lambda_values_have_globals(ship_from):
+    """Lambdas as values bring their globals."""
     module, call = ship_from(
         """
         import math
@@ -449,7 +461,8 @@ def test_lambdas_as_values_bring_their_globals(ship_from):
     assert call(0, module.functions[0]) == 8
 
 
-def test_long_chains_of_functions(ship_from):
+def test_long_chains_of_calls(ship_from):
+    """Long chains of functions."""
     source = "def f0(x):\n    return x\n" + "".join(
         f"def f{i}(x):\n    return x if x < 0 else f{i - 1}(x)\n" for i in range(1, 600)
     )
@@ -457,7 +470,8 @@ def test_long_chains_of_functions(ship_from):
     assert call(0, 1) == ("f599", -1)
 
 
-def test_what_a_value_is_made_with_is_there_before_it(ship_from):
+def test_parts_come_before_value(ship_from):
+    """What a value is made with is there before it."""
     _, call = ship_from(
         """
         FACTOR = 3
@@ -482,7 +496,8 @@ def test_what_a_value_is_made_with_is_there_before_it(ship_from):
     assert call(0, 1) == 6
 
 
-def test_functions_of_main_work_without_a_guard(tmp_path):
+def test_main_needs_no_guard(tmp_path):
+    """Functions of main work without a guard."""
     root = Path(__file__).parents[2]
     worker = re.search('_WORKER = """(.*?)"""', (Path(__file__).parent / "conftest.py").read_text(), re.DOTALL)[1]
     script = tmp_path / "script.py"
@@ -528,7 +543,8 @@ def test_functions_of_main_work_without_a_guard(tmp_path):
     assert (done.stdout, done.stderr) == ("imported\ndone\n", "")
 
 
-def test_unpacking_twice_extends_the_modules(load_module, start_worker):
+def test_unpacking_twice_extends(load_module, start_worker):
+    """Unpacking twice extends the modules."""
     module = load_module("recipe", "A = 1\n\ndef first(x):\n    return A\n\ndef second(x):\n    return A + 1\n")
     packed = pack_program(program_of(module.first, by_value=["recipe"]))
     del sys.modules["recipe"]

@@ -5,6 +5,7 @@ import os
 from papympi.workers.blocks import find_blocks
 
 
-def test_a_process_without_mpi_has_no_blocks():
+def test_no_mpi_no_blocks():
+    """A process without MPI has no blocks."""
     assert find_blocks(os.getpid()) == set()
     assert find_blocks(0) == set()

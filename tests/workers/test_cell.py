@@ -21,14 +21,15 @@ def cells():
         cell.close()
 
 
-def test_fresh_cell_names_no_task(cells):
+def test_fresh_cell_has_no_task(cells):
     child, parent = cells
     assert parent.read().task is None
     child.begin(0)
     assert parent.read().task == 0
 
 
-def test_parent_reads_at_which_child_of_which_item_a_call_is(cells):
+def test_child_of_item_is_read(cells):
+    """The parent reads at which child of which item a call is."""
     child, parent = cells
     child.begin(17)
     child.enter([(0, 5, 2), (3, 0, 4)])
@@ -45,7 +46,8 @@ def test_parent_reads_at_which_child_of_which_item_a_call_is(cells):
     assert (parent.read().position, parent.read().child) == (1, None)
 
 
-def test_parent_reads_what_the_child_writes(cells):
+def test_parent_reads_what_is_written(cells):
+    """The parent reads what the child writes."""
     child, parent = cells
     before = time.monotonic_ns()
     child.begin(17)
@@ -57,7 +59,8 @@ def test_parent_reads_what_the_child_writes(cells):
     assert parent.read()[:3] == (None, None, None)
 
 
-def test_next_task_does_not_inherit_the_place(cells):
+def test_next_task_starts_afresh(cells):
+    """The next task does not inherit the place."""
     child, parent = cells
     child.begin(1)
     child.at(3, 9)
@@ -66,7 +69,7 @@ def test_next_task_does_not_inherit_the_place(cells):
     assert parent.read()[:3] == (2, None, None)
 
 
-def test_slots_are_the_same_integers(cells):
+def test_slots_are_the_same(cells):
     child, parent = cells
     child.begin(4)
     child.slots[NODE] = 1
@@ -77,7 +80,8 @@ def test_slots_are_the_same_integers(cells):
     assert parent.read().task is None
 
 
-def test_dead_process_leaves_what_it_wrote(cells):
+def test_dead_process_leaves_record(cells):
+    """A dead process leaves what it wrote."""
     child, parent = cells
     pid = os.fork()
     if pid == 0:
@@ -88,7 +92,7 @@ def test_dead_process_leaves_what_it_wrote(cells):
     assert parent.read()[:3] == (8, 0, 3)
 
 
-def test_many_cells_leave_no_descriptor():
+def test_cells_leave_no_descriptor():
     before = psutil.Process().num_fds()
     for _ in range(50):
         descriptor = create_cell_file()

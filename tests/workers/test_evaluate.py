@@ -91,7 +91,8 @@ class TestCalls:
         assert outcome.outputs[0].payloads[0].values()[1] is None
         assert outcome.outputs[0].valid == 0b101
 
-    def test_slices_broadcasts_and_gathered_columns(self):
+    def test_columns_of_every_kind(self):
+        """Slices, broadcasts and gathered columns."""
         payload = Payload([1, 2, 3, 4, 5])
         columns = [
             [(payload, 1, 3), (payload, 4, 5)],
@@ -102,13 +103,14 @@ class TestCalls:
         outcome = evaluator(gather, inputs=3).run(task(*columns, count=3))
         assert results(outcome) == [(2, 1, [1]), (3, 1, []), (5, 4, [3, 4])]
 
-    def test_keywords_and_their_order(self):
+    def test_keywords_in_order(self):
         arguments = (Argument(1), Argument(0, keyword="low"), Argument(2, keyword="high"))
         clip = Call("clip", lambda x, *, low, high: (x, low, high), arguments)
         outcome = evaluator(clip, inputs=3).run(task([1], [2], [3]))
         assert results(outcome) == [(2, 1, 3)]
 
-    def test_a_received_failure_passes_and_dropped_beats_failed(self):
+    def test_dropped_beats_failed(self):
+        """A received failure passes, and dropped beats failed."""
         first, second = Failure("a", (1,), KeyError()), Failure("b", (2,), KeyError())
         columns = [[first, 1, first, 4], [second, second, 3, 5]]
         outcome = evaluator(call(add, 1, 0), inputs=2).run(task(*columns, valid=0b1011))
@@ -123,7 +125,9 @@ class TestCalls:
         assert told(evaluator(strict).run(task(column, count=2))) == ([("a", (1,)), 3], [])
         assert told(evaluator(lenient).run(task(column, count=2))) == ([1, 3], [])
 
-    def test_calls_of_one_stage_do_not_share_gathered_lists(self):
+    def test_gathered_lists_not_shared(self):
+        """Calls of one stage do not share gathered lists."""
+
         def spoil(values):
             values.clear()
             return 0
@@ -136,7 +140,9 @@ class TestCalls:
         [ValueError("x"), SystemExit(3), KeyboardInterrupt(), StopIteration(), GeneratorExit(), BaseException("odd")],
         ids=lambda error: type(error).__name__,
     )
-    def test_whatever_is_raised_is_a_failure(self, error):
+    def test_whatever_is_raised_fails(self, error):
+        """Whatever is raised is a failure."""
+
         def fail_at_two(x):
             if x == 2:
                 raise error
@@ -156,7 +162,9 @@ class TestCalls:
         assert [failure.key for failure in outcome.failures] == [(5, i) for i in range(50)]
         assert outcome.outputs[0].failed == (1 << 50) - 1
 
-    def test_inputs_are_described_within_bounds(self):
+    def test_described_within_bounds(self):
+        """Inputs are described within bounds."""
+
         class Loud:
             def __repr__(self):
                 raise RuntimeError("no repr")
@@ -180,7 +188,8 @@ class TestCalls:
         assert told(outcome) == ([("invert", (5, 0))], [("invert", (5, 0))])
         assert isinstance(outcome.failures[0].error, KeyError)
 
-    def test_an_exception_object_is_a_value_and_a_returned_failure_is_one(self):
+    def test_exceptions_and_failures(self):
+        """An exception object is a value, and a returned failure is one."""
         outcome = evaluator(call(ValueError, 0, node="make")).run(task([1]))
         assert isinstance(results(outcome)[0], ValueError)
         assert outcome.failures == []
@@ -207,7 +216,9 @@ class TestCalls:
         lenient = evaluator(call(note, 0, on_error="drop"))
         assert results(lenient.run(task([1, 2, 3], culprits={(1, 0): failure}))) == [1, DROP, 3]
 
-    def test_a_value_that_could_not_come_fails_the_calls_that_need_it(self):
+    def test_unloadable_fails_its_calls(self):
+        """A value that could not come fails the calls that need it."""
+
         class Fragile:
             def __reduce__(self):
                 return fail_with, (OSError("gone"),)
@@ -219,7 +230,9 @@ class TestCalls:
         outcome = evaluator(call(abs, 0)).run(task(column, count=3))
         assert told(outcome) == ([1, ("abs", (5, 1)), ("abs", (5, 2))], [("abs", (5, 1)), ("abs", (5, 2))])
 
-    def test_a_result_that_cannot_leave_fails_alone(self):
+    def test_unsendable_fails_alone(self):
+        """A result that cannot leave fails alone."""
+
         def make(x):
             return (i for i in "x") if x == 1 else x
 
@@ -246,20 +259,23 @@ class TestVectorized:
         assert seen == [([1, 2], [10, 20])]
         assert outcome.calls == [2]
 
-    def test_nothing_is_called_for_nothing(self):
+    def test_nothing_called_for_nothing(self):
         vector = call(lambda xs: fail_with(ValueError()), 0, vectorized=True, node="vector")
         assert evaluator(vector).run(task([None], valid=0)).failures == []
 
-    def test_a_wrong_number_of_results_fails_them_all(self):
+    def test_wrong_count_fails_all(self):
+        """A wrong number of results fails them all."""
         outcome = evaluator(call(lambda xs: xs[:1], 0, vectorized=True, node="vector")).run(task([1, 2, 3]))
         assert [failure.key for failure in outcome.failures] == [(5, 0), (5, 1), (5, 2)]
         assert "for 3 it returned 1" in str(outcome.failures[0].error)
 
-    def test_an_exception_fails_them_all_and_no_list_is_one(self):
+    def test_exception_or_no_list(self):
+        """An exception fails them all, and no list is one."""
         for function in (lambda xs: fail_with(KeyError()), lambda xs: None):
             assert len(evaluator(call(function, 0, vectorized=True, node="v")).run(task([1, 2])).failures) == 2
 
-    def test_changing_the_list_changes_nothing_else(self):
+    def test_changed_list_is_its_own(self):
+        """Changing the list changes nothing else."""
         worker = evaluator(call(lambda xs: [xs.pop() for _ in range(2)], 0, vectorized=True, node="v"), call(abs, 0))
         assert results(worker.run(task([1, 2]))) == [1, 2]
 
@@ -308,7 +324,8 @@ class TestScatter:
         assert sizes == [3, 0, 7, 0, 1, 7, 2, 0]
         assert sum(outcome.calls[0] for outcome in outcomes) == 20
 
-    def test_dropped_parents_need_no_room(self):
+    def test_drops_need_no_room(self):
+        """Dropped parents need no room."""
         worker = evaluator(call(count_up, 0), kind="scatter")
         failure = Failure("a", (9,), KeyError())
         outcome = worker.run(start([failure, None, None], chunk=1, valid=0b001))
@@ -323,13 +340,15 @@ class TestScatter:
         heals = evaluator(call(count_up, 0, on_error=lambda failure: "healed"), kind="scatter")
         assert told(heals.run(start([7], chunk=99)))[0][-1] == "healed"
 
-    def test_a_function_that_is_no_generator(self):
+    def test_no_generator(self):
+        """A function that is no generator."""
         outcome = evaluator(call(lambda n: None, 0, node="none"), kind="scatter").run(start([1], chunk=9))
         assert told(outcome) == ([("none", (5, 0))], [("none", (5, 0))])
         outcome = evaluator(call(lambda n: [n, n], 0, node="list"), kind="scatter").run(start([1], chunk=9))
         assert told(outcome) == ([1, 1], [])
 
-    def test_discarded_and_closed_generators_are_closed(self):
+    def test_discarded_is_closed(self):
+        """Discarded and closed generators are closed."""
         closed = []
 
         def watch(n):
@@ -349,7 +368,8 @@ class TestScatter:
         with pytest.raises(StateError):
             worker.run(advance(chunk=1))
 
-    def test_whole_generators_end_in_one_task(self):
+    def test_whole_ends_in_one_task(self):
+        """Whole generators end in one task."""
         worker = evaluator(call(lambda n: iter(range(n)), 0, node="up"), kind="scatter")
         outcome = worker.run(start([3, 4, 5, 3], chunk=1, whole=4))
         values = told(outcome)[0]
@@ -357,7 +377,8 @@ class TestScatter:
         assert (outcome.counts, outcome.finished) == ([3, 4, 5, 3], True)
         assert "inline, threads, processes, mpi" in str(outcome.failures[0].error)
 
-    def test_delivered_children_are_skipped(self):
+    def test_delivered_are_skipped(self):
+        """Delivered children are skipped."""
         worker = evaluator(call(count_up, 0), kind="scatter")
         outcome = worker.run(start([5, 2], chunk=2, skip=3))
         assert (told(outcome)[0], outcome.counts) == ([3, 4], [])
@@ -367,7 +388,7 @@ class TestScatter:
         assert told(outcome)[0] == [("count_up", (5, 0)), 0]
         assert "not deterministic" in str(outcome.failures[0].error)
 
-    def test_culprits_end_their_parent(self):
+    def test_culprit_ends_its_parent(self):
         lost = Failure("count_up", (5, 0), WorkerLost("w", "SIGSEGV"))
         called = []
 
@@ -383,7 +404,9 @@ class TestScatter:
         outcome = worker.run(start([5], chunk=99, skip=2, culprits={(0, 3): lost}))
         assert told(outcome)[0] == [2, ("count_up", (5, 0))]
 
-    def test_children_that_cannot_leave_fail_alone(self):
+    def test_unsendable_child(self):
+        """Children that cannot leave fail alone."""
+
         def make(n):
             yield 0
             yield (i for i in "x")
@@ -447,13 +470,14 @@ class TestFold:
         assert found[0][0] == ("collect", (5, 1))
         assert found[1] == [("collect", (5, 1)), ("collect", (5, 3))]
 
-    def test_what_follows_a_failure_is_not_called(self):
+    def test_after_failure_uncalled(self):
+        """What follows a failure is not called."""
         called = []
         worker = evaluator(call(lambda total, x: called.append(x), 0, node="note"), kind="fold", factory=list)
         worker.run(fold([1, Failure("a", (9,), KeyError()), 3, 4], ends=[3]))
         assert called == [1, 4]
 
-    def test_empty_parents_and_open_ones(self):
+    def test_empty_and_open_parents(self):
         worker = evaluator(call(collect, 0), kind="fold", factory=list)
         outcome = worker.run(fold([], ends=[0, 0]))
         assert (told(outcome)[0], outcome.state) == ([[], []], None)
@@ -474,7 +498,7 @@ class TestFold:
         assert told(outcome)[0] == [("collect", (5,))]
         assert len(outcome.failures) == 2
 
-    def test_a_state_that_cannot_leave(self):
+    def test_state_that_cannot_leave(self):
         worker = evaluator(call(lambda total, x: (i for i in "x"), 0, node="gen"), kind="fold", factory=list)
         outcome = worker.run(fold([1], ends=[]))
         (state,) = outcome.state.values()
@@ -504,7 +528,8 @@ class TestResources:
         worker.close()
         assert log == ["made", "plain", "closed"]
 
-    def test_one_that_fails_is_not_tried_again(self):
+    def test_failed_is_not_tried_again(self):
+        """One that fails is not tried again."""
         tries = []
 
         def connect():
@@ -521,7 +546,8 @@ class TestResources:
         folds = evaluator(call(add, 0, ResourceSpec("db", connect)), kind="fold", factory=int)
         assert len(folds.run(fold([1, 2], ends=[1, 2])).failures) == 2
 
-    def test_in_vectors_scatters_and_folds(self):
+    def test_in_every_kind(self):
+        """In vectors, scatters and folds."""
         ten = ResourceSpec("ten", lambda: 10)
         vector = call(lambda xs, b: [x + b for x in xs], 0, ten, vectorized=True, node="v")
         assert results(evaluator(vector).run(task([1, 2]))) == [11, 12]
@@ -530,7 +556,9 @@ class TestResources:
         folds = evaluator(call(lambda total, x, b: total + x * b, 0, ten, node="f"), kind="fold", factory=int)
         assert results(folds.run(fold([1, 2], ends=[2]))) == [30]
 
-    def test_a_teardown_that_fails_is_passed_over(self):
+    def test_failed_teardown_is_passed(self):
+        """A teardown that fails is passed over."""
+
         def connect():
             yield 1
             raise OSError("too late")
@@ -614,7 +642,8 @@ def grow(before):
 
 
 @pytest.mark.parametrize("options", [{}, {"timeout": 60.0}], ids=["straight", "in time"])
-def test_a_long_chain_in_one_stage_holds_two_values_of_an_item_at_once(options):
+def test_chain_holds_two_values(options):
+    """A long chain in one stage holds two values of an item at once."""
     graph = Graph("chain")
     before = "x"
     for number in range(8):

@@ -11,10 +11,9 @@ import pytest
 
 from papympi.errors import PoolError, ShippingError
 from papympi.plan.program import Argument, Call, Program, Stage
+from papympi.testing.driver import build_task as call
 from papympi.transport.packed import Packed
-from papympi.transport.payload import Payload
 from papympi.transport.ship import pack_program
-from papympi.transport.task import Kind, Task
 from papympi.workers.guard import Guard
 from papympi.workers.nursery import Nursery
 
@@ -40,11 +39,6 @@ def make_guard(find_children):
     nursery.end(2)
     assert find_children(recursive=True) == []
     assert psutil.Process().num_fds() == descriptors
-
-
-def call(number, values):
-    n = len(values)
-    return Task(number, Kind.CALL, 0, n, columns=[[(Payload(list(values)), 0, n)]], keys=[((), 0, n)])
 
 
 def read(guard):
@@ -76,14 +70,15 @@ def test_child_answers(make_guard):
     assert values_of(outcome) == [("a", guard.pid)]
 
 
-def test_failures_carry_the_label(make_guard):
+def test_failures_carry_label(make_guard):
     guard = make_guard(lambda x: 1 / x)
     guard.send(call(3, [0]))
     ((failure,),) = [outcome.failures for outcome in read(guard)]
     assert failure.worker == guard.label
 
 
-def test_progress_shows_what_a_child_is_at(make_guard):
+def test_progress_of_a_child(make_guard):
+    """Progress shows what a child is at."""
     guard = make_guard(time.sleep)
     assert guard.progress().task is None
     guard.send(call(9, [0, 0, 100]))
@@ -100,7 +95,8 @@ def test_progress_shows_what_a_child_is_at(make_guard):
     assert lost.error.reason.startswith("SIGKILL")
 
 
-def test_outcomes_that_were_sent_survive_their_worker(make_guard):
+def test_sent_outcomes_survive(make_guard):
+    """Outcomes that were sent survive their worker."""
     guard = make_guard(lambda x: os._exit(6) if x is None else x)
     for number in range(20):
         guard.send(call(number, [number]))
@@ -111,7 +107,8 @@ def test_outcomes_that_were_sent_survive_their_worker(make_guard):
     assert (lost.task, lost.position, lost.error.reason) == (20, 1, "exit code 6")
 
 
-def test_fresh_child_takes_the_place_of_a_dead_one(make_guard):
+def test_dead_child_is_replaced(make_guard):
+    """A fresh child takes the place of a dead one."""
     guard = make_guard(lambda _: os.getpid())
     pids = set()
     for number in range(4):
@@ -126,7 +123,8 @@ def test_fresh_child_takes_the_place_of_a_dead_one(make_guard):
     assert len(pids) == 4
 
 
-def test_send_to_a_dead_child_is_no_error(make_guard):
+def test_send_to_dead_is_no_error(make_guard):
+    """Send to a dead child is no error."""
     guard = make_guard(abs)
     os.kill(guard.pid, signal.SIGKILL)
     select.select(guard.descriptors[1:], [], [])
@@ -137,7 +135,8 @@ def test_send_to_a_dead_child_is_no_error(make_guard):
     guard.kill()  # does nothing: its process id may be another's by now
 
 
-def test_send_says_when_something_must_wait(make_guard):
+def test_send_says_what_waits(make_guard):
+    """Send says when something must wait."""
     guard = make_guard(len)
     os.kill(guard.pid, signal.SIGSTOP)
     assert not guard.send(call(1, [bytes(3_000_000)]))
@@ -148,7 +147,8 @@ def test_send_says_when_something_must_wait(make_guard):
     assert values_of(read(guard)[0]) == [3_000_000]
 
 
-def test_program_that_cannot_be_loaded_is_told_at_the_next_start(make_guard):
+def test_unloadable_told_at_start(make_guard):
+    """A program that cannot be loaded is told at the next start."""
     guard = make_guard(abs, packed=Packed(b"no program"))
     wait_end(guard)
     _, lost = guard.bury()
@@ -164,7 +164,8 @@ class Grenade:
         return os._exit, (3,)
 
 
-def test_children_that_die_before_they_are_ready_are_counted(make_guard):
+def test_early_deaths_are_counted(make_guard):
+    """Children that die before they are ready are counted."""
     grenade = Grenade()
     guard = make_guard(lambda x: (x, grenade))
     for number in range(3):

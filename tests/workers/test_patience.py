@@ -35,7 +35,8 @@ def is_endless(patience, task):
     return patience.deadline() is None and patience.find_silent() is None
 
 
-def test_silence_is_told_of_with_the_worker_and_its_task():
+def test_silence_names_worker_task():
+    """Silence is told of with the worker and its task."""
     patience = Patience(PROGRAM, 3, grace=0.02)
     assert patience.deadline() is None
     patience.send(2, Task(5, Kind.CALL, 0, 4))
@@ -46,7 +47,8 @@ def test_silence_is_told_of_with_the_worker_and_its_task():
     assert silence.seconds > 0.03
 
 
-def test_a_sign_of_life_begins_it_anew():
+def test_sign_of_life_renews():
+    """A sign of life begins it anew."""
     patience = Patience(PROGRAM, 1, grace=0.02)
     patience.send(0, Task(5, Kind.CALL, 0, 1))
     patience.send(0, Task(6, Kind.CALL, 0, 1))
@@ -58,20 +60,22 @@ def test_a_sign_of_life_begins_it_anew():
     assert patience.deadline() is None
 
 
-def test_the_runner_may_stand_still():
+def test_runner_may_stand_still():
     patience = Patience(PROGRAM, 1, grace=100)
     patience.send(0, Task(5, Kind.CALL, 0, 1))
     patience._looked -= 1000  # as if it had been stopped
     assert patience.find_silent() is None
 
 
-def test_without_a_timeout_there_is_no_end():
+def test_no_timeout_no_end():
+    """Without a timeout there is no end."""
     task = Task(5, Kind.CALL, 0, 4)
     assert is_endless(Patience(build_map(nodes.add_one), 1, grace=0), task)
     assert is_endless(Patience(change_call(PROGRAM, timeout=None), 1, grace=0), task)
 
 
-def test_a_resource_may_take_its_time_once():
+def test_resource_has_time_once():
+    """A resource may take its time once."""
     needs = (Argument(0), Argument(None, resource=ResourceSpec("model", nodes.add_one)))
     patience = Patience(change_call(PROGRAM, arguments=needs), 1, grace=0)
     assert is_endless(patience, Task(5, Kind.CALL, 0, 4))
@@ -79,7 +83,8 @@ def test_a_resource_may_take_its_time_once():
     assert not is_endless(patience, Task(6, Kind.CALL, 0, 4))
 
 
-def test_a_generator_has_time_for_each_child_and_parent():
+def test_generator_has_time_per_child():
+    """A generator has time for each child and parent."""
     patience = Patience(change_call(build_scatter(nodes.count_up), timeout=1.0), 1, grace=0)
     patience.send(0, Task(1, Kind.START, 0, 3, generator=9, chunk=10, skip=2))
     assert patience._errands[0][0].budget == 15

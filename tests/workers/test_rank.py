@@ -57,14 +57,15 @@ PING = """
 
 
 @pytest.mark.timeout(120)
-def test_messages_of_all_sizes_come_whole_and_in_order(mpi, tmp_path):
+def test_messages_whole_in_order(mpi, tmp_path):
+    """Messages of all sizes come whole and in order."""
     script = tmp_path / "ping.py"
     script.write_text(textwrap.dedent(PING))
     done = mpi.run(4, "python", script, timeout=100)
     assert (done.returncode, done.stdout) == (0, "all came in order\n"), done.stderr
 
 
-def test_big_buffers_are_not_copied():
+def test_big_buffers_not_copied():
     data = bytearray(1 << 20)
     payload = Payload([data], coded=(b"body", (memoryview(data),)), count=1)
     parts = encode((1, payload))
@@ -78,18 +79,21 @@ def first_nap(nap):
     return next(length for length in iter(nap.next, None) if length)
 
 
-def test_ranks_that_share_a_processor_nap_longer():
+def test_crowded_ranks_nap_longer():
+    """Ranks that share a processor nap longer."""
     alone, few, many = (first_nap(Nap(crowd)) for crowd in (1, 3, 64))
     assert alone == few < many / 10
 
 
-def test_ranks_share_the_processors_that_those_of_their_host_may_use():
+def test_crowds_count_processors():
+    """Ranks share the processors that those of their host may use."""
     bound = [("a", frozenset({number})) for number in range(4)]
     crowded = [("b", frozenset({0, 1}))] * 6
     assert count_crowds(bound + crowded) == [1.0] * 4 + [3.0] * 6
 
 
-def test_naps_grow_and_begin_anew():
+def test_naps_grow_and_reset():
+    """Naps grow and begin anew."""
     nap = Nap()
     assert nap.next() == 0
     lengths = []
@@ -103,7 +107,8 @@ def test_naps_grow_and_begin_anew():
     assert nap.next() == 0
 
 
-def test_a_start_that_hangs_comes_to_an_end(mpich, tmp_path):
+def test_hanging_start_ends(mpich, tmp_path):
+    """A start that hangs comes to an end."""
     (tmp_path / "hang.py").write_text(
         "import os, time\nfrom papympi.workers import rank\n\n"
         "if os.environ['PMI_RANK'] == '1':\n    time.sleep(1000)\n"

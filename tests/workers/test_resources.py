@@ -8,6 +8,7 @@ import pytest
 
 from papympi import Graph, run
 from papympi.errors import PoolError, StateError
+from papympi.testing.driver import of_two
 
 
 def note(folder, word):
@@ -30,11 +31,13 @@ def go(make, items, pool, *, errors="raise", **options):
         return x, model
 
     graph.node(pool="given", **options)(use)
-    given = pool if pool == "inline" else f"{pool}:2"
-    return list(run({"x": items}, graph=graph, pools={"given": given}, errors=errors, by_value=("__main__", __name__)))
+    pools = {"given": of_two(pool)}
+    return list(run({"x": items}, graph=graph, pools=pools, errors=errors, by_value=("__main__", __name__)))
 
 
-def test_one_is_made_in_each_worker_and_taken_down_in_the_end(pool, tmp_path, nothing_left):
+def test_made_in_each_worker(pool, tmp_path, nothing_left):
+    """One is made in each worker and taken down in the end."""
+
     def model():
         note(tmp_path, "made")
         yield "weights"
@@ -47,7 +50,9 @@ def test_one_is_made_in_each_worker_and_taken_down_in_the_end(pool, tmp_path, no
     assert traces(tmp_path, "down") == made
 
 
-def test_one_that_nobody_needs_is_not_made(pool, tmp_path):
+def test_unneeded_is_not_made(pool, tmp_path):
+    """One that nobody needs is not made."""
+
     def model():
         note(tmp_path, "made")
 
@@ -55,7 +60,9 @@ def test_one_that_nobody_needs_is_not_made(pool, tmp_path):
     assert traces(tmp_path, "made") == []
 
 
-def test_one_that_raises_fails_the_items_and_is_tried_once_a_worker(pool, tmp_path):
+def test_raising_is_tried_once(pool, tmp_path):
+    """One that raises fails the items and is tried once a worker."""
+
     def model():
         note(tmp_path, "made")
         raise OSError("no weights here")
@@ -69,7 +76,9 @@ def test_one_that_raises_fails_the_items_and_is_tried_once_a_worker(pool, tmp_pa
     assert len(traces(tmp_path, "made")) <= 2
 
 
-def test_one_that_yields_nothing_says_so(pool):
+def test_yielding_nothing_says_so(pool):
+    """One that yields nothing says so."""
+
     def model():
         yield from ()
 
@@ -78,7 +87,9 @@ def test_one_that_yields_nothing_says_so(pool):
     assert "resource 'model' is a generator function that yields nothing" in str(failure.error)
 
 
-def test_one_that_cannot_be_taken_down_is_told_of(pool, capfd, caplog):
+def test_failed_teardown_is_told(pool, capfd, caplog):
+    """One that cannot be taken down is told of."""
+
     def model():
         yield 1
         raise OSError("the disk is full")
@@ -90,7 +101,9 @@ def test_one_that_cannot_be_taken_down_is_told_of(pool, capfd, caplog):
     assert "the disk is full" in told
 
 
-def test_what_it_prints_is_seen_with_its_name(capsys):
+def test_prints_have_its_name(capsys):
+    """What it prints is seen with its name."""
+
     def model():
         print("loading")
         return 1
@@ -99,7 +112,9 @@ def test_what_it_prints_is_seen_with_its_name(capsys):
     assert "[resource 'model' given[" in capsys.readouterr().err
 
 
-def test_one_that_kills_its_worker_ends_the_run_with_its_name(nothing_left):
+def test_killer_ends_the_run(nothing_left):
+    """One that kills its worker ends the run with its name."""
+
     def model():
         os._exit(7)
 

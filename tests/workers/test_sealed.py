@@ -22,7 +22,8 @@ class Bomb:
         return refuse, ()
 
 
-def test_a_task_is_handed_on_unopened():
+def test_task_is_passed_unopened():
+    """A task is handed on unopened."""
     task = Task(7, Kind.FOLD, 3, 2, columns=[[(Payload([bytearray(1 << 20), Bomb()]), 0, 2)]], keys=[((), 0, 2)])
     came = receive(*decode(encode(address(task))))
     assert (came.id, came.kind, came.stage, came.columns) == (7, Kind.FOLD, 3, [])
@@ -31,7 +32,8 @@ def test_a_task_is_handed_on_unopened():
     assert open_task(task.to_wire()) == (task, False)
 
 
-def test_what_only_the_far_end_can_open_passes():
+def test_only_the_end_can_open_it():
+    """What only the far end can open passes."""
     task = Task(7, Kind.CALL, 3, culprits={(0, 0): Bomb()})
     came = receive(*decode(encode(address(task))))
     assert came.id == 7
@@ -39,7 +41,8 @@ def test_what_only_the_far_end_can_open_passes():
         open_task(decode(encode(came.to_wire())))
 
 
-def test_an_outcome_says_only_whose_it_is():
+def test_outcome_says_only_whose():
+    """An outcome says only whose it is."""
     outcome = Outcome(9, [Output([Payload([1, 2])])], counts=[2])
     sealed = read_outcome(decode(encode(seal_outcome(outcome))))
     assert isinstance(sealed, SealedOutcome)
@@ -49,7 +52,8 @@ def test_an_outcome_says_only_whose_it_is():
     assert values_of(read_outcome(outcome.to_wire())) == [1, 2]
 
 
-def test_an_outline_holds_nothing_of_the_users():
+def test_outline_has_nothing_of_users():
+    """An outline holds nothing of the user's."""
     program = build_map(lambda x: x, nodes.add_one, timeout=2.5)
     outlined = pickle.loads(pickle.dumps(outline(program)))
     assert [(call.node, call.timeout) for call in outlined.stages[0].calls] == [("<lambda>", 2.5), ("add_one", 2.5)]

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 import papympi
 from papympi import Graph, run
 from papympi.errors import OptionError, StateError
+from papympi.testing.driver import of_two
 
 
 def noise(x):
@@ -41,22 +42,24 @@ def draw(pool="inline", *, count=12, stride=2, seed=0, **options):
     graph.node(pool="given", stride=stride)(more)
     graph.node(pool="given", stride=stride)(parts)
     graph.node(pool="given", stride=stride, fold=start)(total)
-    given_pool = pool if pool == "inline" else f"{pool}:2"
     options = {"by_value": ("__main__", __name__), "seed": seed, **options}
-    return list(run({"x": range(count)}, graph=graph, pools={"given": given_pool}, **options))
+    return list(run({"x": range(count)}, graph=graph, pools={"given": of_two(pool)}, **options))
 
 
-def test_they_are_the_same_on_every_pool(pool):
+def test_same_on_every_pool(pool):
+    """They are the same on every pool."""
     assert draw(pool) == draw("inline", stride=5)
 
 
 @settings(max_examples=12, deadline=None)
 @given(stride=st.integers(1, 20), fusion=st.booleans(), pool=st.sampled_from(["inline", "threads"]))
-def test_they_are_the_same_with_every_stride_and_fusion(stride, fusion, pool):
+def test_same_with_stride_and_fusion(stride, fusion, pool):
+    """They are the same with every stride and fusion."""
     assert draw(pool, stride=stride, fusion=fusion) == draw()
 
 
-def test_they_differ_between_items_nodes_and_runs():
+def test_items_nodes_runs_differ():
+    """They differ between items, nodes and runs."""
     first, second = draw(seed=1), draw(seed=2)
     items = [entry[1][0][0] for entry in first]  # ((noise, again), ...) of the first child of each item
     seeds = [tuple(noise[0]) for noise, _ in items] + [tuple(again) for _, again in items]
@@ -68,7 +71,9 @@ def test_they_differ_between_items_nodes_and_runs():
     assert len(set(factories)) == 12
 
 
-def test_each_item_of_a_vectorized_call_has_its_own():
+def test_vector_items_have_own():
+    """Each item of a vectorized call has its own."""
+
     def one(x):
         return papympi.random().random()
 
@@ -83,7 +88,8 @@ def test_each_item_of_a_vectorized_call_has_its_own():
     assert found[one, 1] == found[many, 1] == found[many, 5]
 
 
-def test_a_retry_and_what_heals_get_the_same_seed():
+def test_retry_and_heal_are_same():
+    """A retry and what heals get the same seed."""
     tries = []
 
     def flaky(x):
@@ -102,7 +108,9 @@ def test_a_retry_and_what_heals_get_the_same_seed():
     assert len(set(tries)) == 1
 
 
-def test_the_same_sequence_is_returned_every_time_and_spawns_others():
+def test_same_sequence_spawns():
+    """The same sequence is returned every time and spawns others."""
+
     def twice(x):
         first, second = papympi.seed(), papympi.seed()
         spawned = [child.generate_state(1)[0] for child in first.spawn(2)]
@@ -111,13 +119,15 @@ def test_the_same_sequence_is_returned_every_time_and_spawns_others():
     assert list(papympi.map(twice, [1], pool="inline", seed=5)) == [(True, 3)]
 
 
-def test_outside_of_nodes_there_is_none():
+def test_none_outside_of_nodes():
+    """Outside of nodes there is none."""
     for ask in (papympi.seed, papympi.random):
         with pytest.raises(StateError, match="only where an item is"):
             ask()
 
 
-def test_a_resource_has_none_and_a_number_must_be_there():
+def test_resource_has_none():
+    """A resource has none, and a number must be there."""
     graph = Graph("seeds")
 
     @graph.resource
@@ -134,7 +144,7 @@ def test_a_resource_has_none_and_a_number_must_be_there():
         list(papympi.map(lambda x: papympi.random(3), [1], pool="inline"))
 
 
-def test_a_seed_is_a_whole_number():
+def test_seed_is_a_whole_number():
     for wrong in (-1, 1.5, True, "x"):
         with pytest.raises(OptionError, match="seed"):
             run({}, graph=Graph("none"), seed=wrong)

@@ -14,10 +14,10 @@ import pytest
 
 from papympi.errors import PoolError
 from papympi.plan.program import Argument, Call, Program, Stage
+from papympi.testing.driver import build_task as call
 from papympi.transport import frames
-from papympi.transport.payload import Payload
 from papympi.transport.ship import pack_program
-from papympi.transport.task import Kind, Outcome, Task
+from papympi.transport.task import Outcome, Task
 from papympi.workers.cell import Cell, create_cell_file
 from papympi.workers.nursery import Nursery
 
@@ -52,7 +52,7 @@ class Child:
         self.reader = frames.FrameReader(self.socket)
 
     def ask(self, message):
-        frames.send(self.socket, message)
+        frames.send(self.socket, message.to_wire() if isinstance(message, Task) else message)
 
     def read(self):
         while not (messages := self.reader.read()):
@@ -77,11 +77,6 @@ def build(function):
     return pack_program(Program({0: stage}, by_value=("__main__", __name__)))
 
 
-def call(number, values):
-    n = len(values)
-    return Task(number, Kind.CALL, 0, n, columns=[[(Payload(list(values)), 0, n)]], keys=[((), 0, n)]).to_wire()
-
-
 def values_of(message):
     (output,) = Outcome.from_wire(message).outputs
     return [value for payload in output.payloads for value in payload.values()]
@@ -101,7 +96,8 @@ def is_running(pid):
         return False
 
 
-def test_child_loads_the_program_and_works(child, find_children):
+def test_child_loads_and_works(child, find_children):
+    """A child loads the program and works."""
     look = build(lambda x: (x, os.getpid(), os.getppid(), sys.modules["__main__"].__dict__.get("main")))
     child.ask(("label", look, 0))
     assert child.read() is None
@@ -113,7 +109,8 @@ def test_child_loads_the_program_and_works(child, find_children):
 
 
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2])
-def test_a_signal_that_a_launcher_passes_on_to_every_process_ends_nobody(child, number):
+def test_passed_signal_ends_nobody(child, number):
+    """A signal that a launcher passes on to every process ends nobody."""
     child.ask(
         (
             "label",
@@ -128,7 +125,9 @@ def test_a_signal_that_a_launcher_passes_on_to_every_process_ends_nobody(child, 
     assert values_of(child.read()) == [b"here\n"]
 
 
-def test_sigterm_ends_no_child_but_the_programs_and_processes_that_a_function_starts(child):
+def test_sigterm_ends_what_was_started(child):
+    """SIGTERM ends no child, but the programs and processes that a function starts."""
+
     def start(how):
         if how == "program":
             return subprocess.run(["sh", "-c", "kill -TERM $$; echo here"], check=False).returncode
@@ -145,7 +144,8 @@ def test_sigterm_ends_no_child_but_the_programs_and_processes_that_a_function_st
     assert values_of(child.read()) == [-signal.SIGTERM] * 2
 
 
-def test_exit_code_and_signal_are_told_and_the_pid_stays_until_then(nursery):
+def test_exit_is_told_pid_stays(nursery):
+    """Exit code and signal are told, and the pid stays until then."""
     for end, code in ((lambda _: os._exit(5), 5), (lambda _: os.kill(os.getpid(), signal.SIGALRM), -signal.SIGALRM)):
         child = Child(nursery)
         child.ask(("label", build(end), 0))
@@ -158,7 +158,8 @@ def test_exit_code_and_signal_are_told_and_the_pid_stays_until_then(nursery):
         child.close()
 
 
-def test_child_ends_by_itself_when_its_connection_is_closed(nursery):
+def test_closed_child_ends(nursery):
+    """A child ends by itself when its connection is closed."""
     child = Child(nursery)
     child.ask(("label", build(abs), 0))
     assert child.read() is None
@@ -167,14 +168,17 @@ def test_child_ends_by_itself_when_its_connection_is_closed(nursery):
     assert nursery.reap(child.pid) == 0
 
 
-def test_child_that_is_told_nothing_ends_too(nursery):
+def test_untold_child_ends_too(nursery):
+    """A child that is told nothing ends, too."""
     child = Child(nursery)
     child.close()
     wait_for(lambda: not is_running(child.pid))
     assert nursery.reap(child.pid) == 0
 
 
-def test_exit_handlers_run_when_a_child_ends_in_peace(nursery, tmp_path):
+def test_exit_handlers_run(nursery, tmp_path):
+    """Exit handlers run when a child ends in peace."""
+
     def register(name):
         import atexit
 
@@ -198,7 +202,8 @@ def test_last_words_come_home(child, nursery):
     assert nursery.reap(child.pid) == 1
 
 
-def test_end_kills_children_that_do_not_leave(nursery):
+def test_end_kills_who_stays(nursery):
+    """End kills children that do not leave."""
     children = [Child(nursery) for _ in range(3)]
     for child in children:
         child.ask(("label", build(time.sleep), 0))
@@ -210,7 +215,9 @@ def test_end_kills_children_that_do_not_leave(nursery):
         child.close()
 
 
-def test_zombies_that_a_child_leaves_behind_are_reaped(nursery, find_children):
+def test_zombies_are_reaped(nursery, find_children):
+    """Zombies that a child leaves behind are reaped."""
+
     def leave(_):
         if os.fork() == 0:
             os.setsid()
@@ -233,7 +240,8 @@ def test_zombies_that_a_child_leaves_behind_are_reaped(nursery, find_children):
     assert server.children() == []
 
 
-def test_server_without_children_ends_when_the_connection_is_closed(nursery, find_children):
+def test_lone_server_ends(nursery, find_children):
+    """A server without children ends when the connection is closed."""
     (server,) = find_children()
     nursery._control.shutdown(socket.SHUT_RDWR)
     wait_for(lambda: not is_running(server.pid))
@@ -241,7 +249,8 @@ def test_server_without_children_ends_when_the_connection_is_closed(nursery, fin
         Child(nursery)
 
 
-def test_launcher_variables_do_not_reach_the_children(monkeypatch):
+def test_launcher_words_stay_out(monkeypatch):
+    """Launcher variables do not reach the children."""
     names = ["PMI_RANK", "PMIX_ID", "OMPI_COMM_WORLD_RANK", "PRTE_X", "HYDI_X", "MPI_LOCALRANKID", "MPIR_X", "MPICH_X"]
     for name in names:
         monkeypatch.setenv(name, "1")
@@ -257,13 +266,15 @@ def test_launcher_variables_do_not_reach_the_children(monkeypatch):
     nursery.end(1)
 
 
-def test_interpreter_that_does_not_exist_is_an_error(monkeypatch):
+def test_missing_interpreter(monkeypatch):
+    """An interpreter that does not exist is an error."""
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(PoolError, match="/nowhere/python"):
         Nursery("here").start()
 
 
-def test_server_that_cannot_start_is_an_error(monkeypatch, capfd):
+def test_failed_server_is_an_error(monkeypatch, capfd):
+    """A server that cannot start is an error."""
     monkeypatch.setattr(sys, "path", [])
     nursery = Nursery("here")
     nursery.start()
@@ -293,7 +304,8 @@ ORPHANS = """
 
 
 @pytest.mark.parametrize("stopped", [False, True])
-def test_killed_parent_takes_server_and_children_with_it(tmp_path, stopped):
+def test_killed_parent_takes_all(tmp_path, stopped):
+    """A killed parent takes server and children with it."""
     script = tmp_path / "script.py"
     script.write_text(textwrap.dedent(ORPHANS))
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}

@@ -12,9 +12,9 @@ import pytest
 
 from papympi.errors import ShippingError
 from papympi.testing import build_map, values_of
+from papympi.testing.driver import build_task
 from papympi.testing.nodes import add_one, crash
 from papympi.transport.packed import Packed, PackedFile
-from papympi.transport.payload import Payload
 from papympi.transport.ship import pack_program
 from papympi.transport.task import Kind, Outcome, Task
 from papympi.workers.nursery import Nursery
@@ -63,13 +63,8 @@ def opening(*functions, isolates=False, children=1):
     return OPEN, "me", pack_program(program), Isolation("mpi", names, outline(program)) if isolates else None
 
 
-def call_of(number, *values):
-    n = len(values)
-    return Task(number, Kind.CALL, 0, n, columns=[[(Payload(list(values)), 0, n)]], keys=[((), 0, n)])
-
-
 def call(number, *values, child=0, deaths=0):
-    return travel((TASK, child, deaths, address(call_of(number, *values))))
+    return travel((TASK, child, deaths, address(build_task(number, values))))
 
 
 def has_opened(answers):
@@ -99,7 +94,7 @@ def test_it_evaluates_by_itself():
     station = Station()
     assert has_opened(station.handle(travel(opening(add_one))))
     assert station.fileno() is None
-    (answer,) = station.handle(travel((TASK, 0, 0, call_of(4, 1, 2).to_wire())))
+    (answer,) = station.handle(travel((TASK, 0, 0, build_task(4, [1, 2]).to_wire())))
     kind, wire = travel(answer)
     outcome = Outcome.from_wire(wire)
     assert (kind, outcome.task, values_of(outcome)) == (OUTCOME, 4, [2, 3])
@@ -108,7 +103,8 @@ def test_it_evaluates_by_itself():
     assert station.handle((END, True)) == [(BYE,)]
 
 
-def test_a_program_that_cannot_be_loaded_is_told_of():
+def test_unloadable_is_told_of():
+    """A program that cannot be loaded is told of."""
     ((kind, trouble),) = Station().handle((OPEN, "me", Packed(b"no program"), None))
     assert kind == OPENED
     assert "Traceback" in trouble
@@ -130,7 +126,8 @@ def test_children_evaluate(isolated):
     assert isolated.handle((END, False)) == [(BYE,)]
 
 
-def test_a_program_that_another_rank_has_is_taken_from_there_or_asked_for(isolated):
+def test_program_comes_from_neighbour(isolated):
+    """A program that another rank has is taken from there, or asked for."""
     table = np.arange(MB)
     opening_of = opening(lambda x: int(table[x]), isolates=True)
     ((kind, where),) = isolated.handle(travel(opening_of))
@@ -149,11 +146,12 @@ def test_a_program_that_another_rank_has_is_taken_from_there_or_asked_for(isolat
     other.end(0)
 
 
-def test_what_is_received_into_shared_memory_goes_to_the_child_and_back_without_a_copy(isolated):
+def test_shared_memory_needs_no_copy(isolated):
+    """What is received into shared memory goes to the child and back without a copy."""
     assert isolated.take_room(MB) is None
     isolated.handle(travel(opening(lambda x: x[::-1].copy(), isolates=True)))
     for number in range(3):
-        message, *buffers = encode((TASK, 0, 0, address(call_of(number, np.arange(number, number + MB // 8)))))
+        message, *buffers = encode((TASK, 0, 0, address(build_task(number, [np.arange(number, number + MB // 8)]))))
         rooms = [isolated.take_room(len(buffer)) for buffer in buffers]
         for room, buffer in zip(rooms, buffers, strict=True):
             room[:] = buffer
@@ -167,7 +165,8 @@ def test_what_is_received_into_shared_memory_goes_to_the_child_and_back_without_
     assert isolated.take_room(MB) is None
 
 
-def test_a_child_that_dies_is_told_of_and_replaced(isolated):
+def test_dead_child_is_replaced(isolated):
+    """A child that dies is told of and replaced."""
     isolated.handle(travel(opening(add_one, crash, isolates=True, children=2)))
     isolated.handle(call(1, 5, child=1))
     isolated.handle(call(2, 0, 1, child=1))
@@ -183,7 +182,9 @@ def test_a_child_that_dies_is_told_of_and_replaced(isolated):
     isolated.handle((END, True))
 
 
-def test_what_hangs_is_killed_by_the_rank(isolated):
+def test_rank_kills_what_hangs(isolated):
+    """What hangs is killed by the rank."""
+
     def hang(x):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
         time.sleep(1000)
@@ -196,7 +197,9 @@ def test_what_hangs_is_killed_by_the_rank(isolated):
     isolated.handle((CLOSE, True))
 
 
-def test_nothing_of_a_child_outlives_its_pool(isolated):
+def test_leftovers_end_with_pool(isolated):
+    """Nothing of a child outlives its pool."""
+
     def leave(_):
         sleeper = subprocess.Popen(["sleep", "1000"], start_new_session=True)
         return sleeper.pid
@@ -209,7 +212,8 @@ def test_nothing_of_a_child_outlives_its_pool(isolated):
     assert not psutil.pid_exists(pid)
 
 
-def test_children_that_cannot_load_the_program_break_the_pool(isolated):
+def test_unloadable_breaks_pool(isolated):
+    """Children that cannot load the program break the pool."""
     program = build_map(add_one)
     isolated.handle((OPEN, "me", Packed(b"no program"), Isolation("mpi", ["mpi[0] rank 3"], outline(program))))
     ((kind, error),) = wait_answers(isolated)
@@ -221,13 +225,15 @@ def test_children_that_cannot_load_the_program_break_the_pool(isolated):
     isolated.handle((END, True))
 
 
-def test_without_a_fork_server_it_cannot_isolate():
+def test_no_server_no_isolation():
+    """Without a fork server it cannot isolate."""
     ((kind, trouble),) = Station().handle(travel(opening(add_one, isolates=True)))
     assert kind == OPENED
     assert "no fork server" in trouble
 
 
-def test_a_fork_server_that_was_killed_is_told_of(isolated):
+def test_killed_server_is_told_of(isolated):
+    """A fork server that was killed is told of."""
     isolated.handle(travel(opening(add_one, isolates=True)))
     isolated.handle(call(1, 5))
     wait_answers(isolated)
@@ -241,7 +247,8 @@ def test_a_fork_server_that_was_killed_is_told_of(isolated):
     assert "it has died" in trouble
 
 
-def test_it_waits_for_children_and_without_them(isolated):
+def test_waits_with_and_without(isolated):
+    """It waits for children and without them."""
     nap = Nap()
     isolated.wait(nap)
     isolated.handle(travel(opening(add_one, isolates=True)))

@@ -15,6 +15,6 @@ class TestLoky(PoolContract):
         return lambda: make_pool(backend, "loky", workers=2)
 
 
-def test_the_entry_point_is_found():
+def test_entry_point_is_found():
     (point,) = importlib.metadata.entry_points(group="papympi", name="loky")
     assert point.load() is papympi_loky

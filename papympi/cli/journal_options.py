@@ -1,0 +1,96 @@
+"""The options of `papympi run` that keep a run in a directory and go on from it."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from papympi.cli.options import invocation
+from papympi.runner.journal_options import JournalOptions
+from papympi.stores.lock import Lock
+from papympi.stores.rundir import RunDirectory
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.option(
+        "--run-dir", "folder", type=click.Path(path_type=Path), metavar="DIR",
+        help="Keep what is finished in this folder, with results, failures and events.",
+    ),
+    click.option("--resume", is_flag=True, help="Go on from what is in the run directory, if there is anything."),
+    click.option("--retry-failed", is_flag=True, help="With --resume: try failed items again."),
+    click.option("--force", is_flag=True, help="With --resume: use old results although code or inputs have changed."),
+    click.option(
+        "--grace", "grace_s", type=click.FloatRange(min=0), metavar="SECONDS",
+        help="After a signal, wait this long for running batches. Default: until they end.",
+    ),
+    click.option(
+        "--within", "within_s", type=click.FloatRange(min=0), metavar="SECONDS",
+        help="Start nothing that usually takes longer than is left of this time. Default: what Slurm gives the job.",
+    ),
+    click.option(
+        "--shard", metavar="I/N", help="Work on items I, I+N, I+2N, ... of the inputs only; papympi merge joins them."
+    ),
+)  # fmt: skip
+
+
+@contextlib.contextmanager
+def lock_directory(journal: JournalOptions) -> Iterator[JournalOptions]:
+    """Hold the lock of a run directory for as long as something is written into it."""
+    RunDirectory(journal.folder).make()
+    lock = Lock(journal.folder)
+    note = lock.take()
+    try:
+        if note:
+            _warn(note)
+        yield replace(journal, locked=True, warn=_warn)
+    finally:
+        lock.release()
+
+
+def _warn(text: str) -> None:
+    click.echo(f"papympi: warning: {text}", err=True)
+
+
+def journal_options(command: F) -> F:
+    """Give a command the options of a run directory."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def read_journal_options(ctx: click.Context, asked: dict[str, Any]) -> JournalOptions | None:
+    """Return how a run is to be kept, `None` if it is not; takes its options out of those that were asked for.
+
+    Raises:
+        click.UsageError: an option that needs a run directory without one.
+    """
+    given = {
+        name: asked.pop(name) for name in ("folder", "resume", "retry_failed", "force", "within_s", "grace_s", "shard")
+    }
+    if given["folder"] is None:
+        for name, value in given.items():
+            if value:
+                option = {"grace_s": "--grace", "within_s": "--within"}.get(name, f"--{name.replace('_', '-')}")
+                raise click.UsageError(f"{option} needs a run directory; add --run-dir DIR", ctx)
+        return None
+    shard = given.pop("shard")
+    told = {name: value for name, value in asked.items() if value not in (None, (), "")}
+    arguments = invocation(ctx).arguments
+    return JournalOptions(**given, shard=_parse_shard(ctx, shard), command=("papympi", *arguments), options=told)
+
+
+def _parse_shard(ctx: click.Context, text: str | None) -> tuple[int, int] | None:
+    """Return the numbers of I/N."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    if match is None or not int(match[1]) < int(match[2]):
+        raise click.UsageError(f"--shard {text}: it is I/N, with I from 0 to N-1, e.g. 0/4", ctx)
+    return int(match[1]), int(match[2])

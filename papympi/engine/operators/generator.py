@@ -1,0 +1,121 @@
+"""A generator as the engine sees it: whose children it makes, how far it is, and who may go on with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from papympi.engine.admission import Order
+from papympi.engine.batching import Batch, Span, split
+from papympi.engine.index.segment import Segment
+from papympi.model.item import Failure
+from papympi.transport.task import Outcome
+
+
+@dataclass(eq=False, slots=True)
+class GeneratorState:
+    """A scatter over some parents, advanced by quotas on the worker that holds it.
+
+    Attributes:
+        number: what the worker knows it by.
+        spans: the parents.
+        segments: for each span the segment of its children.
+        granted: items that the task on its way may still emit; 0: it stands suspended.
+        span, parent, child: where it is: the span, the parent's number in it, the child's number.
+        begun: the span and parent at which its worker began it.
+        culprits: (span, parent, child) that a lost worker was at, with the failure that is this parent's last child.
+        attempts: (span, parent) that was tried before, and how often.
+        limit: how many parents its worker has at the most; 0: all that are not finished.
+    """
+
+    number: int
+    spans: list[Span]
+    segments: list[Segment]
+    granted: int = 0
+    span: int = 0
+    parent: int = 0
+    child: int = 0
+    finished: bool = False
+    begun: tuple[int, int] = (0, 0)
+    culprits: dict[tuple[int, int, int], Failure] = field(default_factory=dict)
+    attempts: dict[tuple[int, int], int] = field(default_factory=dict)
+    limit: int = 0
+
+    def order(self) -> Order:
+        """Return the order key of the next item that it emits."""
+        segment = self.segments[min(self.span, len(self.segments) - 1)]
+        if segment.parent is None:
+            raise AssertionError("the unit segment has no generator")
+        position = min(segment.low + self.parent, segment.high - 1)
+        return (*segment.parent.order(position), segment.table.space.rank, self.child)
+
+    def rest(self) -> Batch:
+        """Return the parents that are not finished, the one at work first, to begin again elsewhere."""
+        spans = self.spans[self.span :]
+        if self.parent:
+            spans[0] = split(spans[0], spans[0].start + self.parent)[1]
+        left = self.limit or sum(span.stop - span.start for span in spans)
+        some: list[Span] = []
+        for span in spans:
+            size = min(left, span.stop - span.start)
+            if size:
+                some.append(span if size == span.stop - span.start else split(span, span.start + size)[0])
+            left -= size
+        return Batch(some, sum(span.stop - span.start for span in some), 0)
+
+    def halve(self) -> int | None:
+        """Begin again with half of the parents, since one of them ends its worker; if there is one, return 0."""
+        count = self.rest().count
+        self.limit = 0 if count == 1 else count // 2
+        return 0 if count == 1 else None
+
+    def culprits_from_here(self) -> dict[tuple[int, int], Failure]:
+        """Return the culprits of the parents that are not finished, by (parent, child) as `rest` counts them."""
+        found = {}
+        for (span, parent, child), failure in self.culprits.items():
+            if (span, parent) >= (self.span, self.parent):
+                found[self._count_to(span, parent), child] = failure
+        return found
+
+    def attempts_from_here(self) -> dict[int, int]:
+        """Return how often the parents that are not finished were tried before, as `rest` counts them."""
+        tried = self.attempts.items()
+        return {self._count_to(*place): count for place, count in tried if place >= (self.span, self.parent)}
+
+    def _count_to(self, span: int, parent: int) -> int:
+        """Return how many parents lie between the one at work and another."""
+        return sum(other.stop - other.start for other in self.spans[self.span : span]) + parent - self.parent
+
+    def parent_at(self, index: int) -> tuple[int, int]:
+        """Return (span, parent) of the parent that its worker counts as number `index`."""
+        span, parent = self.begun[0], self.begun[1] + index
+        while parent >= self.spans[span].stop - self.spans[span].start:
+            parent -= self.spans[span].stop - self.spans[span].start
+            span += 1
+        return span, parent
+
+    def accept(self, outcome: Outcome) -> Iterator[tuple[Segment, int, int, int]]:
+        """Enter children: yield (segment, first new child, how many, how many of its parents finished) for each."""
+        children = sum(payload.count for payload in outcome.outputs[0].payloads)
+        counts = iter(outcome.counts)
+        left = children - sum(outcome.counts)
+        while self.span < len(self.spans):
+            segment = self.segments[self.span]
+            start, before, known = segment.emitted, len(segment.ends), segment.size
+            for finished in counts:
+                segment.emitted += finished
+                segment.ends.append(segment.emitted)
+                self.child = 0
+                if len(segment.ends) == known:
+                    break
+            self.parent = len(segment.ends)
+            if self.parent == known:
+                segment.closed = True
+                self.span, self.parent = self.span + 1, 0
+                yield segment, start, segment.emitted - start, known - before
+                continue
+            segment.emitted += left
+            self.child += left
+            yield segment, start, segment.emitted - start, len(segment.ends) - before
+            break
+        self.finished = self.span == len(self.spans)

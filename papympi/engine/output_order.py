@@ -1,0 +1,243 @@
+"""In what order results are handed over: a cursor walks the items in input order, or takes them as they come.
+
+Ordered results of several targets are merged in post-order: for each item the results below it by rank of their
+scatter, then its own by target, then the group that it closes; after a parent's last child its short last group;
+results of the whole stream last. So nothing has to be held back that an earlier result does not need.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from papympi.engine.index.chunks import Chunk, clip, join_bitmaps
+from papympi.engine.index.segment import Segment
+from papympi.engine.index.tables import Layout
+from papympi.model.item import Key
+from papympi.plan.plan import Space, Stream
+from papympi.transport.bitmap import FULL
+from papympi.transport.payload import Payload
+
+
+@dataclass(slots=True)
+class Delivery:
+    """Results that go to the consumer together: of one target, siblings without holes between their positions.
+
+    Attributes:
+        node: the target's name.
+        prefix: the key of their parent.
+        first: position of the first among its siblings; -1: the one result of the whole stream: its key is the prefix.
+        values: the values.
+        valid: which are there.
+    """
+
+    node: str
+    prefix: Key
+    first: int
+    values: list[Any]
+    valid: int = FULL
+
+    def present(self) -> list[Any]:
+        """Return the values that are there."""
+        if self.valid == FULL:
+            return self.values
+        return [value for at, value in enumerate(self.values) if self.valid >> at & 1]
+
+    def keyed(self) -> Iterator[tuple[Key, Any]]:
+        """Yield (key, value) of those that are there."""
+        if self.first < 0:
+            yield self.prefix, self.values[0]
+            return
+        for at, value in enumerate(self.values):
+            if self.valid == FULL or self.valid >> at & 1:
+                yield (*self.prefix, self.first + at), value
+
+
+def _deliver(stream: Stream, segment: Segment, chunk: Chunk) -> Iterator[Delivery]:
+    """Yield what a chunk of a target has for the consumer, siblings together."""
+    start, stop, payload, offset, valid = chunk
+    values = _open(stream, payload)
+    if segment.parent is None:
+        yield Delivery(stream.node, (), -1, values[offset : offset + 1])
+        return
+    while start < stop:
+        index = segment.parent_of(start) - segment.low
+        first = segment.first_child(index)
+        end = min(stop, segment.ends[index]) if index < len(segment.ends) else stop
+        part = clip((chunk[0], stop, None, offset, valid), start, end)
+        prefix = segment.parent.key(segment.low + index)
+        at = part[3]
+        if part[4]:
+            yield Delivery(stream.node, prefix, start - first, values[at : at + end - start], part[4])
+        start = end
+
+
+def _open(stream: Stream, payload: Payload) -> list[Any]:
+    """Return the values of a payload of a target; what steps consume as well stays as it is."""
+    return payload.values(last=not stream.consumers)
+
+
+def _values_of(stream: Stream, chunks: list[Chunk]) -> list[Any]:
+    """Return the values of chunks end to end, with `None` for what is not there."""
+    if len(chunks) == 1:
+        start, stop, payload, offset, _ = chunks[0]
+        return _open(stream, payload)[offset : offset + stop - start]
+    values: list[Any] = []
+    for start, stop, payload, offset, _ in chunks:
+        values += [None] * (stop - start) if payload is None else _open(stream, payload)[offset : offset + stop - start]
+    return values
+
+
+class InputOrder:
+    """Walks the items of a plan's targets in order; yields `None` whenever the next one is not there yet.
+
+    Attributes:
+        awaited: the segment and position that it stands before.
+    """
+
+    def __init__(self, layout: Layout, unit: Segment) -> None:
+        self._tables = layout.spaces
+        self._unit = unit
+        self._openers = {step.outputs[0].space: step for step in layout.plan.steps if step.is_group}
+        self._targets: dict[Space, list[Stream]] = {}
+        for target in layout.plan.targets:
+            self._targets.setdefault(target.space, []).append(target)
+        self._leaves = {space: leaf for space in self._tables if (leaf := self._leaf(space)) is not None}
+        self._groups_seen: dict[Segment, int] = {}
+        self.awaited: tuple[Segment, int] = (unit, 0)
+
+    def key(self) -> Key:
+        """Return the key of the item that it stands before."""
+        segment, position = self.awaited
+        return segment.key(position)
+
+    def _leaf(self, space: Space) -> Stream | None:
+        """Return the only target of a space that has nothing to walk below or over it."""
+        targets = self._targets.get(space, [])
+        table = self._tables[space]
+        deeper = any(self._tables[other].wanted for other in [*table.kids, *table.groups])
+        return targets[0] if len(targets) == 1 and not deeper else None
+
+    def walk(self) -> Iterator[Delivery | None]:
+        """Return an iterator over what is next; it yields `None` to be asked again later."""
+        return self._item(self._unit, 0)
+
+    def _item(self, segment: Segment, position: int) -> Iterator[Delivery | None]:
+        table = segment.table
+        for kid in table.kids:
+            if self._tables[kid].wanted:
+                yield from self._children(kid, segment, position)
+        for stream in self._targets.get(table.space, ()):
+            yield from self._result(stream, segment, position)
+        for space in table.groups:
+            if self._tables[space].wanted:
+                yield from self._group_at(segment, space, position)
+
+    def _result(self, stream: Stream, segment: Segment, position: int) -> Iterator[Delivery | None]:
+        while (results := segment.results.get(stream)) is None or (chunk := results.look(position)) is None:
+            self.awaited = (segment, position)
+            yield None
+        results.take(position, position + 1)
+        chunk = clip(chunk, position, position + 1)
+        if chunk[4]:
+            yield from _deliver(stream, segment, chunk)
+            segment.release(("deliver", stream), position, position + 1)
+        elif chunk[2] is not None:
+            segment.release(("deliver", stream), position, position + 1)
+
+    def _group_at(self, segment: Segment, space: Space, position: int) -> Iterator[Delivery | None]:
+        """Walk the group whose last member is at a position, if one is."""
+        groups = segment.groups[space]
+        closing = segment.closings[self._openers[space]]
+        while closing.reach <= position:
+            self.awaited = (segment, position)
+            yield None
+        seen = self._groups_seen.setdefault(groups, 0)
+        while seen < len(groups.anchors) and groups.anchors[seen] == position:
+            self._groups_seen[groups] = seen = seen + 1
+            yield from self._item(groups, seen - 1)
+
+    def _children(self, space: Space, parent: Segment, position: int) -> Iterator[Delivery | None]:
+        while (segment := parent.child_of(space, position)) is None:
+            self.awaited = (parent, position)
+            yield None
+        index = position - segment.low
+        while index > len(segment.ends):
+            self.awaited = (parent, position)
+            yield None
+        at, leaf = segment.first_child(index), self._leaves.get(space)
+        while index >= len(segment.ends) or at < segment.ends[index]:
+            if at >= segment.emitted:
+                if segment.unequal is not None:
+                    raise segment.unequal
+                self.awaited = (segment, at)
+                yield None
+            elif leaf is None:
+                yield from self._item(segment, at)
+                at += 1
+            else:
+                at = yield from self._run(leaf, segment, at, index)
+        yield from self._short_groups(segment, index)
+        self._pass(segment, index)
+
+    def _run(self, stream: Stream, segment: Segment, at: int, index: int) -> Generator[Delivery | None, None, int]:
+        """Hand over what is there of a leaf target from `at` on; return how far that is."""
+        stop = segment.ends[index] if index < len(segment.ends) else segment.emitted
+        results = segment.results.get(stream)
+        chunks = results.take_next(at, stop) if results is not None else []
+        if not chunks:
+            self.awaited = (segment, at)
+            yield None
+            return at
+        stop = chunks[-1][1]
+        valid = chunks[0][4] if len(chunks) == 1 else join_bitmaps(chunks, at)
+        if valid and segment.parent is not None:
+            prefix, first = segment.parent.key(segment.low + index), at - segment.first_child(index)
+            yield Delivery(stream.node, prefix, first, _values_of(stream, chunks), valid)
+        for chunk in chunks:
+            if chunk[2] is not None:
+                segment.release(("deliver", stream), chunk[0], chunk[1])
+        return stop
+
+    def _short_groups(self, segment: Segment, index: int) -> Iterator[Delivery | None]:
+        """Walk the short last group of a parent, and the groups of groups that end with it."""
+        for space in segment.table.groups:
+            if not self._tables[space].wanted:
+                continue
+            groups = segment.groups[space]
+            while len(groups.ends) <= index:
+                self.awaited = (segment, segment.emitted)
+                yield None
+            seen = self._groups_seen.setdefault(groups, 0)
+            while seen < groups.ends[index]:
+                self._groups_seen[groups] = seen = seen + 1
+                yield from self._item(groups, seen - 1)
+            yield from self._short_groups(groups, index)
+
+    def _pass(self, segment: Segment, index: int) -> None:
+        """Note that the cursor is past all children of a parent."""
+        segment.passed = index + 1
+        for groups in segment.groups.values():
+            self._pass(groups, index)
+        segment.free()
+        if segment.freed:
+            self._groups_seen.pop(segment, None)
+
+
+class ArrivalOrder:
+    """Hands results over as they come."""
+
+    def __init__(self, deliveries: deque[tuple[Stream, Segment, Chunk]]) -> None:
+        self._deliveries = deliveries
+
+    def walk(self) -> Iterator[Delivery | None]:
+        """Yield what has come, or `None` to be asked again later; never ends by itself."""
+        while True:
+            if not self._deliveries:
+                yield None
+                continue
+            stream, segment, chunk = self._deliveries.popleft()
+            yield from _deliver(stream, segment, chunk)
+            segment.release(("deliver", stream), chunk[0], chunk[1])

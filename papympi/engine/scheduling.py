@@ -1,0 +1,179 @@
+"""Who works on what next: full batches before partial ones, the deepest step first, and now and then the oldest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import count
+
+from papympi.contracts import Pool
+from papympi.engine.admission import Order
+from papympi.engine.operators.protocol import Candidate, InFlightTask, Operator, PoolState, TaskOperator, WorkerState
+from papympi.errors import PoolError
+from papympi.plan.plan import Step
+from papympi.transport.task import Lost
+
+TAKES_OLDEST = 8
+"""Every so many tasks a worker takes what has the smallest order key; without it two starvations exist."""
+MOST_BLAMELESS = 16
+"""So many workers in a row may die at no item, which is more than a batch has halves; then the run fails."""
+
+
+class Scheduler:
+    """Hands tasks to workers that have a place free.
+
+    Attributes:
+        tasks: all that are in flight, by id.
+    """
+
+    def __init__(self, pools: Mapping[str, Pool], operators: Sequence[Operator], brief: set[Step]) -> None:
+        self._brief = brief
+        self._numbers = count(1)
+        self._blameless: dict[str, int] = {}
+        self.tasks: dict[int, InFlightTask] = {}
+        self._pools = {name: _make_pool_state(pool) for name, pool in pools.items()}
+        for operator in sorted(operators, key=lambda operator: -operator.step.level):
+            if isinstance(operator, TaskOperator):
+                self._pools[operator.step.pool or ""].operators.append(operator)
+
+    def dispatch(self) -> bool:
+        """Give every pool's free workers what is ready, those that idle first; return whether anything went out."""
+        moved = False
+        for state in self._pools.values():
+            load = 0
+            while load < state.pool.places:
+                fed = bool(state.loads[load]) and self._feed(state, load)
+                moved |= fed
+                load = 0 if fed and load else load + 1 if state.is_broad else _next_load(state, load)
+        return moved
+
+    def _feed(self, state: PoolState, load: int) -> bool:
+        """Give each worker of a pool that has `load` tasks one more, if there is one; return whether one got it."""
+        waiting = load // state.pool.concurrency
+        common = self._common_candidates(state, waiting)
+        if not common and not state.held:
+            return False
+        fed = False
+        for worker in list(state.loads[load]):
+            if common or worker.held:
+                choice = self._choose(worker, common, waiting)
+                if choice is not None:
+                    self._launch(worker, choice)
+                    fed = True
+                    common = self._common_candidates(state, waiting)
+        return fed
+
+    def _common_candidates(self, state: PoolState, waiting: int) -> list[Candidate]:
+        """Return what any worker of a pool could do now that has so much waiting: not long behind others."""
+        found: list[Candidate] = []
+        for operator in state.operators:
+            if waiting <= 1 or operator.step in self._brief:
+                found += operator.candidates()
+        return found
+
+    def _own_candidates(self, worker: WorkerState, waiting: int) -> list[Candidate]:
+        """Return what only this worker could do now, since it stands on it."""
+        found = [suspended.candidate() for suspended in worker.held]
+        return [each for each in found if each and (waiting <= 1 or each.operator.step in self._brief)]
+
+    def _choose(self, worker: WorkerState, common: list[Candidate], waiting: int) -> Candidate | None:
+        """Return what a worker gets that has so much waiting; what waits behind others should be worth it."""
+        found = [*common, *self._own_candidates(worker, waiting)] if worker.held else common
+        oldest = (worker.dispatched + 1) % TAKES_OLDEST == 0
+        if waiting and not oldest:
+            found = [candidate for candidate in found if not candidate.partial]
+        if len(found) <= 1:
+            return found[0] if found else None
+        if oldest:
+            return min(found, key=lambda candidate: (_order(candidate), candidate[:2]))
+        best = min(candidate[:2] for candidate in found)
+        ties = [candidate for candidate in found if candidate[:2] == best]
+        return ties[0] if len(ties) == 1 else min(ties, key=_order)
+
+    def _launch(self, worker: WorkerState, candidate: Candidate) -> None:
+        """Have the task made that was chosen for a worker, and send it."""
+        number, load = next(self._numbers), len(worker.tasks)
+        in_flight, task = candidate.operator.next_task(worker, candidate.work, number)
+        self.tasks[number] = worker.tasks[number] = in_flight
+        worker.dispatched += 1
+        _move(worker, load)
+        worker.pool.pool.submit(worker.number, task)
+
+    def land(self, number: int, *, lost: bool = False) -> InFlightTask:
+        """Take a task out of the book: it has come home, or it was lost and is to be done again."""
+        task = self.tasks.pop(number)
+        if self._blameless and not lost:
+            self._blameless.pop(task.operator.step.pool or "", None)
+        load = len(task.worker.tasks)
+        del task.worker.tasks[number]
+        _move(task.worker, load)
+        return task
+
+    def force(self, candidate: Candidate, holder: WorkerState | None) -> None:
+        """Launch something although nothing fits, on the worker that holds it or any other; every worker is free."""
+        pool = self._pools[candidate.operator.step.pool or ""]
+        self._launch(holder or next(iter(pool.loads[0])), candidate)
+
+    def recover(self, pool: str, lost: Lost) -> None:
+        """Do again what a lost worker had; the item that it was at becomes a failure, or is tried again.
+
+        Raises:
+            PoolError: worker after worker died without being at an item.
+        """
+        self._count_blameless(pool, lost)
+        if lost.single:
+            if lost.task in self.tasks:
+                self._take_back(lost.task, lost)
+            return
+        worker = self._pools[pool].workers[lost.worker]
+        for number in list(worker.tasks):
+            self._take_back(number, lost if number == lost.task else None)
+        for suspended in list(worker.held):
+            suspended.orphan()
+
+    def _take_back(self, number: int, lost: Lost | None) -> None:
+        task = self.land(number, lost=True)
+        task.operator.take_back(task, lost)
+
+    def _count_blameless(self, pool: str, lost: Lost) -> None:
+        """Count the workers that died in a row at no item."""
+        if lost.single or lost.node or lost.position is not None:
+            self._blameless.pop(pool, None)
+            return
+        self._blameless[pool] = self._blameless.get(pool, 0) + 1
+        if self._blameless[pool] > MOST_BLAMELESS:
+            raise PoolError(
+                f"pool {pool!r}: {MOST_BLAMELESS} workers in a row died while they were at no item, the last one: "
+                f"{lost.error}. Look at the resources and the module-level code of its nodes, at the memory limit and "
+                "at the host"
+            )
+
+
+def count_places(pool: Pool) -> int:
+    """Return how many tasks keep a pool busy; the places beyond that are for brief ones."""
+    return len(pool.workers) * min(pool.places, 2 * pool.concurrency)
+
+
+def _make_pool_state(pool: Pool) -> PoolState:
+    """Return the state of a pool whose workers are all idle."""
+    state = PoolState(pool, count_places(pool), loads=[{} for _ in range(pool.places + 1)])
+    state.workers = [WorkerState(state, number) for number in range(len(pool.workers))]
+    state.is_broad = 4 * len(state.workers) > pool.places
+    state.loads[0] = dict.fromkeys(state.workers)
+    return state
+
+
+def _next_load(state: PoolState, load: int) -> int:
+    """Return the next load above `load` that a worker has."""
+    loads = [len(worker.tasks) for worker in state.workers]
+    return min((other for other in loads if other > load), default=state.pool.places)
+
+
+def _move(worker: WorkerState, load: int) -> None:
+    """Enter that a worker has another number of tasks than before."""
+    loads = worker.pool.loads
+    del loads[load][worker]
+    loads[len(worker.tasks)][worker] = None
+
+
+def _order(candidate: Candidate) -> Order:
+    return candidate.operator.order(candidate.work)

@@ -1,0 +1,50 @@
+"""What a run counts, by node: items done, failed, dropped and tried again, and the seconds that workers spent."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from papympi.contracts import NodeCount
+from papympi.model.item import Failure, Key
+
+
+@dataclass(slots=True)
+class Tally:
+    """What has been counted so far, by node name.
+
+    Attributes:
+        failures: every failure, in the order in which it came home.
+        known: (node, key) of failures of an earlier attempt, which may come home again.
+    """
+
+    done: Counter[str] = field(default_factory=Counter)
+    failed: Counter[str] = field(default_factory=Counter)
+    dropped: Counter[str] = field(default_factory=Counter)
+    retried: Counter[str] = field(default_factory=Counter)
+    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    failures: list[Failure] = field(default_factory=list)
+    known: set[tuple[str, Key]] = field(default_factory=set)
+
+    def restore(self, failures: list[Failure]) -> None:
+        """Count the failures of an earlier attempt."""
+        self.fail(failures)
+        self.known = {(failure.node, failure.key) for failure in failures}
+
+    def fail(self, failures: list[Failure]) -> None:
+        """Count failures; each is counted where it was born, once, however many copies of it travel on."""
+        if self.known:
+            failures = [failure for failure in failures if (failure.node, failure.key) not in self.known]
+        for failure in failures:
+            self.failed[failure.node] += 1
+        self.failures += failures
+
+    def to_counts(self, nodes: Sequence[str]) -> dict[str, NodeCount]:
+        """Return the counts of some nodes."""
+        return {
+            node: NodeCount(
+                self.done[node], self.failed[node], self.dropped[node], self.seconds[node], self.retried[node]
+            )
+            for node in nodes
+        }  # fmt: skip

@@ -1,0 +1,105 @@
+"""Inputs from the command line: `NAME=VALUE` becomes the items of one input."""
+
+from __future__ import annotations
+
+import ast
+import glob
+import itertools
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from papympi.contracts import Reader
+from papympi.errors import InputError
+from papympi.formats.file_formats import READERS, list_suffixes, read_lines, strip_ends
+
+FORMS = f"""\
+a..b        the integers from a up to but not including b; `a..` never ends
+@FILE       the lines of a file (of {list_suffixes("and")} files the rows)
+-           the lines of standard input
+[1, 2, 3]   the items of a Python list
+*.txt       the matching paths, sorted; ** matches folders of any depth
+NAME        the path, if there is a file or folder of that name
+5, "text"   any other Python literal is the one item; anything else is one string"""
+
+EXAMPLES = "number=0..100, path='*.txt' or name=@names.txt"
+
+WHOLE_FILE = 64 << 20
+"""Files up to this size are read at once, so that their length is known; longer ones as the run goes."""
+
+_RANGE = re.compile(r"(-?\d[\d_]*)\.\.(-?\d[\d_]*)?")
+
+
+def parse_inputs(settings: Sequence[str], readers: Mapping[str, Reader] | None = None) -> dict[str, Iterable[Any]]:
+    """Return the items of each input from `NAME=VALUE` settings; a name that comes twice has both, one after the other.
+
+    Args:
+        settings: as given on the command line.
+        readers: by suffix, what reads the file of `@FILE`; default: the built-in ones, and lines of every other file.
+
+    Raises:
+        InputError: a setting without a name, a file that is not there, a glob that matches nothing.
+    """
+    parts: dict[str, list[Iterable[Any]]] = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals or not name.isidentifier():
+            raise InputError(f"--input {setting!r} is not of the form NAME=VALUE, e.g. {EXAMPLES}")
+        parts.setdefault(name, []).append(parse_value(name, value, READERS if readers is None else readers))
+    if sum(setting.partition("=")[2] == "-" for setting in settings) > 1:
+        raise InputError("only one input can have the lines of standard input (-)")
+    return {name: _join(items) for name, items in parts.items()}
+
+
+def parse_value(name: str, value: str, readers: Mapping[str, Reader]) -> Iterable[Any]:
+    """Return the items that the VALUE of one setting stands for; `FORMS` lists them.
+
+    Raises:
+        InputError: a file that is not there, a glob that matches nothing.
+    """
+    if value == "-":
+        return strip_ends(sys.stdin)
+    if value.startswith("@"):
+        return _read(name, Path(value[1:]).expanduser(), readers)
+    if match := _RANGE.fullmatch(value):
+        start, stop = match.groups()
+        return range(int(start), int(stop)) if stop else itertools.count(int(start))
+    try:
+        literal = ast.literal_eval(value)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return _paths(name, value)
+    return literal if isinstance(literal, list) else [literal]
+
+
+def _read(name: str, path: Path, readers: Mapping[str, Reader]) -> Iterable[Any]:
+    """Return the rows of a file; a list if the file is small."""
+    if not path.exists():
+        raise InputError(f"input {name!r}: no such file: {str(path)!r}")
+    if path.is_dir():
+        raise InputError(f"input {name!r}: {str(path)!r} is a folder; its files are {name}='{path}/*'")
+    rows = readers.get(path.suffix, read_lines)(path)
+    return list(rows) if path.is_file() and path.stat().st_size <= WHOLE_FILE else rows
+
+
+def _paths(name: str, value: str) -> list[Any]:
+    """Return what a value that is no literal stands for: a path, the paths that a glob matches, or a string."""
+    path = Path(value).expanduser()
+    if value and path.exists():
+        return [path]
+    if not glob.has_magic(value):
+        return [value]
+    found = sorted(Path(match) for match in glob.glob(str(path), recursive=True))  # noqa: PTH207 -- also absolute ones
+    if not found:
+        raise InputError(f"input {name!r}: nothing matches {value!r}; for the text itself, write {name}='\"{value}\"'")
+    return found
+
+
+def _join(parts: list[Iterable[Any]]) -> Iterable[Any]:
+    """Return the items of several iterables one after the other; a list if all have a length."""
+    if len(parts) == 1:
+        return parts[0]
+    if all(isinstance(part, Sequence) for part in parts):
+        return [item for part in parts for item in part]
+    return itertools.chain.from_iterable(parts)

@@ -1,0 +1,71 @@
+"""The failures in a journal, read while it may still be written: for people, and to be repeated."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from papympi.errors import JournalError, ShippingError, did_you_mean
+from papympi.model.item import Failure, Key
+from papympi.stores.archive import unpack_coded
+from papympi.stores.journal import connect
+from papympi.stores.rundir import JOURNAL, RunDirectory
+from papympi.transport import codec
+from papympi.workers.attempt import attempt
+
+
+def read_failures(folder: Path) -> list[Failure]:
+    """Return the failures of a run directory; their exceptions are of classes made by name.
+
+    Raises:
+        JournalError: it is no run directory, or its journal cannot be read.
+    """
+    rows = _query(folder, lambda connection: connection.execute("SELECT node, key, told FROM failures").fetchall())
+    return [_to_failure(node, tuple(json.loads(key)), json.loads(told)) for node, key, told in rows]
+
+
+def read_given(folder: Path, node: str, key: Key) -> list[Any]:
+    """Return what the stage of a node was given when it failed at a key.
+
+    Raises:
+        JournalError: it did not fail there, or what it was given could not be kept.
+    """
+
+    def find(connection: sqlite3.Connection) -> Any:
+        query = "SELECT given FROM failures WHERE node = ? AND key = ?"
+        return connection.execute(query, (node, json.dumps(key))).fetchone()
+
+    row = _query(folder, find)
+    if row is None:
+        known = {f"{each.node} {','.join(map(str, each.key))}" for each in read_failures(folder)}
+        wanted = f"{node} {','.join(map(str, key))}"
+        way_out = did_you_mean(wanted, known) or f"; papympi failures {folder} lists what failed"
+        raise JournalError(f"in {folder} node {node!r} did not fail at item {key}{way_out}")
+    if row[0] is None:
+        raise JournalError(f"what node {node!r} was given at item {key} was not kept: nothing can pickle it")
+    values, error = attempt(codec.decode, unpack_coded(row[0]))
+    if error is not None:
+        raise ShippingError(f"what node {node!r} was given at item {key} cannot be loaded: {error}") from error
+    given: list[Any] = values
+    return given
+
+
+def _query(folder: Path, ask: Callable[[sqlite3.Connection], Any]) -> Any:
+    run = RunDirectory(folder)
+    run.require()
+    try:
+        with closing(connect(run / JOURNAL, reads=True)) as connection:
+            return ask(connection)
+    except sqlite3.Error as error:
+        raise JournalError(f"the journal {run / JOURNAL} cannot be read: {error}") from error
+
+
+def _to_failure(node: str, key: Key, told: dict[str, Any]) -> Failure:
+    kind = type(told["kind"], (Exception,), {})
+    return Failure(
+        node, key, kind(told["message"]), told["traceback"], told["input"], told["worker"], told["attempts"]
+    )  # fmt: skip

@@ -1,0 +1,116 @@
+"""What to do with a journal that is damaged: everything that can still be read goes into a new one."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
+
+from papympi.errors import JournalError
+from papympi.stores.journal import SCHEMA, connect
+from papympi.stores.rundir import open_private
+from papympi.workers.attempt import attempt
+
+THOROUGH_BYTES: Final = 256 << 20
+"""A journal up to this size is read through before it is used; of a larger one only the length is looked at."""
+_PAGE: Final = slice(16, 18)
+_PAGES: Final = slice(28, 32)
+_TABLES: Final = ("meta", "nodes", "rows", "payloads", "results", "counts", "states", "failures")
+
+
+def open_sound(path: Path) -> tuple[sqlite3.Connection, str]:
+    """Return a connection to a journal that is sound and has its tables, and a note about what was lost, or "".
+
+    Raises:
+        JournalError: the file cannot be used at all, for a reason that is not in it.
+    """
+    if not path.exists():
+        open_private(path).close()
+    note = ""
+    trouble = _find_trouble(path)
+    if trouble:
+        note = _repair(path, trouble)
+    try:
+        connection = connect(path)
+        connection.executescript(SCHEMA)
+    except sqlite3.Error as error:
+        raise JournalError(f"the journal {path} cannot be opened: {error}") from error
+    return connection, note
+
+
+def _find_trouble(path: Path) -> str:
+    """Return what is wrong with a journal, or ""."""
+    size = path.stat().st_size
+    if not size:
+        return ""
+    with path.open("rb") as file:
+        head = file.read(100)
+    page, pages = int.from_bytes(head[_PAGE], "big"), int.from_bytes(head[_PAGES], "big")
+    if not head.startswith(b"SQLite format 3\0"):
+        return "its head is damaged"
+    hot = path.with_name(f"{path.name}-journal").exists()
+    if not hot and pages and size < pages * (65536 if page == 1 else page):
+        return "its end is missing"
+    checked, error = attempt(_check, path) if size <= THOROUGH_BYTES else (attempt(_touch, path)[0] or "", None)
+    return str(error) if error is not None else str(checked)
+
+
+def _check(path: Path) -> str:
+    with closing(connect(path)) as connection:
+        found = connection.execute("PRAGMA quick_check(1)").fetchone()
+    return "" if found == ("ok",) else str(found[0]).strip().splitlines()[-1]
+
+
+def _touch(path: Path) -> str:
+    with closing(connect(path)) as connection:
+        connection.execute("SELECT COUNT(*) FROM meta").fetchone()
+    return ""
+
+
+def _repair(path: Path, trouble: str) -> str:
+    """Copy what can be read into a new journal, put that in the place of the old one, and say so."""
+    fresh, damaged = path.with_name(f"{path.name}.part"), path.with_name(f"{path.name}.damaged")
+    fresh.unlink(missing_ok=True)
+    open_private(fresh).close()
+    kept = 0
+    with closing(connect(fresh)) as target:
+        target.executescript(SCHEMA)
+        target.execute("BEGIN")
+        source, error = attempt(connect, path)
+        if error is None:
+            for table in _TABLES:
+                for row in _read_table(source, table):
+                    marks = ", ".join("?" * len(row))
+                    target.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", row)  # noqa: S608 - names of our own tables
+                    kept += table == "results"
+            source.close()
+        target.execute("COMMIT")
+    path.with_name(f"{path.name}-journal").unlink(missing_ok=True)
+    path.replace(damaged)
+    fresh.replace(path)
+    return (
+        f"the journal was damaged ({trouble}); {kept} entries of results could be saved, what is missing is computed "
+        f"again. The damaged file is {damaged}"
+    )
+
+
+def _read_table(connection: sqlite3.Connection, table: str) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of a table that can be read, passing over those that cannot."""
+    at, skip = 0, 1
+    while skip < 1 << 40:
+        row, error = attempt(_next_row, connection, table, at)
+        if error is not None:
+            at, skip = at + skip, 2 * skip
+        elif row is None:
+            return
+        else:
+            at, skip = row[0] + 1, 1
+            yield row[1:]
+
+
+def _next_row(connection: sqlite3.Connection, table: str, at: int) -> tuple[Any, ...] | None:
+    query = f"SELECT rowid, * FROM {table} WHERE rowid >= ? ORDER BY rowid LIMIT 1"  # noqa: S608 - names of our own tables
+    row: tuple[Any, ...] | None = connection.execute(query, (at,)).fetchone()
+    return row
