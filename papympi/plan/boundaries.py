@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from papympi.model.node import Node
-from papympi.plan.expand import Expansion, Means, Part
+from papympi.plan.expand import Expansion, NodeSettings, Part
 from papympi.plan.fuse import Fusion
 from papympi.plan.plan import Boundary
 from papympi.plan.wiring import Wiring
 
 
 def find_boundaries(
-    wiring: Wiring, expansion: Expansion, fusion: Fusion, means: Mapping[str, Means], owners: Mapping[Part, Part]
+    wiring: Wiring,
+    expansion: Expansion,
+    fusion: Fusion,
+    settings_of: Mapping[str, NodeSettings],
+    owners: Mapping[Part, Part],
 ) -> tuple[Boundary, ...]:
     """Return the reason for every edge between nodes that is not inside of a stage; `owners` are parts of parts."""
     makers = {part.output: owners[part] for part in owners} | fusion.makers
@@ -27,12 +31,14 @@ def find_boundaries(
             closes = _describe_closing(wiring.graph.nodes[name]) and taker not in owners
             taker = owners.get(taker, taker)
             if fusion.groups[maker] is not fusion.groups[taker] or closes:
-                reason = _find_reason(wiring, maker, taker, fusion, means)
+                reason = _find_reason(wiring, maker, taker, fusion, settings_of)
                 boundaries.append(Boundary(above, name, reason))
     return tuple(boundaries)
 
 
-def _find_reason(wiring: Wiring, maker: Part, taker: Part, fusion: Fusion, means: Mapping[str, Means]) -> str:
+def _find_reason(
+    wiring: Wiring, maker: Part, taker: Part, fusion: Fusion, settings_of: Mapping[str, NodeSettings]
+) -> str:
     """Return why a producer and its consumer are apart."""
     node = wiring.graph.nodes[taker.node]
     if maker.kind == "source":
@@ -46,7 +52,7 @@ def _find_reason(wiring: Wiring, maker: Part, taker: Part, fusion: Fusion, means
         return "a scatter streams: it is suspended between chunks"
     if maker.kind == "fold":
         return "a fold ends a stage"
-    return _compare(maker, taker, means) or fusion.refusals.get((maker, taker), "fusion is off")
+    return _compare(maker, taker, settings_of) or fusion.refusals.get((maker, taker), "fusion is off")
 
 
 def _describe_closing(node: Node) -> str:
@@ -59,9 +65,9 @@ def _describe_closing(node: Node) -> str:
     return "gather" if options.gather is True else f"gather={options.gather}"
 
 
-def _compare(maker: Part, taker: Part, means: Mapping[str, Means]) -> str:
+def _compare(maker: Part, taker: Part, settings_of: Mapping[str, NodeSettings]) -> str:
     """Return what of two maps differs, or nothing."""
-    one, other = means[maker.node], means[taker.node]
+    one, other = settings_of[maker.node], settings_of[taker.node]
     if maker.space is not taker.space:
         return f"different depths: {maker.space.depth}, {taker.space.depth}"
     if one.pool != other.pool:
@@ -76,7 +82,7 @@ def _compare(maker: Part, taker: Part, means: Mapping[str, Means]) -> str:
     return ""
 
 
-def _compare_care(maker: str, one: Means, taker: str, other: Means) -> str:
+def _compare_care(maker: str, one: NodeSettings, taker: str, other: NodeSettings) -> str:
     """Return what sets two nodes apart that are not both left to themselves."""
     if one.timed != other.timed:
         return f"only {maker if one.timed else taker} has a time-out"

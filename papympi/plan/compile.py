@@ -13,8 +13,8 @@ from papympi.model.options import is_stride
 from papympi.plan.boundaries import find_boundaries
 from papympi.plan.check import check_pools
 from papympi.plan.enclose import describe_inner, enclose
-from papympi.plan.expand import Expansion, Means, Part, expand
-from papympi.plan.fuse import Group, fuse
+from papympi.plan.expand import Expansion, NodeSettings, Part, expand
+from papympi.plan.fuse import FusedGroup, fuse
 from papympi.plan.layout import lay_out
 from papympi.plan.plan import Plan, Space, Step, Stream, Stride
 from papympi.plan.program import Argument, Call, Program, Stage, StageKind
@@ -79,24 +79,24 @@ def compile_plan(
     if given is not None:
         _check_inputs(wiring, given)
     _check_choices(wiring, settings)
-    means = _choose_means(wiring, settings)
+    settings_of = _choose_node_settings(wiring, settings)
     layout = lay_out(wiring)
     problems = [*layout.problems]
     if settings.known_pools is not None:
-        problems += check_pools(wiring, {name: each.pool for name, each in means.items()}, settings.known_pools)
+        problems += check_pools(wiring, {name: each.pool for name, each in settings_of.items()}, settings.known_pools)
     if problems:
         raise GraphError(merge_problems(problems))
     for text in layout.warnings:
         warnings.warn(text, GraphWarning, stacklevel=2)
-    expansion = expand(wiring, layout, means)
-    enclosure = enclose(wiring, expansion, means)
+    expansion = expand(wiring, layout, settings_of)
+    enclosure = enclose(wiring, expansion, settings_of)
     fusion = fuse(enclosure.parts, fusion=settings.fusion)
     if fusion.problems:
         raise GraphError(merge_problems(fusion.problems))
     groups = fusion.list_groups()
     for name in wiring.targets:
         expansion.streams[name].target = True
-    for name in means:
+    for name in settings_of:
         expansion.streams[name].checkpoint = graph.nodes[name].options.checkpoint
     program = Program({}, settings.by_value, settings.path, settings.seed, dict(settings.levels))
     steps = _make_steps(groups, program)
@@ -107,7 +107,7 @@ def compile_plan(
         sources=tuple(stream.node for step in steps if step.kind == "source" for stream in step.outputs),
         program=program,
         origins=_find_origins(wiring, expansion),
-        boundaries=find_boundaries(wiring, expansion, fusion, means, enclosure.owners),
+        boundaries=find_boundaries(wiring, expansion, fusion, settings_of, enclosure.owners),
         warnings=tuple(layout.warnings),
     )
 
@@ -150,21 +150,21 @@ def _check_choices(wiring: Wiring, settings: PlanSettings) -> None:
             raise OptionError(f'the stride of {name!r} is {stride!r}; it must be at least 1, or "auto"')
 
 
-def _choose_means(wiring: Wiring, settings: PlanSettings) -> dict[str, Means]:
+def _choose_node_settings(wiring: Wiring, settings: PlanSettings) -> dict[str, NodeSettings]:
     """Return for each node its pool and stride, and whether it may fuse."""
     nodes = wiring.graph.nodes
-    means = {}
+    settings_of = {}
     for name in wiring.bindings:
         options = nodes[name].options
         default = ASYNC_POOL if nodes[name].awaits else settings.default_pool
         pool = settings.pools.get(name) or settings.pools.get("*") or options.pool or default
         stride = settings.strides.get(name) or settings.strides.get("*") or options.stride or "auto"
         kept = options.checkpoint or (settings.journal and name in wiring.targets)
-        means[name] = Means(pool, stride, options.fuse, bool(options.retries), bool(options.timeout), kept)
-    return means
+        settings_of[name] = NodeSettings(pool, stride, options.fuse, bool(options.retries), bool(options.timeout), kept)
+    return settings_of
 
 
-def _make_steps(groups: list[Group], program: Program) -> list[Step]:
+def _make_steps(groups: list[FusedGroup], program: Program) -> list[Step]:
     """Return the steps of the groups; their stages go into the program."""
     steps: list[Step] = []
     outside = _find_outside(groups)
@@ -204,12 +204,12 @@ def _number(spaces: list[Space], hidden: Collection[Space]) -> list[Space]:
     return known
 
 
-def _find_outside(groups: list[Group]) -> set[Stream]:
+def _find_outside(groups: list[FusedGroup]) -> set[Stream]:
     """Return the streams that leave the group that makes them."""
     return {stream for group in groups for stream in group.inputs}
 
 
-def _name_nodes(group: Group) -> tuple[str, ...]:
+def _name_nodes(group: FusedGroup) -> tuple[str, ...]:
     """Return the nodes whose own results a group makes, else those that it serves."""
     first = group.parts[0]
     if first.kind == "source":
@@ -219,7 +219,7 @@ def _name_nodes(group: Group) -> tuple[str, ...]:
     return tuple(own or dict.fromkeys(part.node for part in parts))
 
 
-def _make_stage(group: Group, outputs: list[Stream]) -> Stage:
+def _make_stage(group: FusedGroup, outputs: list[Stream]) -> Stage:
     """Return what a worker must know of a group."""
     columns = {stream: index for index, stream in enumerate(group.inputs)}
     parts = [part for some in group.parts for part in some.whole if part.call is not None]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from papympi.errors import GraphError
 from papympi.model.node import Node
-from papympi.plan.expand import Expansion, Means, Part
+from papympi.plan.expand import Expansion, NodeSettings, Part
 from papympi.plan.plan import Space, Stream, Stride
 from papympi.plan.program import MOST, Inner
 from papympi.plan.wiring import Wiring, merge_problems
@@ -28,7 +28,7 @@ class Enclosure:
     spaces: set[Space] = field(default_factory=set)
 
 
-def enclose(wiring: Wiring, expansion: Expansion, means: Mapping[str, Means]) -> Enclosure:
+def enclose(wiring: Wiring, expansion: Expansion, settings_of: Mapping[str, NodeSettings]) -> Enclosure:
     """Return the parts of a plan; those below a scatter with `spread=False` are one with it.
 
     Raises:
@@ -38,7 +38,7 @@ def enclose(wiring: Wiring, expansion: Expansion, means: Mapping[str, Means]) ->
     problems: list[str] = []
     for part in expansion.parts:
         if part.kind == "scatter" and not wiring.graph.nodes[part.node].options.spread:
-            closing = _Closing(wiring, part, result.parts, means)
+            closing = _Closing(wiring, part, result.parts, settings_of)
             problem = closing.find_problem()
             if problem:
                 node = wiring.graph.nodes[part.node]
@@ -56,9 +56,11 @@ def enclose(wiring: Wiring, expansion: Expansion, means: Mapping[str, Means]) ->
 class _Closing:
     """What is below one scatter, and whether it can be evaluated as one."""
 
-    def __init__(self, wiring: Wiring, scatter: Part, parts: list[Part], means: Mapping[str, Means]) -> None:
+    def __init__(
+        self, wiring: Wiring, scatter: Part, parts: list[Part], settings_of: Mapping[str, NodeSettings]
+    ) -> None:
         self.wiring = wiring
-        self.means = means
+        self.settings_of = settings_of
         self.scatter = scatter
         self.parts = parts
         self.space = scatter.output.space
@@ -84,7 +86,7 @@ class _Closing:
                 return f"{self._label(part)} {problem}"
         if not self.leaving:
             return "nothing gathers or folds its children; leave spread=False out"
-        kept = [stream.node for stream in self.leaving if self.means[stream.node].checkpoint]
+        kept = [stream.node for stream in self.leaving if self.settings_of[stream.node].checkpoint]
         if kept and len(self.leaving) > 1:
             return (
                 f"the results of {kept[0]!r} are kept in a journal, and of its children come those of "
@@ -95,8 +97,8 @@ class _Closing:
 
     def _judge(self, part: Part) -> str:
         """Return why one part cannot be with the scatter, and the way out; nothing if it can."""
-        node, means = self.wiring.graph.nodes[part.node], self.means[part.node]
-        first = self.means[self.scatter.node]
+        node, settings = self.wiring.graph.nodes[part.node], self.settings_of[part.node]
+        first = self.settings_of[self.scatter.node]
         if part.kind == "group":
             what = "combine=" if node.options.combine is not None else "gather=n"
             return f"has {what}, and groups are made outside; use gather=True or fold= alone, or leave spread=False out"
@@ -104,9 +106,11 @@ class _Closing:
             return "scatters again; give spread=False to that generator alone, or let one generator make all"
         if node.awaits:
             return "is async, and many at once are awaited only outside of such a stage; leave spread=False out"
-        if means.pool != first.pool:
-            return f"is on the pool {means.pool!r}, not {first.pool!r}; give them one pool, or leave spread=False out"
-        if means.retried:
+        if settings.pool != first.pool:
+            return (
+                f"is on the pool {settings.pool!r}, not {first.pool!r}; give them one pool, or leave spread=False out"
+            )
+        if settings.retried:
             return "has retries=, and to wait before an item is tried again it would have to leave; leave either out"
         return self._judge_results(part, node)
 
@@ -118,7 +122,7 @@ class _Closing:
             return ""
         if part.node in self.wiring.targets:
             return "is a target, but its results do not leave the stage; gather or fold them, or leave spread=False out"
-        if self.means[part.node].checkpoint:
+        if self.settings_of[part.node].checkpoint:
             return "has checkpoint=True, but its results do not leave the stage; leave either out"
         return ""
 
@@ -143,7 +147,7 @@ class _Closing:
 
     def close(self) -> Part:
         """Return the part that they are."""
-        first = self.means[self.scatter.node]
+        first = self.settings_of[self.scatter.node]
         chunk = _limit([p for p in self.members if p.space is self.space], MOST)
         return Part(
             kind="map",
@@ -154,7 +158,7 @@ class _Closing:
             pool=self.scatter.pool,
             stride=_limit([p for p in self.members if p.kind == "map" and p.space is not self.space], first.stride),
             fuse=not self._has_async_neighbours(),
-            checkpoint=any(self.means[stream.node].checkpoint for stream in self.leaving),
+            checkpoint=any(self.settings_of[stream.node].checkpoint for stream in self.leaving),
             outputs=self.leaving,
             members=self.members,
             chunk=0 if chunk == "auto" or not self._is_vectorized() else chunk,
@@ -163,7 +167,7 @@ class _Closing:
     def _has_async_neighbours(self) -> bool:
         """Say whether the pool awaits other nodes: their stages are evaluated in another way."""
         nodes = self.wiring.graph.nodes
-        return any(nodes[name].awaits and each.pool == self.scatter.pool for name, each in self.means.items())
+        return any(nodes[name].awaits and each.pool == self.scatter.pool for name, each in self.settings_of.items())
 
     def _is_vectorized(self) -> bool:
         """Say whether a map of the children has a stride that must not be exceeded."""

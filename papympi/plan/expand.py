@@ -80,8 +80,8 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
-    """With what the tasks of one node are done; one that is retried shares no stage, lest others be repeated."""
+class NodeSettings:
+    """What a run has decided about one node; one that is retried shares no stage, lest others be repeated."""
 
     pool: str
     stride: Stride
@@ -99,7 +99,7 @@ class Expansion:
     streams: dict[str, Stream]
 
 
-def expand(wiring: Wiring, layout: SpaceLayout, means: Mapping[str, Means]) -> Expansion:
+def expand(wiring: Wiring, layout: SpaceLayout, settings_of: Mapping[str, NodeSettings]) -> Expansion:
     """Return the parts of everything in the wiring."""
     parts: list[Part] = []
     streams: dict[str, Stream] = {}
@@ -110,7 +110,7 @@ def expand(wiring: Wiring, layout: SpaceLayout, means: Mapping[str, Means]) -> E
     for name in wiring.order:
         if name in streams:
             continue
-        expander = _Expander(wiring.graph.nodes[name], layout, layout.places[name], means[name])
+        expander = _Expander(wiring.graph.nodes[name], layout, layout.places[name], settings_of[name])
         taken = [take(wiring, streams, binding) for binding in wiring.bindings[name]]
         streams[name] = expander.expand(taken)
         parts.extend(expander.parts)
@@ -120,11 +120,11 @@ def expand(wiring: Wiring, layout: SpaceLayout, means: Mapping[str, Means]) -> E
 class _Expander:
     """Makes the parts of one node, one after the other."""
 
-    def __init__(self, node: Node, layout: SpaceLayout, place: NodeSpaces, means: Means) -> None:
+    def __init__(self, node: Node, layout: SpaceLayout, place: NodeSpaces, settings: NodeSettings) -> None:
         self.node = node
         self.layout = layout
         self.place = place
-        self.means = means
+        self.settings = settings
         self.parts: list[Part] = []
         self.drops = node.options.on_error == "drop"
 
@@ -235,7 +235,7 @@ class _Expander:
         factory: Callable[[], Any] | None = None,
     ) -> Stream:
         """Make a part that a pool evaluates; each of its positions stands for `grouped` items."""
-        stride = self.means.stride
+        stride = self.settings.stride
         self.parts.append(
             Part(
                 kind=kind,
@@ -245,10 +245,10 @@ class _Expander:
                 space=space,
                 call=call,
                 factory=factory,
-                pool=self.means.pool,
+                pool=self.settings.pool,
                 stride=stride if stride == "auto" else max(1, stride // grouped),
-                fuse=self.means.fuse and not self.means.retried and kind == "map",
-                checkpoint=self.means.checkpoint and not output.inner,
+                fuse=self.settings.fuse and not self.settings.retried and kind == "map",
+                checkpoint=self.settings.checkpoint and not output.inner,
             )
         )
         return output

@@ -21,7 +21,7 @@ from papympi.plan.plan import Stream
 
 
 @dataclass(eq=False, slots=True)
-class Group:
+class FusedGroup:
     """Parts that become one step.
 
     Attributes:
@@ -53,14 +53,14 @@ class Fusion:
         problems: what keeps a part with members from being evaluated at all.
     """
 
-    groups: dict[Part, Group] = field(default_factory=dict)
+    groups: dict[Part, FusedGroup] = field(default_factory=dict)
     makers: dict[Stream, Part] = field(default_factory=dict)
     implied: dict[Stream, int] = field(default_factory=dict)
     refusals: dict[tuple[Part, Part], str] = field(default_factory=dict)
     users: dict[Stream, set[Part]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
-    def list_groups(self) -> list[Group]:
+    def list_groups(self) -> list[FusedGroup]:
         """Return the groups in topological order."""
         place = {part: index for index, part in enumerate(self.groups)}
         groups = list(dict.fromkeys(self.groups.values()))
@@ -103,7 +103,7 @@ def _imply(part: Part, stream: Stream, needs: int, own: int, opened: dict[int, i
     return parents if part.kind == "gather" else own | parents
 
 
-def _check_whole(part: Part, needs: int, chosen: list[Group], fusion: Fusion) -> None:
+def _check_whole(part: Part, needs: int, chosen: list[FusedGroup], fusion: Fusion) -> None:
     """Look whether a part with members would be called for all that its scatter would be called for alone."""
     if not part.members:
         return
@@ -116,7 +116,7 @@ def _check_whole(part: Part, needs: int, chosen: list[Group], fusion: Fusion) ->
             )
 
 
-def _choose(part: Part, needs: int, fusion: Fusion) -> list[Group]:
+def _choose(part: Part, needs: int, fusion: Fusion) -> list[FusedGroup]:
     """Return the groups that the part can join, all at once; `needs` is what its first call implies, as bits."""
     makers = [fusion.makers[stream] for stream in part.inputs]
     chosen = list(dict.fromkeys(fusion.groups[maker] for maker in makers if _matches(maker, part)))
@@ -149,7 +149,7 @@ def _is_timed(part: Part) -> bool:
     return part.call is not None and part.call.timeout is not None
 
 
-def _merge_inputs(part: Part, chosen: list[Group], fusion: Fusion) -> dict[Stream, None]:
+def _merge_inputs(part: Part, chosen: list[FusedGroup], fusion: Fusion) -> dict[Stream, None]:
     """Return the inputs of the group that the part and the chosen groups would be."""
     inputs: dict[Stream, None] = {}
     for some in (*(group.inputs for group in chosen), part.inputs):
@@ -157,7 +157,7 @@ def _merge_inputs(part: Part, chosen: list[Group], fusion: Fusion) -> dict[Strea
     return inputs
 
 
-def _find_level(part: Part, chosen: list[Group], fusion: Fusion) -> int:
+def _find_level(part: Part, chosen: list[FusedGroup], fusion: Fusion) -> int:
     """Return the level of the group that the part and the chosen groups would be."""
     level = max((group.level for group in chosen), default=0)
     for stream in part.inputs:
@@ -167,7 +167,7 @@ def _find_level(part: Part, chosen: list[Group], fusion: Fusion) -> int:
     return level
 
 
-def _find_obstacle(part: Part, group: Group, inputs: dict[Stream, None], level: int, fusion: Fusion) -> str:
+def _find_obstacle(part: Part, group: FusedGroup, inputs: dict[Stream, None], level: int, fusion: Fusion) -> str:
     """Return why the part cannot join the group if these are the inputs, or nothing if it can."""
     made = [stream for each in group.parts for stream in each.made]
     if part.checkpoint and any(fusion.users.get(stream, set()) - {*group.parts, part} for stream in made):
@@ -191,7 +191,7 @@ def _find_drop(part: Part, needs: int, inputs: dict[Stream, None], fusion: Fusio
     return f"what {drops[0]!r} drops must not keep {part.node!r} from being called" if drops else ""
 
 
-def _join(part: Part, needs: int, chosen: list[Group], fusion: Fusion) -> None:
+def _join(part: Part, needs: int, chosen: list[FusedGroup], fusion: Fusion) -> None:
     """Make the part and the chosen groups one."""
     level = _find_level(part, chosen, fusion)
     inputs = _merge_inputs(part, chosen, fusion)
@@ -204,7 +204,7 @@ def _join(part: Part, needs: int, chosen: list[Group], fusion: Fusion) -> None:
         group.parts.append(part)
         group.level, group.inputs = level, inputs
     else:
-        group = Group([part], inputs, level, needs)
+        group = FusedGroup([part], inputs, level, needs)
     fusion.groups[part] = group
     for stream in part.inputs:
         above = fusion.groups[fusion.makers[stream]]

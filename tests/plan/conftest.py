@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from papympi.model.graph import Graph
 from papympi.model.item import DROP, Failure, Key
 from papympi.plan.plan import Plan, Space, Step, Stream
 from papympi.plan.program import Call
+from papympi.plan.wiring import Wiring, wire
 
 
 class Gathered(list):
@@ -161,3 +163,39 @@ def _name_failure(value: Any) -> Any:
 def interpret() -> Callable[..., Interpreter]:
     """Return what evaluates a plan over inputs."""
     return lambda plan, **inputs: Interpreter(plan, inputs)
+
+
+def _take(*some):
+    return some
+
+
+def _split(*some):
+    yield some
+
+
+def _add(total, *some):
+    return some
+
+
+_KINDS = {
+    "map": (_take, {}),
+    "scatter": (_split, {}),
+    "gather": (_take, {"gather": True}),
+    "group": (_take, {"gather": 2}),
+    "fold": (_add, {"fold": int}),
+}
+
+
+@pytest.fixture(scope="session")
+def sketch() -> Callable[..., Wiring]:
+    """Return what wires a graph of lines such as `"mean = gather parts x"`: a node, its kind, what it takes."""
+
+    def wire_lines(*lines: str) -> Wiring:
+        graph = Graph("sketched")
+        for line in lines:
+            name, _, kind, *above = line.split()
+            function, options = _KINDS[kind]
+            graph.add(function, name=name, inputs={"some": above}, **options)
+        return wire(graph)
+
+    return wire_lines

@@ -8,53 +8,22 @@ from papympi.plan.plan import Space
 from papympi.plan.wiring import wire
 
 
-def scatter(v):
-    yield v
-
-
-def build(*nodes):
-    """A graph of (name, function, inputs, options)."""
-    graph = Graph("deep")
-    for name, function, inputs, options in nodes:
-        graph.add(function, name=name, inputs=inputs, **options)
-    return graph
-
-
-def single(name, above, **options):
-    return name, lambda v: v, {"v": above}, options
-
-
-def split(name, above, **options):
-    return name, scatter, {"v": above}, options
-
-
-def pair(name, one, other, **options):
-    return name, lambda v, w: v, {"v": one, "w": other}, options
-
-
-def depths(layout, name):
-    place = layout.places[name]
-    return place.entry.depth, place.call.depth, place.output.depth
-
-
 @pytest.fixture
-def layout():
+def layout(sketch):
     return place_nodes(
-        wire(
-            build(
-                split("parts", "x"),
-                single("each", "parts"),
-                single("all", "each", gather=True),
-                single("some", "each", gather=2),
-                ("sum", lambda total, v: v, {"v": "each"}, {"fold": int}),
-                split("more", "each"),
-            )
+        sketch(
+            "parts = scatter x",
+            "each = map parts",
+            "all = gather each",
+            "some = group each",
+            "sum = fold each",
+            "more = scatter each",
         )
     )
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"),
+    ("name", "depths"),
     [
         ("x", (0, 0, 1)),
         ("parts", (1, 1, 2)),
@@ -65,8 +34,9 @@ def layout():
         ("more", (2, 2, 3)),
     ],
 )
-def test_every_kind_has_its_depths(layout, name, expected):
-    assert depths(layout, name) == expected
+def test_every_kind_has_its_depths(layout, name, depths):
+    place = layout.places[name]
+    assert (place.entry.depth, place.call.depth, place.output.depth) == depths
 
 
 def test_a_group_has_a_space_of_its_own(layout):
@@ -94,27 +64,44 @@ def test_parents_come_before_children(layout):
     assert all(space.parent is None or space.parent.number < space.number for space in layout.spaces)
 
 
-def test_joined_sources_are_one_row():
-    layout = place_nodes(wire(build(pair("sum", "x", "y"), single("other", "z"))))
+def test_joined_sources_are_one_row(sketch):
+    layout = place_nodes(sketch("sum = map x y", "other = map z"))
     assert sorted(layout.rows) == [("x", "y"), ("z",)]
 
 
-def test_the_deepest_input_decides():
-    layout = place_nodes(wire(build(split("parts", "x"), pair("both", "x", "parts"))))
-    assert depths(layout, "both") == (2, 2, 2)
+def test_rows_are_joined_through_others(sketch):
+    layout = place_nodes(sketch("a = map x y", "b = map y z"))
+    assert [set(row) for row in layout.rows] == [{"x", "y", "z"}]
 
 
-def test_two_scatters_cannot_be_joined():
-    layout = place_nodes(wire(build(split("a", "x"), split("b", "x"), pair("both", "a", "b"))))
+def test_the_deepest_input_decides(sketch):
+    layout = place_nodes(sketch("parts = scatter x", "both = map x parts"))
+    assert layout.places["both"].entry is layout.places["parts"].output
+
+
+def test_two_scatters_cannot_be_joined(sketch):
+    layout = place_nodes(sketch("a = scatter x", "b = scatter x", "both = map a b"))
     assert "both" not in layout.places
-    assert len(layout.problems) == 1
+    assert "their items do not belong to each other" in layout.problems[0]
 
 
-def test_below_a_problem_nothing_is_placed():
-    layout = place_nodes(
-        wire(build(single("one", "x", gather=True), single("two", "one", gather=True), single("z", "two")))
-    )
+@pytest.mark.parametrize("kind", ["gather", "group", "fold"])
+def test_one_value_cannot_be_gathered(sketch, kind):
+    layout = place_nodes(sketch("one = gather x", f"two = {kind} one"))
+    assert "all that it takes is one value for the whole run ('one')" in layout.problems[0]
+
+
+def test_below_a_problem_nothing_is_placed(sketch):
+    layout = place_nodes(sketch("one = gather x", "two = gather one", "z = map two"))
     assert {"two", "z"} & layout.places.keys() == set()
+
+
+@pytest.mark.parametrize("options", [{"gather": True}, {"vectorized": True}, {"fold": list}])
+def test_a_source_takes_nothing_to_gather(options):
+    graph = Graph("source")
+    graph.add(lambda *total: [1], name="rows", **options)
+    layout = place_nodes(wire(graph))
+    assert f"has {next(iter(options))}=, but nothing comes in" in layout.problems[0]
 
 
 def test_a_new_space_is_listed():

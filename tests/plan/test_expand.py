@@ -2,22 +2,22 @@
 
 from papympi.model.graph import Graph
 from papympi.plan.depth import place_nodes
-from papympi.plan.expand import BRANCHES, Means, expand
+from papympi.plan.expand import BRANCHES, NodeSettings, expand
 from papympi.plan.wiring import wire
 
-MEANS = Means("pool", 64, fuse=True)
+SETTINGS = NodeSettings("pool", 64, fuse=True)
 
 
-def expand_graph(graph, means=MEANS):
+def expand_graph(graph, settings=SETTINGS):
     wiring = wire(graph)
-    return expand(wiring, place_nodes(wiring), dict.fromkeys(wiring.bindings, means))
+    return expand(wiring, place_nodes(wiring), dict.fromkeys(wiring.bindings, settings))
 
 
-def expand_node(function, means=MEANS, **options):
+def expand_node(function, settings=SETTINGS, **options):
     """The parts that one node becomes."""
     graph = Graph("one")
     graph.add(function, name="n", **options)
-    return [part for part in expand_graph(graph, means).parts if part.kind != "source"]
+    return [part for part in expand_graph(graph, settings).parts if part.kind != "source"]
 
 
 def kinds(parts):
@@ -89,12 +89,12 @@ def test_rows_are_made_without_time_or_retries():
 
 
 def test_what_is_retried_stays_alone():
-    (part,) = expand_node(lambda x: x, Means("pool", 1, fuse=True, retried=True))
+    (part,) = expand_node(lambda x: x, NodeSettings("pool", 1, fuse=True, retried=True))
     assert not part.fuse
 
 
 def test_only_results_are_kept():
-    parts = expand_node(lambda x: x, Means("pool", 1, fuse=True, checkpoint=True), gather=True)
+    parts = expand_node(lambda x: x, NodeSettings("pool", 1, fuse=True, checkpoint=True), gather=True)
     assert [part.checkpoint for part in parts] == [False, True]
 
 

@@ -1,90 +1,59 @@
 """Spaces laid out for a run: what comes late, what must end first, and what can therefore not be."""
 
-from papympi.model.graph import Graph
+import pytest
+
 from papympi.plan.layout import lay_out
-from papympi.plan.wiring import wire
+
+TWO = ("a = scatter x", "b = scatter x")
 
 
-def scatter(v):
-    yield v
+@pytest.fixture
+def rank(sketch):
+    """Return what tells the rank of each scatter."""
+    return lambda *lines: {
+        space.node: space.rank for space in lay_out(sketch(*lines)).spaces if space.kind == "scatter"
+    }
 
 
-def build(*nodes):
-    """A graph of (name, function, inputs, options)."""
-    graph = Graph("deep")
-    for name, function, inputs, options in nodes:
-        graph.add(function, name=name, inputs=inputs, **options)
-    return graph
+def test_a_late_value_is_a_problem(sketch):
+    layout = lay_out(sketch("mean = gather x", "centred = map x mean"))
+    assert "every item would have to be kept" in layout.problems[0]
 
 
-def single(name, above, **options):
-    return name, lambda v: v, {"v": above}, options
-
-
-def split(name, above, **options):
-    return name, scatter, {"v": above}, options
-
-
-def pair(name, one, other, **options):
-    return name, lambda v, w: v, {"v": one, "w": other}, options
-
-
-def ranks(*nodes):
-    return {space.node: space.rank for space in lay_out(wire(build(*nodes))).spaces if space.kind == "scatter"}
-
-
-def test_a_late_value_is_a_problem():
-    graph = build(single("mean", "x", gather=True), pair("centred", "x", "mean"))
-    assert "every item would have to be kept" in lay_out(wire(graph)).problems[0]
-
-
-def test_a_late_value_among_siblings_warns():
-    graph = build(split("parts", "x"), single("mean", "parts", gather=True), pair("centred", "parts", "mean"))
-    layout = lay_out(wire(graph))
+def test_a_late_value_among_siblings_warns(sketch):
+    layout = lay_out(sketch("parts = scatter x", "mean = gather parts", "centred = map parts mean"))
     assert layout.problems == []
     assert "children of one item are kept" in layout.warnings[0]
 
 
-def test_siblings_are_ranked_by_need():
-    graph = build(
-        split("second", "x"), split("first", "x"), single("all", "first", gather=True), pair("join", "second", "all")
-    )
-    places = lay_out(wire(graph)).places
-    assert places["first"].output.rank < places["second"].output.rank
-
-
-def test_crossed_needs_are_a_problem():
-    graph = build(
-        split("a", "x"),
-        split("b", "x"),
-        single("all_a", "a", gather=True),
-        single("all_b", "b", gather=True),
-        pair("one", "a", "all_b"),
-        pair("two", "b", "all_a"),
-    )
-    assert "neither can begin" in lay_out(wire(graph)).problems[0]
-
-
-def test_siblings_without_need_keep_order():
-    assert ranks(split("a", "x"), split("b", "x"), split("c", "x")) == {"a": 0, "b": 1, "c": 2}
-
-
-def test_a_fold_is_waited_for_as_well():
-    fold = ("sum", lambda total, v: v, {"v": "b"}, {"fold": int})
-    assert ranks(split("a", "x"), split("b", "x"), fold, pair("join", "a", "sum")) == {"a": 1, "b": 0}
-
-
-def test_a_group_is_waited_for_by_its_base():
-    nodes = [split("a", "x"), split("b", "x"), single("some", "b", gather=2), single("all", "some", gather=True)]
-    assert ranks(*nodes, pair("join", "a", "all")) == {"a": 1, "b": 0}
-
-
-def test_a_gather_of_another_stream_is_fine():
-    layout = lay_out(wire(build(single("mean", "x", gather=True), pair("both", "y", "mean"))))
+def test_a_late_value_above_is_fine(sketch):
+    layout = lay_out(sketch("parts = scatter x", "sum = fold parts", "both = map x sum"))
     assert (layout.problems, layout.warnings) == ([], [])
 
 
-def test_a_late_value_in_a_fold_is_fine():
-    fold = ("spread", lambda total, v, w: v, {"v": "parts", "w": "parts"}, {"fold": int})
-    layout = lay_out(wire(build(split("parts", "x"), fold, pair("both", "x", "spread"))))
+def test_a_value_of_another_stream_is_fine(sketch):
+    layout = lay_out(sketch("mean = gather x", "both = map y mean"))
     assert (layout.problems, layout.warnings) == ([], [])
+
+
+def test_a_gather_may_take_a_late_value(sketch):
+    layout = lay_out(sketch("mean = gather x", "other = gather x", "both = map mean other"))
+    assert (layout.problems, layout.warnings) == ([], [])
+
+
+def test_siblings_without_need_keep_order(rank):
+    assert rank(*TWO, "c = scatter x") == {"a": 0, "b": 1, "c": 2}
+
+
+@pytest.mark.parametrize("kind", ["gather", "fold"])
+def test_siblings_are_ranked_by_need(rank, kind):
+    assert rank(*TWO, f"all = {kind} b", "join = map a all") == {"a": 1, "b": 0}
+
+
+def test_a_group_is_waited_for_by_its_base(rank):
+    assert rank(*TWO, "some = group b", "all = gather some", "join = map a all") == {"a": 1, "b": 0}
+
+
+def test_crossed_needs_are_a_problem(sketch):
+    lines = ("all_a = gather a", "all_b = gather b", "one = map a all_b", "two = map b all_a")
+    assert "neither can begin" in lay_out(sketch(*TWO, *lines)).problems[0]
