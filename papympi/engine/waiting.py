@@ -10,12 +10,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from papympi.contracts import Pool
-from papympi.transport.doorbell import Doorbell
+from papympi.transport.doorbell import PAUSES_S, SPIN_S, Doorbell
 
-SPIN_S = 200e-6
-"""So long, in seconds, an empty poll only gives the processor away."""
-NAPS_S = (20e-6, 2e-3)
-"""The first and the longest nap, in seconds."""
 LONGEST_S = 1.0
 """No wait is longer than this, in seconds, so that nothing is overlooked for ever."""
 
@@ -41,7 +37,7 @@ class Waiter:
                 self._selector.register(descriptor, selectors.EVENT_READ)
         self.is_resting = False
         self._since = 0.0
-        self._nap_s = NAPS_S[0]
+        self._nap_s = PAUSES_S[0]
 
     def wait(self, until: float | None = None) -> None:
         """Return as soon as there may be something to collect, at the latest when the caller or a pool has a deadline.
@@ -66,13 +62,13 @@ class Waiter:
         """Nap, or give the processor away if something has come a moment ago."""
         now = time.perf_counter()
         if not self.is_resting:
-            self.is_resting, self._since, self._nap_s = True, now, NAPS_S[0]
+            self.is_resting, self._since, self._nap_s = True, now, PAUSES_S[0]
         if now - self._since < SPIN_S:
             os.sched_yield()
         else:
             with suppress(AttributeError):  # selectors without a descriptor of their own cannot nap on it
                 if not select.select([self._selector.fileno()], [], [], self._nap_s)[0]:
-                    self._nap_s = min(2 * self._nap_s, NAPS_S[1])
+                    self._nap_s = min(2 * self._nap_s, PAUSES_S[1])
                     return
         self._selector.select(0)
         self._doorbell.silence()

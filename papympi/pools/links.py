@@ -13,13 +13,13 @@ from typing import Final, NamedTuple, Protocol
 from papympi.launchers import mpiexec
 from papympi.launchers.search import find_launcher
 from papympi.transport.arena import LEAST
+from papympi.transport.doorbell import Backoff
 from papympi.transport.packed import Packed, PackedFile
 from papympi.workers.children.client import ForkServerClient
 from papympi.workers.ranks import messages
 from papympi.workers.ranks.allocation import Inbox, RankAllocator
 from papympi.workers.ranks.local_job import LocalJob
 from papympi.workers.ranks.messages import Answer, OpenProgram, Order, from_parts, to_parts
-from papympi.workers.ranks.wire import Backoff
 from papympi.workers.ranks.worker import RankWorker
 
 _HASTE_S: Final = 1.0

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from papympi.transport.doorbell import Doorbell
+from papympi.transport.doorbell import Backoff, Doorbell
 
 
 @pytest.fixture
@@ -65,3 +65,26 @@ def test_a_closed_bell_may_be_rung():
     bell = Doorbell()
     bell.close()
     bell.ring()
+
+
+def first_pause(backoff):
+    return next(length for length in iter(backoff.next, None) if length)
+
+
+def test_ranks_that_share_a_processor_pause_longer():
+    alone, few, many = (first_pause(Backoff(crowd)) for crowd in (1, 3, 64))
+    assert alone == few < many / 10
+
+
+def test_pauses_grow_and_begin_anew():
+    backoff = Backoff()
+    assert backoff.next() == 0
+    lengths = []
+    while len(lengths) < 12:
+        length = backoff.next()
+        if length:
+            lengths.append(length)
+    assert lengths == sorted(lengths)
+    assert lengths[-1] == 2e-3
+    backoff.reset()
+    assert backoff.next() == 0

@@ -14,6 +14,7 @@ import pytest
 from papympi.errors import ShippingError
 from papympi.testing import build_map, values_of
 from papympi.testing.nodes import add_one, crash
+from papympi.transport.doorbell import Backoff
 from papympi.transport.packed import Packed, PackedFile
 from papympi.transport.payload import Payload
 from papympi.transport.sealed import decode, outline, seal
@@ -39,7 +40,6 @@ from papympi.workers.ranks.messages import (
     from_parts,
     to_parts,
 )
-from papympi.workers.ranks.wire import Backoff
 from papympi.workers.ranks.worker import RankWorker
 
 MB = 1 << 20
