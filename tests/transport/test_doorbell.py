@@ -71,12 +71,12 @@ def first_pause(backoff):
     return next(length for length in iter(backoff.next, None) if length)
 
 
-def test_ranks_that_share_a_processor_pause_longer():
+def test_crowded_ranks_pause_longer():
     alone, few, many = (first_pause(Backoff(crowd)) for crowd in (1, 3, 64))
     assert alone == few < many / 10
 
 
-def test_pauses_grow_and_begin_anew():
+def test_pauses_grow_and_reset():
     backoff = Backoff()
     assert backoff.next() == 0
     lengths = []
