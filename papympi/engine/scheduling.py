@@ -18,17 +18,13 @@ from papympi.engine.admission import Order
 from papympi.engine.operators.protocol import Candidate, InFlightTask, Operator, PoolState, TaskOperator, WorkerState
 from papympi.errors import PoolError
 from papympi.plan.plan import Step
-from papympi.transport.doorbell import Doorbell
+from papympi.transport.doorbell import Backoff, Doorbell
 from papympi.transport.task import Lost
 
 TAKES_OLDEST = 8
 """Every so many tasks a worker takes what has the smallest order key; without it two starvations exist."""
 MOST_BLAMELESS = 16
 """So many workers in a row may die at no item, which is more than a batch has halves; then the run fails."""
-SPIN_S = 200e-6
-"""So long, in seconds, an empty poll only gives the processor away."""
-NAPS_S = (20e-6, 2e-3)
-"""The first and the longest nap, in seconds."""
 LONGEST_S = 1.0
 """No wait is longer than this, in seconds, so that nothing is overlooked for ever."""
 
@@ -184,8 +180,7 @@ class Waiter:
             else:
                 self._selector.register(descriptor, selectors.EVENT_READ)
         self.is_resting = False
-        self._since = 0.0
-        self._nap_s = NAPS_S[0]
+        self._backoff = Backoff()
 
     def wait(self, until: float | None = None) -> None:
         """Return as soon as there may be something to collect, at the latest when the caller or a pool has a deadline.
@@ -209,15 +204,15 @@ class Waiter:
 
     def _poll(self) -> None:
         """Nap, or give the processor away if something has come a moment ago."""
-        now = time.perf_counter()
         if not self.is_resting:
-            self.is_resting, self._since, self._nap_s = True, now, NAPS_S[0]
-        if now - self._since < SPIN_S:
+            self.is_resting = True
+            self._backoff.reset()
+        pause_s = self._backoff.next()
+        if not pause_s:
             os.sched_yield()
         else:
             with suppress(AttributeError):  # selectors without a descriptor of their own cannot nap on it
-                if not select.select([self._selector.fileno()], [], [], self._nap_s)[0]:
-                    self._nap_s = min(2 * self._nap_s, NAPS_S[1])
+                if not select.select([self._selector.fileno()], [], [], pause_s)[0]:
                     return
         self._selector.select(0)
         self._doorbell.silence()

@@ -13,13 +13,13 @@ from typing import Final, NamedTuple, Protocol
 from papympi.launchers import mpiexec
 from papympi.launchers.search import find_launcher
 from papympi.transport.arena import LEAST
+from papympi.transport.doorbell import Backoff
 from papympi.transport.packed import Packed, PackedFile
 from papympi.workers.children.client import ForkServerClient
 from papympi.workers.ranks import messages
 from papympi.workers.ranks.allocation import Inbox, RankAllocator
 from papympi.workers.ranks.local_job import LocalJob
 from papympi.workers.ranks.messages import Answer, OpenProgram, Order, from_parts, to_parts
-from papympi.workers.ranks.wire import Backoff
 from papympi.workers.ranks.worker import RankWorker
 
 _HASTE_S: Final = 1.0
@@ -46,10 +46,12 @@ class RankLink(Protocol):
         """Return the answers that have come, each with the number of the rank; never blocks."""
 
     def fileno(self) -> int | None:
-        """Return a descriptor that is readable when `take` has something to do, if there is one."""
+        """Return a descriptor that is readable when `take` has something to do; `None`: there is none, as for MPI."""
+        return None
 
     def deadline(self) -> float | None:
-        """Return when `take` has to look after the time-out of a child of this process, if it has any."""
+        """Return when `take` has to look after a child's time-out; `None`: the ranks look after their children."""
+        return None
 
     def close(self) -> None:
         """Let go of the ranks once they have finished what they are at."""
@@ -58,7 +60,7 @@ class RankLink(Protocol):
         """Let go of the ranks at once."""
 
 
-class WorldRanks:
+class WorldRanks(RankLink):
     """Ranks of the world that this process is rank 0 of. They outlive the pool."""
 
     def __init__(self, name: str, allocator: RankAllocator, ranks: Sequence[int]) -> None:
@@ -79,14 +81,6 @@ class WorldRanks:
         self._inbox.clear()
         return come
 
-    def fileno(self) -> int | None:
-        """Return `None`: MPI has no descriptor."""
-        return None
-
-    def deadline(self) -> float | None:
-        """Return `None`: the ranks look after their children."""
-        return None
-
     def close(self) -> None:
         """Give the ranks back, once they have finished."""
         self._allocator.release(self._ranks, None)
@@ -96,7 +90,7 @@ class WorldRanks:
         self._allocator.release(self._ranks, _HASTE_S)
 
 
-class LocalRanks:
+class LocalRanks(RankLink):
     """Ranks that are started on this host, and end with the pool.
 
     Args:
@@ -130,10 +124,6 @@ class LocalRanks:
         """Return the descriptor of the socket and what the ranks print."""
         return self._job.fileno()
 
-    def deadline(self) -> float | None:
-        """Return `None`: the ranks look after their children."""
-        return None
-
     def close(self) -> None:
         """End the ranks once they have finished."""
         self._job.close()
@@ -143,7 +133,7 @@ class LocalRanks:
         self._job.kill()
 
 
-class SingleRank:
+class SingleRank(RankLink):
     """This process, which is the only rank of its world: it evaluates one batch at each `take`, or has children.
 
     Args:

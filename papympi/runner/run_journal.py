@@ -220,10 +220,10 @@ def describe_surroundings(folder: Path | None = None) -> dict[str, Any]:
 
 def _describe_mpi() -> dict[str, Any] | None:
     """Return what runs the ranks; `None` without ranks."""
-    roster = joined()
-    if roster is None:
+    allocator = joined()
+    if allocator is None:
         return None
-    return {"mpi4py": find_version("mpi4py"), "ranks": roster.world.size}
+    return {"mpi4py": find_version("mpi4py"), "ranks": allocator.world.size}
 
 
 @lru_cache(maxsize=8)

@@ -30,7 +30,7 @@ def name_of(process):
         return process.name().removeprefix("papympi-")
     if any("mpiexec" in word for word in words[:2]):
         return "mpiexec"
-    return "rank" if any("workers.relay" in word for word in words) else "other"
+    return "rank" if any("workers.ranks.relay" in word for word in words) else "other"
 
 
 def wait_for(victim, runner):

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from papympi.transport.doorbell import Doorbell
+from papympi.transport.doorbell import Backoff, Doorbell
 
 
 @pytest.fixture
@@ -115,3 +115,26 @@ def test_ring_within_silence(bell):
     assert not is_readable(bell)
     bell.ring()
     assert is_readable(bell)
+
+
+def first_pause(backoff):
+    return next(length for length in iter(backoff.next, None) if length)
+
+
+def test_crowded_ranks_pause_longer():
+    alone, few, many = (first_pause(Backoff(crowd)) for crowd in (1, 3, 64))
+    assert alone == few < many / 10
+
+
+def test_pauses_grow_and_reset():
+    backoff = Backoff()
+    assert backoff.next() == 0
+    lengths = []
+    while len(lengths) < 12:
+        length = backoff.next()
+        if length:
+            lengths.append(length)
+    assert lengths == sorted(lengths)
+    assert lengths[-1] == 2e-3
+    backoff.reset()
+    assert backoff.next() == 0

@@ -151,7 +151,7 @@ class ProgressRecord:
 
 
 class SharedProgressRecord(ProgressRecord):
-    """One child's progress progress, mapped by the child, which writes it, and by its parent, which reads it."""
+    """One child's progress record, mapped by the child, which writes it, and by its parent, which reads it."""
 
     __slots__ = ("_map",)
 

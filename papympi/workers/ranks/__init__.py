@@ -6,7 +6,7 @@ Rank 0 sends orders and gets answers, a small class for each kind (`messages`). 
 | class | what it is |
 | --- | --- |
 | `World` | the ranks of one job as one of them sees them |
-| `Wire`, `Backoff` | the messages of one rank on their way; how long to sleep when nothing comes |
+| `Wire` | the messages of one rank on their way |
 | `RankWorker` | one rank at work, for one pool after the other: evaluates itself, or has children that do |
 | `RankAllocator` | which pool has which ranks, and whose the answers are that come in |
 | `LocalJob`, `Relay` | ranks that this process has started; the first of them, which forwards |

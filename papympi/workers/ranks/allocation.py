@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from papympi.errors import PoolError
+from papympi.transport.doorbell import Backoff
 from papympi.workers.ranks.messages import (
     Answer,
     ClosePool,
@@ -18,7 +19,6 @@ from papympi.workers.ranks.messages import (
     from_parts,
     to_parts,
 )
-from papympi.workers.ranks.wire import Backoff
 from papympi.workers.ranks.world import World
 
 Inbox = deque[tuple[int, Answer]]

@@ -17,13 +17,13 @@ from pickle import PickleBuffer
 from typing import Any, Final
 
 from papympi.errors import LaunchError
+from papympi.transport.doorbell import Backoff
 from papympi.transport.frames import FrameReader, FrameWriter
 from papympi.transport.memfile import drain
 from papympi.transport.relaying import accept
 from papympi.workers.ranks.allocation import RankAllocator
 from papympi.workers.ranks.messages import LeaveWorld, Order, RankLeft, RanksStarted, from_parts, to_parts
 from papympi.workers.ranks.serve import serve
-from papympi.workers.ranks.wire import Backoff
 from papympi.workers.ranks.world import World, attach, start_fork_server
 
 BOOT: Final = (

@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
+from papympi.transport.doorbell import Backoff
 from papympi.workers.ranks.messages import ClosePool, LeaveWorld, Order, ServeExecutor, from_parts, to_parts
-from papympi.workers.ranks.wire import Backoff
 from papympi.workers.ranks.worker import RankWorker
 from papympi.workers.ranks.world import World
 

@@ -31,57 +31,6 @@ _EAGER: Final = 4 * 1024
 """Messages up to this size are here as soon as a probe sees them, with every MPI."""
 _PIECE: Final = 1 << 30
 _ALIGN: Final = 16
-_SPIN_S: Final = 200e-6
-_PAUSES_S: Final = (20e-6, 2e-3)
-_BLINK_S: Final = 5e-6
-_CROWD: Final = 4
-"""Up to so many ranks to a processor wait as if each had its own."""
-
-
-class Backoff:
-    """What a loop does that finds nothing: give the processor away for a while, then sleep longer and longer.
-
-    Args:
-        crowd: how many ranks share a processor. Many that look as often as a few do would take it away from those
-            that have something to do.
-    """
-
-    def __init__(self, crowd: float = 1.0) -> None:
-        patience = max(1.0, crowd / _CROWD)
-        self._blinks = 1 < crowd <= _CROWD
-        self._spin, self._first, self._longest = _SPIN_S / patience, _PAUSES_S[0] * patience, _PAUSES_S[1] * patience
-        self._since: float | None = None
-        self._length = 0.0
-
-    def reset(self) -> None:
-        """Note that something has come: the next pauses are short again."""
-        self._since = None
-
-    def next(self) -> float:
-        """Return how long to sleep now, in seconds; 0: only give the processor away."""
-        now = time.perf_counter()
-        if self._since is None:
-            self._since, self._length = now, self._first
-        if now - self._since < self._spin:
-            return 0.0
-        length = self._length
-        self._length = min(2 * length, self._longest)
-        return length
-
-    def take(self) -> None:
-        """Sleep, or give the processor away."""
-        length = self.next()
-        if length:
-            time.sleep(length)
-        else:
-            self.give_way()
-
-    def give_way(self) -> None:
-        """Let others run: a yield lets only those run that wait for the same processor, and in a crowd some do."""
-        if self._blinks:
-            time.sleep(_BLINK_S)
-        else:
-            os.sched_yield()
 
 
 class _IncomingMessage:

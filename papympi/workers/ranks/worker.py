@@ -11,6 +11,7 @@ from typing import Final
 
 from papympi.errors import PoolError, ShippingError
 from papympi.transport.arena import LEAST
+from papympi.transport.doorbell import Backoff
 from papympi.transport.packed import Packed, PackedFile, map_packed
 from papympi.transport.records import Logs
 from papympi.transport.sealed import SealedOutcome, SealedTask
@@ -23,7 +24,6 @@ from papympi.workers.evaluation.evaluate import Evaluator
 from papympi.workers.host import count_shared_memory
 from papympi.workers.ranks import messages
 from papympi.workers.ranks.messages import Answer, Isolation, OpenProgram, Order
-from papympi.workers.ranks.wire import Backoff
 
 _GRACE_S: Final = 4.0
 """How long children may take to finish what they are at; less than a rank may take to say goodbye."""

@@ -11,10 +11,9 @@ import pytest
 
 from papympi.errors import PoolError, ShippingError
 from papympi.plan.program import Argument, Call, Program, Stage
+from papympi.testing.driver import build_task as call
 from papympi.transport.packed import Packed
-from papympi.transport.payload import Payload
 from papympi.transport.ship import pack_program
-from papympi.transport.task import Kind, Task
 from papympi.workers.children.client import ForkServerClient
 from papympi.workers.children.handle import ChildHandle
 
@@ -40,11 +39,6 @@ def make_child(find_children):
     fork_server.end(2)
     assert find_children(recursive=True) == []
     assert psutil.Process().num_fds() == descriptors
-
-
-def call(number, values):
-    n = len(values)
-    return Task(number, Kind.CALL, 0, n, columns=[[(Payload(list(values)), 0, n)]], keys=[((), 0, n)])
 
 
 def read(child):

@@ -14,10 +14,10 @@ import pytest
 
 from papympi.errors import PoolError
 from papympi.plan.program import Argument, Call, Program, Stage
+from papympi.testing.driver import build_task as call
 from papympi.transport import frames
-from papympi.transport.payload import Payload
 from papympi.transport.ship import pack_program
-from papympi.transport.task import Kind, Outcome, Task
+from papympi.transport.task import Outcome, Task
 from papympi.workers.children.client import ForkServerClient
 from papympi.workers.evaluation.progress import SharedProgressRecord, create_record_file
 
@@ -52,7 +52,7 @@ class Child:
         self.reader = frames.FrameReader(self.socket)
 
     def ask(self, message):
-        frames.send(self.socket, message)
+        frames.send(self.socket, message.to_wire() if isinstance(message, Task) else message)
 
     def read(self):
         while not (messages := self.reader.read()):
@@ -75,11 +75,6 @@ def child(fork_server):
 def build(function):
     stage = Stage("map", 1, (Call("f", function, (Argument(0),)),), (1,))
     return pack_program(Program({0: stage}, by_value=("__main__", __name__)))
-
-
-def call(number, values):
-    n = len(values)
-    return Task(number, Kind.CALL, 0, n, columns=[[(Payload(list(values)), 0, n)]], keys=[((), 0, n)]).to_wire()
 
 
 def values_of(message):

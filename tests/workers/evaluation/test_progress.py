@@ -28,7 +28,7 @@ def records():
         record.close()
 
 
-def test_fresh_record_names_no_task(records):
+def test_fresh_record_has_no_task(records):
     child, parent = records
     assert parent.read().task is None
     child.begin(0)
@@ -97,7 +97,7 @@ def test_dead_process_leaves_record(records):
     assert parent.read()[:3] == (8, 0, 3)
 
 
-def test_many_records_leave_no_descriptor():
+def test_records_leave_no_descriptor():
     before = psutil.Process().num_fds()
     for _ in range(50):
         descriptor = create_record_file()

@@ -6,7 +6,6 @@ import pytest
 
 from papympi.transport.payload import Payload
 from papympi.transport.sealed import decode, encode
-from papympi.workers.ranks.wire import Backoff
 
 PING = """
     import pickle, random, sys
@@ -71,26 +70,3 @@ def test_big_buffers_not_copied():
     data[0] = 7
     assert parts[1][0] == 7
     assert decode(parts)[1].encode()[1][0][0] == 7
-
-
-def first_pause(backoff):
-    return next(length for length in iter(backoff.next, None) if length)
-
-
-def test_ranks_that_share_a_processor_pause_longer():
-    alone, few, many = (first_pause(Backoff(crowd)) for crowd in (1, 3, 64))
-    assert alone == few < many / 10
-
-
-def test_pauses_grow_and_begin_anew():
-    backoff = Backoff()
-    assert backoff.next() == 0
-    lengths = []
-    while len(lengths) < 12:
-        length = backoff.next()
-        if length:
-            lengths.append(length)
-    assert lengths == sorted(lengths)
-    assert lengths[-1] == 2e-3
-    backoff.reset()
-    assert backoff.next() == 0

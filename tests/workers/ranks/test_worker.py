@@ -13,9 +13,10 @@ import pytest
 
 from papympi.errors import ShippingError
 from papympi.testing import build_map, values_of
+from papympi.testing.driver import build_task
 from papympi.testing.nodes import add_one, crash
+from papympi.transport.doorbell import Backoff
 from papympi.transport.packed import Packed, PackedFile
-from papympi.transport.payload import Payload
 from papympi.transport.sealed import decode, outline, seal
 from papympi.transport.ship import pack_program
 from papympi.transport.task import Kind, Outcome, Task
@@ -39,7 +40,6 @@ from papympi.workers.ranks.messages import (
     from_parts,
     to_parts,
 )
-from papympi.workers.ranks.wire import Backoff
 from papympi.workers.ranks.worker import RankWorker
 
 MB = 1 << 20
@@ -69,17 +69,12 @@ def opening(*functions, isolates=False, children=1):
     return OpenProgram("me", pack_program(program), Isolation("mpi", names, outline(program)) if isolates else None)
 
 
-def call_of(number, *values):
-    n = len(values)
-    return Task(number, Kind.CALL, 0, n, columns=[[(Payload(list(values)), 0, n)]], keys=[((), 0, n)])
-
-
 def forward(task, child=0, deaths=0):
     return ForwardTask(child, deaths, task.id, int(task.kind), task.stage, seal(task.to_wire()))
 
 
 def call(number, *values, child=0, deaths=0):
-    return travel(forward(call_of(number, *values), child, deaths))
+    return travel(forward(build_task(number, values), child, deaths))
 
 
 def has_opened(answers):
@@ -125,7 +120,7 @@ def test_it_evaluates_by_itself():
     worker = RankWorker()
     assert has_opened(worker.handle(travel(opening(add_one))))
     assert worker.fileno() is None
-    (answer,) = worker.handle(travel(EvaluateTask(call_of(4, 1, 2).to_wire())))
+    (answer,) = worker.handle(travel(EvaluateTask(build_task(4, [1, 2]).to_wire())))
     answer = travel(answer)
     assert isinstance(answer, TaskEvaluated)
     outcome = Outcome.from_wire(answer.wire)
@@ -184,7 +179,7 @@ def test_shared_memory_needs_no_copy(isolated):
     assert isolated.take_room(MB) is None
     isolated.handle(travel(opening(lambda x: x[::-1].copy(), isolates=True)))
     for number in range(3):
-        message, *buffers = to_parts(forward(call_of(number, np.arange(number, number + MB // 8))))
+        message, *buffers = to_parts(forward(build_task(number, [np.arange(number, number + MB // 8)])))
         rooms = [isolated.take_room(len(buffer)) for buffer in buffers]
         for room, buffer in zip(rooms, buffers, strict=True):
             room[:] = buffer
@@ -198,7 +193,7 @@ def test_shared_memory_needs_no_copy(isolated):
 
 
 def test_dead_child_is_replaced(isolated):
-    """A fresh child takes the place of a dead one."""
+    """A child that dies is told of and replaced."""
     isolated.handle(travel(opening(add_one, crash, isolates=True, children=2)))
     isolated.handle(call(1, 5, child=1))
     isolated.handle(call(2, 0, 1, child=1))
@@ -246,7 +241,7 @@ def test_leftovers_end_with_pool(isolated):
 
 
 def test_unloadable_breaks_pool(isolated):
-    """Ranks whose children cannot load a big program break the pool while others open it."""
+    """Children that cannot load the program break the pool."""
     program = build_map(add_one)
     isolated.handle(OpenProgram("me", Packed(b"no program"), Isolation("mpi", ["mpi[0] rank 3"], outline(program))))
     (answer,) = wait_answers(isolated)
