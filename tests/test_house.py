@@ -79,12 +79,6 @@ def our_modules() -> tuple[Module, ...]:
     return read_modules(PACKAGE, *(folder for plugin in PLUGINS for folder in plugin.glob("papympi_*")))
 
 
-def settled_modules() -> tuple[Module, ...]:
-    """Return what we ship, without the rooms that are being built anew."""
-    building = re.compile(r"papympi/(engine|workers)/|papympi/pools/(links|mpi)\.py")
-    return tuple(module for module in our_modules() if not building.match(module.place))
-
-
 def plugin_modules() -> tuple[Module, ...]:
     """Return the plugins with their tests."""
     return read_modules(*(folder for plugin in PLUGINS for folder in plugin.glob("*/")))
@@ -166,6 +160,29 @@ def find_namesakes(modules: tuple[Module, ...]) -> list[str]:
         for each in module.nodes(ast.ClassDef):
             places.setdefault(each.name, []).append(f"{module.place}:{each.lineno}")
     return [f"{name}: {', '.join(some)}" for name, some in places.items() if len(some) > 1]
+
+
+def find_unlisted(modules: tuple[Module, ...]) -> list[str]:
+    """Each room of engine and workers lists its public classes in the docstring of its `__init__`."""
+    found = []
+    for room in modules:
+        if re.fullmatch(r"papympi/(engine|workers)(/\w+)*/__init__\.py", room.place):
+            inside = [module for module in modules if Path(module.place).parent == Path(room.place).parent]
+            statements = [each for module in inside for each in module.tree.body]
+            classes = {each.name for each in statements if isinstance(each, ast.ClassDef)}
+            aliases = {ast.unparse(each.targets[0]) for each in statements if isinstance(each, ast.Assign)}
+            listed = read_glossary(room)
+            found += [f"{room.place} does not list {name}" for name in classes - listed if not name.startswith("_")]
+            found += [f"{room.place} lists {name}, which is not in the room" for name in listed - classes - aliases]
+    return sorted(found)
+
+
+def read_glossary(room: Module) -> set[str]:
+    """Return the names that a room lists: in lines `    Name: what.` below "Glossary:", or in rows of a table."""
+    text = ast.get_docstring(room.tree) or ""
+    lines = re.findall(r"^    (\w+): \S", text.partition("\nGlossary:\n")[2], re.MULTILINE)
+    rows = re.findall(r"^\| (`.*?) \| \S", text, re.MULTILINE)
+    return {*lines, *(name for row in rows for name in re.findall(r"`(\w+)`", row))}
 
 
 def find_nameless(modules: tuple[Module, ...]) -> list[str]:
@@ -258,8 +275,8 @@ def reads_clock(expression: ast.expr) -> bool:
 LAWS: dict[Callable[[tuple[Module, ...]], list[str]], tuple[Callable[[], tuple[Module, ...]], str]] = {
     find_circle: (our_modules, '"""Imports itself through the next one."""\ndef f():\n    from papympi import next\n'),
     find_long_files: (our_modules, "\n" * (LONGEST_FILE + 1)),
-    find_short_files: (settled_modules, "x = 1\n"),
-    find_namesakes: (settled_modules, "class A: ...\nclass A: ...\n"),
+    find_short_files: (our_modules, "x = 1\n"),
+    find_namesakes: (our_modules, "class A: ...\nclass A: ...\n"),
     find_long_functions: (our_modules, "def f(\n):\n" + "    f()\n" * (LONGEST_FUNCTION + 1)),
     find_nameless: (all_modules, '# A comment.\n"""Says too late what it is for."""\n'),
     find_blind: (our_modules, "try:\n    f()\nexcept (OSError, Exception):\n    g()\n"),
@@ -285,6 +302,30 @@ def test_law_can_fail(law):
         "papympi/next.py", "papympi.next", '"""Imports the first one, and stands alone."""\nimport papympi.utils\n'
     )
     assert len(law((Module("papympi/utils.py", "papympi.utils", source), back))) == 1
+
+
+@pytest.mark.parametrize(
+    ("glossary", "problems"),
+    [
+        ("Glossary:\n    Queue: what waits.\n    Task: one batch.", []),
+        ("| class | what it is |\n| --- | --- |\n| `Queue`, `Task` | what waits; one batch |", []),
+        ("Glossary:\n    Queue: what waits.", ["does not list Task"]),
+        ("Glossary:\n    Queue: what waits.\n    Task: one batch.\n    Old: gone.", ["lists Old, which is not"]),
+        ("    Queue: what waits.\n    Task: one batch.", ["does not list Queue", "does not list Task"]),
+        ("It mentions `Queue` and `Task`.", ["does not list Queue", "does not list Task"]),
+    ],
+)
+def test_every_class_is_in_the_glossary(glossary, problems):
+    room = Module("papympi/engine/__init__.py", "papympi.engine", f'"""The engine.\n\n{glossary}\n"""\n')
+    inside = Module("papympi/engine/a.py", "papympi.engine.a", "class Queue: ...\nclass Task: ...\nclass _Own: ...\n")
+    below = Module("papympi/engine/deep/b.py", "papympi.engine.deep.b", "class Other: ...\n")
+    found = find_unlisted((room, inside, below))
+    assert len(found) == len(problems)
+    assert all(problem in each for each, problem in zip(found, problems, strict=True))
+
+
+def test_every_room_has_its_glossary():
+    assert find_unlisted(our_modules()) == []
 
 
 @pytest.mark.parametrize(
