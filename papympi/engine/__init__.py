@@ -1,1 +1,20 @@
-"""The loop that owns a run: admission, batching, joining, ordering."""
+"""Runs a plan on pools: items stream through it in batches, in order, in bounded memory.
+
+`loop.py` has the drawing. `index/` says where items are, `operators/` what each kind of step does; the files beside
+them know a step only by the operators' protocol.
+
+| class | what it is |
+| --- | --- |
+| `Engine`, `EngineDriver` | the loop that owns a run; who turns it: the consumer, or a thread while that is away |
+| `Router`, `Taker` | takes chunks along the edges of the graph; whoever takes them |
+| `Join` | where the inputs of one step meet |
+| `Span`, `Batch`, `ReadyQueue` | positions that are ready; those that travel together; all of one step, in order |
+| `Scheduler`, `Waiter` | which worker does what next; how the loop waits for them |
+| `Admission`, `Accounts`, `Limits`, `Producer` | who may emit items; how many are live, and may be; who emits them |
+| `BatchSizes`, `ItemSizes` | what is learnt of how many items make a batch, and how many bytes an item has |
+| `InputOrder`, `ArrivalOrder`, `Delivery` | in what order results are handed over; some of them, together |
+| `RetryQueue`, `Retrier` | what is tried again, by time; whose it is |
+| `Tally`, `FailFast` | the counts of the nodes; raises the first failure that somebody would get to see |
+| `Recorder`, `Replay`, `Pruning` | keeps results for a later attempt; uses them there; what need not be computed |
+| `ReplayedPayload`, `KeptPayload`, `SparedPayload` | what an earlier attempt has made: kept values, or a stand-in |
+"""

@@ -266,7 +266,7 @@ class IntervalSet:
         return self.stops[0] if self.starts and self.starts[0] == 0 else 0
 
 
-class Closing:
+class ClosingProgress:
     """How far a step that closes siblings is with a segment.
 
     Attributes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 
-from papympi.engine.index.chunks import Closing, IntervalMap, IntervalSet
+from papympi.engine.index.chunks import ClosingProgress, IntervalMap, IntervalSet
 from papympi.engine.index.tables import SpaceTable
 from papympi.plan.depth import find_base
 from papympi.plan.plan import Space, Step, Stream
@@ -70,7 +70,7 @@ class Segment:
         self.over: Segment | None = None
         self.anchors: list[int | None] = []
         self.joins: dict[Step, list[IntervalMap | None]] = {}
-        self.closings: dict[Step, Closing] = {}
+        self.closings: dict[Step, ClosingProgress] = {}
         self.store: dict[Stream, IntervalMap] = {}
         self.results: dict[Stream, IntervalMap] = {}
         self.released: list[IntervalSet] | None = None

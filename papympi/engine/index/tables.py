@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from papympi.engine.index.chunks import Closing
+from papympi.engine.index.chunks import ClosingProgress
 from papympi.plan.depth import find_base
 from papympi.plan.plan import Plan, Space, Step, Stream
 
@@ -20,7 +20,7 @@ class Watcher(Protocol):
 
     step: Step
 
-    def open(self) -> Closing:
+    def open(self) -> ClosingProgress:
         """Return where it is with a fresh segment."""
 
 

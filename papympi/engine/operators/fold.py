@@ -9,7 +9,7 @@ from heapq import heappop, heappush
 from typing import Any
 
 from papympi.engine.admission import Order
-from papympi.engine.index.chunks import Chunk, Closing, join_bitmaps, to_slice
+from papympi.engine.index.chunks import Chunk, ClosingProgress, join_bitmaps, to_slice
 from papympi.engine.index.segment import Segment
 from papympi.engine.operators.protocol import Candidate, InFlightTask, RunContext, TaskOperator, WorkerState, blame
 from papympi.engine.resume import Replay
@@ -25,7 +25,7 @@ FAR = 1 << 62
 """A position that no segment has."""
 
 
-class Folding(Closing):
+class Folding(ClosingProgress):
     """How far a fold over a segment is.
 
     Attributes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
-from papympi.engine.index.chunks import Chunk, Closing, GatheredLists
+from papympi.engine.index.chunks import Chunk, ClosingProgress, GatheredLists
 from papympi.engine.index.segment import Segment
 from papympi.engine.operators.protocol import Operator, RunContext
 from papympi.plan.plan import Step
@@ -20,9 +20,9 @@ class GatherOperator(Operator):
         context.layout.spaces[step.space].watchers.append(self)
         context.router.connect(self, watches=True)
 
-    def open(self) -> Closing:
+    def open(self) -> ClosingProgress:
         """Return where it is with a fresh segment."""
-        return Closing()
+        return ClosingProgress()
 
     def offer(self, number: int, segment: Segment, chunk: Chunk) -> None:  # noqa: ARG002 - it has one input
         """Take a chunk of the children."""

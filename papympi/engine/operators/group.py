@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from papympi.engine.index.chunks import Chunk, Closing, GatheredLists, clip
+from papympi.engine.index.chunks import Chunk, ClosingProgress, GatheredLists, clip
 from papympi.engine.index.segment import Segment
 from papympi.engine.operators.protocol import Operator, RunContext
 from papympi.plan.plan import Step
 from papympi.transport.bitmap import FULL, clip_bitmap
 
 
-class Grouping(Closing):
+class Grouping(ClosingProgress):
     """How far the groups over a segment are cut.
 
     Attributes:

@@ -21,5 +21,6 @@ by item.
 | `Location`, `TaskLocation`, `FixedLocation` | which item of which node is at work: seeds, prints and logs ask for it |
 | `OutputCapture`, `OutputRecorder` | sees what functions print and log; takes it down |
 | `TimeoutAlarm`, `Overdue`, `Abandoned` | ends an item at its time-out; is raised there; is raised in a lost thread |
+| `hold` | keeps the alarm from what must not be interrupted |
 | `ThreadEvaluators` | an evaluator for each thread that looks |
 """
