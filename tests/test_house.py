@@ -79,6 +79,12 @@ def our_modules() -> tuple[Module, ...]:
     return read_modules(PACKAGE, *(folder for plugin in PLUGINS for folder in plugin.glob("papympi_*")))
 
 
+def uniform_modules() -> tuple[Module, ...]:
+    """Return the engine, but for where a plan becomes operators, or rules of pruning."""
+    found = read_modules(PACKAGE / "engine")
+    return tuple(module for module in found if Path(module.place).stem not in {"assembly", "pruning"})
+
+
 def plugin_modules() -> tuple[Module, ...]:
     """Return the plugins with their tests."""
     return read_modules(*(folder for plugin in PLUGINS for folder in plugin.glob("*/")))
@@ -272,6 +278,14 @@ def reads_clock(expression: ast.expr) -> bool:
     return re.fullmatch(clock, ast.unparse(expression)) is not None
 
 
+def find_kinds(modules: tuple[Module, ...]) -> list[str]:
+    """Nobody asks of which kind a step is."""
+    nodes = [(module.place, each) for module in modules for each in ast.walk(module.tree)]
+    return [
+        f"{place}:{each.lineno}" for place, each in nodes if isinstance(each, ast.Attribute) and each.attr == "kind"
+    ]
+
+
 LAWS: dict[Callable[[tuple[Module, ...]], list[str]], tuple[Callable[[], tuple[Module, ...]], str]] = {
     find_circle: (our_modules, '"""Imports itself through the next one."""\ndef f():\n    from papympi import next\n'),
     find_long_files: (our_modules, "\n" * (LONGEST_FILE + 1)),
@@ -285,6 +299,7 @@ LAWS: dict[Callable[[tuple[Module, ...]], list[str]], tuple[Callable[[], tuple[M
     find_long_names: (all_tests, f"def test_{'x' * LONGEST_NAME}(): ...\n"),
     find_stopwatches: (all_tests, "took = time.monotonic() - begun\nassert took < 5\n"),
     find_unpromised: (plugin_modules, ""),
+    find_kinds: (uniform_modules, 'if step.kind == "fold":\n    f()\n'),
 }
 """Each law with what it holds for, and a source that breaks it."""
 

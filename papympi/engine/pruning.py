@@ -24,7 +24,7 @@ class Pruning:
 
     def __init__(self, plan: Plan, history: History) -> None:
         self._history = history
-        self._sources = {stream for step in plan.steps if step.kind == "source" for stream in step.outputs}
+        self._sources = {stream for step in plan.steps if step.is_source for stream in step.outputs}
         self._makers = {step.outputs[0].space: step for step in plan.steps if step.is_producer or step.is_group}
         rules: dict[str, Callable[[Step, Key | None], int]] = {
             "map": self.of_step,

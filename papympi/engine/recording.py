@@ -32,8 +32,9 @@ class Recorder:
         self._store = store
         self._live = {name for name, pool in pools.items() if pool.capabilities.shares_memory}
         self._names: dict[Space, str] = {}
-        self._depths = {space: _rooted(space) for space in plan.spaces}
         sources = {stream for step in plan.steps if step.is_source for stream in step.outputs}
+        rows = {stream.space for stream in sources}
+        self._depths = {space: not rows.isdisjoint(space.chain()) for space in plan.spaces}
         for step in plan.steps:
             if step.is_producer:
                 self._names[step.outputs[0].space] = step.outputs[0].node
@@ -125,9 +126,3 @@ def restored(failures: Sequence[Failure], plan: Plan) -> list[Failure]:
     """Return the failures of an earlier attempt that are of nodes of this plan."""
     nodes = {call.node for stage in plan.program.stages.values() for call in stage.calls}
     return [failure for failure in failures if failure.node in nodes]
-
-
-def _rooted(space: Space) -> bool:
-    """Return whether the keys of a space begin with the position of a row."""
-    chain = space.chain()
-    return len(chain) > 1 and chain[-2].kind == "source"
