@@ -92,6 +92,12 @@ def test_levels_follow_the_longest_way(compiled, name, part):
     assert Gate(small, 120).most(name, (0,)) == part - 1
 
 
+def test_longest_way_counts(compiled):
+    """Of several ways down to a scatter the longest says how deep it is."""
+    nodes = {"a": "scatter x", "b": "scatter a", "c": "scatter x", "sums": "gather c", "z": "scatter b sums"}
+    assert Gate(compiled(**nodes, last="scatter z"), 120).most("z", (0,)) == 120 * 4 // 5 - 1
+
+
 def test_scatter_over_gather_is_below(compiled):
     """A scatter of what was gathered is below the scatter that made the members."""
     small = compiled(child="scatter x", sums="gather child", part="scatter sums", leaf="map part")
@@ -172,8 +178,9 @@ def test_heavy_items_are_few(pair):
 def test_first_may_take_the_last_place(pair):
     """Of heavy items, too, whoever is not the first leaves a quota for the one that is."""
     gate = Gate(pair, 100, 1, bytes_bound=1000, child=100)
-    gate.accounts.spaces[pair.space("child").number] = 9
-    assert (gate.grants("child", (0,)), gate.grants("child", (1,))) == (True, False)
+    for count, first, second in [(9, True, False), (10, False, False)]:
+        gate.accounts.spaces[pair.space("child").number] = count
+        assert (gate.grants("child", (0,)), gate.grants("child", (1,))) == (first, second)
 
 
 def test_heavy_quota_is_half_the_room(pair):
@@ -215,12 +222,18 @@ def test_highest_counts_reserved(accounts, pair):
     """The highest is of what was there and what was promised, and does not fall again."""
     rows, child = pair.space("x"), pair.space("child")
     accounts.reserve(rows, 5)
+    accounts.emit(child, 3)
     accounts.unreserve(rows, 5)
-    accounts.emit(rows, 3)
     accounts.reserve(child, 4)
-    accounts.retire(rows, 3)
-    assert (accounts.live, accounts.reserved, accounts.highest) == (0, 4, 7)
+    accounts.retire(child, 3)
+    assert (accounts.live, accounts.reserved, accounts.highest) == (0, 4, 8)
     assert accounts.spaces == [0, 0, 4]
+
+
+def test_highest_counts_what_is_reserved(accounts, pair):
+    accounts.emit(pair.space("x"), 2)
+    accounts.reserve(pair.space("x"), 3)
+    assert accounts.highest == 5
 
 
 def test_emitted_survives_retirement(accounts, pair):

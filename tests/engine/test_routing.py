@@ -70,7 +70,7 @@ class Roads:
 
 
 def chunk_of(start, stop, valid=FULL):
-    return (start, stop, Payload(list(range(start, stop))) if valid else None, 0, valid)
+    return (start, stop, Payload(list(range(start, stop))), 0, valid)
 
 
 def test_nothing_moves_until_settled(compiled):

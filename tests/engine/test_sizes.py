@@ -272,6 +272,7 @@ def test_light_items_are_not_bound(plain):
 def test_light_leave_room_for_heavy(plain):
     """The light get what they can use, the heavy all of the rest."""
     assert shared_out(plain, 10_000, 100, x=10, child=1000) == {"x": ANY, "child": 9}
+    assert shared_out(plain, 10_000, 100, x=1000, child=10) == {"x": 9, "child": ANY}
 
 
 def test_heavy_share_alike(plain):

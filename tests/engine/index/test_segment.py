@@ -194,6 +194,17 @@ def test_group_follows_its_last_member(grouped):
     assert child.order(1) < pairs.order(0) < child.order(2) < child.order(3) < pairs.order(1) < child.order(4)
 
 
+def test_group_follows_what_is_below(compiled):
+    """What comes of a group's last member goes before the group; groups of several sizes go by their definition."""
+    small = compiled(child="scatter x", pairs="group:2 child", ones="group:1 child", grand="scatter child")
+    world = World(small)
+    child = world.open("child", world.rows(), 0, 1, [3])
+    grand = world.open("grand", child, 1, 2, [1])
+    pairs, ones = (group_of(world, child, name) for name in ("pairs", "ones"))
+    pairs.anchors, ones.anchors = [1], [0, 1]
+    assert child.order(1) < grand.order(0) < pairs.order(0) < ones.order(1) < child.order(2)
+
+
 def test_short_group_follows_siblings(grouped):
     """A short last group comes behind all children of its parent, and before those of the next."""
     child = grouped.open("child", grouped.rows(), 0, 2, [3, 4])
@@ -352,8 +363,10 @@ def test_retired_segment_is_freed(chain):
 
 
 def test_open_segment_is_not_freed(chain):
-    child = chain.open("child", chain.rows(), 0, 2, ends=[1], emitted=1, closed=False)
+    """What may still have children is kept, whoever lets go of it."""
+    child = chain.open("child", chain.rows(), 0, 2, ends=[1, 1], closed=False)
     retire(chain, child, 0, 1)
+    child.free()
     assert is_held(child)
 
 
