@@ -160,11 +160,13 @@ def test_targets_come_as_asked(walked, targets):
 
 def test_needed_children_come_first(walked):
     """Children that others need a gather of come before those, although they were defined later."""
-    each = walked(["late", "early"], late="scatter x lists", early="scatter x", lists="gather early")
+    nodes = {"late": "scatter x", "early": "scatter x", "lists": "gather early", "tip": "map late lists"}
+    each = walked(["late", "early", "tip"], **nodes)
     each.row(1, closed=True)
     for name in ("late", "early"):
         each.children(name, each.rows, 0, 1, 1)
     assert [name for name, _ in each.look()] == ["early", "late"]
+    assert each.order.key() == (0, 0)
 
 
 def test_whole_run_comes_last(walked):
@@ -262,13 +264,13 @@ def test_delivery_leaves_drops_out():
 
 NODES = {
     "near": "map x",
+    "other": "scatter x",
     "child": "scatter x",
     "leaf": "map child",
     "pairs": "group:2 leaf",
     "fours": "group:2 pairs",
-    "other": "scatter x lists",
-    "tip": "map other",
     "lists": "gather leaf",
+    "tip": "map other lists",
     "all": "gather near",
 }
 TARGETS = ["near", "child", "leaf", "pairs", "fours", "other", "tip", "all"]

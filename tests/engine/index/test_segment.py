@@ -168,7 +168,7 @@ def test_child_comes_before_next_parent(nested):
 
 def test_needed_sibling_space_goes_first(compiled):
     """Children that others need a gather of come before those others, whatever their places."""
-    small = compiled(later="scatter x early_all", early="scatter x", early_all="gather early")
+    small = compiled(later="scatter x", early="scatter x", lists="gather early", tip="map later lists")
     world = World(small)
     rows = world.rows()
     later, early = world.open("later", rows, 0, 1, [1]), world.open("early", rows, 0, 1, [9])

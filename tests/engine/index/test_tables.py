@@ -97,7 +97,7 @@ def test_own_streams_are_not_stored(compiled):
 
 def test_kids_come_by_rank(compiled):
     """Child spaces are in the order in which they are walked: who needs another's gather comes after it."""
-    small = compiled(late="scatter x lists", early="scatter x", lists="gather early", tip="map late")
+    small = compiled(late="scatter x", early="scatter x", lists="gather early", tip="map late lists")
     kids = lay_out(small).spaces[small.space("x")].kids
     assert kids == [small.space("early"), small.space("late")]
 
