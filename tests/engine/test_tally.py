@@ -1,0 +1,51 @@
+"""What a run counts: each failure once, and none that an earlier attempt has counted."""
+
+from __future__ import annotations
+
+from papympi.contracts import NodeCount
+from papympi.engine.tally import Tally
+from papympi.model.item import Failure
+
+
+def failure(node, *key):
+    return Failure(node, key, ValueError("no"))
+
+
+def test_failures_are_kept_in_order():
+    tally, born = Tally(), [failure("one", 3), failure("two", 1), failure("one", 0)]
+    tally.fail(born[:2])
+    tally.fail(born[2:])
+    assert tally.failures == born
+    assert tally.failed == {"one": 2, "two": 1}
+
+
+def test_earlier_failures_count():
+    """Failures of an earlier attempt are those of the run."""
+    tally, known = Tally(), [failure("one", 3)]
+    tally.restore(known)
+    assert (tally.failures, tally.failed) == (known, {"one": 1})
+
+
+def test_known_failures_count_once():
+    """One that comes home again is the same if node and key are."""
+    tally, known = Tally(), failure("one", 3)
+    tally.restore([known])
+    others = [failure("two", 3), failure("one", 4)]
+    tally.fail([failure("one", 3), *others])
+    assert tally.failures == [known, *others]
+    assert tally.failed == {"one": 2, "two": 1}
+
+
+def test_counts_are_of_nodes_asked_for():
+    """Who has done nothing has a count, too; who was not asked for has none."""
+    tally = Tally()
+    tally.done["one"] += 5
+    tally.dropped["one"] += 2
+    tally.retried["one"] += 3
+    tally.seconds["one"] += 0.5
+    tally.done["other"] += 1
+    tally.fail([failure("one", 0)])
+    counts = tally.to_counts(["two", "one"])
+    assert list(counts) == ["two", "one"]
+    assert counts["one"] == NodeCount(done=5, failed=1, dropped=2, seconds=0.5, retried=3)
+    assert counts["two"] == NodeCount(0)
