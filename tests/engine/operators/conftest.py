@@ -38,6 +38,10 @@ class IdlePool:
         self.concurrency, self.places = 1, 2
 
 
+SHAPE = "no value was kept"
+"""Stands for a result of which a store keeps only that it was there."""
+
+
 class Notebook:
     """A store in dictionaries, which is its own history: nothing is lost, and nothing is written."""
 
@@ -53,8 +57,8 @@ class Notebook:
         self, node: str, runs: Sequence[KeyRun], bitmaps: tuple[int, int], payload: Payload | None, offset: int
     ) -> None:
         for at, key in enumerate(keys_of(runs) or [()]):
-            there = is_valid(bitmaps[0], at) and payload is not None
-            self.results[node, key] = payload.values()[offset + at] if there else DROP
+            value = SHAPE if payload is None else payload.values()[offset + at]
+            self.results[node, key] = value if is_valid(bitmaps[0], at) else DROP
 
     def keep_counts(self, node: str, parents: Sequence[KeyRun], counts: Sequence[int]) -> None:
         self.counts.update({(node, key): count for key, count in zip(keys_of(parents) or [()], counts, strict=True)})
@@ -80,10 +84,9 @@ class Notebook:
         found = []
         for (name, key), value in sorted(self.results.items(), key=lambda entry: entry[0]):
             if name == node and (key[:-1] == parent if parent is not None else not key):
-                first = key[-1] if key else 0
-                there = value is not DROP
-                payload = Payload([value]) if there else None
-                found.append(Stretch(first, first + 1, int(there), int(isinstance(value, Failure)), payload, 0))
+                first, payload = key[-1] if key else 0, None if value in (DROP, SHAPE) else Payload([value])
+                bits = int(value is not DROP), int(isinstance(value, Failure))
+                found.append(Stretch(first, first + 1, *bits, payload, 0))
         return found
 
     def count(self, node: str, parent: Key) -> int | None:
@@ -184,7 +187,8 @@ class Workbench:
             part.close()
 
     def pull(self) -> None:
-        """Let the sources give what they may."""
+        """Let the sources give what they may, as when the consumer has asked for something."""
+        self.accounts.emitted = 0
         for source in self.sources:
             source.pull()
         self.context.router.settle()
@@ -244,7 +248,8 @@ class Workbench:
     @property
     def made(self) -> dict[tuple[str, Key], Any]:
         """What targets have got so far, by node and key; `DROP` where an item was dropped."""
-        return self.store.results
+        names = {stream.node for stream in self.plan.targets}
+        return {place: value for place, value in self.store.results.items() if place[0] in names}
 
     @property
     def delivered(self) -> dict[Key, Any]:
