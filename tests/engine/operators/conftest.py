@@ -141,7 +141,8 @@ class Workbench:
         quota: how many items a producer emits at a time.
         fusion: nodes may share stages.
         history: what an earlier attempt has noted.
-        shard, streams: of the sources; of the pool.
+        shard, blocks: of the sources; `None`: a thread reads what may block.
+        streams: of the pool.
     """
 
     graph: Graph
@@ -153,6 +154,7 @@ class Workbench:
     fusion: bool = False
     history: Notebook | None = None
     shard: tuple[int, int] | None = None
+    blocks: bool | None = None
     streams: bool = True
 
     def __post_init__(self) -> None:
@@ -167,6 +169,8 @@ class Workbench:
         self.accounts, self.retries = self.context.accounts, self.context.retries
         operators = make_operators(self.context)
         self.feeds, _ = make_feeds(self.plan, self.rows)
+        for feed in self.feeds.values():
+            feed.blocks = feed.blocks if self.blocks is None else self.blocks
         wake = lambda: self.wakes.append(True)  # noqa: E731 - one line says it
         self.unit, self.sources = open_sources(self.context, self.feeds, self.shard, wake)
         self.operators = {operator.step.outputs[0].node: operator for operator in [*self.sources, *operators]}
