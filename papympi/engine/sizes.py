@@ -74,10 +74,12 @@ class BatchSizes:
         self._consumers = {
             step: [user for stream in step.outputs for user, _ in stream.consumers if user.pool] for step in plan.steps
         }
-        self.max_payloads = dict.fromkeys(plan.steps, 0)
         self._largest = max(1, min(largest, LARGEST))
         self._least = {step: 1 if step.stride == "auto" else step.stride for step in self._tasks}
         self.strides = dict(self._least)
+        self.max_payloads = {
+            step: min(map(self.strides.__getitem__, users), default=0) for step, users in self._consumers.items()
+        }
         self._worth_s = {}
         for step in self._tasks:
             worth = max(WORTH_S, EACH_S * len(pools[step.pool or ""].workers))

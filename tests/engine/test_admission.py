@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from papympi.engine.admission import Accounts, Admission
+from papympi.engine.index.segment import Segment
+from papympi.engine.index.tables import Layout
 from papympi.engine.sizes import ItemSizes
 
 
@@ -163,7 +165,11 @@ def test_absent_consumer_gets_one_bound(pair):
 def test_first_row_holds_the_source(pair, emitted, retired, sees):
     """A source is at most eight bounds ahead of its first row that is still needed."""
     gate = Gate(pair, 100, 10)
-    assert gate.admission.sees_ahead(pair.step("x"), emitted, retired) is sees
+    rows = Segment(Layout(pair.plan, gate.accounts.retire, ordered=True).spaces[pair.space("x")], None, 0, 1)
+    rows.emitted = emitted
+    if retired:
+        rows.retired.add(0, retired)
+    assert gate.admission.sees_ahead(pair.step("x"), rows) is sees
 
 
 def test_heavy_items_are_few(pair):
@@ -247,7 +253,17 @@ def test_heaviest_is_of_all_spaces(accounts, pair):
     accounts.emit(pair.space("x"), 2)
     accounts.reserve(pair.space("child"), 3)
     assert accounts.heaviest == 2 * 7 + 3 * 2
-    accounts.resize([0, 10, 2])
-    assert accounts.heaviest == 2 * 10 + 3 * 2
-    accounts.resize([0, 0, 0])
-    assert accounts.heaviest == 26
+
+
+def test_heavier_items_count_at_once(pair):
+    """Those in the graph already are weighed anew when more is known; the most there has been stays."""
+    gate = Gate(pair, 100, 1, x=7, child=2)
+    gate.accounts.emit(pair.space("x"), 2)
+    gate.accounts.reserve(pair.space("child"), 3)
+    gate.sizes.learn(pair.step("x").outputs[0], 10, 1)
+    gate.resize(100)
+    heaviest = gate.accounts.heaviest
+    assert heaviest >= 2 * 10 + 3 * 2
+    gate.sizes.learn(pair.step("x").outputs[0], 0, 1)
+    gate.resize(100)
+    assert gate.accounts.heaviest == heaviest

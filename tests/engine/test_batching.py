@@ -12,7 +12,7 @@ from papympi.model.item import Failure
 from papympi.transport.bitmap import FULL, count_valid, is_valid, normalized
 from papympi.transport.payload import Payload
 from papympi.transport.task import Kind
-from papympi.workers.columns import load_column
+from papympi.workers.evaluation.columns import load_column
 
 MANY = settings(max_examples=100, deadline=None)
 

@@ -14,7 +14,7 @@ from papympi.engine.joining import Join, find_shared
 from papympi.transport.bitmap import FULL, is_valid, ones
 from papympi.transport.payload import Payload
 from papympi.transport.task import Kind
-from papympi.workers.columns import load_column
+from papympi.workers.evaluation.columns import load_column
 
 MANY = settings(max_examples=100, deadline=None)
 

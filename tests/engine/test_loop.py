@@ -14,7 +14,7 @@ from papympi.plan.compile import PlanSettings, compile_plan
 from papympi.runner.feeds import make_feeds
 from papympi.transport.records import Logs
 from papympi.transport.task import Lost
-from papympi.workers.evaluate import Evaluator
+from papympi.workers.evaluation.evaluate import Evaluator
 
 SECONDS = 0.001
 """What every task is said to have taken: no stride changes."""

@@ -168,8 +168,8 @@ def test_quota_fills_the_next_batch(pair):
 def test_payload_fits_the_smallest(pair):
     """Results come in pieces that the consumer with the smallest stride can use whole."""
     sizes = sizes_of(pair)
-    assert sizes.max_payload(pair.step("child")) == 4
-    assert sizes.max_payload(pair.step("leaf")) == 0
+    assert sizes.max_payloads[pair.step("child")] == 4
+    assert sizes.max_payloads[pair.step("leaf")] == 0
 
 
 def test_all_places_can_be_kept_busy(pair):

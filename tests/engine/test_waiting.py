@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from papympi.engine.waiting import Waiter
+from papympi.engine.scheduling import Waiter
 
 OFTEN = 100
 

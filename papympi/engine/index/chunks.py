@@ -156,6 +156,8 @@ class IntervalMap:
     def covered(self, start: int, stop: int) -> list[Interval]:
         """Return which parts of start..stop the chunks cover, merged."""
         found: list[Interval] = []
+        if start >= stop:
+            return found
         for at in range(self._first(start), len(self.starts)):
             chunk = self.chunks[at]
             if chunk[0] >= stop:

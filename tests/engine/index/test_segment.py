@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from papympi.engine.index.chunks import Closing, IntervalMap
+from papympi.engine.index.chunks import ClosingProgress, IntervalMap
 from papympi.engine.index.segment import Segment, open_segment
 from papympi.engine.index.tables import Layout
 
@@ -20,7 +20,7 @@ class Watched:
         self.step = step
 
     def open(self):
-        return Closing()
+        return ClosingProgress()
 
 
 class World:

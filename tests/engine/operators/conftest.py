@@ -21,8 +21,8 @@ from papympi.runner.feeds import make_feeds
 from papympi.transport.bitmap import is_valid
 from papympi.transport.payload import Payload
 from papympi.transport.task import KeyRun, Lost, Outcome, Task
-from papympi.workers.columns import load_column
-from papympi.workers.evaluate import Evaluator
+from papympi.workers.evaluation.columns import load_column
+from papympi.workers.evaluation.evaluate import Evaluator
 
 SECONDS = 0.001
 """What every task is said to have taken: no stride changes."""

@@ -326,9 +326,9 @@ def test_looks_at_one_child_at_a_time(open_bench):
 def test_payloads_fit_the_consumer(make):
     """Results are cut as the next step wants them; not where a batch is smaller than that."""
     bench = make(range(8), after=double, strides={"first": 4, "second": 2})
-    assert bench.begin("first").task.grain == 2
+    assert bench.begin("first").task.max_payload == 2
     bench = make(range(8), after=double, strides={"first": 2, "second": 4})
-    assert bench.begin("first").task.grain == 0
+    assert bench.begin("first").task.max_payload == 0
 
 
 def test_known_results_are_not_made(make):
