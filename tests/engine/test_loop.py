@@ -176,6 +176,24 @@ def test_consumer_away_ends_at_the_bound(start):
     assert engine.is_idle()
 
 
+def test_visit_ends_with_its_request(start):
+    """What one visit had to read for its result is not what the next ones, or nobody, would read."""
+    engine = start(graph_of(lambda x: x if x == 0 else DROP), {"x": range(1000)}, admission=4)
+    assert engine.next().values == [0]
+    while engine.turn():
+        pass
+    assert engine.statistics().pulled == 4
+
+
+def test_each_visit_grants_a_bound(start):
+    """After a request as many rows may be read again as before."""
+    engine = start(graph_of(same), {"x": range(1000)}, admission=4)
+    assert [engine.next().values for _ in range(3)] == [[0], [1], [2]]
+    assert engine.statistics().pulled == 4
+    engine.turn()
+    assert engine.statistics().pulled == 6
+
+
 def test_waiting_consumer_lets_one_through(start):
     """Rule 4: where nothing fits and nothing is under way the smallest producer may emit, but only if one asks."""
     pool = HandPool()
@@ -378,7 +396,7 @@ def test_retries_are_counted(start):
 
 
 def test_statistics_of_the_whole(start):
-    engine = start(graph_of(drop_odd), {"x": range(5)})
+    engine = start(graph_of(drop_odd, stride=5), {"x": range(5)})
     before = engine.statistics()
     assert (before.length, before.pulled, before.seconds, before.finished) == (5, 0, 0.0, False)
     drain(engine)

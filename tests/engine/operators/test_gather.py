@@ -72,13 +72,13 @@ def test_last_child_completes_the_list(make):
 
 def test_lists_are_sent_in_order(make):
     """A parent whose children are all there waits for those before it; then they go together."""
-    bench = make([1, 2, 1])
-    jobs = [bench.begin("item") for _ in range(4)]
-    for job in jobs[1:]:
+    bench = make([2, 1, 2, 1])
+    jobs = [bench.begin("item") for _ in range(6)]
+    for job in (jobs[0], *jobs[3:], jobs[1]):
         bench.finish(job)
-    assert lists_ready(bench) == {}
-    bench.finish(jobs[0])
-    assert lists_ready(bench) == {(0,): [10], (1,): [20, 21], (2,): [10]}
+    assert lists_ready(bench) == {(0,): [20, 21]}
+    bench.finish(jobs[2])
+    assert lists_ready(bench) == {(1,): [10], (2,): [20, 21], (3,): [10]}
 
 
 def test_segments_do_not_wait(make):

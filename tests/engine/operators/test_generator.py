@@ -81,6 +81,9 @@ def test_children_belong_where_they_should(journey):
         assert sum(size for _, _, size, _ in touched) == children
         assert sum(finished for *_, finished in touched) == len(each.counts)
         entered += [(segment, at) for segment, start, size, _ in touched for at in range(start, start + size)]
+        if not state.finished:
+            open_one = state.segments[state.span]
+            assert state.child == open_one.emitted - open_one.first_child(state.parent)
     assert state.finished
     assert all(segment.closed for segment in state.segments)
     keys = [segment.key(at) for segment, at in entered]

@@ -56,7 +56,7 @@ def make_spread(open_bench):
         graph.add(count_to, name="child", inputs={"n": "row"})
         graph.add(same, name="item", inputs={"x": "child"})
         graph.add(to_list, name="list", inputs={"x": "item"}, gather=2)
-        bench = open_bench(graph, {"row": rows}, strides={"*": 8}, **settings)
+        bench = open_bench(graph, {"row": rows}, strides={"*": 8, "item": 1}, **settings)
         bench.pull()
         bench.work("child")
         return bench
@@ -169,12 +169,14 @@ def test_skipped_failures_do_not_count(make):
 
 def test_group_follows_its_last_member(make):
     """In the order of all items it comes behind that and before the next."""
-    bench = make(range(4))
-    segment = bench.sources[0]._segment
-    bench.work("item")
-    (groups,) = segment.groups.values()
-    orders = [segment.order(1), groups.order(0), segment.order(2), segment.order(3), groups.order(1)]
-    assert orders == sorted(orders)
+    for rows, item, anchors in ([0, 0, 0, 0], same, (1, 3)), ([0, 1, 1, 2, 3, 2, 2], drop_odd, (3, 6)):
+        bench = make(rows, item, item_stride=len(rows))
+        segment = bench.sources[0]._segment
+        bench.work("item")
+        (groups,) = segment.groups.values()
+        for group, anchor in enumerate(anchors):
+            assert segment.order(anchor) < groups.order(group)
+            assert anchor + 1 == len(rows) or groups.order(group) < segment.order(anchor + 1)
 
 
 def test_short_group_follows_all_siblings(make):
@@ -183,6 +185,16 @@ def test_short_group_follows_all_siblings(make):
     bench.work("item")
     (groups,) = segment.groups.values()
     assert segment.order(10**6) < groups.order(1)
+
+
+def test_end_frees_the_rows(make):
+    """Once all is over nothing is left of the segments of rows and groups."""
+    bench = make(range(3))
+    bench.work("item", "list")
+    assert bench.unit.kid_count == 2
+    for stream, segment, chunk in bench.context.router.deliveries:
+        segment.release(("deliver", stream), chunk[0], chunk[1])
+    assert (bench.accounts.live, bench.unit.kid_count) == (0, 0)
 
 
 def test_groups_of_groups(open_bench):

@@ -243,17 +243,28 @@ def test_known_culprit_is_the_last_child(make):
 
 
 def test_culprit_in_a_later_parent(make):
-    """Positions count from where the worker began, so that of a parent it was far from is its first child."""
-    bench = make([1, 1, 1], quota=2, strides={"*": 3})
-    job = bench.begin("child")
-    bench.lose(job, node="child", position=2)
+    """Of a parent of which nothing had come it is the first child; others are made as if nothing had been."""
+    bench = make([3, 1, 1], quota=2, strides={"*": 3})
+    bench.finish(bench.begin("child"))
+    bench.lose(bench.begin("child", candidate=stand_of(bench)), node="child", position=2)
     again = bench.begin("child")
-    assert set(again.task.culprits) == {(2, 0)}
+    assert (again.keys, set(again.task.culprits)) == ([(0,), (1,), (2,)], {(2, 0)})
     bench.finish(again)
     bench.work("child")
-    values = [bench.made["child", (p, 0)] for p in range(3)]
-    assert values[:2] == [0, 0]
-    assert (values[2].node, values[2].key) == ("child", (2,))
+    values = bench.made
+    assert [values.pop(("child", (0, i))) for i in range(3)] == [0, 1, 2]
+    assert values["child", (1, 0)] == 0
+    assert (values["child", (2, 0)].node, values["child", (2, 0)].key) == ("child", (2,))
+
+
+def test_worker_counts_parents_from_its_start(make):
+    """One that began in the middle does not know of the parents before."""
+    bench = make([1, 3, 1], quota=2, strides={"*": 3})
+    bench.finish(bench.begin("child"))
+    bench.requeue(bench.begin("child", candidate=stand_of(bench)))
+    bench.lose(bench.begin("child"), node="child", position=1)
+    (failure,) = bench.begin("child").task.culprits.values()
+    assert failure.key == (2,)
 
 
 def test_unknown_culprit_gets_half(make):

@@ -159,6 +159,16 @@ def test_failure_is_the_last_row(make):
     assert bench.store.rows == {("row", 0): 1, ("row", 1): 2}
 
 
+def test_failed_row_may_be_skipped(open_bench):
+    """As a member of a group that skips failures."""
+    graph = Graph("groups")
+    graph.add(lambda x: list(x), name="list", inputs={"x": "row"}, gather=2, on_error="drop")
+    bench = open_bench(graph, {"row": fail_behind([1, 2, 3])}, blocks=False)
+    bench.pull()
+    bench.work("list")
+    assert bench.delivered == {(0,): [1, 2], (1,): [3]}
+
+
 def test_failure_fails_every_member(make_pair):
     """It names the one that raised."""
     bench = make_pair(iter("abc"), fail_behind([1]), quota=5)
