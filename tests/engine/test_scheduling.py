@@ -146,11 +146,6 @@ def test_deepest_goes_first():
     assert office.work(3) == [(3, 3), (2, 2), (1, 1)]
 
 
-def test_deepest_partial_goes_first():
-    office = Office(Pile(1, level=1, partial=True), Pile(2, level=2, partial=True), workers=1, places=1)
-    assert office.work(2) == [(2, 2), (1, 1)]
-
-
 def test_ties_go_by_key():
     office = Office(Pile(5, 1), Pile(2, 3), workers=1, places=1)
     assert [key for _, key in office.work(4)] == [1, 2, 3, 5]

@@ -360,12 +360,3 @@ def test_inputs_are_found_by_key(make):
     assert inputs_at(job.in_flight, (1,)) == [6]
     assert inputs_at(job.in_flight, (1, 4)) == [6]  # of a child that did not leave the task
     assert inputs_at(job.in_flight, (2,)) is None
-
-
-def test_heavy_batches_become_small(make):
-    """What a batch took and weighed is learnt for the next ones."""
-    bench = make(range(9), strides={"*": 1}, options={"stride": "auto"})
-    bench.context.batch_sizes.strides[bench["first"].step] = 8
-    job = bench.begin("first")
-    bench.finish(job, outcome_of(job, [bytes(1 << 21)] * len(job.keys)))
-    assert bench.context.batch_sizes.strides[bench["first"].step] == 4

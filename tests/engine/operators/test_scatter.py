@@ -61,13 +61,6 @@ def test_start_reserves_a_quota(make):
     assert (bench.accounts.reserved, bench.accounts.live) == (0, live + 3)
 
 
-def test_unused_quota_comes_back(make):
-    bench = make([1], quota=50)
-    bench.finish(bench.begin("child"))
-    assert bench.accounts.reserved == 0
-    assert bench.made == {("child", (0, 0)): 0}
-
-
 def test_goes_on_by_quotas(make):
     bench = make([5], quota=2)
     bench.finish(bench.begin("child"))
@@ -134,12 +127,6 @@ def test_dropped_parents_have_no_children(make):
     assert bench.offers("child") == []
     assert bench.accounts.live == 0
     assert not bench["child"].has_more()
-
-
-def test_dropped_among_others(make):
-    bench = make([1, 2], before=drop_odd)
-    bench.work("before", "child")
-    assert keys_made(bench) == [(1, 0), (1, 1)]
 
 
 def test_failed_parent_has_one_child(make):
@@ -341,15 +328,6 @@ def test_known_children_are_not_made(make):
     assert (job.keys, bench.offers("child")) == ([(2,)], [])
     bench.finish(job)
     assert bench.delivered.keys() == {(0, 0), (0, 1), (2, 0), (2, 1)}
-
-
-def test_children_lost_are_made_again(make):
-    """One child that an earlier attempt has lost is enough to begin its parent again."""
-    earlier = make([2, 2], strides={"*": 1})
-    earlier.work("child")
-    del earlier.store.results["child", (1, 1)]
-    bench = make([2, 2], history=earlier.store)
-    assert bench.begin("child").keys == [(1,)]
 
 
 def test_inputs_are_those_of_the_parent(make):

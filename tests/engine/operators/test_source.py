@@ -162,7 +162,7 @@ def test_failure_is_the_last_row(make):
 def test_failed_row_may_be_skipped(open_bench):
     """As a member of a group that skips failures."""
     graph = Graph("groups")
-    graph.add(lambda x: list(x), name="list", inputs={"x": "row"}, gather=2, on_error="drop")
+    graph.add(same, name="list", inputs={"x": "row"}, gather=2, on_error="drop")
     bench = open_bench(graph, {"row": fail_behind([1, 2, 3])}, blocks=False)
     bench.pull()
     bench.work("list")
