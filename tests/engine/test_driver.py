@@ -107,7 +107,7 @@ def test_hands_over_all_that_comes(start):
     assert driver.next() is None
 
 
-def test_goes_on_while_consumer_is_away(start, calls):
+def test_goes_on_while_away(start, calls):
     driver = start(range(20))
     first = driver.next().values
     assert calls.await_items(20)
@@ -115,7 +115,7 @@ def test_goes_on_while_consumer_is_away(start, calls):
     assert first + take(driver) == list(range(20))
 
 
-def test_goes_no_further_than_the_bound(start, calls):
+def test_stops_at_the_bound(start, calls):
     """What was not asked for is made only as far as admission lets it; with each visit it goes on."""
     driver = start(range(100), admission=6)
     driver.next()
@@ -153,7 +153,7 @@ def test_error_is_raised_at_the_next_visit(start):
     assert caught.value is pool.error
 
 
-def test_error_inside_is_raised_at_once(start, calls):
+def test_own_error_is_raised(start, calls):
     """What the consumer's own turn raises is its own."""
     driver = start(range(20))
 

@@ -140,7 +140,7 @@ def test_unordered_come_as_they_come(start):
     assert list(drain(engine)) == [(2,), (1,), (0,)]
 
 
-def test_turn_collects_pulls_dispatches(start):
+def test_turn_has_its_order(start):
     """What comes home makes room for rows, and these go out, all in one turn."""
     log = []
 
@@ -167,7 +167,7 @@ def test_turn_says_whether_anything_moved(start):
     assert [engine.turn() for _ in range(3)] == [True, True, False]
 
 
-def test_consumer_away_ends_at_the_bound(start):
+def test_away_ends_at_the_bound(start):
     """Unasked, an endless source of what is dropped is read no further than the bound."""
     engine = start(graph_of(drop), {"x": range(10**6)}, admission=4)
     while engine.turn():
@@ -217,7 +217,7 @@ def test_deepest_scatters_pass_at_one(start):
 
 
 @pytest.mark.parametrize("ordered", [True, False])
-def test_unequal_inputs_end_in_an_error(start, ordered):
+def test_unequal_end_is_raised(start, ordered):
     """What lies below the shortest is handed over first."""
     graph = Graph("unequal")
     graph.add(lambda x, y: x + y, name="node")
@@ -240,7 +240,7 @@ def test_unequal_inputs_have_no_total(start):
         engine.next()
 
 
-def test_stop_finishes_what_is_under_way(start):
+def test_stop_ends_what_is_begun(start):
     pool = HandPool(places=2, lets=False)
     engine = start(graph_of(same), {"x": range(99)}, pool)
     engine.turn()

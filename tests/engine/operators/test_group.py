@@ -93,7 +93,7 @@ def test_hole_stops_groups(make):
     assert ready(bench) == [(0,), (1,), (2,)]
 
 
-def test_only_the_prefix_is_absorbed(make):
+def test_prefix_is_absorbed(make):
     """Members are live until all before them have come."""
     bench = make(range(4))
     space = bench["item"].step.space.number
@@ -115,7 +115,7 @@ def test_groups_are_live(make):
     assert bench.accounts.live == 3
 
 
-def test_end_makes_a_short_group(make):
+def test_end_cuts_short_group(make):
     """It waits for the end of the rows, not for a full number."""
     bench = make(range(5), size=3, quota=2, admission=4)
     bench.work("item", "list")
@@ -126,7 +126,7 @@ def test_end_makes_a_short_group(make):
     assert lists(bench) == {(0,): [0, 1, 2], (1,): [3, 4]}
 
 
-def test_groups_keep_to_their_parent(make_spread):
+def test_groups_stay_in_parent(make_spread):
     """A parent's last group is short rather than filled up with children of the next."""
     bench = make_spread([3, 0, 2])
     bench.work("item", "list")
@@ -147,7 +147,7 @@ def test_failed_members_count(make):
     assert (found[0,], found[1,].key, found[2,]) == ([0, 1], (3,), [4])
 
 
-def test_skipped_failures_do_not_count(make):
+def test_skipped_do_not_count(make):
     """They are taken out before groups are cut."""
     bench = make(range(6), fail_at_three, options={"on_error": "drop"})
     bench.work("item", "list")
@@ -206,7 +206,7 @@ def test_list_of_a_parents_groups(open_bench):
     assert lists(bench) == {(0,): [[0, 1], [2]], (1,): [], (2,): [[0, 1]]}
 
 
-def test_known_groups_need_no_members(make):
+def test_known_groups_are_spared(make):
     earlier = make(range(4))
     earlier.work("item", "list")
     del earlier.store.results["list", (1,)]
