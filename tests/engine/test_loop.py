@@ -140,7 +140,7 @@ def test_unordered_come_as_they_come(start):
     assert list(drain(engine)) == [(2,), (1,), (0,)]
 
 
-def test_turn_collects_pulls_dispatches(start):
+def test_turn_has_its_order(start):
     """What comes home makes room for rows, and these go out, all in one turn."""
     log = []
 
@@ -167,13 +167,31 @@ def test_turn_says_whether_anything_moved(start):
     assert [engine.turn() for _ in range(3)] == [True, True, False]
 
 
-def test_consumer_away_ends_at_the_bound(start):
+def test_away_ends_at_the_bound(start):
     """Unasked, an endless source of what is dropped is read no further than the bound."""
     engine = start(graph_of(drop), {"x": range(10**6)}, admission=4)
     while engine.turn():
         pass
     assert engine.statistics().pulled == 4
     assert engine.is_idle()
+
+
+def test_visit_ends_with_its_request(start):
+    """What one visit had to read for its result is not what the next ones, or nobody, would read."""
+    engine = start(graph_of(lambda x: x if x == 0 else DROP), {"x": range(1000)}, admission=4)
+    assert engine.next().values == [0]
+    while engine.turn():
+        pass
+    assert engine.statistics().pulled == 4
+
+
+def test_each_visit_grants_a_bound(start):
+    """After a request as many rows may be read again as before."""
+    engine = start(graph_of(same), {"x": range(1000)}, admission=4)
+    assert [engine.next().values for _ in range(3)] == [[0], [1], [2]]
+    assert engine.statistics().pulled == 4
+    engine.turn()
+    assert engine.statistics().pulled == 6
 
 
 def test_waiting_consumer_lets_one_through(start):
@@ -199,7 +217,7 @@ def test_deepest_scatters_pass_at_one(start):
 
 
 @pytest.mark.parametrize("ordered", [True, False])
-def test_unequal_inputs_end_in_an_error(start, ordered):
+def test_unequal_end_is_raised(start, ordered):
     """What lies below the shortest is handed over first."""
     graph = Graph("unequal")
     graph.add(lambda x, y: x + y, name="node")
@@ -222,7 +240,7 @@ def test_unequal_inputs_have_no_total(start):
         engine.next()
 
 
-def test_stop_finishes_what_is_under_way(start):
+def test_stop_ends_what_is_begun(start):
     pool = HandPool(places=2, lets=False)
     engine = start(graph_of(same), {"x": range(99)}, pool)
     engine.turn()
@@ -378,7 +396,7 @@ def test_retries_are_counted(start):
 
 
 def test_statistics_of_the_whole(start):
-    engine = start(graph_of(drop_odd), {"x": range(5)})
+    engine = start(graph_of(drop_odd, stride=5), {"x": range(5)})
     before = engine.statistics()
     assert (before.length, before.pulled, before.seconds, before.finished) == (5, 0, 0.0, False)
     drain(engine)

@@ -85,7 +85,7 @@ def test_one_task_at_a_time(make):
     assert totals(bench) == {(0,): [50, 51, 52, 53, 54]}
 
 
-def test_fewer_than_stride_is_partial(make):
+def test_few_items_are_partial(make):
     bench = make([4])
     bench.work("item")
     assert [candidate.partial for candidate in bench.offers("total")] == [0]
@@ -93,7 +93,7 @@ def test_fewer_than_stride_is_partial(make):
     assert [candidate.partial for candidate in bench.offers("total")] == [1]
 
 
-def test_goes_through_many_parents(make):
+def test_task_ends_parents(make):
     """A task ends parents wherever they end, and leaves the accumulator of the one that is open."""
     bench = make([2, 2], strides={"*": 8, "total": 3})
     bench.work("item")
@@ -106,14 +106,14 @@ def test_goes_through_many_parents(make):
     assert not bench["total"].has_more()
 
 
-def test_childless_get_the_factory(make):
+def test_childless_get_factory(make):
     """A parent without children has what the factory makes."""
     bench = make([0, 1, 0])
     bench.work("item", "total")
     assert totals(bench) == {(0,): [], (1,): [10], (2,): []}
 
 
-def test_open_parent_is_folded_already(make):
+def test_open_parent_is_folded(make):
     """Items need not wait for the last of their siblings."""
     bench = make([3], quota=3, strides={"*": 8, "item": 1, "total": 1})
     bench.finish(bench.begin("item"))
@@ -128,14 +128,14 @@ def test_dropped_are_left_out(make):
     assert totals(bench) == {(0,): [50, 52, 54]}
 
 
-def test_dropped_parent_is_dropped(make):
+def test_dropped_parent_drops(make):
     """It has no children, and yet no empty result."""
     bench = make([1, 2], above=drop_odd)
     bench.work("item", "total")
     assert totals(bench) == {(0,): DROP, (1,): [20, 21]}
 
 
-def test_failed_item_is_the_result(make):
+def test_failed_item_is_result(make):
     """The next parent starts afresh."""
     bench = make([3, 2, 1], fail_at_21, strides={"*": 8, "total": 2})
     bench.work("item", "total")
@@ -144,7 +144,7 @@ def test_failed_item_is_the_result(make):
     assert (found[1,].node, found[1,].key) == ("item", (1, 1))
 
 
-def test_folded_items_are_let_go(make):
+def test_folded_items_retire(make):
     """An item is held until it is in an accumulator that has come home."""
     bench = make([3])
     bench.work("item")
@@ -155,7 +155,7 @@ def test_folded_items_are_let_go(make):
     assert bench.accounts.spaces[space] == 0
 
 
-def test_first_segment_goes_first(make):
+def test_first_segment_first(make):
     """Segments do not wait for each other; of those that are ready the first one goes first."""
     bench = make([2, 2, 2], strides={"*": 8, "child": 1, "item": 2})
     jobs = [bench.begin("item") for _ in range(3)]
@@ -176,7 +176,7 @@ def test_order_is_that_of_the_open_parent(make):
     assert bench["total"].order(None)[-1] == 1
 
 
-def test_untouched_task_goes_again(make):
+def test_untouched_goes_again(make):
     bench = make([4])
     bench.work("item")
     bench.finish(bench.begin("total"))
@@ -188,7 +188,7 @@ def test_untouched_task_goes_again(make):
     assert totals(bench) == {(0,): [40, 41, 42, 43]}
 
 
-def test_known_culprit_fails_its_parent(make):
+def test_culprit_fails_its_parent(make):
     """The position counts in the task, wherever in the segment that began."""
     bench = make([1, 4, 1], strides={"*": 8, "total": 2})
     bench.work("item")
@@ -202,7 +202,7 @@ def test_known_culprit_fails_its_parent(make):
     assert (found[0,], found[1,].key, found[2,]) == ([10], (1, 2), [10])
 
 
-def test_unknown_culprit_gets_half(make):
+def test_unknown_culprit_halves(make):
     """Where nobody knows the item a task has half of them, until it has one; then it is as before."""
     bench = make([6], strides={"*": 8, "total": 4})
     bench.work("item")
@@ -215,7 +215,7 @@ def test_unknown_culprit_gets_half(make):
     assert (sizes, len(job.values), set(job.task.culprits)) == ([4, 2, 1], 4, {(0, 0)})
 
 
-def test_half_that_goes_well_goes_on(make):
+def test_good_half_goes_on(make):
     """The culprit is looked for in what is left."""
     bench = make([4], strides={"*": 8, "total": 4})
     bench.work("item")
@@ -254,7 +254,7 @@ def test_accumulator_is_kept(make):
     assert bench.store.states == {}
 
 
-def test_goes_on_with_what_is_known(make):
+def test_goes_on_from_known(make):
     """A later attempt begins with the accumulator of the earlier one, behind the items in it."""
     earlier = make([5])
     earlier.work("item")
@@ -267,7 +267,7 @@ def test_goes_on_with_what_is_known(make):
     assert bench.delivered == {(0,): [50, 51, 52, 53, 54]}
 
 
-def test_known_result_is_not_folded(make):
+def test_known_result_is_spared(make):
     earlier = make([2, 2])
     earlier.work("item")
     earlier.finish(earlier.begin("total"))
@@ -290,7 +290,7 @@ def test_task_stops_at_the_known(make):
     assert bench.delivered == {(0,): [10], (1,): [10], (2,): ["kept", 21]}
 
 
-def test_knows_of_items_that_are_gone(make):
+def test_gone_items_are_noticed(make):
     """An accumulator of more items than there are belongs to another run."""
     earlier = make([3])
     earlier.store.states["total", (0,)] = (5, Payload([["kept"]]))
@@ -312,7 +312,7 @@ def test_whole_stream_is_one_parent(open_bench):
     assert bench.made == {("total", ()): [0, 1, 2, 3, 4]}
 
 
-def test_own_failure_spares_the_rest(make):
+def test_own_failure_ends_calls(make):
     """After an item that the function fails at, those behind it go by uncalled."""
     bench = make([3], lambda x: "bad" if x == 31 else x)
     bench.work("item")

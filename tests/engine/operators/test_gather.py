@@ -60,7 +60,7 @@ def lists_ready(bench):
     return found
 
 
-def test_last_child_completes_the_list(make):
+def test_last_child_completes(make):
     bench = make([3])
     jobs = [bench.begin("item") for _ in range(3)]
     for job in (jobs[2], jobs[0]):
@@ -70,15 +70,15 @@ def test_last_child_completes_the_list(make):
     assert lists_ready(bench) == {(0,): [30, 31, 32]}
 
 
-def test_lists_are_sent_in_order(make):
+def test_lists_go_in_order(make):
     """A parent whose children are all there waits for those before it; then they go together."""
-    bench = make([1, 2, 1])
-    jobs = [bench.begin("item") for _ in range(4)]
-    for job in jobs[1:]:
+    bench = make([2, 1, 2, 1])
+    jobs = [bench.begin("item") for _ in range(6)]
+    for job in (jobs[0], *jobs[3:], jobs[1]):
         bench.finish(job)
-    assert lists_ready(bench) == {}
-    bench.finish(jobs[0])
-    assert lists_ready(bench) == {(0,): [10], (1,): [20, 21], (2,): [10]}
+    assert lists_ready(bench) == {(0,): [20, 21]}
+    bench.finish(jobs[2])
+    assert lists_ready(bench) == {(1,): [10], (2,): [20, 21], (3,): [10]}
 
 
 def test_segments_do_not_wait(make):
@@ -89,7 +89,7 @@ def test_segments_do_not_wait(make):
     assert lists_ready(bench) == {(1,): [20, 21]}
 
 
-def test_open_parent_is_not_complete(open_bench):
+def test_open_parent_has_no_list(open_bench):
     """While more children may come there is no list, even if all that there are have come."""
     bench = open_bench(gather_graph(), {"number": [2]}, quota=1, strides={"*": 8})
     bench.pull()
@@ -105,13 +105,13 @@ def test_open_parent_is_not_complete(open_bench):
     assert (seen, lists_ready(bench)) == ([{}], {(0,): [20, 21]})
 
 
-def test_childless_get_an_empty_list(make):
+def test_childless_get_empty_list(make):
     bench = make([0, 1, 0])
     bench.work("item")
     assert lists_ready(bench) == {(0,): [], (1,): [10], (2,): []}
 
 
-def test_dropped_members_are_left_out(make):
+def test_dropped_are_left_out(make):
     bench = make([4], drop_odd)
     bench.work("item", "list")
     assert bench.made == {("list", (0,)): [40, 42]}
@@ -123,7 +123,7 @@ def test_dropped_parent_has_no_list(make):
     assert bench.made == {("list", (0,)): DROP, ("list", (1,)): [20, 21]}
 
 
-def test_failed_member_becomes_the_list(make):
+def test_failed_member_is_list(make):
     bench = make([3, 2], fail_at_21)
     bench.work("item", "list")
     assert bench.made["list", (0,)] == [30, 31, 32]
@@ -131,7 +131,7 @@ def test_failed_member_becomes_the_list(make):
     assert (failure.node, failure.key) == ("item", (1, 1))
 
 
-def test_failed_members_may_be_skipped(make):
+def test_failed_may_be_skipped(make):
     bench = make([3, 2], fail_at_21, options={"on_error": "drop"})
     bench.work("item", "list")
     assert bench.made == {("list", (0,)): [30, 31, 32], ("list", (1,)): [20]}
@@ -159,7 +159,7 @@ def test_parent_lives_on_in_its_list(make):
     assert bench.accounts.live == 0
 
 
-def test_known_lists_need_no_members(make):
+def test_known_lists_are_spared(make):
     """An earlier attempt has made the result; members pass as stand-ins that nobody opens."""
     earlier = make([2, 1])
     earlier.work("item", "list")

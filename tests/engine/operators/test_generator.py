@@ -81,6 +81,9 @@ def test_children_belong_where_they_should(journey):
         assert sum(size for _, _, size, _ in touched) == children
         assert sum(finished for *_, finished in touched) == len(each.counts)
         entered += [(segment, at) for segment, start, size, _ in touched for at in range(start, start + size)]
+        if not state.finished:
+            open_one = state.segments[state.span]
+            assert state.child == open_one.emitted - open_one.first_child(state.parent)
     assert state.finished
     assert all(segment.closed for segment in state.segments)
     keys = [segment.key(at) for segment, at in entered]
@@ -89,7 +92,7 @@ def test_children_belong_where_they_should(journey):
     assert keys == [(row, child) for row, count in zip(rows, counts, strict=True) for child in range(count)]
 
 
-def test_stands_at_the_open_parent():
+def test_stands_at_open_parent():
     state = state_over(3, 2)
     list(state.accept(outcome(4, 1, 2)))
     assert (state.span, state.parent, state.child) == (0, 2, 1)
@@ -105,7 +108,7 @@ def test_ends_with_its_last_parent():
     assert state.finished
 
 
-def test_rest_begins_at_the_open_parent():
+def test_rest_from_open_parent():
     state = state_over(3, 2)
     list(state.accept(outcome(3, 1, 1)))
     assert rest_of(state) == [(2, 3), (4, 6)]
@@ -118,7 +121,7 @@ def test_rest_keeps_to_the_limit():
     assert rest_of(state) == [(0, 2), (3, 4)]
 
 
-def test_halves_until_one_is_left():
+def test_halves_until_one():
     """Each time half of what it had; the last one is to blame."""
     state = state_over(3, 2)
     counts = []
@@ -155,7 +158,7 @@ def test_finished_attempts_are_past():
     assert state.attempts_from_here() == {0: 1, 1: 3}
 
 
-def test_order_is_that_of_the_next_child():
+def test_order_is_of_next_child():
     """By it a generator comes before all children of later parents, and behind those of earlier ones."""
     state = state_over(2, 1)
     orders = [state.order()]

@@ -56,7 +56,7 @@ def make_spread(open_bench):
         graph.add(count_to, name="child", inputs={"n": "row"})
         graph.add(same, name="item", inputs={"x": "child"})
         graph.add(to_list, name="list", inputs={"x": "item"}, gather=2)
-        bench = open_bench(graph, {"row": rows}, strides={"*": 8}, **settings)
+        bench = open_bench(graph, {"row": rows}, strides={"*": 8, "item": 1}, **settings)
         bench.pull()
         bench.work("child")
         return bench
@@ -93,7 +93,7 @@ def test_hole_stops_groups(make):
     assert ready(bench) == [(0,), (1,), (2,)]
 
 
-def test_only_the_prefix_is_absorbed(make):
+def test_prefix_is_absorbed(make):
     """Members are live until all before them have come."""
     bench = make(range(4))
     space = bench["item"].step.space.number
@@ -115,7 +115,7 @@ def test_groups_are_live(make):
     assert bench.accounts.live == 3
 
 
-def test_end_makes_a_short_group(make):
+def test_end_cuts_short_group(make):
     """It waits for the end of the rows, not for a full number."""
     bench = make(range(5), size=3, quota=2, admission=4)
     bench.work("item", "list")
@@ -126,13 +126,7 @@ def test_end_makes_a_short_group(make):
     assert lists(bench) == {(0,): [0, 1, 2], (1,): [3, 4]}
 
 
-def test_no_short_group_after_full_ones(make):
-    bench = make(range(4))
-    bench.work("item", "list")
-    assert lists(bench) == {(0,): [0, 1], (1,): [2, 3]}
-
-
-def test_groups_keep_to_their_parent(make_spread):
+def test_groups_stay_in_parent(make_spread):
     """A parent's last group is short rather than filled up with children of the next."""
     bench = make_spread([3, 0, 2])
     bench.work("item", "list")
@@ -145,13 +139,6 @@ def test_dropped_do_not_count(make):
     assert lists(bench) == {(0,): [0, 2], (1,): [4]}
 
 
-def test_all_dropped_make_no_group(make):
-    bench = make([1, 3], drop_odd)
-    bench.work("item", "list")
-    assert lists(bench) == {}
-    assert bench.accounts.live == 0
-
-
 def test_failed_members_count(make):
     """The first that failed is what becomes of its group, and of no other."""
     bench = make(range(5), fail_at_three)
@@ -160,7 +147,7 @@ def test_failed_members_count(make):
     assert (found[0,], found[1,].key, found[2,]) == ([0, 1], (3,), [4])
 
 
-def test_skipped_failures_do_not_count(make):
+def test_skipped_do_not_count(make):
     """They are taken out before groups are cut."""
     bench = make(range(6), fail_at_three, options={"on_error": "drop"})
     bench.work("item", "list")
@@ -169,12 +156,13 @@ def test_skipped_failures_do_not_count(make):
 
 def test_group_follows_its_last_member(make):
     """In the order of all items it comes behind that and before the next."""
-    bench = make(range(4))
-    segment = bench.sources[0]._segment
-    bench.work("item")
-    (groups,) = segment.groups.values()
-    orders = [segment.order(1), groups.order(0), segment.order(2), segment.order(3), groups.order(1)]
-    assert orders == sorted(orders)
+    for rows, item, anchors in ([0, 0, 0, 0, 0], same, (1, 3)), ([0, 1, 1, 2, 3, 2, 2, 4], drop_odd, (3, 6)):
+        bench = make(rows, item, item_stride=len(rows))
+        segment = bench.sources[0]._segment
+        bench.work("item")
+        (groups,) = segment.groups.values()
+        for group, anchor in enumerate(anchors):
+            assert segment.order(anchor) < groups.order(group) < segment.order(anchor + 1)
 
 
 def test_short_group_follows_all_siblings(make):
@@ -183,6 +171,16 @@ def test_short_group_follows_all_siblings(make):
     bench.work("item")
     (groups,) = segment.groups.values()
     assert segment.order(10**6) < groups.order(1)
+
+
+def test_end_frees_the_rows(make):
+    """Once all is over nothing is left of the segments of rows and groups."""
+    bench = make(range(3))
+    bench.work("item", "list")
+    assert bench.unit.kid_count == 2
+    for stream, segment, chunk in bench.context.router.deliveries:
+        segment.release(("deliver", stream), chunk[0], chunk[1])
+    assert (bench.accounts.live, bench.unit.kid_count) == (0, 0)
 
 
 def test_groups_of_groups(open_bench):
@@ -208,7 +206,7 @@ def test_list_of_a_parents_groups(open_bench):
     assert lists(bench) == {(0,): [[0, 1], [2]], (1,): [], (2,): [[0, 1]]}
 
 
-def test_known_groups_need_no_members(make):
+def test_known_groups_are_spared(make):
     earlier = make(range(4))
     earlier.work("item", "list")
     del earlier.store.results["list", (1,)]

@@ -63,14 +63,12 @@ def test_batches_are_strides(make):
     assert {job.task.kind for job in jobs} == {Kind.CALL}
 
 
-def test_less_than_stride_is_partial(make):
-    bench = make(range(3))
-    assert [candidate.partial for candidate in bench.offers("first")] == [0]
-    bench.begin("first")
-    assert [candidate.partial for candidate in bench.offers("first")] == [1]
+def test_few_items_are_partial(make):
+    partial = [[candidate.partial for candidate in make(range(count)).offers("first")] for count in (1, 2, 3)]
+    assert partial == [[1], [0], [0]]
 
 
-def test_nothing_ready_nothing_offered(make):
+def test_nothing_ready_no_offer(make):
     bench = make(range(2))
     assert bench["first"].has_more()
     bench.begin("first")
@@ -78,7 +76,7 @@ def test_nothing_ready_nothing_offered(make):
     assert not bench["first"].has_more()
 
 
-def test_order_is_that_of_first_item(make):
+def test_order_is_of_first_item(make):
     bench = make(range(4))
     before = bench["first"].order(None)
     bench.begin("first")
@@ -86,7 +84,7 @@ def test_order_is_that_of_first_item(make):
     assert before[-1:] + bench["first"].order(None)[-1:] == (0, 2)
 
 
-def test_deeper_steps_are_less_high(make):
+def test_deeper_is_less_high(make):
     """What is deeper comes first where candidates are sorted."""
     bench = make(range(2), after=double)
     assert bench["second"].height < bench["first"].height
@@ -100,7 +98,7 @@ def test_results_keep_their_keys(make):
     assert bench.made == {("first", (i,)): 2 * i for i in range(5)}
 
 
-def test_dropped_pass_without_a_task(make):
+def test_dropped_need_no_task(make):
     """What is dropped goes on as a hole, and where nothing else is no worker is asked."""
     bench = make([1, 3, 4, 5], keep_even, after=double, strides={"*": 4, "first": 2})
     bench.finish(bench.begin("first"))
@@ -118,7 +116,7 @@ def test_holes_do_not_fill_a_batch(make):
     assert bench.begin("second").values == [0, DROP, 2, DROP]
 
 
-def test_failures_travel_in_their_place(make):
+def test_failures_keep_places(make):
     bench = make(range(4), fail_at_two, after=double, strides={"*": 4})
     (failure,) = bench.finish(bench.begin("first")).failures
     assert (failure.node, failure.key) == ("first", (2,))
@@ -182,7 +180,7 @@ def test_again_leaves_a_hole(make):
     assert bench.tally.retried["first"] == 2
 
 
-def test_retried_item_knows_its_tries(make):
+def test_tries_are_counted(make):
     bench = make(range(2), options={"retries": 5, "backoff": 0}, strides={"*": 2})
     job = bench.begin("first")
     for tries in (1, 2):
@@ -195,14 +193,14 @@ def test_retried_item_knows_its_tries(make):
     assert bench.made == {("first", (0,)): 0, ("first", (1,)): 2}
 
 
-def test_untouched_batch_goes_again(make):
+def test_untouched_goes_again(make):
     bench = make(range(2))
     bench.requeue(bench.begin("first"))
     job = bench.begin("first")
     assert (job.values, job.task.culprits, job.task.chunk) == ([0, 1], {}, 0)
 
 
-def test_known_culprit_fails_alone(make):
+def test_culprit_fails_alone(make):
     """The item that a worker died at fails, the others of its batch are done as if nothing had been."""
     bench = make(range(5), strides={"*": 5})
     bench.lose(bench.begin("first"), node="first", position=2)
@@ -260,7 +258,7 @@ def test_suspects_meet_no_others(make):
     assert [bench.begin("first").values for _ in range(3)] == [[0], [1], [2, 3]]
 
 
-def test_spans_are_halves_already(open_bench):
+def test_spans_are_halves(open_bench):
     """A batch of several spans comes apart into them."""
     graph = Graph("spans")
     graph.add(spread_two, name="child", inputs={"x": "row"}, stride=1)
@@ -292,7 +290,7 @@ def test_named_call_is_blamed(open_bench):
     assert bench.finish(bench.begin("second")).failures[0].node == "second"
 
 
-def test_unnamed_call_is_the_next_one(open_bench):
+def test_unnamed_is_next_call(open_bench):
     """Where nobody knows the call it is the first; if that was not it, and it dies again, the next."""
     graph = Graph("stage")
     graph.add(double, name="first", inputs={"x": "row"}, on_error=lambda failure: 0)
@@ -331,7 +329,7 @@ def test_payloads_fit_the_consumer(make):
     assert bench.begin("first").task.max_payload == 0
 
 
-def test_known_results_are_not_made(make):
+def test_known_are_not_made(make):
     """What an earlier attempt has made goes on as it is; only the rest is called."""
     earlier = make(range(5))
     earlier.finish(earlier.begin("first"))
@@ -355,19 +353,10 @@ def test_above_the_known_is_spared(make):
     assert bench.delivered == {(0,): 0, (1,): 4}
 
 
-def test_inputs_are_found_by_key(make):
+def test_inputs_by_key(make):
     bench = make([5, 6, 7])
     job = bench.begin("first")
     inputs_at = bench["first"].inputs_at
     assert inputs_at(job.in_flight, (1,)) == [6]
     assert inputs_at(job.in_flight, (1, 4)) == [6]  # of a child that did not leave the task
     assert inputs_at(job.in_flight, (2,)) is None
-
-
-def test_heavy_batches_become_small(make):
-    """What a batch took and weighed is learnt for the next ones."""
-    bench = make(range(9), strides={"*": 1}, options={"stride": "auto"})
-    bench.context.batch_sizes.strides[bench["first"].step] = 8
-    job = bench.begin("first")
-    bench.finish(job, outcome_of(job, [bytes(1 << 21)] * len(job.keys)))
-    assert bench.context.batch_sizes.strides[bench["first"].step] == 4

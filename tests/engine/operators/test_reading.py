@@ -67,7 +67,7 @@ def rows():
     gated.reader.close()
 
 
-def test_reads_only_what_was_asked_for(rows):
+def test_reads_what_is_asked(rows):
     rows.reader.ask(2)
     rows.let(2)
     rows.await_wake()
@@ -93,7 +93,7 @@ def test_nothing_has_come(rows):
     assert rows.reader.take() is None
 
 
-def test_wakes_at_the_end_of_a_quota(rows):
+def test_wakes_at_quota_end(rows):
     rows.reader.ask(1)
     rows.let(1)
     rows.await_wake()

@@ -61,13 +61,6 @@ def test_start_reserves_a_quota(make):
     assert (bench.accounts.reserved, bench.accounts.live) == (0, live + 3)
 
 
-def test_unused_quota_comes_back(make):
-    bench = make([1], quota=50)
-    bench.finish(bench.begin("child"))
-    assert bench.accounts.reserved == 0
-    assert bench.made == {("child", (0, 0)): 0}
-
-
 def test_goes_on_by_quotas(make):
     bench = make([5], quota=2)
     bench.finish(bench.begin("child"))
@@ -119,7 +112,7 @@ def test_children_of_many_parents(make):
     assert bench.store.counts["child", (2,)] == 3
 
 
-def test_finished_parents_are_released(make):
+def test_done_parents_are_free(make):
     """An item lives until its last child has been made."""
     bench = make([2, 2], quota=3)
     bench.finish(bench.begin("child"))
@@ -136,13 +129,7 @@ def test_dropped_parents_have_no_children(make):
     assert not bench["child"].has_more()
 
 
-def test_dropped_among_others(make):
-    bench = make([1, 2], before=drop_odd)
-    bench.work("before", "child")
-    assert keys_made(bench) == [(1, 0), (1, 1)]
-
-
-def test_failed_parent_has_one_child(make):
+def test_failed_has_one_child(make):
     """The failure that came is its only child, uncalled."""
     bench = make([2], before=fail_at_two)
     bench.work("before", "child")
@@ -193,7 +180,7 @@ def test_smallest_of_starts_and_generators(make):
     assert scatter.smallest() == second.in_flight.generator.state.order()
 
 
-def test_untouched_start_goes_again(make):
+def test_untouched_goes_again(make):
     """What was lost with its worker before it began starts on any other, and its quota is not reserved meanwhile."""
     bench = make([3, 1], quota=2)
     bench.requeue(bench.begin("child"))
@@ -204,7 +191,7 @@ def test_untouched_start_goes_again(make):
     assert bench["child"].orphans == []
 
 
-def test_delivered_children_are_skipped(make):
+def test_delivered_are_skipped(make):
     """Another worker takes it up at the first parent that is not finished, and skips what had come of it."""
     bench = make([1, 5, 1], quota=3, strides={"*": 3})
     bench.finish(bench.begin("child"))
@@ -229,7 +216,7 @@ def test_suspended_is_orphaned(make):
     assert bench.begin("child", 1, candidate).task.skip == 2
 
 
-def test_known_culprit_is_the_last_child(make):
+def test_culprit_is_last_child(make):
     """The `next()` that a worker died in is a failure, behind the children that were delivered."""
     bench = make([3, 3], quota=2)
     bench.finish(bench.begin("child"))
@@ -243,20 +230,31 @@ def test_known_culprit_is_the_last_child(make):
 
 
 def test_culprit_in_a_later_parent(make):
-    """Positions count from where the worker began, so that of a parent it was far from is its first child."""
-    bench = make([1, 1, 1], quota=2, strides={"*": 3})
-    job = bench.begin("child")
-    bench.lose(job, node="child", position=2)
+    """Of a parent of which nothing had come it is the first child; others are made as if nothing had been."""
+    bench = make([3, 1, 1], quota=2, strides={"*": 3})
+    bench.finish(bench.begin("child"))
+    bench.lose(bench.begin("child", candidate=stand_of(bench)), node="child", position=2)
     again = bench.begin("child")
-    assert set(again.task.culprits) == {(2, 0)}
+    assert (again.keys, set(again.task.culprits)) == ([(0,), (1,), (2,)], {(2, 0)})
     bench.finish(again)
     bench.work("child")
-    values = [bench.made["child", (p, 0)] for p in range(3)]
-    assert values[:2] == [0, 0]
-    assert (values[2].node, values[2].key) == ("child", (2,))
+    values = bench.made
+    assert [values.pop(("child", (0, i))) for i in range(3)] == [0, 1, 2]
+    assert values["child", (1, 0)] == 0
+    assert (values["child", (2, 0)].node, values["child", (2, 0)].key) == ("child", (2,))
 
 
-def test_unknown_culprit_gets_half(make):
+def test_worker_counts_parents_from_its_start(make):
+    """One that began in the middle does not know of the parents before."""
+    bench = make([1, 3, 1], quota=2, strides={"*": 3})
+    bench.finish(bench.begin("child"))
+    bench.requeue(bench.begin("child", candidate=stand_of(bench)))
+    bench.lose(bench.begin("child"), node="child", position=1)
+    (failure,) = bench.begin("child").task.culprits.values()
+    assert failure.key == (2,)
+
+
+def test_unknown_culprit_halves(make):
     """Where nobody knows the parent a start has half of them, until it has one."""
     bench = make([1, 1, 1, 1], strides={"*": 4})
     bench.lose(bench.begin("child"))
@@ -269,7 +267,7 @@ def test_unknown_culprit_gets_half(make):
     assert set(bench.begin("child").task.culprits) == {(0, 0)}
 
 
-def test_half_is_followed_by_the_rest(make):
+def test_rest_follows_half(make):
     """A start with only some of the parents is followed by another, until all have been."""
     bench = make([1, 2, 1, 1], strides={"*": 4})
     bench.lose(bench.begin("child"))
@@ -319,7 +317,7 @@ def test_all_at_once_where_none_stands(make):
     assert make([4]).begin("child").task.whole == 0
 
 
-def test_known_children_are_not_made(make):
+def test_known_are_not_made(make):
     """A parent all of whose children an earlier attempt has made is not begun; its children keep their keys."""
     earlier = make([2, 0, 2], strides={"*": 1})
     earlier.finish(earlier.begin("child"))
@@ -332,16 +330,7 @@ def test_known_children_are_not_made(make):
     assert bench.delivered.keys() == {(0, 0), (0, 1), (2, 0), (2, 1)}
 
 
-def test_children_lost_are_made_again(make):
-    """One child that an earlier attempt has lost is enough to begin its parent again."""
-    earlier = make([2, 2], strides={"*": 1})
-    earlier.work("child")
-    del earlier.store.results["child", (1, 1)]
-    bench = make([2, 2], history=earlier.store)
-    assert bench.begin("child").keys == [(1,)]
-
-
-def test_inputs_are_those_of_the_parent(make):
+def test_inputs_are_parents(make):
     bench = make([5, 6])
     job = bench.begin("child")
     assert bench["child"].inputs_at(job.in_flight, (1,)) == [6]

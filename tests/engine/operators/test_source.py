@@ -80,7 +80,7 @@ def ready(bench):
     return found
 
 
-def test_reads_nothing_before_a_pull(make):
+def test_reads_nothing_unasked(make):
     rows = Counted(3)
     make(rows)
     assert rows.read == 0
@@ -111,7 +111,7 @@ def test_end_closes_the_rows(make):
     assert bench.accounts.reserved == 0
 
 
-def test_order_is_that_of_the_next_row(make):
+def test_order_is_of_next_row(make):
     bench = make(range(100), quota=2, admission=4)
     source = source_of(bench)
     before = source.smallest()
@@ -159,7 +159,17 @@ def test_failure_is_the_last_row(make):
     assert bench.store.rows == {("row", 0): 1, ("row", 1): 2}
 
 
-def test_failure_fails_every_member(make_pair):
+def test_failed_row_may_be_skipped(open_bench):
+    """As a member of a group that skips failures."""
+    graph = Graph("groups")
+    graph.add(same, name="list", inputs={"x": "row"}, gather=2, on_error="drop")
+    bench = open_bench(graph, {"row": fail_behind([1, 2])}, blocks=False)
+    bench.pull()
+    bench.work("list")
+    assert bench.delivered == {(0,): [1, 2]}
+
+
+def test_failure_fails_members(make_pair):
     """It names the one that raised."""
     bench = make_pair(iter("abc"), fail_behind([1]), quota=5)
     bench.pull()
@@ -176,7 +186,7 @@ def test_other_shards_are_dropped(make):
     assert bench.made == {("item", (i,)): i if i % 2 else DROP for i in range(5)}
 
 
-def test_force_reads_past_the_bound(make):
+def test_force_passes_the_bound(make):
     """When nothing else can go on, one quota is read whatever is in the graph."""
     bench = make(range(100), quota=2, admission=4)
     bench.pull()
@@ -196,7 +206,7 @@ def test_runs_ahead_only_so_far(make):
     assert source_of(bench).rows == 16
 
 
-def test_consumer_away_means_no_more(make):
+def test_away_reads_no_more(make):
     """What is dropped frees its place, but unasked no more rows are read than may be in the graph."""
     bench = make(range(1000), drop, quota=1, admission=5)
     bench.pull()
