@@ -94,7 +94,8 @@ def test_levels_follow_the_longest_way(compiled, name, part):
 
 def test_longest_way_counts(compiled):
     """Of several ways down to a scatter the longest says how deep it is."""
-    nodes = {"a": "scatter x", "b": "scatter a", "c": "scatter x", "sums": "gather c", "z": "scatter b sums"}
+    maps = {"one": "map x", "two": "map one", "three": "map two"}
+    nodes = maps | {"a": "scatter x", "b": "scatter a", "c": "scatter three", "sums": "gather c", "z": "scatter b sums"}
     assert Gate(compiled(**nodes, last="scatter z"), 120).most("z", (0,)) == 120 * 4 // 5 - 1
 
 

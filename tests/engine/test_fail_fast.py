@@ -24,6 +24,7 @@ DROPS = {"on_error": "drop"}
         ({"child": "scatter x", "pairs": ("group:2 child", DROPS)}, ["pairs"], set()),
         ({"child": "scatter x", "pairs": "group:2 child"}, ["pairs"], {"child", "pairs"}),
         ({"child": "scatter x", "total": ("fold child", DROPS), "last": "map total"}, ["last"], {"last"}),
+        ({"child": "scatter x", "total": ("fold child", DROPS | {"combine": max})}, ["total"], set()),
         ({"child": ("scatter x", DROPS), "leaf": "map child"}, ["leaf"], {"leaf"}),
     ],
 )

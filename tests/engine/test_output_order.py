@@ -215,11 +215,13 @@ def test_unequal_end_is_reached_first(walked):
         next(each.walk)
 
 
-def test_handed_over_is_released(walked):
-    """An item is needed no more when its result is handed over, and not before."""
-    each = walked(["one"], one="map x")
+@pytest.mark.parametrize("targets", [["one"], ["one", "two"]], ids=["run", "one by one"])
+def test_handed_over_is_released(walked, targets):
+    """An item is needed no more when its result is handed over, or passed over, and not before."""
+    each = walked(targets, **dict.fromkeys(targets, "map x"))
     each.row(emitted=4)
-    each.post("one", each.rows, 0, 4)
+    for name in targets:
+        each.post(name, each.rows, 0, 4, 0b1011)
     assert each.rows.retired_count == 0
     each.look()
     assert each.rows.retired_count == 4
