@@ -171,9 +171,10 @@ def test_shared_value_is_spared_with_all_below(pruned):
 
 def test_shared_value_is_spared_two_levels_down(pruned):
     nodes = {"one": "map x", "child": "scatter x", "grand": "scatter child", "leaf": "map grand one"}
-    counts = {("child", (0,)): 1, ("child", (1,)): 1, ("grand", (0, 0)): 2}
-    results = {("leaf", (0, 0)): [values(0, 2)]}
-    assert pruned(nodes, results=results, counts=counts)("one") == 0b01
+    counts = {("child", (row,)): 2 - row for row in range(3)}
+    counts |= {("grand", (0, 0)): 2, ("grand", (0, 1)): 1, ("grand", (1, 0)): 2}
+    results = {("leaf", (0, 0)): [values(0, 2)], ("leaf", (1, 0)): [values(0, 2)]}
+    assert pruned(nodes, results=results, counts=counts)("one") == 0b110
 
 
 def test_shared_value_of_groups_needs_cuts(pruned):
