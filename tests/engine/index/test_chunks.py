@@ -174,7 +174,7 @@ def test_full_part_is_full():
 # What a map or set of intervals does, and what a dict or set would: the oracle is read position by position.
 
 SIZE = 10  # few positions, so that chunks touch
-INTERVALS = st.tuples(st.integers(0, SIZE), st.integers(0, SIZE)).map(sorted).map(tuple)
+INTERVALS = st.tuples(st.integers(0, SIZE - 1), st.integers(1, SIZE)).map(lambda way: (way[0], min(sum(way), SIZE)))
 ACTIONS = st.lists(
     st.tuples(st.sampled_from(["add", "add", "take", "take_next", "look", "peek", "covered", "reach"]), INTERVALS),
     max_size=30,
@@ -209,7 +209,7 @@ class Oracle:
         return {at: value for at, value in self.held.items() if a <= at < b}
 
     def add(self, intervals, a, b):
-        if a < b and not self.within(a, b):
+        if not self.within(a, b):
             intervals.add(chunk_of(a, b))
             self.held |= dict(zip(range(a, b), WORDS[a:b], strict=True))
             self.starts.add(a)
@@ -311,7 +311,7 @@ def test_set_is_a_set(intervals, asked):
     """A set of intervals has what a set would have, merged as far as can be."""
     covered, model = IntervalSet(), set()
     for start, stop in intervals:
-        if start < stop and model.isdisjoint(range(start, stop)):
+        if model.isdisjoint(range(start, stop)):
             covered.add(start, stop)
             model |= set(range(start, stop))
         assert list(zip(covered.starts, covered.stops, strict=True)) == merged(model)
