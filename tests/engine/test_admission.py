@@ -88,7 +88,7 @@ def test_levels_have_caps(deep, name, part):
 
 
 @pytest.mark.parametrize(("name", "part"), [("x", 60), ("y", 60), ("child", 120), ("other", 120)])
-def test_levels_follow_the_longest_way(compiled, name, part):
+def test_levels_count_per_chain(compiled, name, part):
     """Levels are counted along a chain: sources and scatters that do not feed each other are beside each other."""
     small = compiled(child="scatter x", leaf="map child", other="scatter y", tip="map other")
     assert Gate(small, 120).most(name, (0,)) == part - 1
@@ -96,11 +96,12 @@ def test_levels_follow_the_longest_way(compiled, name, part):
 
 def test_longest_way_counts(compiled):
     """Of several ways down to a scatter the longest says how deep it is."""
-    nodes = {"a": "scatter x", "b": "scatter a", "c": "scatter x", "sums": "gather c", "z": "scatter b sums"}
+    maps = {"one": "map x", "two": "map one", "three": "map two"}
+    nodes = maps | {"a": "scatter x", "b": "scatter a", "c": "scatter three", "sums": "gather c", "z": "scatter b sums"}
     assert Gate(compiled(**nodes, last="scatter z"), 120).most("z", (0,)) == 120 * 4 // 5 - 1
 
 
-def test_scatter_over_gather_is_below(compiled):
+def test_gather_does_not_end_levels(compiled):
     """A scatter of what was gathered is below the scatter that made the members."""
     small = compiled(child="scatter x", sums="gather child", part="scatter sums", leaf="map part")
     gate = Gate(small, 90)
@@ -126,14 +127,14 @@ def test_reserved_counts_as_live(pair):
     assert not gate.grants("child", (0,))
 
 
-def test_head_of_line_keeps_its_way(pair):
+def test_head_of_line_keeps_way(pair):
     """Whoever is not the first leaves room for the largest quota of a scatter."""
     gate = Gate(pair, 100, {"x": 3, "child": 20})
     assert [gate.most(name, (0,)) for name in ("x", "child")] == [50 - 3, 100 - 20]
     assert [gate.most(name, (1,)) for name in ("x", "child")] == [50 - 3 - 20, 100 - 20 - 20]
 
 
-def test_smallest_of_all_goes_first(pair):
+def test_smallest_key_goes_first(pair):
     """The first is whoever no producer is before; those that have nothing to emit do not count."""
     gate = Gate(pair, 100, 20)
     gate.accounts.live = 75
@@ -146,7 +147,7 @@ def test_smallest_of_all_goes_first(pair):
     ]
 
 
-def test_absent_consumer_gets_one_bound(pair):
+def test_absent_consumer_gets_bound(pair):
     """While nobody asks, no more is emitted than may be in the graph, however much of it is gone again."""
     gate = Gate(pair, 100, 10)
     gate.admission.consumer_waits = False
@@ -181,7 +182,7 @@ def test_heavy_items_are_few(pair):
         assert gate.grants("x")
 
 
-def test_first_may_take_the_last_place(pair):
+def test_first_takes_last_place(pair):
     """Of heavy items, too, whoever is not the first leaves a quota for the one that is."""
     gate = Gate(pair, 100, 1, bytes_bound=1000, child=100)
     for count, first, second in [(9, True, False), (10, False, False)]:
@@ -189,7 +190,7 @@ def test_first_may_take_the_last_place(pair):
         assert (gate.grants("child", (0,)), gate.grants("child", (1,))) == (first, second)
 
 
-def test_heavy_quota_is_half_the_room(pair):
+def test_heavy_quota_is_half_room(pair):
     assert Gate(pair, 100, 50, bytes_bound=1000, child=100).quota("child") == 5
 
 
@@ -236,13 +237,13 @@ def test_highest_counts_reserved(accounts, pair):
     assert accounts.spaces == [0, 0, 4]
 
 
-def test_highest_counts_what_is_reserved(accounts, pair):
+def test_reserving_raises_highest(accounts, pair):
     accounts.emit(pair.space("x"), 2)
     accounts.reserve(pair.space("x"), 3)
     assert accounts.highest == 5
 
 
-def test_emitted_survives_retirement(accounts, pair):
+def test_retired_was_still_emitted(accounts, pair):
     """What was emitted since the last request is counted, though it is gone."""
     accounts.emit(pair.space("x"), 3)
     accounts.retire(pair.space("x"), 3)

@@ -137,7 +137,7 @@ def test_lonely_span_is_cut_lonely(segments):
     assert [queue.take(1)[0].spans[0].alone for _ in range(2)] == [True, True]
 
 
-def test_split_shares_everything_out(segments):
+def test_split_shares_all_out(segments):
     left, right = split(ready(segments[0], 2, 8, 0b110101, alone=True), 5)
     assert [(part.start, part.stop, part.valid, part.alone) for part in (left, right)] == [
         (2, 5, 0b101, True),
@@ -155,7 +155,7 @@ def batch_of(*spans):
     )
 
 
-def test_task_has_keys_of_all_spans(segments):
+def test_task_has_all_keys(segments):
     first, second = segments
     task = batch_of(ready(first, 18, 21), ready(second, 0, 2)).to_task(7, Kind.CALL, 3, 5)
     assert (task.id, task.kind, task.stage, task.count) == (7, Kind.CALL, 3, 5)
@@ -179,12 +179,12 @@ def test_bitmaps_are_joined(segments):
     assert batch.to_task(1, Kind.CALL, 0, 0).valid == 0b10_11_101
 
 
-def test_whole_spans_make_a_full_task(segments):
+def test_whole_spans_stay_full(segments):
     first, second = segments
     assert batch_of(ready(first, 0, 3), ready(second, 0, 2)).to_task(1, Kind.CALL, 0, 0).valid == FULL
 
 
-def test_attempts_and_culprits_have_places(segments):
+def test_attempts_have_places(segments):
     """What was tried before, or killed workers, is named by its place in the batch."""
     first, _ = segments
     died, again = Failure("leaf", (0, 3), ValueError("one")), Failure("leaf", (0, 3, 1), ValueError("two"))
@@ -200,7 +200,7 @@ def test_attempts_and_culprits_have_places(segments):
 
 
 @pytest.mark.parametrize("alone", [True, False])
-def test_lonely_task_takes_its_time(segments, alone):
+def test_lonely_task_goes_slowly(segments, alone):
     """A task in which a worker died does one child at a time."""
     task = batch_of(ready(segments[0], 0, 1, alone=alone)).to_task(1, Kind.CALL, 0, 0)
     assert task.chunk == int(alone)
@@ -216,7 +216,7 @@ def test_picked_are_single(segments):
     assert [span.attempts for span in found] == [0, 1, 1]
 
 
-def test_neighbours_are_spread_as_one(segments):
+def test_neighbours_spread_as_one(segments):
     first, second = segments
     batch = batch_of(ready(first, 0, 3), ready(first, 3, 5), ready(first, 6, 8), ready(second, 8, 9))
     assert batch.spread() == [(first, 0, 5), (first, 6, 8), (second, 8, 9)]
@@ -232,7 +232,7 @@ def test_only_item_has_a_place(segments, valids, place):
     assert batch_of(ready(segments[0], 5, 6)).only() == 0
 
 
-def test_weight_is_of_what_is_carried(segments):
+def test_weight_is_what_is_carried(segments):
     """A batch weighs the part of each payload that it takes; a shared value counts once, not for each position."""
     first, _ = segments
     heavy = (0, 4, Payload([bytes(100)] * 8), 0, FULL)

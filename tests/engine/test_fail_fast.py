@@ -24,10 +24,11 @@ DROPS = {"on_error": "drop"}
         ({"child": "scatter x", "pairs": ("group:2 child", DROPS)}, ["pairs"], set()),
         ({"child": "scatter x", "pairs": "group:2 child"}, ["pairs"], {"child", "pairs"}),
         ({"child": "scatter x", "total": ("fold child", DROPS), "last": "map total"}, ["last"], {"last"}),
+        ({"child": "scatter x", "total": ("fold child", DROPS | {"combine": max})}, ["total"], set()),
         ({"child": ("scatter x", DROPS), "leaf": "map child"}, ["leaf"], {"leaf"}),
     ],
 )
-def test_shown_failures_are_exposed(compiled, nodes, targets, exposed):
+def test_shown_nodes_are_exposed(compiled, nodes, targets, exposed):
     """A node's failures show unless it, or whoever takes them on every way to a target, drops them."""
     small = compiled(targets, **nodes)
     assert exposed_nodes(small.plan) - {"x"} == exposed
@@ -55,7 +56,7 @@ def failing(small, *born):
     ("key", "raises"),
     [((2,), True), ((3,), True), ((3, 1), True), ((3, 2), True), ((3, 3), False), ((4,), False), ((4, 0), False)],
 )
-def test_item_before_awaited_raises(small, key, raises):
+def test_earlier_item_raises(small, key, raises):
     """What failed at or before the awaited item, or above it, is raised; what comes behind is not yet."""
     checks = failing(small, ("leaf", key))
     if raises:
@@ -82,7 +83,7 @@ def test_first_in_order_is_raised(small):
         failing(small, ("leaf", (2, 0)), ("leaf", (1, 4)), ("leaf", (1, 5))).check((3,))
 
 
-def test_hidden_failure_is_not_raised(small):
+def test_hidden_failure_is_passed(small):
     failing(small, ("hidden", (0,))).check(())
 
 

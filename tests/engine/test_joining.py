@@ -111,7 +111,7 @@ def test_dropped_by_one_is_dropped(level):
     assert (sorted(meeting.met), meeting.dropped) == ([(1,), (2,)], {(0,), (3,)})
 
 
-def test_drops_of_pieces_are_placed(level):
+def test_piecewise_drops_are_placed(level):
     """Drops keep their places where chunks of several pieces meet one."""
     meeting, rows = level
     meeting.bring("a", rows, 0, 6)
@@ -167,14 +167,14 @@ def test_open_parent_shares(below):
     assert meeting.bring("child", child, 6, 7) == [(6, 7)]
 
 
-def test_shared_value_may_come_twice(below):
+def test_shared_value_stays(below):
     """What is shared is asked for as often as children come."""
     meeting, rows, child = below
     meeting.bring("x", rows, 0, 6)
     assert [meeting.bring("child", child, at, at + 1) for at in range(3)] == [[(0, 1)], [(1, 2)], [(2, 3)]]
 
 
-def test_dropped_parent_drops_children(below):
+def test_parent_drop_is_inherited(below):
     """Where a parent was dropped above, its children are, and no others."""
     meeting, rows, child = below
     meeting.bring("x", rows, 0, 6, 0b110111)
@@ -182,7 +182,7 @@ def test_dropped_parent_drops_children(below):
     assert meeting.dropped == {(1, 1), (3, 0), (3, 1), (3, 2)}
 
 
-def test_missing_ancestor_is_an_error(below):
+def test_missing_ancestor_raises(below):
     """Nobody asks for what has not come."""
     meeting, rows, child = below
     meeting.bring("x", rows, 2, 3)
@@ -211,7 +211,7 @@ def deep(compiled):
     return make
 
 
-def test_values_come_from_two_levels_up(deep):
+def test_two_levels_up_are_shared(deep):
     meeting, rows, children, grands = deep()
     for grand in grands:
         meeting.bring("grand", grand, 0, grand.emitted)

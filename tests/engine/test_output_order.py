@@ -94,7 +94,7 @@ def test_siblings_come_together(walked):
     assert [(found.prefix, found.first, len(found.values)) for found in each.deliveries] == [((0,), 0, 2), ((2,), 0, 3)]
 
 
-def test_rest_of_siblings_counts_on(walked):
+def test_later_siblings_count_on(walked):
     each = walked(["leaf"], child="scatter x", leaf="map child")
     each.row(1, closed=True)
     child = each.children("child", each.rows, 0, 1, 5)
@@ -115,7 +115,7 @@ def test_drops_are_passed_over(walked):
     assert each.ended
 
 
-def test_children_come_before_parent(walked):
+def test_children_before_parent(walked):
     """The results below an item come before its own, those below the next behind it."""
     each = walked(["near", "leaf"], child="scatter x", leaf="map child", near="map x")
     each.row(2, closed=True)
@@ -128,7 +128,7 @@ def test_children_come_before_parent(walked):
     assert each.look() == [("leaf", (0, 0)), ("near", (0,)), ("leaf", (1, 0)), ("near", (1,))]
 
 
-def test_childless_item_waits_for_nobody(walked):
+def test_childless_item_passes(walked):
     each = walked(["near", "leaf"], child="scatter x", leaf="map child", near="map x")
     each.row(2, closed=True)
     each.post("near", each.rows, 0, 2)
@@ -158,7 +158,7 @@ def test_targets_come_as_asked(walked, targets):
     assert each.look() == [(name, (at,)) for at in range(2) for name in targets]
 
 
-def test_needed_children_come_first(walked):
+def test_needed_space_goes_first(walked):
     """Children that others need a gather of come before those, although they were defined later."""
     nodes = {"late": "scatter x", "early": "scatter x", "lists": "gather early", "tip": "map late lists"}
     each = walked(["late", "early", "tip"], **nodes)
@@ -187,7 +187,7 @@ def grouped(walked, *targets):
     return each, child, groups
 
 
-def test_group_follows_its_last_member(walked):
+def test_group_follows_last_member(walked):
     """A group comes right behind the member that makes it full, the short last one behind all of them."""
     each, child, groups = grouped(walked, "leaf", "pairs")
     each.post("pairs", groups, 0, 3)
@@ -204,7 +204,7 @@ def test_group_is_waited_for(walked):
     assert each.order.awaited == (groups, 0)
 
 
-def test_unequal_end_is_reached_first(walked):
+def test_unequal_end_is_reached(walked):
     """The error of inputs of unequal length is raised behind all that comes before it."""
     each = walked(["one"], one="map x")
     each.rows.unequal = InputError("unequal")
@@ -215,17 +215,19 @@ def test_unequal_end_is_reached_first(walked):
         next(each.walk)
 
 
-def test_handed_over_is_released(walked):
-    """An item is needed no more when its result is handed over, and not before."""
-    each = walked(["one"], one="map x")
+@pytest.mark.parametrize("targets", [["one"], ["one", "two"]], ids=["run", "one by one"])
+def test_handed_over_is_released(walked, targets):
+    """An item is needed no more when its result is handed over, or passed over, and not before."""
+    each = walked(targets, **dict.fromkeys(targets, "map x"))
     each.row(emitted=4)
-    each.post("one", each.rows, 0, 4)
+    for name in targets:
+        each.post(name, each.rows, 0, 4, 0b1011)
     assert each.rows.retired_count == 0
     each.look()
     assert each.rows.retired_count == 4
 
 
-def test_passed_segments_are_counted(walked):
+def test_passed_parents_are_noted(walked):
     each = walked(["leaf"], child="scatter x", leaf="map child")
     each.row(3, closed=True)
     child = each.children("child", each.rows, 0, 3, 1, 2, 3)
@@ -380,7 +382,7 @@ class Naive:
     st.lists(st.integers(0, 5), max_size=4),
     st.integers(0, 10**6),
 )
-def test_any_order_comes_out_in_order(compiled, targets, sizes, seed):
+def test_any_order_comes_in_order(compiled, targets, sizes, seed):
     """Whatever comes home when, results come in post-order, each once, and the walk ends."""
     played = Played(compiled(targets, **NODES), sizes, random.Random(seed))
     played.play()

@@ -97,30 +97,29 @@ def test_checkpoints_are_kept(kept):
     assert each.nodes() == ["one"]
 
 
-def test_sources_are_not_kept(kept):
+def test_sources_are_not_kept(compiled):
     """Rows come again by themselves, even if they are a target."""
-    each = kept(one="map x")
-    each.small.stream("x").target = True
-    each = Kept(each.small)
+    small = compiled(one="map x")
+    small.stream("x").target = True
+    each = Kept(small)
     each.route("x", each.rows, 0, 2)
-    each.small.stream("x").target = False
     assert each.nodes() == []
 
 
-def test_members_are_kept_without_values(kept):
+def test_members_kept_as_marks(kept):
     """Of what is cut into groups it is kept which members there are, so that the cuts are known."""
     each = kept(child="scatter x", pairs="group:2 child")
     each.route("child", each.open(0, 1, 3), 0, 3, 0b101, 0b001)
     assert each.store.results == [("child", [((0,), 0, 3)], (0b101, 0b001), None, 1)]
 
 
-def test_dropped_results_have_no_values(kept):
+def test_drops_kept_as_marks(kept):
     each = kept(one="map x")
     each.route("one", each.rows, 0, 3, 0)
     assert each.store.results[0][2:4] == ((0, 0), None)
 
 
-def test_replayed_is_not_kept_again(kept):
+def test_replayed_not_kept_again(kept):
     each = kept(one="map x")
     each.route("one", each.rows, 0, 3, payload=SparedPayload(3))
     assert each.store.results == []
@@ -132,7 +131,7 @@ def test_nothing_is_not_kept(kept):
     assert each.store.results == []
 
 
-def test_counts_are_of_finished_parents(kept):
+def test_finished_counts_are_kept(kept):
     """How many children a parent has is kept once, as soon as it is finished."""
     each = kept(child="scatter x", leaf="map child")
     child = each.open(2, 6, 3, 3)
@@ -144,7 +143,7 @@ def test_counts_are_of_finished_parents(kept):
     assert each.store.counts == [("child", [((), 2, 2)], [3, 0]), ("child", [((), 4, 2)], [2, 4])]
 
 
-def test_dropped_parent_has_no_count(kept):
+def test_dropped_parent_is_absent(kept):
     each = kept(child="scatter x", leaf="map child")
     each.recorder.grow(each.open(2, 5, 3, 3, 4, valid=0b101))
     assert each.store.counts == [("child", [((), 2, 3)], [3, ABSENT, 1])]
@@ -177,7 +176,7 @@ def test_states_from_afar_are_kept(kept):
     assert each.store.states == [("total", (1,), 2), ("total", (1,), 4)]
 
 
-def test_live_states_are_kept_now_and_then(kept):
+def test_live_states_kept_sometimes(kept):
     """One that lives in this process would have to be pickled: now and then is enough, for each parent."""
     each = kept(**FOLD, shares_memory=True)
     step = each.small.step("total")
@@ -186,14 +185,14 @@ def test_live_states_are_kept_now_and_then(kept):
     assert each.store.states == [("total", (1,), 2), ("total", (2,), 1)]
 
 
-def test_unpicklable_state_is_not_kept(kept):
+def test_unpicklable_is_not_kept(kept):
     each = kept(**FOLD, shares_memory=True)
     generator = (at for at in range(3))
     each.recorder.fold(each.small.step("total"), (1,), 2, Payload([generator]))
     assert each.store.states == []
 
 
-def test_finished_fold_has_no_state(kept):
+def test_finished_fold_drops_state(kept):
     each = kept(**FOLD, shares_memory=True)
     step = each.small.step("total")
     each.recorder.fold(step, (1,), 2, Payload([1]))
@@ -201,7 +200,7 @@ def test_finished_fold_has_no_state(kept):
     assert each.store.states == [("total", (1,), 2), ("total", (1,), "dropped")]
 
 
-def test_failure_is_kept_with_its_inputs(kept):
+def test_failure_kept_with_inputs(kept):
     """What its stage was given is kept with a failure; if that cannot be had any more, the failure alone."""
     each = kept(one="map x")
 
@@ -230,7 +229,7 @@ def test_failed_row_is_not_kept(sealed):
     assert sealed.store.rows == [("x", 4, ["a", "b"])]
 
 
-def test_results_of_failed_row_are_not_kept(sealed):
+def test_failed_row_leaves_nothing(sealed):
     """What comes of a row that may not fail the next time is not kept, what comes of those before is."""
     sealed.route("one", sealed.rows, 4, 6)
     sealed.route("one", sealed.rows, 5, 7)
@@ -243,7 +242,7 @@ def test_results_of_failed_row_are_not_kept(sealed):
     ]
 
 
-def test_results_of_all_rows_are_not_kept(sealed):
+def test_failed_row_spoils_totals(sealed):
     """Nor is what the whole run depends on: its result, the number of rows, an accumulator over rows."""
     sealed.route("total", sealed.parts.unit, 0, 1)
     sealed.rows.ends.append(7)
@@ -252,14 +251,14 @@ def test_results_of_all_rows_are_not_kept(sealed):
     assert (sealed.nodes(), sealed.store.counts, sealed.store.states) == ([], [], [])
 
 
-def test_failures_of_other_graphs_are_gone(compiled):
+def test_gone_nodes_failures_go(compiled):
     """Of an earlier attempt's failures only those of nodes that still run are taken over."""
     plan = compiled(["one"], one="map x", two="map x").plan
     found = restored([Failure(node, (0,), ValueError("no")) for node in ("one", "two", "gone")], plan)
     assert [failure.node for failure in found] == ["one"]
 
 
-def test_error_of_the_store_is_raised(kept):
+def test_store_error_is_raised(kept):
     each = kept(one="map x")
     each.recorder.check()
     each.store.error = JournalError("the disk is full")

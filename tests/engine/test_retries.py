@@ -41,7 +41,7 @@ def test_due_work_comes_once(queue):
     assert works(queue) == []
 
 
-def test_work_comes_with_its_operator(queue):
+def test_work_has_its_operator(queue):
     operator = Tried()
     queue.put(operator, "item", call_with(0.0), 1)
     assert list(queue.take()) == [(operator, "item")]

@@ -73,7 +73,7 @@ def chunk_of(start, stop, valid=FULL):
     return (start, stop, Payload(list(range(start, stop))), 0, valid)
 
 
-def test_nothing_moves_until_settled(compiled):
+def test_post_moves_nothing(compiled):
     roads = Roads(compiled(one="map x"))
     roads.post("x", roads.rows, chunk_of(0, 2))
     assert roads.takers["one"].got == []
@@ -92,7 +92,7 @@ def test_each_taker_gets_its_input(compiled):
     assert roads.takers["two"].got == [(1, roads.rows, chunk)]
 
 
-def test_what_follows_is_settled_too(compiled):
+def test_chains_are_no_recursion(compiled):
     """A chain needs no recursion: what takers post in their turn is taken on in the order posted."""
     names = [f"n{at}" for at in range(60)]
     roads = Roads(compiled(n0="map x", **{name: f"map n{at}" for at, name in enumerate(names[1:])}))
@@ -107,7 +107,7 @@ def test_what_follows_is_settled_too(compiled):
     assert depth == [2, 2]
 
 
-def test_stored_before_anybody_sees_it(compiled):
+def test_stored_before_it_is_seen(compiled):
     """What children may ask for is in the store before any consumer is told of it."""
     roads = Roads(compiled(child="scatter x", leaf="map child x"))
     stream, found = roads.small.stream("x"), []
@@ -120,14 +120,14 @@ def test_stored_before_anybody_sees_it(compiled):
     assert roads.takers["leaf"].above == [(roads.rows, (0, 2), way)]
 
 
-def test_what_nobody_shares_is_not_stored(compiled):
+def test_unshared_is_not_stored(compiled):
     roads = Roads(compiled(child="scatter x", leaf="map child"))
     roads.post("x", roads.rows, chunk_of(0, 2))
     roads.router.settle()
     assert roads.rows.store == {}
 
 
-def test_failed_are_dropped_for_who_skips(compiled):
+def test_skipper_gets_no_failures(compiled):
     """A taker that skips failures gets them as dropped; the others get them as they are."""
     small = compiled(child="scatter x", pairs=("group:2 child", {"on_error": "drop"}), leaf="map child")
     roads = Roads(small)
@@ -148,7 +148,7 @@ def test_output_is_laid_over_spans(compiled):
     assert [(segment, failed) for _, segment, _, failed in roads.router.agenda] == [(one, 0), (two, 1)]
 
 
-def test_ordered_results_wait_by_place(compiled):
+def test_ordered_results_wait(compiled):
     roads = Roads(compiled(one="map x"))
     roads.post("one", roads.rows, chunk_of(4, 6))
     roads.post("one", roads.rows, chunk_of(0, 2))
@@ -181,7 +181,7 @@ def test_dropped_results_are_past(compiled, ordered):
         assert len(roads.router.deliveries) == 1
 
 
-def test_unused_results_are_released(compiled):
+def test_unused_is_released(compiled):
     """What only steps below take is released as soon as it is stored."""
     roads = Roads(compiled(["leaf"], one="map x", child="scatter x", leaf="map child one"), holds=["child"])
     roads.post("one", roads.rows, chunk_of(0, 2))
@@ -200,7 +200,7 @@ def test_store_is_told_of_all(compiled):
     assert roads.recorder.seen == [("x", (0, 2), 0b10), ("one", (0, 2), 0), ("grown", "x")]
 
 
-def test_growth_is_told_to_watchers(compiled):
+def test_watchers_hear_of_growth(compiled):
     """Who closes siblings of a space learns that it has grown, and nobody else."""
     small = compiled(child="scatter x", lists="gather child", total="fold x", leaf="map child")
     roads = Roads(small, watches=["lists[gather]", "total"])

@@ -159,7 +159,7 @@ def test_quota_doubles_while_cheap(pair):
     assert sizes.propose({"pool": 4})[2][step] == 4
 
 
-def test_quota_fills_the_next_batch(pair):
+def test_quota_fills_next_batch(pair):
     """A scatter makes at least what its largest consumer takes at a time; a source, as many as it may."""
     _, _, quotas = sizes_of(pair).propose({"pool": 4})
     assert quotas == {pair.step("x"): LARGEST, pair.step("child"): 6}
@@ -172,7 +172,7 @@ def test_payload_fits_the_smallest(pair):
     assert sizes.max_payloads[pair.step("leaf")] == 0
 
 
-def test_all_places_can_be_kept_busy(pair):
+def test_places_are_kept_busy(pair):
     """So much is in the graph that all places are busy for a while, and of each space before its weight is known."""
     items, few, _ = sizes_of(pair).propose({"pool": 40})
     assert items == 128 * 40
@@ -185,7 +185,7 @@ def test_all_places_can_be_kept_busy(pair):
 # Weights.
 
 
-def test_heavier_is_believed_at_once(single):
+def test_heavier_holds_at_once(single):
     """That items got heavier holds at once; that they got lighter, little by little."""
     sizes, stream, space = ItemSizes(single.plan, 10**6), single.stream("one"), single.space("one").number
     sizes.learn(stream, 100, 1)
@@ -195,7 +195,7 @@ def test_heavier_is_believed_at_once(single):
     assert sizes.of_spaces()[space] == 900 - 800 // SLOW
 
 
-def test_space_weighs_all_its_streams(pair):
+def test_space_weighs_its_streams(pair):
     sizes = ItemSizes(pair.plan, 10**6)
     for name, size in [("x", 5), ("child", 10), ("leaf", 200), ("tip", 3000)]:
         sizes.learn(pair.stream(name), 2 * size, 2)
@@ -203,7 +203,7 @@ def test_space_weighs_all_its_streams(pair):
 
 
 @pytest.mark.parametrize(("weight", "changed"), [(1000, False), (1250, False), (1300, True), (5000, True)])
-def test_small_changes_do_not_matter(single, weight, changed):
+def test_small_change_is_ignored(single, weight, changed):
     """A weight close to the one in use is no reason to share out anew."""
     sizes, stream = ItemSizes(single.plan, 10**6), single.stream("one")
     sizes.learn(stream, 1000, 1)
@@ -213,7 +213,7 @@ def test_small_changes_do_not_matter(single, weight, changed):
     assert sizes.changed is changed
 
 
-def test_light_changes_do_not_matter(single):
+def test_light_change_is_ignored(single):
     """What is so light that its number is bound anyway may be ten times as heavy without being weighed anew."""
     sizes, stream = ItemSizes(single.plan, 10**6), single.stream("one")
     sizes.learn(stream, 10, 1)
@@ -231,7 +231,7 @@ def test_dropped_weigh_nothing(single):
     assert sizes.of_spaces()[1] == 400
 
 
-def test_chunks_without_values_tell_nothing(single):
+def test_no_values_tell_nothing(single):
     """What was dropped or spared does not say what items weigh."""
     sizes, stream = ItemSizes(single.plan, 10**6), single.stream("one")
     for payload, valid in [(None, 0), (SparedPayload(3), FULL)]:

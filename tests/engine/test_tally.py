@@ -11,7 +11,7 @@ def failure(node, *key):
     return Failure(node, key, ValueError("no"))
 
 
-def test_failures_are_kept_in_order():
+def test_failures_keep_order():
     tally, born = Tally(), [failure("one", 3), failure("two", 1), failure("one", 0)]
     tally.fail(born[:2])
     tally.fail(born[2:])
@@ -36,7 +36,7 @@ def test_known_failures_count_once():
     assert tally.failed == {"one": 2, "two": 1}
 
 
-def test_counts_are_of_nodes_asked_for():
+def test_counts_are_of_those_asked():
     """Who has done nothing has a count, too; who was not asked for has none."""
     tally = Tally()
     tally.done["one"] += 5

@@ -122,7 +122,7 @@ def test_ring_is_heard_once(waiting, pipe):
         assert select.select([bell], [], [], 0)[0] == []
 
 
-def test_closed_waiter_leaves_nothing(pipe):
+def test_closed_leaves_nothing(pipe):
     descriptors = set(Path("/proc/self/fd").iterdir())
     Waiter([Piped(pipe[0])]).close()
     assert set(Path("/proc/self/fd").iterdir()) == descriptors

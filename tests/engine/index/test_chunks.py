@@ -70,7 +70,7 @@ def test_clip_of_all_is_the_same():
     assert clip(chunk, 3, 9) is chunk
 
 
-def test_full_stays_full_when_clipped():
+def test_clipped_full_stays_full():
     """A chunk of which nothing is missing stays one, whatever is cut off."""
     assert clip(chunk_of(3, 9), 4, 5)[4] == FULL
 
@@ -108,7 +108,7 @@ def test_shared_value_travels_once():
     assert load(part) == ["f"] * 3
 
 
-def test_missing_payload_is_nothing():
+def test_no_payload_is_all_none():
     """Where all was dropped there is no payload, and yet a task has a value for every position."""
     assert load(to_slice((3, 6, None, 0, 0))) == [None] * 3
 
@@ -129,7 +129,7 @@ def test_lists_carry_holes():
     assert load(lists.slice(1, 2)) == [["c", "d", None, "f"]]
 
 
-def test_lists_take_no_other_member():
+def test_lists_take_own_members():
     """A task for one list carries the members of that list only."""
     _, members = GatheredLists([chunk_of(0, 3), chunk_of(3, 6)], [3, 6], 0).slice(1, 2)
     assert [payload.values()[start:stop] for payload, start, stop, _ in members] == [["d", "e", "f"]]
@@ -159,7 +159,7 @@ def test_payloads_meet_spans():
     assert [failed for *_, failed in found if failed] == [0b10]
 
 
-def test_dropped_part_has_no_payload():
+def test_dropped_part_is_empty():
     """A part of which nothing is there lets go of the payload."""
     found = list(distribute(Output([Payload(list("abcd"))], 0b0011), [("one", 0, 2), ("two", 0, 2)]))
     assert found[1] == ("two", (0, 2, None, 0, 0), 0)
@@ -174,7 +174,7 @@ def test_full_part_is_full():
 # What a map or set of intervals does, and what a dict or set would: the oracle is read position by position.
 
 SIZE = 10  # few positions, so that chunks touch
-INTERVALS = st.tuples(st.integers(0, SIZE), st.integers(0, SIZE)).map(sorted).map(tuple)
+INTERVALS = st.tuples(st.integers(0, SIZE - 1), st.integers(1, SIZE)).map(lambda way: (way[0], min(sum(way), SIZE)))
 ACTIONS = st.lists(
     st.tuples(st.sampled_from(["add", "add", "take", "take_next", "look", "peek", "covered", "reach"]), INTERVALS),
     max_size=30,
@@ -209,7 +209,7 @@ class Oracle:
         return {at: value for at, value in self.held.items() if a <= at < b}
 
     def add(self, intervals, a, b):
-        if a < b and not self.within(a, b):
+        if not self.within(a, b):
             intervals.add(chunk_of(a, b))
             self.held |= dict(zip(range(a, b), WORDS[a:b], strict=True))
             self.starts.add(a)
@@ -262,7 +262,7 @@ def filled(*intervals):
     return kept
 
 
-def test_late_chunk_finds_its_place():
+def test_late_chunk_finds_place():
     assert spans_of(filled((6, 8), (2, 4), (4, 6)).chunks) == [(2, 4), (4, 6), (6, 8)]
 
 
@@ -311,7 +311,7 @@ def test_set_is_a_set(intervals, asked):
     """A set of intervals has what a set would have, merged as far as can be."""
     covered, model = IntervalSet(), set()
     for start, stop in intervals:
-        if start < stop and model.isdisjoint(range(start, stop)):
+        if model.isdisjoint(range(start, stop)):
             covered.add(start, stop)
             model |= set(range(start, stop))
         assert list(zip(covered.starts, covered.stops, strict=True)) == merged(model)

@@ -136,14 +136,14 @@ def test_key_is_found_nowhere_else(nested):
     assert world.unit.find(0, 1, (0,)) is None
 
 
-def test_empty_parents_are_no_parents(nested):
+def test_empty_parents_are_skipped(nested):
     """A child's parent is never one that has no children."""
     world = World(nested)
     child = world.open("child", world.rows(), 3, 8, [0, 2, 2, 2, 3])
     assert [child.parent_of(at) for at in range(3)] == [4, 4, 7]
 
 
-def test_segment_of_children_is_found(nested):
+def test_child_segment_is_found(nested):
     world = World(nested)
     rows = world.rows()
     late, early = world.open("child", rows, 5, 7), world.open("child", rows, 0, 3)
@@ -158,7 +158,7 @@ def test_only_segment_is_found(nested):
     assert [rows.child_of(nested.space("child"), at) for at in range(5)] == [None, None, only, only, None]
 
 
-def test_child_comes_before_next_parent(nested):
+def test_child_before_next_parent(nested):
     """An order key is below that of the next parent, and above that of its own."""
     world = World(nested)
     rows = world.rows()
@@ -166,7 +166,7 @@ def test_child_comes_before_next_parent(nested):
     assert rows.order(3) < child.order(0) < child.order(1) < rows.order(4) < child.order(2)
 
 
-def test_needed_sibling_space_goes_first(compiled):
+def test_needed_space_goes_first(compiled):
     """Children that others need a gather of come before those others, whatever their places."""
     small = compiled(later="scatter x", early="scatter x", lists="gather early", tip="map later lists")
     world = World(small)
@@ -186,7 +186,7 @@ def group_of(world, segment, name):
     return segment.groups[world.small.space(name)]
 
 
-def test_group_follows_its_last_member(grouped):
+def test_group_follows_last_member(grouped):
     """A full group comes right behind its last member, before the next child."""
     child = grouped.open("child", grouped.rows(), 0, 1, [5])
     pairs = group_of(grouped, child, "pairs")
@@ -194,7 +194,7 @@ def test_group_follows_its_last_member(grouped):
     assert child.order(1) < pairs.order(0) < child.order(2) < child.order(3) < pairs.order(1) < child.order(4)
 
 
-def test_group_follows_what_is_below(compiled):
+def test_group_follows_what_is_in_it(compiled):
     """What comes of a group's last member goes before the group; groups of several sizes go by their definition."""
     small = compiled(child="scatter x", pairs="group:2 child", ones="group:1 child", grand="scatter child")
     world = World(small)
@@ -205,7 +205,7 @@ def test_group_follows_what_is_below(compiled):
     assert child.order(1) < grand.order(0) < pairs.order(0) < ones.order(1) < child.order(2)
 
 
-def test_short_group_follows_siblings(grouped):
+def test_short_group_comes_last(grouped):
     """A short last group comes behind all children of its parent, and before those of the next."""
     child = grouped.open("child", grouped.rows(), 0, 2, [3, 4])
     pairs = group_of(grouped, child, "pairs")
@@ -213,7 +213,7 @@ def test_short_group_follows_siblings(grouped):
     assert child.order(2) < pairs.order(1) < child.order(3)
 
 
-def test_group_of_groups_follows_groups(grouped):
+def test_fours_follow_their_pairs(grouped):
     child = grouped.open("child", grouped.rows(), 0, 1, [5])
     pairs = group_of(grouped, child, "pairs")
     fours = group_of(grouped, pairs, "fours")
@@ -229,7 +229,7 @@ def test_groups_share_parents(grouped):
     assert pairs.over is child
 
 
-def test_watcher_sees_every_segment(grouped):
+def test_watcher_sees_segments(grouped):
     child = grouped.open("child", grouped.rows(), 0, 1)
     assert list(child.closings) == [grouped.small.step("pairs[group]")]
     assert list(group_of(grouped, child, "pairs").closings) == [grouped.small.step("fours[group]")]
@@ -255,7 +255,7 @@ def test_nobody_releases_twice(flat):
         child.release(world.holders["one"], 2, 4)
 
 
-def test_only_holder_retires_at_once(nested):
+def test_single_holder_retires(nested):
     world = World(nested, holds=["grand"])
     child = world.open("child", world.rows(), 0, 1, [6])
     child.release(world.holders["grand"], 2, 4)
@@ -298,7 +298,7 @@ def use_rows(world, rows, start, stop):
             rows.release(holder, start, stop)
 
 
-def test_children_hold_their_parents(broad):
+def test_children_hold_parents(broad):
     """A parent retires with the last of its children, in the parents' order."""
     rows = broad.rows()
     child = broad.open("child", rows, 0, 3, [2, 3, 5])
@@ -370,7 +370,7 @@ def test_open_segment_is_not_freed(chain):
     assert is_held(child)
 
 
-def test_segment_waits_for_its_kids(chain):
+def test_segment_awaits_its_kids(chain):
     """A segment is freed behind its child segments, and with the last of them."""
     child = chain.open("child", chain.rows(), 0, 1, [1])
     grands = [chain.open("grand", child, 0, 1, [1]), chain.open("grand", child, 0, 1, [2])]
@@ -389,7 +389,7 @@ def test_right_kid_is_forgotten(chain):
     assert (is_held(first), is_held(second), is_held(third)) == (True, False, True)
 
 
-def test_segment_waits_for_watchers(compiled):
+def test_segment_awaits_watchers(compiled):
     """What a gather has not finished is not freed, even if its children have retired."""
     world = World(compiled(child="scatter x", lists="gather child"), holds=["lists[gather]"], watches=["lists[gather]"])
     child = world.open("child", world.rows(), 0, 2, [1, 3])

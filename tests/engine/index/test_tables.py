@@ -31,7 +31,7 @@ def test_way_leads_down(compiled):
     assert table.deeper == [(small.step("leaf"), [small.space("child"), small.space("grand")])]
 
 
-def test_groups_lead_down_like_children(compiled):
+def test_groups_lead_down_too(compiled):
     """A step over groups takes a value of their members' parent."""
     small = compiled(child="scatter x", pairs="group:2 child", leaf="map pairs x")
     table = lay_out(small).streams[small.stream("x")]
@@ -75,7 +75,7 @@ def test_holders_are_numbered(compiled):
     assert sorted(holders.values()) == [0, 1, 2, 3]
 
 
-def test_broadcast_holds_the_way_down(compiled):
+def test_broadcast_holds_parents(compiled):
     """Where a step takes from above, each item on the way lives as long as its children."""
     small = compiled(child="scatter x", grand="scatter child", leaf="map grand x", other="scatter x", tip="map other")
     tables = lay_out(small).spaces
@@ -85,12 +85,12 @@ def test_broadcast_holds_the_way_down(compiled):
     assert ("children", small.space("other")) not in tables[small.space("x")].holders
 
 
-def test_shared_streams_are_stored_once(compiled):
+def test_shared_is_stored_once(compiled):
     small = compiled(child="scatter x", leaf="map child x", tip="map child x")
     assert lay_out(small).spaces[small.space("x")].stored == [small.stream("x")]
 
 
-def test_own_streams_are_not_stored(compiled):
+def test_own_streams_not_stored(compiled):
     small = compiled(child="scatter x", leaf="map child", joined="map x")
     assert all(table.stored == [] for table in lay_out(small).spaces.values())
 
@@ -135,13 +135,13 @@ def test_way_to_targets_is_wanted(compiled, targets, reached):
     assert {space.node for space, table in tables.items() if table.wanted and space.node} == reached
 
 
-def test_groups_are_walked_with_members(compiled):
+def test_groups_walk_with_members(compiled):
     """The cursor passes over groups with their members, even where no result is in them."""
     small = compiled(["child", "tip"], child="scatter x", pairs="group:2 child", tip="gather pairs")
     table = lay_out(small).spaces[small.space("pairs")]
     assert (table.wanted, table.walked) == (False, True)
 
 
-def test_unordered_runs_walk_nowhere(compiled):
+def test_unordered_walks_nowhere(compiled):
     small = compiled(child="scatter x", pairs="group:2 child")
     assert not any(table.walked for table in lay_out(small, ordered=False).spaces.values())
