@@ -184,23 +184,22 @@ class ReadyQueue:
         _, start, _, span = self._heap[0]
         return span.segment, start
 
-    def take(self, stride: int) -> tuple[Batch, Span | None]:
-        """Remove and return the next batch of up to `stride` items, and a rest that has no items, if one is left."""
+    def take(self, stride: int) -> Batch:
+        """Remove and return the next batch of up to `stride` items."""
         spans: list[Span] = []
         items = positions = 0
-        empty = None
         while self._heap and items < stride and not (spans and (spans[0].alone or self._heap[0][3].alone)):
             if self._heap[0][3].valid == FULL:
                 span = self._take_full(stride - items)
                 present = span.stop - span.start
             else:
-                span, empty = self._take_gappy(stride - items)
+                span = self._take_gappy(stride - items)
                 present = span.valid.bit_count()
             self.items -= present
             spans.append(span)
             items += present
             positions += span.stop - span.start
-        return Batch(spans, positions, items), empty
+        return Batch(spans, positions, items)
 
     def _take_full(self, most: int) -> Span:
         """Remove and return up to `most` positions of the first span, of which none is missing."""
@@ -211,16 +210,13 @@ class ReadyQueue:
         self._heap[0] = (path, start + most, tie, span)  # no other span begins within this one, so it stays the first
         return cut(span, start, start + most)
 
-    def _take_gappy(self, most: int) -> tuple[Span, Span | None]:
-        """Remove and return up to `most` items of the first span, and a rest that has none, if one is left."""
+    def _take_gappy(self, most: int) -> Span:
+        """Remove and return up to `most` items of the first span."""
         span = heappop(self._heap)[3]
-        if span.valid.bit_count() <= most:
-            return span, None
-        span, rest = split(span, _cut_point(span, most))
-        if not rest.valid:
-            return span, rest
-        heappush(self._heap, (rest.segment.path, rest.start, next(self._tie), rest))
-        return span, None
+        if span.valid.bit_count() > most:
+            span, rest = split(span, _cut_point(span, most))
+            heappush(self._heap, (rest.segment.path, rest.start, next(self._tie), rest))
+        return span
 
 
 def _cut_point(span: Span, wanted: int) -> int:

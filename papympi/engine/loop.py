@@ -8,7 +8,7 @@ Data only moves forward:
                           | +--chunks--> order of output --> consumer
                           +---chunks--- operators
 
-One turn takes in what has come home, pulls the sources, hands out what is ready, until nothing moves. Whoever holds the
+One turn takes in what has come home, pulls the sources, and hands out what is ready. Whoever holds the
 lock turns it: the consumer in its `next()`, else the driver's thread.
 """
 
@@ -200,13 +200,10 @@ class Engine:
         self._router.settle()
         if self._recorder is not None:
             self._recorder.check()
-        while not self._stopping and not self._paused:
+        if not self._stopping and not self._paused:
             for source in self._sources:
                 moved |= source.pull()
             moved |= self._scheduler.dispatch()
-            if not self._router.agenda:  # what went out has left nothing behind that could make more ready
-                break
-            self._router.settle()
         return moved
 
     def _collect(self) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Protocol
 
 from papympi.engine.index.chunks import Chunk, Interval, IntervalMap, distribute
 from papympi.engine.index.segment import Segment
@@ -15,19 +14,26 @@ from papympi.transport.bitmap import FULL, spell_out
 from papympi.transport.task import Output
 
 
-class Taker(Protocol):
-    """A step that takes chunks."""
+class Taker:
+    """A step that takes chunks.
+
+    Attributes:
+        step: the step.
+    """
 
     step: Step
 
     def offer(self, number: int, segment: Segment, chunk: Chunk) -> None:
         """Take a chunk of its input `number`."""
+        raise NotImplementedError
 
     def offer_above(self, segment: Segment, interval: Interval, way: Sequence[Space]) -> None:
         """Something has come, for an interval of a segment above, that it shares; `way` leads down to its own space."""
+        raise NotImplementedError
 
     def advance(self, segment: Segment) -> None:
         """A segment of its space has grown: more parents are finished, or it is closed."""
+        raise NotImplementedError
 
 
 class Router:

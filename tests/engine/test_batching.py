@@ -56,16 +56,16 @@ def test_earlier_parents_go_first(segments):
     first, second = segments
     queue = fill(ready(second, 0, 2), ready(first, 4, 6), ready(first, 0, 2))
     assert queue.head() == (first, 0)
-    assert places(queue.take(6)[0]) == [(0, 0, 2), (0, 4, 6), (3, 0, 2)]
+    assert places(queue.take(6)) == [(0, 0, 2), (0, 4, 6), (3, 0, 2)]
 
 
 def test_batch_has_stride_items(segments):
     """A batch takes from as many spans as it needs, and leaves the rest of the last one."""
     queue = fill(*(ready(segments[0], 3 * at, 3 * at + 3) for at in range(3)))
-    assert places(queue.take(5)[0]) == [(0, 0, 3), (0, 3, 5)]
+    assert places(queue.take(5)) == [(0, 0, 3), (0, 3, 5)]
     assert queue.items == 4
     assert queue.head() == (segments[0], 5)
-    assert places(queue.take(5)[0]) == [(0, 5, 6), (0, 6, 9)]
+    assert places(queue.take(5)) == [(0, 5, 6), (0, 6, 9)]
     assert not queue
 
 
@@ -76,13 +76,13 @@ def test_rest_keeps_its_place(segments):
     queue.take(2)
     queue.put(ready(first, 9, 10))
     queue.put(ready(first, 0, 1))
-    assert places(queue.take(9)[0]) == [(0, 0, 1), (0, 6, 9), (0, 9, 10)]
+    assert places(queue.take(9)) == [(0, 0, 1), (0, 6, 9), (0, 9, 10)]
 
 
 def test_dropped_do_not_count(segments):
     """Only what is there fills a batch; what was dropped goes along."""
     queue = fill(ready(segments[0], 0, 6, 0b101001))
-    batch, _ = queue.take(2)
+    batch = queue.take(2)
     assert (batch.items, batch.count, places(batch)) == (2, 4, [(0, 0, 4)])
     assert queue.head() == (segments[0], 4)
 
@@ -90,7 +90,7 @@ def test_dropped_do_not_count(segments):
 def test_trailing_drops_go_along(segments):
     """No rest without items is left in the queue: it goes with the last item before it."""
     queue = fill(ready(segments[0], 0, 6, 0b001111), ready(segments[0], 6, 7))
-    assert places(queue.take(4)[0]) == [(0, 0, 6)]
+    assert places(queue.take(4)) == [(0, 0, 6)]
     assert queue.head() == (segments[0], 6)
 
 
@@ -109,7 +109,7 @@ def test_queue_loses_nothing(segments, data):
     queue, stride, gone = fill(*data.draw(st.permutations(spans))), data.draw(st.integers(1, 6)), []
     while queue:
         left = queue.items
-        batch, _ = queue.take(stride)
+        batch = queue.take(stride)
         assert batch.items == min(stride, left)
         assert queue.items == left - batch.items
         (column,) = load(batch.to_task(1, Kind.CALL, 0, 0))
@@ -123,7 +123,7 @@ def test_lonely_span_goes_alone(segments, order):
     queue = fill(*(ready(segments[0], at, at + 1, alone=alone) for at, alone in enumerate(order)))
     sizes = []
     while queue:
-        batch, _ = queue.take(8)
+        batch = queue.take(8)
         sizes.append((batch.count, batch.spans[0].alone))
     assert [size for size in sizes if size[1]] == [(1, True)]
     assert sum(count for count, _ in sizes) == 3
@@ -132,9 +132,9 @@ def test_lonely_span_goes_alone(segments, order):
 def test_lonely_span_is_cut_lonely(segments):
     """Parts of a span that goes alone go alone."""
     queue = fill(ready(segments[0], 0, 6, alone=True), ready(segments[0], 6, 8))
-    assert [queue.take(4)[0].spans[0].alone for _ in range(3)] == [True, True, False]
+    assert [queue.take(4).spans[0].alone for _ in range(3)] == [True, True, False]
     queue = fill(ready(segments[0], 0, 3, 0b101, alone=True))
-    assert [queue.take(1)[0].spans[0].alone for _ in range(2)] == [True, True]
+    assert [queue.take(1).spans[0].alone for _ in range(2)] == [True, True]
 
 
 def test_split_shares_all_out(segments):

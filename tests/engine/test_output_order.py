@@ -322,7 +322,7 @@ class Played(Walked):
         while True:
             for step, operator in self.parts.operators.items():
                 while step.pool and operator.queue:
-                    batch, _ = operator.queue.take(self.random.randint(1, 3))
+                    batch = operator.queue.take(self.random.randint(1, 3))
                     if step.is_producer:
                         self.under_way += [self.scatter(step, span) for span in batch.spans]
                     else:

@@ -76,11 +76,7 @@ class CallOperator(TaskOperator[T]):
 
     def _take(self, worker: WorkerState) -> Batch:
         """Take the next batch out of the queue."""
-        size = self._context.batch_sizes.share(self.step, self.queue.items, worker.pool.places)
-        batch, empty = self.queue.take(size)
-        if empty is not None:
-            self.make_ready(empty)
-        return batch
+        return self.queue.take(self._context.batch_sizes.share(self.step, self.queue.items, worker.pool.places))
 
     def has_more(self) -> bool:
         """Return whether something is ready."""

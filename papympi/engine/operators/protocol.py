@@ -6,23 +6,22 @@ takes the outcome, and does again what was lost. What it makes goes to the route
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from papympi.contracts import Pool
 from papympi.engine.admission import Accounts, Admission, Order
-from papympi.engine.index.chunks import Chunk, Interval
 from papympi.engine.index.segment import Segment
 from papympi.engine.index.tables import Layout
 from papympi.engine.recording import Recorder
 from papympi.engine.resume import Replay
 from papympi.engine.retries import RetryQueue
-from papympi.engine.routing import Router
+from papympi.engine.routing import Router, Taker
 from papympi.engine.sizes import BatchSizes, ItemSizes
 from papympi.engine.tally import Tally
 from papympi.model.item import Failure, Key
-from papympi.plan.plan import Plan, Space, Step, Stream
+from papympi.plan.plan import Plan, Step, Stream
 from papympi.plan.program import Call
 from papympi.transport.task import Lost, Outcome, Task
 
@@ -66,28 +65,12 @@ class RunContext:
             self.router.post(stream, segment, chunk, failed)
 
 
-class Operator:
-    """One step in a run. A subclass is the whole life of one kind of step.
-
-    Attributes:
-        step: the step.
-    """
+class Operator(Taker):
+    """One step in a run. A subclass is the whole life of one kind of step."""
 
     def __init__(self, step: Step, context: RunContext) -> None:
         self.step = step
         self._context = context
-
-    def offer(self, number: int, segment: Segment, chunk: Chunk) -> None:
-        """Take a chunk of its input `number`."""
-        raise NotImplementedError
-
-    def offer_above(self, segment: Segment, interval: Interval, way: Sequence[Space]) -> None:
-        """Something has come, for an interval of a segment above, that it shares; `way` leads down to its own space."""
-        raise NotImplementedError
-
-    def advance(self, segment: Segment) -> None:
-        """A segment of its space has grown: more parents are finished, or it is closed."""
-        raise NotImplementedError
 
     def has_more(self) -> bool:
         """Return whether it has something to do that nobody does yet."""
