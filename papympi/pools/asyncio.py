@@ -181,11 +181,7 @@ class AsyncioPool:
         self._thread.submit(task)
 
     def collect(self) -> list[Outcome | Lost]:
-        """Return what has come home; a loop that an item has kept for too long is replaced.
-
-        Raises:
-            PoolError: a batch could not be evaluated.
-        """
+        """Return what has come home; a loop that an item has kept for too long is replaced."""
         if self._bell is None or self._thread is None:
             return []
         self._bell.silence()

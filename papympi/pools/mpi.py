@@ -127,12 +127,7 @@ class MpiPool:
             self._hangs.send(worker, task)
 
     def collect(self) -> list[Outcome | Lost | Logs]:
-        """Return what has come home, what was printed, and the workers that were lost and have been replaced.
-
-        Raises:
-            PoolError: the ranks are gone, or one that evaluates itself hangs.
-            ShippingError: a child cannot load the program.
-        """
+        """Return what has come home, what was printed, and the workers that were lost and have been replaced."""
         if self._link is None:
             return []
         news: list[Outcome | Lost | Logs] = [*self._early]

@@ -81,10 +81,6 @@ def make(name: str, workers: int | None = None, ranks: str | None = None) -> Poo
         name: the pool's name.
         workers: how many ranks at most; by default all that no other pool has.
         ranks: which ranks of the world, e.g. "1-24" or "1-3,7".
-
-    Raises:
-        LaunchError: there are no ranks.
-        PoolError: other pools have them all.
     """
     allocator = joined()
     if allocator is None:

@@ -40,11 +40,7 @@ def check_count(pool: str, option: str, value: Any) -> int:
 
 
 def parse_memory(pool: str, value: Any) -> int:
-    """Return how many bytes "2 GB", "512MiB" or a number means; 0 for `None`: no limit.
-
-    Raises:
-        OptionError: another form, or too little for a worker to start.
-    """
+    """Return how many bytes "2 GB", "512MiB" or a number means; 0 for `None`: no limit."""
     if value is None:
         return 0
     size = _parse_size(pool, "memory", value)
@@ -54,11 +50,7 @@ def parse_memory(pool: str, value: Any) -> int:
 
 
 def parse_shared_memory(pool: str, value: Any) -> int | None:
-    """Return how many bytes of shared memory a pool may take on a host; `None`: nobody has said.
-
-    Raises:
-        OptionError: it is no size.
-    """
+    """Return how many bytes of shared memory a pool may take on a host; `None`: nobody has said."""
     return None if value is None else _parse_size(pool, "shared_memory", value)
 
 
@@ -76,11 +68,7 @@ def _parse_size(pool: str, option: str, value: Any) -> int:
 
 
 def parse_size(value: Any) -> int:
-    """Return how many bytes a number or a text with a unit means.
-
-    Raises:
-        OptionError: another form.
-    """
+    """Return how many bytes a number or a text with a unit means."""
     found = _FORM.fullmatch(str(value)) if isinstance(value, int | str) and not isinstance(value, bool) else None
     if found is None:
         raise OptionError(f"{value!r} is not {_A_SIZE}")

@@ -89,12 +89,7 @@ class ChildHandle:
         self._resources = contextlib.ExitStack()
 
     def start(self) -> bool:
-        """Start a child and send it the program; return `False` if some of it must wait, as `send` does.
-
-        Raises:
-            PoolError: there is no child to be had, or several in a row have died before they were ready.
-            ShippingError: the last child could not load the program.
-        """
+        """Start a child and send it the program; return `False` if some of it must wait, as `send` does."""
         self._check_startup()
         self._ready = False
         self._last_words = ""
@@ -125,11 +120,7 @@ class ChildHandle:
         return self.flush()
 
     def send(self, task: Task) -> bool:
-        """Send a task; return `False` if some of it must wait until the socket can be written to.
-
-        Raises:
-            ShippingError: one of its values cannot be sent; nothing has been.
-        """
+        """Send a task, all of it or none; return `False` if some must wait until the socket can be written to."""
         blocks = self._blocks
         if blocks is not None and blocks.returned:
             self._writer.put(blocks.take_returned())
@@ -148,12 +139,7 @@ class ChildHandle:
             return True
 
     def read(self) -> list[Outcome]:
-        """Receive once; return the outcomes that are complete.
-
-        Raises:
-            EOFError: the child has closed the connection; so does its end.
-            OSError: likewise.
-        """
+        """Receive once; return the outcomes that are complete."""
         outcomes = []
         for message in self._reader.read():
             if type(message) is tuple:
@@ -181,11 +167,7 @@ class ChildHandle:
         return logs or last
 
     def reap(self) -> tuple[list[Outcome], Lost]:
-        """See that the child is dead, and return the outcomes that it had still sent, and what is known of its end.
-
-        Raises:
-            PoolError: the fork server is gone.
-        """
+        """See that the child is dead, and return the outcomes that it had still sent, and what is known of its end."""
         went = self._wait_dead(_DYING_S)
         self.kill()  # what it left in its group, if it went by itself
         self._wait_dead(ANSWER_S)

@@ -63,9 +63,6 @@ class Supervisor:
         Args:
             program: the stages.
             packed: the same, from which the children get it.
-
-        Raises:
-            PoolError: there is no child to be had.
         """
         with contextlib.ExitStack() as stack:
             stack.callback(self.kill)
@@ -94,10 +91,6 @@ class Supervisor:
         """Return what has come home, and the children that were lost and have been replaced.
 
         What children have printed and logged comes with their outcomes, or by itself.
-
-        Raises:
-            PoolError: there is no child to be had any more.
-            ShippingError: a child cannot load the program.
         """
         news: list[Outcome | Lost | Logs] = []
         if self._selector is None:
@@ -127,11 +120,7 @@ class Supervisor:
         return found
 
     def _read(self, child: ChildHandle, descriptor: int) -> list[Outcome]:
-        """Return what a child has sent.
-
-        Raises:
-            EOFError: it has ended.
-        """
+        """Return what a child has sent; raise if it has ended."""
         if descriptor != child.descriptors[0]:
             raise EOFError
         outcomes = child.read()

@@ -46,11 +46,7 @@ class RankAllocator:
         return [rank for rank in range(1, self.world.size) if rank not in self._owners]
 
     def claim(self, owner: str, ranks: Sequence[int]) -> Inbox:
-        """Lend ranks to a pool; return where their messages will be.
-
-        Raises:
-            PoolError: there is no such rank, or another pool has it.
-        """
+        """Lend ranks to a pool; return where their messages will be."""
         for rank in ranks:
             if rank >= self.world.size:
                 raise PoolError(

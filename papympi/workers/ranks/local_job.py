@@ -71,11 +71,7 @@ class LocalJob:
         return [sys.executable, "-c", BOOT, str(self._folder / "socket"), *numbers, *folders]
 
     def start(self, argv: Sequence[str], environment: Mapping[str, str]) -> None:
-        """Start mpiexec and wait until its ranks are there.
-
-        Raises:
-            LaunchError: they do not come; shows what mpiexec said.
-        """
+        """Start mpiexec and wait until its ranks are there."""
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(str(self._folder / "socket"))
             listener.listen(self._ranks)
@@ -114,11 +110,7 @@ class LocalJob:
         self._flush()
 
     def take(self) -> list[tuple[int, Answer]]:
-        """Return the answers that have come, each with the rank it is from.
-
-        Raises:
-            PoolError: the ranks ended without having been told to.
-        """
+        """Return the answers that have come, each with its rank; raise if the ranks ended without being told to."""
         frames: list[Frame] = []
         for key, events in self._selector.select(0):
             if key.data is not None:
@@ -220,11 +212,7 @@ class LocalJob:
         raise self._explain()
 
     def _time_left(self, deadline: float) -> float:
-        """Return the seconds until `deadline`.
-
-        Raises:
-            PoolError: it is past.
-        """
+        """Return the seconds until `deadline`; raise if it is past."""
         left = deadline - time.monotonic()
         if left <= 0:
             raise LaunchError(f"pool {self._owner!r}: mpiexec does not answer{self._last_words()}")

@@ -45,9 +45,6 @@ class _OwnEvaluator:
     Args:
         packed: the program. Its big constants are used where they lie, and seen there by other ranks of this host.
         label: how messages name the rank.
-
-    Raises:
-        Exception: whatever loading the program raises.
     """
 
     def __init__(self, packed: Packed, label: str) -> None:

@@ -125,9 +125,6 @@ def attach(promised: int, fork_server: ForkServerClient | None = None) -> World:
     Args:
         promised: how many ranks the launcher has promised.
         fork_server: the fork server of this rank.
-
-    Raises:
-        LaunchError: MPI cannot be loaded, or it sees another number of ranks than the launcher promised.
     """
     try:
         with _bounded_start():
