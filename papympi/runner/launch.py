@@ -49,7 +49,7 @@ def rank_main(main: Callable[[], int], *, drains: bool = False) -> int:
         LaunchError: launcher and MPI library do not belong together.
     """
     from papympi.workers.ranks.allocation import join
-    from papympi.workers.ranks.serve import serve
+    from papympi.workers.ranks.worker import serve
     from papympi.workers.ranks.world import attach, start_fork_server
 
     path = os.environ.pop(_EXIT_FILE, "")

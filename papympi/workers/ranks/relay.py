@@ -23,7 +23,7 @@ from papympi.transport.memfile import drain
 from papympi.transport.relaying import accept
 from papympi.workers.ranks.allocation import RankAllocator
 from papympi.workers.ranks.messages import LeaveWorld, Order, RankLeft, RanksStarted, from_parts, to_parts
-from papympi.workers.ranks.serve import serve
+from papympi.workers.ranks.worker import serve
 from papympi.workers.ranks.world import World, attach, start_fork_server
 
 BOOT: Final = (
