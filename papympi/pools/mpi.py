@@ -23,7 +23,7 @@ from papympi.transport.records import Logs
 from papympi.transport.sealed import decode, outline, seal
 from papympi.transport.ship import pack_program
 from papympi.transport.task import Lost, Outcome, Task
-from papympi.workers.host import check_count, count_cpus, count_shared_memory, parse_memory, parse_shared_memory
+from papympi.workers.host import check_count, count_cpus, parse_memory, parse_shared_memory, share_memory
 from papympi.workers.ranks import messages
 from papympi.workers.ranks.allocation import joined
 from papympi.workers.ranks.hang_detector import GRACE_S, Hang, HangDetector
@@ -246,7 +246,7 @@ class MpiPool:
         if allocator is None and not promised:
             default = -(-count_cpus() // self._each)
             count = self._limit or len(self._ranks or ()) or default
-            shared = count_shared_memory(self._shared) // (count + 1 if self._isolate else 1)
+            shared = share_memory(self._shared) // (count + 1 if self._isolate else 1)
             return LocalRanks(self.name, count, isolates=self._isolate, shared=shared)
         if allocator is None or allocator.world.size == 1:
             return SingleRank(self.name, allocator.world.fork_server if allocator else None, isolates=self._isolate)

@@ -54,11 +54,6 @@ def parse_shared_memory(pool: str, value: Any) -> int | None:
     return None if value is None else _parse_size(pool, "shared_memory", value)
 
 
-def count_shared_memory(said: int | None) -> int:
-    """Return how many bytes of shared memory a pool may take on this host: what is said, or a quarter of all memory."""
-    return share_memory() if said is None else said
-
-
 def _parse_size(pool: str, option: str, value: Any) -> int:
     """Return how many bytes an option of a pool means."""
     try:
@@ -76,9 +71,9 @@ def parse_size(value: Any) -> int:
     return int(float(found[1]) * (_BINARY.get(unit) or _UNITS[unit]))
 
 
-def share_memory() -> int:
-    """Return how many bytes something may take of which nobody has said how much: a quarter of what there is."""
-    return count_memory() // _PART
+def share_memory(said: int | None = None) -> int:
+    """Return how many bytes something may take on this host: what is said, or a quarter of what there is."""
+    return count_memory() // _PART if said is None else said
 
 
 def count_memory() -> int:

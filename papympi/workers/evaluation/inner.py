@@ -9,8 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from copy import copy
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
 
 from papympi.model.item import Failure
 from papympi.plan.program import MOST, Inner
@@ -29,8 +29,7 @@ ChildRuns = list[tuple[int, int, int]]
 """Where children are: (position of the parent, number of the first, how many)."""
 
 
-@dataclass(frozen=True, slots=True)
-class EvaluatorFunctions:
+class EvaluatorFunctions(NamedTuple):
     """What the evaluator of a worker does.
 
     Attributes:

@@ -24,7 +24,7 @@ from papympi.workers.children.client import ForkServerClient
 from papympi.workers.children.supervisor import Supervisor
 from papympi.workers.evaluation.attempt import attempt
 from papympi.workers.evaluation.evaluate import Evaluator
-from papympi.workers.host import count_shared_memory
+from papympi.workers.host import share_memory
 from papympi.workers.ranks import messages
 from papympi.workers.ranks.messages import Answer, Isolation, OpenProgram, Order, from_parts, to_parts
 from papympi.workers.ranks.world import World
@@ -81,7 +81,7 @@ class _Children(Supervisor):
 
     def __init__(self, fork_server: ForkServerClient, packed: Packed, isolation: Isolation) -> None:
         fork_server.owner = isolation.pool
-        shared = count_shared_memory(isolation.shared) // isolation.sharers
+        shared = share_memory(isolation.shared) // isolation.sharers
         super().__init__(fork_server, isolation.names, isolation.memory, lasting=True, shared=shared)
         self._room = 2 * len(isolation.names)
         self.tasks: dict[int, int] = {}  # that are at work, each with its child
