@@ -120,12 +120,9 @@ class LoopThread:
     def _take(self) -> None:
         self._woken = False
         while self._inbox and self._state in {"open", "draining"}:
-            self._begin(self._inbox.popleft())
-
-    def _begin(self, task: Task) -> None:
-        batch = self._loop.create_task(self._evaluator.evaluate(task))
-        self._batches.add(batch)
-        batch.add_done_callback(self._end)
+            batch = self._loop.create_task(self._evaluator.evaluate(self._inbox.popleft()))
+            self._batches.add(batch)
+            batch.add_done_callback(self._end)
 
     def _end(self, batch: asyncio.Task[Outcome]) -> None:
         self._batches.discard(batch)

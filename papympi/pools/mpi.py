@@ -11,7 +11,7 @@ import os
 import weakref
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 from papympi.contracts import Backend, Capabilities
 from papympi.errors import OptionError, PoolError, ShippingError
@@ -71,7 +71,9 @@ class MpiPool:
         self.places = check_count(name, "places", places)
         self.workers: Sequence[str] = ()
         self.notes: Sequence[str] = ()
-        self.capabilities = CAPABILITIES if _check_switch(name, "isolate", isolate) else _OWN
+        if not isinstance(isolate, bool):
+            raise OptionError(f"pool {name!r}: isolate must be true or false, not {isolate!r}")
+        self.capabilities = CAPABILITIES if isolate else _OWN
         self._isolate = isolate
         self._each = check_count(name, "workers_per_rank", workers_per_rank)
         self._memory = parse_memory(name, memory)
@@ -97,7 +99,8 @@ class MpiPool:
         packed = pack_program(program)
         self._link = self._connect()
         try:
-            names = self._name_workers(self._link)
+            ranks = [place.rank for place in self._link.places]
+            names = [f"{self.name}[{i}] rank {ranks[i % len(ranks)]}" for i in range(len(ranks) * self._each)]
             compose = self._compose_openings(self._link, program, names)
             self._deaths = [0] * len(names)
             for number, answer in open_ranks(self._link, packed, compose):
@@ -195,11 +198,6 @@ class MpiPool:
         _reserved.pop(self, None)
         return link
 
-    def _name_workers(self, link: RankLink) -> list[str]:
-        """Return how messages name each worker, without its host."""
-        ranks = [place.rank for place in link.places]
-        return [f"{self.name}[{i}] rank {ranks[i % len(ranks)]}" for i in range(len(ranks) * self._each)]
-
     def _compose_openings(
         self, link: RankLink, program: Program, names: Sequence[str]
     ) -> Callable[[int, Packed | PackedFile], OpenProgram]:
@@ -261,13 +259,6 @@ class MpiPool:
 
 _reserved: Final[weakref.WeakKeyDictionary[MpiPool, frozenset[int]]] = weakref.WeakKeyDictionary()
 """Pools that have asked for certain ranks and are not closed: others leave these to them."""
-
-
-def _check_switch(name: str, option: str, value: Any) -> bool:
-    """Return `value` if it is true or false."""
-    if not isinstance(value, bool):
-        raise OptionError(f"pool {name!r}: {option} must be true or false, not {value!r}")
-    return value
 
 
 BACKEND: Final = Backend(

@@ -174,7 +174,7 @@ class _MpiexecJob:
     """
 
     def __init__(self, argv: Sequence[str], environment: dict[str, str], exit_file: _ExitFile, last: int) -> None:
-        from papympi.workers.ranks.local_job import kill_tree
+        from papympi.workers.children.mpi_blocks import kill_tree
 
         self.killed = 0
         self.gentle: set[signal.Signals] = set()
