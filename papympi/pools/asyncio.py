@@ -46,8 +46,6 @@ class LoopThread:
     """A thread with an event loop that evaluates tasks.
 
     Args:
-        program: the stages.
-        label: what failures call it.
         room: how many items may wait at the same time.
         send: called in the thread with every outcome, or with what the evaluation broke of.
 
@@ -147,7 +145,6 @@ class AsyncioPool:
     """One thread with an event loop. Plain functions are called in it, and keep everything else waiting.
 
     Args:
-        name: the pool's name.
         workers: how many items may wait at the same time.
     """
 

@@ -34,8 +34,6 @@ class ExecutorPool:
     had is then tried one by one, so that it is known which batch did it.
 
     Args:
-        name: the pool's name.
-        executor: runs the batches.
         slots: how many it runs at the same time.
         capabilities: what it can do; of a `ThreadPoolExecutor` it is known.
         owned: the executor ends with the pool.

@@ -91,15 +91,7 @@ class WorldRanks(RankLink):
 
 
 class LocalRanks(LocalJob, RankLink):
-    """Ranks that are started on this host, and end with the pool.
-
-    Args:
-        name: the pool's name.
-        count: how many ranks.
-        isolates: they may be told to isolate.
-        shared: how many bytes of shared memory large values may take on their way to the first rank, which only
-            forwards, and back.
-    """
+    """Ranks that are started on this host, and end with the pool: `count` behind the first, which only forwards."""
 
     def __init__(self, name: str, count: int, *, isolates: bool, shared: int) -> None:
         launcher = find_launcher()
@@ -117,7 +109,6 @@ class SingleRank(RankWorker, RankLink):
     """This process, which is the only rank of its world: it evaluates one batch at each `take`, or has children.
 
     Args:
-        name: the pool's name.
         fork_server: the fork server that was started before MPI, if one was.
         isolates: there are to be children.
     """
@@ -171,8 +162,6 @@ def open_ranks(
     """Send a program to all ranks; yield their answers, each with the number of the rank, until all have opened it.
 
     Args:
-        link: the link to the ranks.
-        packed: the program.
         compose: makes the order for a rank. Of those that share a host only the first gets a big program, and the
             others are told where it has put it.
     """

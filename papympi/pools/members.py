@@ -29,7 +29,6 @@ class MembersPool:
     a concurrency of 1 whatever the members are. `places` is the smallest that a member allows.
 
     Args:
-        name: the pool's name.
         members: pools that nobody else uses, not yet open; at least one.
     """
 

@@ -38,7 +38,6 @@ class MpiPool:
     """MPI ranks. Worker n is on the rank n modulo the number of ranks.
 
     Args:
-        name: the pool's name.
         workers: how many ranks at most; by default all that no other pool has or has asked for. Without mpiexec:
             how many to start, by default as many as give a worker to each CPU that this process may use.
         ranks: which ranks of the world, e.g. "1-24" or "1-3,7".

@@ -20,7 +20,6 @@ class ProcessesPool(Supervisor):
     """Child processes on this host, forked from a small server of the pool's own, and supervised without threads.
 
     Args:
-        name: the pool's name.
         workers: how many; by default one for each CPU that this process may use.
         places: how many batches one worker may have: one at work, one on its way, and more while they are brief and
             light.

@@ -29,7 +29,6 @@ class ChildDescriptors(NamedTuple):
     """What a child begins with: the socket that it is spoken to through, and the descriptors of its memory files.
 
     Attributes:
-        connection: the socket.
         record: in which it says what it is at.
         arena: through which big buffers travel.
         program: in which the packed program is, unless the first message has it.

@@ -43,7 +43,6 @@ class ChildHandle:
     Args:
         number: the worker's number in its pool.
         name: how messages name the worker, e.g. `processes[3]`.
-        fork_server: the fork server that the child comes from.
         program: what the child is told first.
         packed: the same as the child gets it.
         memory: how many bytes it may allocate; 0: as many as there are.
@@ -51,7 +50,6 @@ class ChildHandle:
 
     Attributes:
         label: the child's name with process id and host.
-        pid: its process id.
         descriptors: what to watch: first the socket, then, on Linux, the end of the process. A child's end does not
             close the socket while a process that it forked still holds it.
     """
@@ -79,9 +77,7 @@ class ChildHandle:
         self._blocks = blocks
         self._held: dict[int, list[memoryview]] = {}
         self._shortest = find_shortest_timeout(program)
-        self._overdue: ProgressSnapshot | None = None
         self._tasks: dict[int, int] = {}
-        self._ready = False
         self._startup_failures = 0
         self._last_words = ""
         self.logs: Logs | None = None
@@ -93,7 +89,7 @@ class ChildHandle:
         self._check_startup()
         self._ready = False
         self._last_words = ""
-        self._overdue = None
+        self._overdue: ProgressSnapshot | None = None
         blocks = self._blocks
         with contextlib.ExitStack() as stack, contextlib.ExitStack() as given:
             ours, theirs = socket.socketpair()

@@ -58,12 +58,7 @@ class Supervisor:
         self._talking: set[ChildHandle] = set()
 
     def start(self, program: Program, packed: Packed) -> None:
-        """Start a child under each name; the fork server has been started.
-
-        Args:
-            program: the stages.
-            packed: the same, from which the children get it.
-        """
+        """Start a child under each name; the fork server has been started."""
         with contextlib.ExitStack() as stack:
             stack.callback(self.kill)
             self._selector = selectors.DefaultSelector()

@@ -96,7 +96,6 @@ def run_to_end(function: Callable[..., Any], call: Call, slots: memoryview[int],
     Args:
         function: the call's, with all its arguments by position.
         call: how long an item may take.
-        slots: of the worker's progress record.
         loop: runs it; a generator has one of its own, since it may go on in another thread.
     """
 
@@ -159,7 +158,6 @@ def _call_aside(function: Callable[[], Any], attempt: Attempt, interrupt: Callab
     """Call a function that runs a loop: here, or in another thread if this one runs a loop already, as in a notebook.
 
     Args:
-        function: what to call.
         attempt: calls a function and returns (result, error).
         interrupt: ends it, if this thread is interrupted while it waits for the other.
     """

@@ -116,7 +116,6 @@ class OutputCapture:
     """Listens, for one evaluator, until it is closed.
 
     Args:
-        program: the evaluator's.
         label: what records call it.
         recorder: a recorder that is there already.
         shares: it shares the runner's objects.

@@ -25,7 +25,6 @@ class Resources:
     A resource that cannot be made is not tried again: every call that needs it fails with its error.
 
     Args:
-        attempt: how to call a function.
         slots: of the worker's progress record, where a resource is noted while it is made.
         outside: the place of what the worker does for no item.
     """
@@ -91,7 +90,6 @@ class WorkerContext:
         outside: the place of what it does for no item.
         sends: results leave this process: what cannot be pickled fails.
         memory: how many bytes it may allocate; 0: as many as there are.
-        resources: the worker's resources.
         chunks: how many children that do not leave a task are taken at a time, by the numbers of stage and scatter.
         known: classes of which a value was seen to come out of its pickle.
     """

@@ -34,7 +34,6 @@ class Evaluator:
     """Evaluates the tasks of one worker, one at a time.
 
     Args:
-        program: the stages.
         label: what failures call the worker.
         progress: where to say which item is next.
         generators: where suspended generators are kept; workers that share memory may share it.

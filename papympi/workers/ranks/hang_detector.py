@@ -21,8 +21,6 @@ class PendingTask(NamedTuple):
     """A task that a worker has.
 
     Attributes:
-        task: its id.
-        stage: its stage.
         items: how many calls it may take.
         budget: how long, in seconds, by the time-outs of its nodes; `None`: as long as it likes.
         generator: START, ADVANCE: which.
@@ -39,9 +37,7 @@ class Hang(NamedTuple):
     """A worker from which nothing has come for too long.
 
     Attributes:
-        worker: its number.
         nodes: the nodes of the task that it is at.
-        task: that task.
         seconds: how long nothing has come from it.
     """
 
@@ -55,8 +51,6 @@ class HangDetector:
     """Knows which worker has which tasks since when, and how long it may take for them.
 
     Args:
-        program: says which nodes have a time-out.
-        workers: how many workers there are.
         grace: how much longer they may take, in seconds.
         clock: what time it is, in seconds.
     """

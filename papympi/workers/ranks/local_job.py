@@ -261,7 +261,6 @@ class OutputPipe:
     """What comes out of one pipe: passed on, and its end remembered for the message that needs it.
 
     Attributes:
-        pipe: what is read.
         name: "stdout" or "stderr": where it goes.
         text: the end of what has come.
     """
