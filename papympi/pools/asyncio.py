@@ -46,8 +46,6 @@ class LoopThread:
     """A thread with an event loop that evaluates tasks.
 
     Args:
-        program: the stages.
-        label: what failures call it.
         room: how many items may wait at the same time.
         send: called in the thread with every outcome, or with what the evaluation broke of.
 
@@ -120,12 +118,9 @@ class LoopThread:
     def _take(self) -> None:
         self._woken = False
         while self._inbox and self._state in {"open", "draining"}:
-            self._begin(self._inbox.popleft())
-
-    def _begin(self, task: Task) -> None:
-        batch = self._loop.create_task(self._evaluator.evaluate(task))
-        self._batches.add(batch)
-        batch.add_done_callback(self._end)
+            batch = self._loop.create_task(self._evaluator.evaluate(self._inbox.popleft()))
+            self._batches.add(batch)
+            batch.add_done_callback(self._end)
 
     def _end(self, batch: asyncio.Task[Outcome]) -> None:
         self._batches.discard(batch)
@@ -150,7 +145,6 @@ class AsyncioPool:
     """One thread with an event loop. Plain functions are called in it, and keep everything else waiting.
 
     Args:
-        name: the pool's name.
         workers: how many items may wait at the same time.
     """
 
@@ -181,11 +175,7 @@ class AsyncioPool:
         self._thread.submit(task)
 
     def collect(self) -> list[Outcome | Lost]:
-        """Return what has come home; a loop that an item has kept for too long is replaced.
-
-        Raises:
-            PoolError: a batch could not be evaluated.
-        """
+        """Return what has come home; a loop that an item has kept for too long is replaced."""
         if self._bell is None or self._thread is None:
             return []
         self._bell.silence()

@@ -34,8 +34,6 @@ class ExecutorPool:
     had is then tried one by one, so that it is known which batch did it.
 
     Args:
-        name: the pool's name.
-        executor: runs the batches.
         slots: how many it runs at the same time.
         capabilities: what it can do; of a `ThreadPoolExecutor` it is known.
         owned: the executor ends with the pool.
@@ -87,20 +85,12 @@ class ExecutorPool:
             self._greet()
 
     def submit(self, worker: int, task: Task) -> None:  # noqa: ARG002 - there is one worker
-        """Hand a task to the executor, or keep it while suspects are tried or while it would only wait there.
-
-        Raises:
-            PoolError: the executor refuses it.
-        """
+        """Hand a task to the executor, or keep it while suspects are tried or while it would only wait there."""
         self._held.append(task)
         self._hand_over_held()
 
     def collect(self) -> list[Outcome | Lost]:
-        """Return what has come home, and what was lost.
-
-        Raises:
-            PoolError: the executor broke.
-        """
+        """Return what has come home, and what was lost."""
         news: list[Outcome | Lost] = []
         if self._bell is None:
             return news

@@ -18,11 +18,7 @@ CAPABILITIES: Final = Capabilities(shares_memory=True, streams=True, holds_up=Tr
 
 
 class InlinePool:
-    """Evaluates one batch in each `collect`, in whichever thread calls it.
-
-    Args:
-        name: the pool's name.
-    """
+    """Evaluates one batch in each `collect`, in whichever thread calls it."""
 
     capabilities = CAPABILITIES
     notes: Sequence[str] = ()

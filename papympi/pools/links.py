@@ -90,54 +90,25 @@ class WorldRanks(RankLink):
         self._allocator.release(self._ranks, _HASTE_S)
 
 
-class LocalRanks(RankLink):
-    """Ranks that are started on this host, and end with the pool.
-
-    Args:
-        name: the pool's name.
-        count: how many ranks.
-        isolates: they may be told to isolate.
-        shared: how many bytes of shared memory large values may take on their way to the first rank, which only
-            forwards, and back.
-    """
+class LocalRanks(LocalJob, RankLink):
+    """Ranks that are started on this host, and end with the pool: `count` behind the first, which only forwards."""
 
     def __init__(self, name: str, count: int, *, isolates: bool, shared: int) -> None:
         launcher = find_launcher()
-        self._job = LocalJob(name, count + 1, isolates=isolates, shared=shared)
-        argv = mpiexec.command(launcher, count + 1, self._job.program, local=True, root=os.geteuid() == 0)
+        super().__init__(name, count + 1, isolates=isolates, shared=shared)
+        argv = mpiexec.command(launcher, count + 1, self.program, local=True, root=os.geteuid() == 0)
         try:
-            self._job.start(argv, mpiexec.environment(os.environ, local=True))
+            self.start(argv, mpiexec.environment(os.environ, local=True))
         except BaseException:
-            self._job.kill()
+            self.kill()
             raise
-        self.places: Sequence[RankPlace] = [RankPlace(rank, *who) for rank, who in enumerate(self._job.hosts)][1:]
-
-    def send(self, number: int, order: Order) -> None:
-        """Send an order."""
-        self._job.send(number + 1, order)
-
-    def take(self) -> list[tuple[int, Answer]]:
-        """Return the answers that have come."""
-        return [(rank - 1, answer) for rank, answer in self._job.take()]
-
-    def fileno(self) -> int | None:
-        """Return the descriptor of the socket and what the ranks print."""
-        return self._job.fileno()
-
-    def close(self) -> None:
-        """End the ranks once they have finished."""
-        self._job.close()
-
-    def kill(self) -> None:
-        """End the ranks at once."""
-        self._job.kill()
+        self.places: Sequence[RankPlace] = [RankPlace(rank, *who) for rank, who in enumerate(self.hosts)][1:]
 
 
-class SingleRank(RankLink):
+class SingleRank(RankWorker, RankLink):
     """This process, which is the only rank of its world: it evaluates one batch at each `take`, or has children.
 
     Args:
-        name: the pool's name.
         fork_server: the fork server that was started before MPI, if one was.
         isolates: there are to be children.
     """
@@ -148,7 +119,7 @@ class SingleRank(RankLink):
         if isolates and fork_server is None:
             self._own = fork_server = ForkServerClient(name)
             fork_server.start()
-        self._worker = RankWorker(fork_server)
+        super().__init__(fork_server)
         self._isolates = isolates
         self._orders: deque[Order] = deque()
         self._answers: list[Answer] = []
@@ -156,7 +127,7 @@ class SingleRank(RankLink):
     def send(self, _number: int, order: Order) -> None:
         """Hand an order to the children at once; without any, `take` sees to it."""
         if self._isolates:
-            self._answers += self._worker.handle(order)
+            self._answers += self.handle(order)
         elif isinstance(order, OpenProgram):
             self._orders.append(pickle.loads(pickle.dumps(order, 5)))  # constants of its own, not the user's
         else:
@@ -165,18 +136,10 @@ class SingleRank(RankLink):
     def take(self) -> list[tuple[int, Answer]]:
         """Return what there is to say."""
         answers, self._answers = self._answers, []
-        answers += self._worker.collect()
+        answers += self.collect()
         if self._orders:
-            answers += self._worker.handle(self._orders.popleft())
+            answers += self.handle(self._orders.popleft())
         return [(0, answer) for answer in answers]
-
-    def fileno(self) -> int | None:
-        """Return the descriptor of the children, if there are any."""
-        return self._worker.fileno()
-
-    def deadline(self) -> float | None:
-        """Return when a child has to be looked after."""
-        return self._worker.deadline()
 
     def close(self) -> None:
         """End the children once they have finished."""
@@ -188,7 +151,7 @@ class SingleRank(RankLink):
 
     def _end(self, *, hasty: bool) -> None:
         self._orders.clear()
-        self._worker.handle(messages.ClosePool(hasty))
+        self.handle(messages.ClosePool(hasty))
         if self._own is not None:
             self._own.end(0)
 
@@ -199,8 +162,6 @@ def open_ranks(
     """Send a program to all ranks; yield their answers, each with the number of the rank, until all have opened it.
 
     Args:
-        link: the link to the ranks.
-        packed: the program.
         compose: makes the order for a rank. Of those that share a host only the first gets a big program, and the
             others are told where it has put it.
     """

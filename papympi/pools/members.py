@@ -29,7 +29,6 @@ class MembersPool:
     a concurrency of 1 whatever the members are. `places` is the smallest that a member allows.
 
     Args:
-        name: the pool's name.
         members: pools that nobody else uses, not yet open; at least one.
     """
 
@@ -69,7 +68,8 @@ class MembersPool:
     def collect(self) -> list[Outcome | Lost | Logs]:
         """Return what has come home to the members that have something."""
         news: list[Outcome | Lost | Logs] = []
-        for member in self._members if self._selector is None else self._ready():
+        ready = self._members if self._selector is None else [key.data for key, _ in self._selector.select(0)]
+        for member in ready:
             for arrival in member.collect():
                 if isinstance(arrival, Lost):
                     news += self._renumber(member, arrival)
@@ -126,11 +126,6 @@ class MembersPool:
         if self._selector is not None:
             self._selector.close()
             self._selector = None
-
-    def _ready(self) -> list[Pool]:
-        """Return the members that have something to collect."""
-        assert self._selector is not None
-        return [key.data for key, _ in self._selector.select(0)]
 
     def _renumber(self, member: Pool, lost: Lost) -> list[Lost]:
         """Return the report of a member's lost worker for each worker that it was here."""

@@ -11,7 +11,7 @@ import os
 import weakref
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 from papympi.contracts import Backend, Capabilities
 from papympi.errors import OptionError, PoolError, ShippingError
@@ -23,7 +23,7 @@ from papympi.transport.records import Logs
 from papympi.transport.sealed import decode, outline, seal
 from papympi.transport.ship import pack_program
 from papympi.transport.task import Lost, Outcome, Task
-from papympi.workers.host import check_count, count_cpus, count_shared_memory, parse_memory, parse_shared_memory
+from papympi.workers.host import check_count, count_cpus, parse_memory, parse_shared_memory, share_memory
 from papympi.workers.ranks import messages
 from papympi.workers.ranks.allocation import joined
 from papympi.workers.ranks.hang_detector import GRACE_S, Hang, HangDetector
@@ -38,7 +38,6 @@ class MpiPool:
     """MPI ranks. Worker n is on the rank n modulo the number of ranks.
 
     Args:
-        name: the pool's name.
         workers: how many ranks at most; by default all that no other pool has or has asked for. Without mpiexec:
             how many to start, by default as many as give a worker to each CPU that this process may use.
         ranks: which ranks of the world, e.g. "1-24" or "1-3,7".
@@ -71,7 +70,9 @@ class MpiPool:
         self.places = check_count(name, "places", places)
         self.workers: Sequence[str] = ()
         self.notes: Sequence[str] = ()
-        self.capabilities = CAPABILITIES if _check_switch(name, "isolate", isolate) else _OWN
+        if not isinstance(isolate, bool):
+            raise OptionError(f"pool {name!r}: isolate must be true or false, not {isolate!r}")
+        self.capabilities = CAPABILITIES if isolate else _OWN
         self._isolate = isolate
         self._each = check_count(name, "workers_per_rank", workers_per_rank)
         self._memory = parse_memory(name, memory)
@@ -97,7 +98,8 @@ class MpiPool:
         packed = pack_program(program)
         self._link = self._connect()
         try:
-            names = self._name_workers(self._link)
+            ranks = [place.rank for place in self._link.places]
+            names = [f"{self.name}[{i}] rank {ranks[i % len(ranks)]}" for i in range(len(ranks) * self._each)]
             compose = self._compose_openings(self._link, program, names)
             self._deaths = [0] * len(names)
             for number, answer in open_ranks(self._link, packed, compose):
@@ -127,12 +129,7 @@ class MpiPool:
             self._hangs.send(worker, task)
 
     def collect(self) -> list[Outcome | Lost | Logs]:
-        """Return what has come home, what was printed, and the workers that were lost and have been replaced.
-
-        Raises:
-            PoolError: the ranks are gone, or one that evaluates itself hangs.
-            ShippingError: a child cannot load the program.
-        """
+        """Return what has come home, what was printed, and the workers that were lost and have been replaced."""
         if self._link is None:
             return []
         news: list[Outcome | Lost | Logs] = [*self._early]
@@ -200,11 +197,6 @@ class MpiPool:
         _reserved.pop(self, None)
         return link
 
-    def _name_workers(self, link: RankLink) -> list[str]:
-        """Return how messages name each worker, without its host."""
-        ranks = [place.rank for place in link.places]
-        return [f"{self.name}[{i}] rank {ranks[i % len(ranks)]}" for i in range(len(ranks) * self._each)]
-
     def _compose_openings(
         self, link: RankLink, program: Program, names: Sequence[str]
     ) -> Callable[[int, Packed | PackedFile], OpenProgram]:
@@ -251,7 +243,7 @@ class MpiPool:
         if allocator is None and not promised:
             default = -(-count_cpus() // self._each)
             count = self._limit or len(self._ranks or ()) or default
-            shared = count_shared_memory(self._shared) // (count + 1 if self._isolate else 1)
+            shared = share_memory(self._shared) // (count + 1 if self._isolate else 1)
             return LocalRanks(self.name, count, isolates=self._isolate, shared=shared)
         if allocator is None or allocator.world.size == 1:
             return SingleRank(self.name, allocator.world.fork_server if allocator else None, isolates=self._isolate)
@@ -266,13 +258,6 @@ class MpiPool:
 
 _reserved: Final[weakref.WeakKeyDictionary[MpiPool, frozenset[int]]] = weakref.WeakKeyDictionary()
 """Pools that have asked for certain ranks and are not closed: others leave these to them."""
-
-
-def _check_switch(name: str, option: str, value: Any) -> bool:
-    """Return `value` if it is true or false."""
-    if not isinstance(value, bool):
-        raise OptionError(f"pool {name!r}: {option} must be true or false, not {value!r}")
-    return value
 
 
 BACKEND: Final = Backend(

@@ -32,7 +32,6 @@ class RanksExecutor(Executor):
     """mpi4py's executor on some ranks of the world, which it has from the first task to its shutdown.
 
     Args:
-        name: the pool's name.
         allocator: the ranks.
         ranks: which of them; none: this process is the only rank, and mpi4py evaluates in a thread of it.
     """
@@ -78,13 +77,8 @@ def make(name: str, workers: int | None = None, ranks: str | None = None) -> Poo
     """Return a pool of mpi4py's executor.
 
     Args:
-        name: the pool's name.
         workers: how many ranks at most; by default all that no other pool has.
         ranks: which ranks of the world, e.g. "1-24" or "1-3,7".
-
-    Raises:
-        LaunchError: there are no ranks.
-        PoolError: other pools have them all.
     """
     allocator = joined()
     if allocator is None:

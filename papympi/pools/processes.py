@@ -11,7 +11,7 @@ from papympi.plan.program import Program
 from papympi.transport.ship import pack_program
 from papympi.workers.children.client import ForkServerClient
 from papympi.workers.children.supervisor import Supervisor
-from papympi.workers.host import check_count, count_cpus, count_shared_memory, parse_memory, parse_shared_memory
+from papympi.workers.host import check_count, count_cpus, parse_memory, parse_shared_memory, share_memory
 
 CAPABILITIES: Final = Capabilities(streams=True, survives_crash=True, can_kill=True)
 
@@ -20,7 +20,6 @@ class ProcessesPool(Supervisor):
     """Child processes on this host, forked from a small server of the pool's own, and supervised without threads.
 
     Args:
-        name: the pool's name.
         workers: how many; by default one for each CPU that this process may use.
         places: how many batches one worker may have: one at work, one on its way, and more while they are brief and
             light.
@@ -46,7 +45,7 @@ class ProcessesPool(Supervisor):
         self.places = check_count(name, "places", places)
         self.workers: Sequence[str] = [f"{name}[{number}] on {socket.gethostname()}" for number in range(count)]
         names = [f"{name}[{number}]" for number in range(count)]
-        shared = count_shared_memory(parse_shared_memory(name, shared_memory))
+        shared = share_memory(parse_shared_memory(name, shared_memory))
         super().__init__(ForkServerClient(name), names, parse_memory(name, memory), shared=shared)
 
     def open(self, program: Program) -> None:

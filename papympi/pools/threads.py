@@ -92,7 +92,6 @@ class ThreadsPool(ExecutorPool):
     """Threads of the runner.
 
     Args:
-        name: the pool's name.
         workers: how many; by default as many as this process may use CPUs, and four more.
 
     Attributes:

@@ -49,7 +49,7 @@ def rank_main(main: Callable[[], int], *, drains: bool = False) -> int:
         LaunchError: launcher and MPI library do not belong together.
     """
     from papympi.workers.ranks.allocation import join
-    from papympi.workers.ranks.serve import serve
+    from papympi.workers.ranks.worker import serve
     from papympi.workers.ranks.world import attach, start_fork_server
 
     path = os.environ.pop(_EXIT_FILE, "")
@@ -174,7 +174,7 @@ class _MpiexecJob:
     """
 
     def __init__(self, argv: Sequence[str], environment: dict[str, str], exit_file: _ExitFile, last: int) -> None:
-        from papympi.workers.ranks.local_job import kill_tree
+        from papympi.workers.children.mpi_blocks import kill_tree
 
         self.killed = 0
         self.gentle: set[signal.Signals] = set()

@@ -40,11 +40,7 @@ def check_count(pool: str, option: str, value: Any) -> int:
 
 
 def parse_memory(pool: str, value: Any) -> int:
-    """Return how many bytes "2 GB", "512MiB" or a number means; 0 for `None`: no limit.
-
-    Raises:
-        OptionError: another form, or too little for a worker to start.
-    """
+    """Return how many bytes "2 GB", "512MiB" or a number means; 0 for `None`: no limit."""
     if value is None:
         return 0
     size = _parse_size(pool, "memory", value)
@@ -54,17 +50,8 @@ def parse_memory(pool: str, value: Any) -> int:
 
 
 def parse_shared_memory(pool: str, value: Any) -> int | None:
-    """Return how many bytes of shared memory a pool may take on a host; `None`: nobody has said.
-
-    Raises:
-        OptionError: it is no size.
-    """
+    """Return how many bytes of shared memory a pool may take on a host; `None`: nobody has said."""
     return None if value is None else _parse_size(pool, "shared_memory", value)
-
-
-def count_shared_memory(said: int | None) -> int:
-    """Return how many bytes of shared memory a pool may take on this host: what is said, or a quarter of all memory."""
-    return share_memory() if said is None else said
 
 
 def _parse_size(pool: str, option: str, value: Any) -> int:
@@ -76,11 +63,7 @@ def _parse_size(pool: str, option: str, value: Any) -> int:
 
 
 def parse_size(value: Any) -> int:
-    """Return how many bytes a number or a text with a unit means.
-
-    Raises:
-        OptionError: another form.
-    """
+    """Return how many bytes a number or a text with a unit means."""
     found = _FORM.fullmatch(str(value)) if isinstance(value, int | str) and not isinstance(value, bool) else None
     if found is None:
         raise OptionError(f"{value!r} is not {_A_SIZE}")
@@ -88,9 +71,9 @@ def parse_size(value: Any) -> int:
     return int(float(found[1]) * (_BINARY.get(unit) or _UNITS[unit]))
 
 
-def share_memory() -> int:
-    """Return how many bytes something may take of which nobody has said how much: a quarter of what there is."""
-    return count_memory() // _PART
+def share_memory(said: int | None = None) -> int:
+    """Return how many bytes something may take on this host: what is said, or a quarter of what there is."""
+    return count_memory() // _PART if said is None else said
 
 
 def count_memory() -> int:

@@ -8,7 +8,7 @@ import socket
 import threading
 import traceback
 from collections.abc import Iterator
-from types import TracebackType
+from functools import partial
 from typing import Any, NamedTuple
 
 from papympi.transport import frames
@@ -29,7 +29,6 @@ class ChildDescriptors(NamedTuple):
     """What a child begins with: the socket that it is spoken to through, and the descriptors of its memory files.
 
     Attributes:
-        connection: the socket.
         record: in which it says what it is at.
         arena: through which big buffers travel.
         program: in which the packed program is, unless the first message has it.
@@ -41,22 +40,14 @@ class ChildDescriptors(NamedTuple):
     program: int | None = None
 
 
-class _CrashReport:
-    """Sends home what a child dies of, when that is an exception and not a signal, and ends it with exit code 1."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if isinstance(error, Exception):
-            with contextlib.suppress(OSError):
-                frames.send(self._connection, "".join(traceback.format_exception(kind, error, trace)))
-            raise SystemExit(1) from None
+def _report_crash(
+    connection: socket.socket, _kind: type[BaseException] | None, error: BaseException | None, _trace: object
+) -> None:
+    """Send home what a child dies of, when that is an exception and not a signal, and end it with exit code 1."""
+    if isinstance(error, Exception):
+        with contextlib.suppress(OSError):
+            frames.send(connection, "".join(traceback.format_exception(error)))
+        raise SystemExit(1) from None
 
 
 class _Sender:
@@ -82,7 +73,8 @@ def work(given: ChildDescriptors) -> None:
     """Be a child: load the program, evaluate tasks until the connection is closed."""
     record = SharedProgressRecord(given.record)
     os.close(given.record)
-    with given.connection, _CrashReport(given.connection), contextlib.suppress(ConnectionError):
+    with given.connection, contextlib.ExitStack() as stack, contextlib.suppress(ConnectionError):
+        stack.push(partial(_report_crash, given.connection))
         blocks = None if given.arena is None else ChildAllocator(given.arena)
         messages = _read_all(frames.FrameReader(given.connection, blocks))
         hello = next(messages, None)

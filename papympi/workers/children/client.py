@@ -58,11 +58,7 @@ class ForkServerClient:
     def spawn(
         self, connection: socket.socket, record: int, arena: int | None = None, program: int | None = None
     ) -> int:
-        """Return the process id of a new child that has got `connection` and the descriptors of its memory files.
-
-        Raises:
-            PoolError: the server is gone, or the system refuses another process.
-        """
+        """Return the process id of a new child that has got `connection` and the descriptors of its memory files."""
         which = server.ARENA * (arena is not None) + server.PROGRAM * (program is not None)
         files = [descriptor for descriptor in (record, arena, program) if descriptor is not None]
         pid, error = self._ask(server.SPAWN, which, [connection.fileno(), *files])

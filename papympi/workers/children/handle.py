@@ -43,7 +43,6 @@ class ChildHandle:
     Args:
         number: the worker's number in its pool.
         name: how messages name the worker, e.g. `processes[3]`.
-        fork_server: the fork server that the child comes from.
         program: what the child is told first.
         packed: the same as the child gets it.
         memory: how many bytes it may allocate; 0: as many as there are.
@@ -51,7 +50,6 @@ class ChildHandle:
 
     Attributes:
         label: the child's name with process id and host.
-        pid: its process id.
         descriptors: what to watch: first the socket, then, on Linux, the end of the process. A child's end does not
             close the socket while a process that it forked still holds it.
     """
@@ -79,9 +77,7 @@ class ChildHandle:
         self._blocks = blocks
         self._held: dict[int, list[memoryview]] = {}
         self._shortest = find_shortest_timeout(program)
-        self._overdue: ProgressSnapshot | None = None
         self._tasks: dict[int, int] = {}
-        self._ready = False
         self._startup_failures = 0
         self._last_words = ""
         self.logs: Logs | None = None
@@ -89,16 +85,11 @@ class ChildHandle:
         self._resources = contextlib.ExitStack()
 
     def start(self) -> bool:
-        """Start a child and send it the program; return `False` if some of it must wait, as `send` does.
-
-        Raises:
-            PoolError: there is no child to be had, or several in a row have died before they were ready.
-            ShippingError: the last child could not load the program.
-        """
+        """Start a child and send it the program; return `False` if some of it must wait, as `send` does."""
         self._check_startup()
         self._ready = False
         self._last_words = ""
-        self._overdue = None
+        self._overdue: ProgressSnapshot | None = None
         blocks = self._blocks
         with contextlib.ExitStack() as stack, contextlib.ExitStack() as given:
             ours, theirs = socket.socketpair()
@@ -125,11 +116,7 @@ class ChildHandle:
         return self.flush()
 
     def send(self, task: Task) -> bool:
-        """Send a task; return `False` if some of it must wait until the socket can be written to.
-
-        Raises:
-            ShippingError: one of its values cannot be sent; nothing has been.
-        """
+        """Send a task, all of it or none; return `False` if some must wait until the socket can be written to."""
         blocks = self._blocks
         if blocks is not None and blocks.returned:
             self._writer.put(blocks.take_returned())
@@ -148,12 +135,7 @@ class ChildHandle:
             return True
 
     def read(self) -> list[Outcome]:
-        """Receive once; return the outcomes that are complete.
-
-        Raises:
-            EOFError: the child has closed the connection; so does its end.
-            OSError: likewise.
-        """
+        """Receive once; return the outcomes that are complete."""
         outcomes = []
         for message in self._reader.read():
             if type(message) is tuple:
@@ -181,11 +163,7 @@ class ChildHandle:
         return logs or last
 
     def reap(self) -> tuple[list[Outcome], Lost]:
-        """See that the child is dead, and return the outcomes that it had still sent, and what is known of its end.
-
-        Raises:
-            PoolError: the fork server is gone.
-        """
+        """See that the child is dead, and return the outcomes that it had still sent, and what is known of its end."""
         went = self._wait_dead(_DYING_S)
         self.kill()  # what it left in its group, if it went by itself
         self._wait_dead(ANSWER_S)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _BLOCKS: Final = ("/dev/shm/mpich_shm_", "/dev/shm/sm_segment.", "/dev/shm/vader_segment.")  # noqa: S108 - names to look for
 _LATE: Final = "/dev/shm/ucx_shm_posix_"  # noqa: S108 - likewise; other ranks may map it at any time
+_GRACE_S: Final = 3.0
+"""How long what was killed may take to end."""
 
 
 def find_blocks(pid: int, names: Sequence[str] = _BLOCKS) -> set[Path]:
@@ -33,6 +35,24 @@ def drop_blocks(pid: int, names: Sequence[str] = _BLOCKS) -> None:
     for path in find_blocks(pid, names):
         with contextlib.suppress(OSError):
             path.unlink()
+
+
+def kill_tree(pid: int) -> None:
+    """Kill an mpiexec and all that it has started, wait until they are gone, and remove their shared blocks."""
+    import psutil
+
+    try:
+        root = psutil.Process(pid)
+        victims = [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return
+    blocks = set[Path]().union(*(find_blocks(victim.pid) for victim in victims))
+    for victim in victims:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            victim.kill()
+    psutil.wait_procs(victims[1:], _GRACE_S)
+    for path in blocks:
+        path.unlink(missing_ok=True)
 
 
 class _Loader:

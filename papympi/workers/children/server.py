@@ -56,7 +56,6 @@ class ForkServer:
 
     Args:
         control: the connection to the parent.
-        parent: the parent's process id.
         alive: a pidfd of the parent, -1 where there is no such thing. A closed connection alone does not say that the
             parent is gone: a copy of it, forked by user code, may hold the other end.
     """

@@ -58,15 +58,7 @@ class Supervisor:
         self._talking: set[ChildHandle] = set()
 
     def start(self, program: Program, packed: Packed) -> None:
-        """Start a child under each name; the fork server has been started.
-
-        Args:
-            program: the stages.
-            packed: the same, from which the children get it.
-
-        Raises:
-            PoolError: there is no child to be had.
-        """
+        """Start a child under each name; the fork server has been started."""
         with contextlib.ExitStack() as stack:
             stack.callback(self.kill)
             self._selector = selectors.DefaultSelector()
@@ -94,10 +86,6 @@ class Supervisor:
         """Return what has come home, and the children that were lost and have been replaced.
 
         What children have printed and logged comes with their outcomes, or by itself.
-
-        Raises:
-            PoolError: there is no child to be had any more.
-            ShippingError: a child cannot load the program.
         """
         news: list[Outcome | Lost | Logs] = []
         if self._selector is None:
@@ -127,11 +115,7 @@ class Supervisor:
         return found
 
     def _read(self, child: ChildHandle, descriptor: int) -> list[Outcome]:
-        """Return what a child has sent.
-
-        Raises:
-            EOFError: it has ended.
-        """
+        """Return what a child has sent; raise if it has ended."""
         if descriptor != child.descriptors[0]:
             raise EOFError
         outcomes = child.read()
@@ -155,12 +139,34 @@ class Supervisor:
         return min(found, default=None)
 
     def close(self, grace: float = _GRACE_S) -> None:
-        """End the children once they have finished what they are at; those that take too long are killed."""
-        self._end(grace)
+        """End the children once they have finished what they are at; those that take too long are killed.
+
+        Server and all that belongs to them ends, too; a lasting server stays.
+        """
+        orphaned = not self._fork_server.is_alive()  # then nobody else ends what the children had started
+        for child in self._children:
+            self._forget(child)
+            if orphaned:
+                child.kill()
+            child.close()
+        self._children.clear()
+        if self._lasting:
+            self._fork_server.clear(grace)
+        else:
+            self._fork_server.end(grace)
+        if self._arena is not None:
+            self._arena.close()
+            self._arena = None
+        if self._packed is not None:
+            self._packed.close()
+            self._packed = None
+        if self._selector is not None:
+            self._selector.close()
+            self._selector = None
 
     def kill(self) -> None:
         """Kill the children and whatever they have started, and wait until it is gone."""
-        self._end(0)
+        self.close(0)
 
     def _kill_overdue(self) -> None:
         now = time.monotonic()
@@ -197,26 +203,3 @@ class Supervisor:
         self._waiting.discard(child)
         for descriptor in child.descriptors:
             self._selector.unregister(descriptor)
-
-    def _end(self, grace: float) -> None:
-        """End children, server and all that belongs to them; a lasting server stays."""
-        orphaned = not self._fork_server.is_alive()  # then nobody else ends what the children had started
-        for child in self._children:
-            self._forget(child)
-            if orphaned:
-                child.kill()
-            child.close()
-        self._children.clear()
-        if self._lasting:
-            self._fork_server.clear(grace)
-        else:
-            self._fork_server.end(grace)
-        if self._arena is not None:
-            self._arena.close()
-            self._arena = None
-        if self._packed is not None:
-            self._packed.close()
-            self._packed = None
-        if self._selector is not None:
-            self._selector.close()
-            self._selector = None

@@ -117,15 +117,9 @@ def tell_abandoned(pool: str, count: int) -> str:
 
 
 def find_timeout(program: Program, stage: int | None, progress: ProgressSnapshot) -> tuple[float, float]:
-    """Return the time-out of what a worker is at, in seconds, and when it has had that and some mercy.
+    """Return the time-out of what a worker is at, in seconds, and when it has had that and some mercy: 0, inf for none.
 
-    Args:
-        program: what the worker evaluates.
-        stage: number of the stage of the task that it is at; `None`: it is at none.
-        progress: what its record says.
-
-    Returns:
-        The end by `time.monotonic`; no time-out and no end if what it is at has none.
+    That is by `time.monotonic`. `stage` is that of the task that it is at; `None`: it is at none.
     """
     if stage is None or progress.node is None or progress.begun_ns is None:
         return 0.0, inf

@@ -58,11 +58,7 @@ def apply_vector(
 
 
 def call_timed(function: Callable[..., Any], row: Sequence[Any], slots: memoryview[int], limit_ns: int) -> Any:
-    """Return what a function returns.
-
-    Raises:
-        Overdue: it took longer than it may, whether or not it could be interrupted.
-    """
+    """Return what a function returns; raise `Overdue` if it took too long, whether or not it could be interrupted."""
     begun = monotonic_ns()
     slots[BEGUN] = begun
     try:

@@ -23,14 +23,7 @@ _HEAD_START_NS: Final = NS // 10
 
 
 class CallLoop:
-    """An event loop that runs one call at a time, in whichever thread asks for it.
-
-    Args:
-        attempt: calls a function and returns (result, error).
-
-    Attributes:
-        attempt: the same.
-    """
+    """An event loop that runs one call at a time, in whichever thread asks for it."""
 
     def __init__(self, attempt: Attempt) -> None:
         self.attempt = attempt
@@ -57,7 +50,11 @@ class CallLoop:
         if timeout:
             item.cancel_after(task, timeout)
         try:
-            _run(loop, task, self.attempt)
+            _, error = _call_aside(
+                lambda: loop.run_until_complete(task), self.attempt, lambda: loop.call_soon_threadsafe(task.cancel)
+            )
+            if error is not None:
+                raise error
         finally:
             item.disarm()
             if not task.done():
@@ -99,7 +96,6 @@ def run_to_end(function: Callable[..., Any], call: Call, slots: memoryview[int],
     Args:
         function: the call's, with all its arguments by position.
         call: how long an item may take.
-        slots: of the worker's progress record.
         loop: runs it; a generator has one of its own, since it may go on in another thread.
     """
 
@@ -113,7 +109,7 @@ def run_to_end(function: Callable[..., Any], call: Call, slots: memoryview[int],
         made = function(*row)
         if hasattr(made, "__anext__"):
             return iterate(made, CallLoop(loop.attempt), limit)
-        return loop.call(_same, (made,), limit())
+        return loop.call(lambda: made, (), limit())
 
     return run
 
@@ -132,12 +128,7 @@ def iterate(children: AsyncIterator[Any], loop: CallLoop, limit: Callable[[], fl
 
 
 class AsyncSource:
-    """An async source as a plain one.
-
-    Args:
-        function: an async generator function, or one that returns something to iterate over.
-        attempt: calls a function and returns (result, error).
-    """
+    """An async source as a plain one: an async generator function, or one that returns something to iterate over."""
 
     def __init__(self, function: Callable[..., Any], attempt: Attempt) -> None:
         self._function = function
@@ -148,7 +139,7 @@ class AsyncSource:
         try:
             made = self._function(*row, **named)
             if not hasattr(made, "__anext__"):
-                made = self._loop.call(_same, (made,))
+                made = self._loop.call(lambda: made, ())
             yield from iterate(aiter(made), self._loop) if hasattr(made, "__aiter__") else made
         finally:
             self._loop.close()
@@ -163,22 +154,10 @@ async def take_next(children: AsyncIterator[Any]) -> Any:
     return await anext(children, END)
 
 
-def _same(made: Any) -> Any:
-    return made
-
-
-def _run(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Tried], attempt: Attempt) -> None:
-    """Run a task to its end."""
-    tried = _call_aside(lambda: loop.run_until_complete(task), attempt, lambda: loop.call_soon_threadsafe(task.cancel))
-    if tried[1] is not None:
-        raise tried[1]
-
-
 def _call_aside(function: Callable[[], Any], attempt: Attempt, interrupt: Callable[[], Any] | None = None) -> Tried:
     """Call a function that runs a loop: here, or in another thread if this one runs a loop already, as in a notebook.
 
     Args:
-        function: what to call.
         attempt: calls a function and returns (result, error).
         interrupt: ends it, if this thread is interrupted while it waits for the other.
     """

@@ -28,9 +28,7 @@ class AsyncCall(Coroutine[Any, Any, Tried]):
     So whatever the function raises stays out of the event loop, which would be ended by `SystemExit`.
 
     Args:
-        attempt: calls a function and returns (result, error).
         function: returns something that can be awaited.
-        row: its arguments.
 
     Attributes:
         expired: it took too long.
@@ -162,7 +160,6 @@ class AsyncLimit:
     """How many calls may wait at the same time in one loop.
 
     Attributes:
-        attempt: calls a function and returns (result, error).
         slots: of the progress record that says what keeps the loop.
         places: one for each call that may wait.
         closed: the loop was given up: calls go on only to clean up.

@@ -28,8 +28,6 @@ class AwaitingEvaluator(Evaluator):
     evaluated as by any worker: the function that it calls only recalls. Folds and scatters wait between their steps.
 
     Args:
-        program: the stages.
-        label: what failures call the worker.
         progress: where to say which item keeps the loop.
         size: how many items may be awaited at the same time.
     """
@@ -172,12 +170,7 @@ class _AsyncChildren(NamedTuple):
 
 
 class AsyncSteps:
-    """Does the jobs of one fold or scatter.
-
-    Args:
-        limit: of the loop, in which they wait.
-        calls: of the task.
-    """
+    """Does the jobs of one fold or scatter."""
 
     def __init__(self, limit: AsyncLimit, calls: Calls) -> None:
         self._limit = limit

@@ -41,8 +41,6 @@ class Calls:
 
     Attributes:
         worker: what the worker's tasks share.
-        task: the task.
-        stage: its stage.
         failures: those born in it.
         calls: for each call of the stage, for how many items its function was called.
         drops: for each call of the stage, how many items it dropped.
@@ -266,7 +264,6 @@ class TaskLocation:
     In a scatter the key is that of the item that the generator was made for, in a fold that of the item being folded.
 
     Attributes:
-        calls: of the task.
         positions: of the items that a vectorized function has been given.
     """
 

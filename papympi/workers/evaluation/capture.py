@@ -12,7 +12,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from papympi.plan.program import Program
@@ -115,12 +115,23 @@ def be_runner() -> None:
 class OutputCapture:
     """Listens, for one evaluator, until it is closed.
 
+    Args:
+        label: what records call it.
+        recorder: a recorder that is there already.
+        shares: it shares the runner's objects.
+        raw: it is the runner itself.
+
     Attributes:
         recorder: what it hears with.
     """
 
-    def __init__(self, recorder: OutputRecorder) -> None:
-        self.recorder = recorder
+    def __init__(
+        self, program: Program, label: str, recorder: OutputRecorder | None, *, shares: bool, raw: bool
+    ) -> None:
+        local = shares or _runner[0] == os.getpid()
+        for name, level in {} if local else program.levels.items():  # loggers are as verbose as they are in the runner
+            logging.getLogger(name or None).setLevel(level)
+        self.recorder = recorder or OutputRecorder(label, local=local, raw=raw)
         self._open = True
         _capture.open()
 
@@ -130,28 +141,6 @@ class OutputCapture:
             self._open = False
             self.recorder.close()
             _capture.close()
-
-
-def listen(program: Program, label: str, recorder: OutputRecorder | None, *, shares: bool, raw: bool) -> OutputCapture:
-    """Return what listens for an evaluator.
-
-    Args:
-        program: its program.
-        label: what records call it.
-        recorder: a recorder that is there already.
-        shares: it shares the runner's objects.
-        raw: it is the runner itself.
-    """
-    local = shares or _runner[0] == os.getpid()
-    if not local:
-        _set_levels(program.levels)
-    return OutputCapture(recorder or OutputRecorder(label, local=local, raw=raw))
-
-
-def _set_levels(levels: Mapping[str, int]) -> None:
-    """Let loggers be as verbose as they are in the runner."""
-    for name, level in levels.items():
-        logging.getLogger(name or None).setLevel(level)
 
 
 def read_levels() -> dict[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Generator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Final
 
@@ -25,7 +25,6 @@ class Resources:
     A resource that cannot be made is not tried again: every call that needs it fails with its error.
 
     Args:
-        attempt: calls a function.
         slots: of the worker's progress record, where a resource is noted while it is made.
         outside: the place of what the worker does for no item.
     """
@@ -80,6 +79,7 @@ class Resources:
         return resource
 
 
+@dataclass(eq=False)
 class WorkerContext:
     """What every task of one worker shares.
 
@@ -90,28 +90,19 @@ class WorkerContext:
         outside: the place of what it does for no item.
         sends: results leave this process: what cannot be pickled fails.
         memory: how many bytes it may allocate; 0: as many as there are.
-        resources: the worker's resources.
         chunks: how many children that do not leave a task are taken at a time, by the numbers of stage and scatter.
         known: classes of which a value was seen to come out of its pickle.
     """
 
-    def __init__(
-        self,
-        attempt: Attempt,
-        label: str,
-        progress: ProgressRecord,
-        outside: FixedLocation,
-        *,
-        sends: bool,
-        memory: int = 0,
-    ) -> None:
-        self.attempt = attempt
-        self.label = label
-        self.progress = progress
-        self.outside = outside
-        self.sends = sends
-        self.memory = memory
-        self.resources = Resources(attempt, progress.slots, outside)
+    attempt: Attempt
+    label: str
+    progress: ProgressRecord
+    outside: FixedLocation
+    sends: bool
+    memory: int
+
+    def __post_init__(self) -> None:
+        self.resources = Resources(self.attempt, self.progress.slots, self.outside)
         self.chunks: dict[tuple[int, int], int] = {}
         self.known: set[type] = {int, float, complex, bool, str, bytes, bytearray}
         self.known |= {tuple, list, dict, set, type(None), Failure}

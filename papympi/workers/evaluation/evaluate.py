@@ -19,7 +19,7 @@ from papympi.workers.evaluation.apply import apply_rows, apply_single, apply_tim
 from papympi.workers.evaluation.async_blocking import CallLoop, run_to_end
 from papympi.workers.evaluation.attempt import Steps, attempt, attempt_interruptibly, drive
 from papympi.workers.evaluation.calls import Calls, TaskLocation
-from papympi.workers.evaluation.capture import listen
+from papympi.workers.evaluation.capture import OutputCapture
 from papympi.workers.evaluation.columns import Arguments, Column, cut_output, mark_column, positions_of, to_positional
 from papympi.workers.evaluation.context import WorkerContext
 from papympi.workers.evaluation.fold import fold
@@ -34,7 +34,6 @@ class Evaluator:
     """Evaluates the tasks of one worker, one at a time.
 
     Args:
-        program: the stages.
         label: what failures call the worker.
         progress: where to say which item is next.
         generators: where suspended generators are kept; workers that share memory may share it.
@@ -58,7 +57,7 @@ class Evaluator:
     ) -> None:
         self._program = program
         trying = attempt_interruptibly if interruptible else attempt
-        self._capture = listen(program, label, recorder, shares=not encodes, raw=interruptible)
+        self._capture = OutputCapture(program, label, recorder, shares=not encodes, raw=interruptible)
         outside = FixedLocation(self._capture.recorder, program.seed, "", None)
         self._worker = WorkerContext(trying, label, progress or ProgressRecord(), outside, sends=encodes, memory=memory)
         self._generators: dict[int, SuspendedScatter] = {} if generators is None else generators

@@ -59,7 +59,6 @@ def serve(run: str, pool: str, data: bytes, packed: bytes | None) -> bytes | Non
     Args:
         run: which program it is for.
         pool: what failures call the worker's pool.
-        data: the task.
         packed: the packed program, pickled; `None`: this process should have it.
 
     Returns:

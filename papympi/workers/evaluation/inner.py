@@ -9,8 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from copy import copy
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
 
 from papympi.model.item import Failure
 from papympi.plan.program import MOST, Inner
@@ -29,12 +29,10 @@ ChildRuns = list[tuple[int, int, int]]
 """Where children are: (position of the parent, number of the first, how many)."""
 
 
-@dataclass(frozen=True, slots=True)
-class EvaluatorFunctions:
+class EvaluatorFunctions(NamedTuple):
     """What the evaluator of a worker does.
 
     Attributes:
-        location: of the task.
         make_column: returns the column that a call makes, given its number and the columns there are.
         find_function: returns the function of a call, given the numbers of its stage and its own.
     """
@@ -72,10 +70,8 @@ class _InnerScatter:
     """One scatter, over all parents of a task.
 
     Args:
-        calls: of the task.
         inner: what becomes of the children.
         columns: of the stage; those that come of the children are put into their places.
-        evaluator: of the worker.
         depth: length of the parents' keys.
     """
 
@@ -92,6 +88,7 @@ class _InnerScatter:
         self._makers = copy(calls)
         self._makers.task = replace(task, culprits=ended)
         self._makers.number = inner.scatter
+        self._place = task.stage, inner.scatter
         self._hurt = _pick(calls, depth + 1)
         function = evaluator.find_function(task.stage, inner.scatter)
         self._suspended = SuspendedScatter(self._makers, function, columns)
@@ -127,10 +124,6 @@ class _InnerScatter:
     def _choose_size(self) -> int:
         """Return how many children may be there now."""
         return self._calls.task.chunk or self._inner.chunk or self._calls.worker.chunks.get(self._place, 1)
-
-    @property
-    def _place(self) -> tuple[int, int]:
-        return self._calls.task.stage, self._inner.scatter
 
     def _learn(self, size: int, made: int, seconds: float) -> None:
         """Choose how many children are taken next time."""

@@ -20,16 +20,11 @@ from papympi.workers.evaluation.recorder import OutputRecorder
 
 
 class Location(Protocol):
-    """Where code runs.
-
-    Attributes:
-        recorder: takes what is printed and logged there; `None`: nothing is to be done about it.
-        seed: of the run.
-    """
+    """Where code runs."""
 
     @property
     def recorder(self) -> OutputRecorder | None:
-        """Return what takes prints and log messages."""
+        """Return what takes prints and log messages; `None`: nothing is to be done about them."""
 
     @property
     def seed(self) -> int:

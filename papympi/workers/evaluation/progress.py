@@ -12,20 +12,12 @@ from typing import Final, NamedTuple
 
 from papympi.plan.program import MOST
 
-TASK: Final = 0
-NODE: Final = 1
-INDEX: Final = 2
-BEGUN: Final = 3
-COUNT: Final = 4
-RESOURCE: Final = 5
-RUNS: Final = 6
-FIRST: Final = 7
-TABLE: Final = 8
+TASK, NODE, INDEX, BEGUN, COUNT, RESOURCE, RUNS, FIRST, TABLE = range(9)  # where in a record each integer is
 NOTHING: Final = -1
 
-_CLEAR: Final = 64
-"""So many bytes say something before a worker has said anything."""
 _SIZE: Final = 8 * (TABLE + MOST)
+_CLEAR: Final = b"\xff" * 64
+"""The head of a record that says nothing: -1 everywhere."""
 _SHIFT: Final = 32
 
 
@@ -66,15 +58,8 @@ def create_record_file() -> int:
         descriptor, path = tempfile.mkstemp(prefix="papympi-progress-")
         Path(path).unlink()
     os.ftruncate(descriptor, _SIZE)
-    os.pwrite(descriptor, b"\xff" * _CLEAR, 0)  # -1 everywhere: nothing
+    os.pwrite(descriptor, _CLEAR, 0)
     return descriptor
-
-
-def _clear() -> bytearray:
-    """Return memory that says nothing."""
-    memory = bytearray(_SIZE)
-    memory[:_CLEAR] = b"\xff" * _CLEAR
-    return memory
 
 
 class ProgressRecord:
@@ -94,7 +79,7 @@ class ProgressRecord:
     __slots__ = ("slots",)
 
     def __init__(self, memory: bytearray | mmap.mmap | None = None) -> None:
-        self.slots = memoryview(_clear() if memory is None else memory).cast("q")
+        self.slots = memoryview(memory or bytearray(_CLEAR.ljust(_SIZE, b"\0"))).cast("q")
 
     def begin(self, task: int) -> None:
         """Note that a task begins."""

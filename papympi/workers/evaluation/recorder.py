@@ -30,7 +30,6 @@ class OutputRecorder:
     """The records of one worker.
 
     Args:
-        worker: the worker's label.
         tell: takes records as they come; `None`: they wait for `take`.
         local: the worker is in the runner's process: logging goes its own way there, and prints are shown at once.
         raw: of a local worker: prints are shown as they are, unfinished lines too.

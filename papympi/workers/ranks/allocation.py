@@ -9,16 +9,8 @@ from typing import Final
 
 from papympi.errors import PoolError
 from papympi.transport.doorbell import Backoff
-from papympi.workers.ranks.messages import (
-    Answer,
-    ClosePool,
-    LeaveWorld,
-    Order,
-    PoolClosed,
-    RankLeft,
-    from_parts,
-    to_parts,
-)
+from papympi.workers.ranks import messages
+from papympi.workers.ranks.messages import Answer, Order, from_parts, to_parts
 from papympi.workers.ranks.world import World
 
 Inbox = deque[tuple[int, Answer]]
@@ -46,11 +38,7 @@ class RankAllocator:
         return [rank for rank in range(1, self.world.size) if rank not in self._owners]
 
     def claim(self, owner: str, ranks: Sequence[int]) -> Inbox:
-        """Lend ranks to a pool; return where their messages will be.
-
-        Raises:
-            PoolError: there is no such rank, or another pool has it.
-        """
+        """Lend ranks to a pool; return where their messages will be."""
         for rank in ranks:
             if rank >= self.world.size:
                 raise PoolError(
@@ -81,9 +69,9 @@ class RankAllocator:
         self._wire.progress()
         for rank, parts in self._wire.receive():
             answer: Answer = from_parts(parts)
-            if isinstance(answer, PoolClosed):
+            if isinstance(answer, messages.PoolClosed):
                 self.closing.discard(rank)
-            elif isinstance(answer, RankLeft):
+            elif isinstance(answer, messages.RankLeft):
                 self._present.discard(rank)
             elif rank in self._owners:
                 self._inboxes[rank].append((rank, answer))
@@ -96,7 +84,7 @@ class RankAllocator:
         ranks = [rank for rank in ranks if self._owners.pop(rank, None) is not None]
         for rank in ranks:
             self.closing.add(rank)
-            self.send(rank, ClosePool(patience_s is not None))
+            self.send(rank, messages.ClosePool(patience_s is not None))
         self._wait(lambda: self.closing.isdisjoint(ranks), patience_s)
 
     def forget(self, ranks: Iterable[int]) -> None:
@@ -110,7 +98,7 @@ class RankAllocator:
         Children that are at work are killed, unless it is not `hasty`.
         """
         for rank in self._present:
-            self.send(rank, LeaveWorld(hasty))
+            self.send(rank, messages.LeaveWorld(hasty))
         self._wait(lambda: not self._present, patience_s)
         if not self._present:
             self._wire.drain()

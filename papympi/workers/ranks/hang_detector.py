@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
-from papympi.plan.program import Program, Stage
+from papympi.plan.program import Program
 from papympi.transport.task import Kind, Outcome, Task
+from papympi.workers.evaluation.alarm import find_shortest_timeout
 
 GRACE_S: Final = 10.0
 """How much longer than the time-outs of its items a task may take: for the wire, and for what is no item's time."""
@@ -17,13 +17,10 @@ _LOOK_S: Final = 2.0
 """So much time at most counts between two looks: while the runner itself stands still, nobody else is late."""
 
 
-@dataclass(slots=True)
-class PendingTask:
+class PendingTask(NamedTuple):
     """A task that a worker has.
 
     Attributes:
-        task: its id.
-        stage: its stage.
         items: how many calls it may take.
         budget: how long, in seconds, by the time-outs of its nodes; `None`: as long as it likes.
         generator: START, ADVANCE: which.
@@ -33,17 +30,14 @@ class PendingTask:
     stage: int
     items: int
     budget: float | None
-    generator: int = 0
+    generator: int
 
 
-@dataclass(frozen=True, slots=True)
-class Hang:
+class Hang(NamedTuple):
     """A worker from which nothing has come for too long.
 
     Attributes:
-        worker: its number.
         nodes: the nodes of the task that it is at.
-        task: that task.
         seconds: how long nothing has come from it.
     """
 
@@ -57,8 +51,6 @@ class HangDetector:
     """Knows which worker has which tasks since when, and how long it may take for them.
 
     Args:
-        program: says which nodes have a time-out.
-        workers: how many workers there are.
         grace: how much longer they may take, in seconds.
         clock: what time it is, in seconds.
     """
@@ -75,7 +67,7 @@ class HangDetector:
         self._clock = 0.0
         self._time = clock
         self._looked = clock()
-        self._ends = any(call.timeout for stage in program.stages.values() for call in stage.calls)
+        self._ends = find_shortest_timeout(program) > 0
 
     def send(self, worker: int, task: Task) -> None:
         """Note that a worker is sent a task."""
@@ -142,13 +134,9 @@ class HangDetector:
     def _budget(self, worker: int, number: int, items: int) -> float | None:
         """Return how long a task may take; a resource may take as long as it likes to be made."""
         stage = self._stages[number]
-        is_cold = has_resources(stage) and (worker, number) not in self._warm
+        needs_resource = any(argument.resource for call in stage.calls for argument in call.arguments)
+        is_cold = needs_resource and (worker, number) not in self._warm
         if is_cold or stage.inner or not all(call.timeout for call in stage.calls):
             return None
         halvings = items.bit_length() if any(call.vectorized for call in stage.calls) else 0
         return sum(call.timeout or 0.0 for call in stage.calls) * items * (1 + halvings)
-
-
-def has_resources(stage: Stage) -> bool:
-    """Say whether a node of a stage needs a resource."""
-    return any(argument.resource for call in stage.calls for argument in call.arguments)

@@ -1,8 +1,10 @@
-"""LocalRanks ranks as the user's process has them: starts mpiexec, and talks to its rank 0 through a socket."""
+"""Local ranks as the user's process has them: starts mpiexec, and talks to its rank 0 through a socket."""
 
 from __future__ import annotations
 
+import codecs
 import contextlib
+import os
 import selectors
 import shutil
 import socket
@@ -12,22 +14,23 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from pickle import PickleBuffer
+from typing import IO, Final
 
 from papympi.errors import LaunchError, PoolError
 from papympi.transport.arena import open_arena
 from papympi.transport.frames import FrameReader, FrameWriter
 from papympi.transport.lending import ParentAllocator
 from papympi.transport.relaying import offer
-from papympi.workers.children.mpi_blocks import find_blocks
-from papympi.workers.ranks.messages import Answer, LeaveWorld, Order, RankLeft, RanksStarted, from_parts
-from papympi.workers.ranks.output import OutputPipe
-from papympi.workers.ranks.relay import BOOT, ORDERLY_S, Frame, to_frame
+from papympi.workers.children.mpi_blocks import kill_tree
+from papympi.workers.ranks.messages import Answer, LeaveWorld, Order, RankLeft, RanksStarted, from_parts, to_parts
+from papympi.workers.ranks.relay import BOOT, ORDERLY_S, Frame
 
 _LAUNCH_S: Final = 120.0
 """How long mpiexec may take to start the ranks."""
 _GRACE_S: Final = 3.0
 """How long an end may take before everything is killed."""
+_LAST_WORDS: Final = 4000
 _READ: Final = selectors.EVENT_READ
 _BOTH: Final = selectors.EVENT_READ | selectors.EVENT_WRITE
 
@@ -71,11 +74,7 @@ class LocalJob:
         return [sys.executable, "-c", BOOT, str(self._folder / "socket"), *numbers, *folders]
 
     def start(self, argv: Sequence[str], environment: Mapping[str, str]) -> None:
-        """Start mpiexec and wait until its ranks are there.
-
-        Raises:
-            LaunchError: they do not come; shows what mpiexec said.
-        """
+        """Start mpiexec and wait until its ranks are there."""
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(str(self._folder / "socket"))
             listener.listen(self._ranks)
@@ -101,24 +100,20 @@ class LocalJob:
                 if isinstance(answer, RanksStarted):
                     self.hosts = answer.hosts
 
-    def send(self, rank: int, order: Order) -> None:
-        """Send an order to a rank; what the socket does not take now, `take` sends."""
+    def send(self, number: int, order: Order) -> None:
+        """Send an order to a rank, by its number behind the first, which is -1; what must wait, `take` sends."""
         assert self._writer is not None
         blocks = self._blocks
         if blocks is not None and blocks.returned:
             self._writer.put(blocks.take_returned())
-        self._writer.put(to_frame(rank, order))
+        self._writer.put((number + 1, [PickleBuffer(part) for part in to_parts(order)]))
         if blocks is not None:
             for view in blocks.take_held():
                 self._held.setdefault(blocks.locate(view), []).append(view)
         self._flush()
 
     def take(self) -> list[tuple[int, Answer]]:
-        """Return the answers that have come, each with the rank it is from.
-
-        Raises:
-            PoolError: the ranks ended without having been told to.
-        """
+        """Return the answers that have come, each with the rank's number; raise if the ranks ended by themselves."""
         frames: list[Frame] = []
         for key, events in self._selector.select(0):
             if key.data is not None:
@@ -135,7 +130,7 @@ class LocalJob:
         for frame in frames:
             if isinstance(frame, list):
                 self._release(frame)
-        return [(frame[0], from_parts(frame[1])) for frame in frames if isinstance(frame, tuple)]
+        return [(frame[0] - 1, from_parts(frame[1])) for frame in frames if isinstance(frame, tuple)]
 
     def _release(self, offsets: list[int]) -> None:
         """Let go of blocks that rank 0 has handed on."""
@@ -152,9 +147,9 @@ class LocalJob:
         """End the ranks, which have nothing to do any more, and wait until they are gone."""
         if self._sock is not None and not self._broken:
             with contextlib.suppress(PoolError):
-                self.send(0, LeaveWorld(hasty=False))
+                self.send(-1, LeaveWorld(hasty=False))
                 deadline = time.monotonic() + ORDERLY_S + 1.0  # a little more than the relay gives them
-                while not any(isinstance(answer, RankLeft) for rank, answer in self.take() if not rank):
+                while not any(isinstance(answer, RankLeft) for number, answer in self.take() if number < 0):
                     self._selector.select(self._time_left(deadline))
         self.kill()
 
@@ -220,11 +215,7 @@ class LocalJob:
         raise self._explain()
 
     def _time_left(self, deadline: float) -> float:
-        """Return the seconds until `deadline`.
-
-        Raises:
-            PoolError: it is past.
-        """
+        """Return the seconds until `deadline`; raise if it is past."""
         left = deadline - time.monotonic()
         if left <= 0:
             raise LaunchError(f"pool {self._owner!r}: mpiexec does not answer{self._last_words()}")
@@ -266,19 +257,27 @@ class LocalJob:
                 return code
 
 
-def kill_tree(pid: int) -> None:
-    """Kill an mpiexec and all that it has started, wait until they are gone, and remove their shared blocks."""
-    import psutil
+class OutputPipe:
+    """What comes out of one pipe: passed on, and its end remembered for the message that needs it.
 
-    try:
-        root = psutil.Process(pid)
-        victims = [root, *root.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return
-    blocks = set[Path]().union(*(find_blocks(victim.pid) for victim in victims))
-    for victim in victims:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            victim.kill()
-    psutil.wait_procs(victims[1:], _GRACE_S)
-    for path in blocks:
-        path.unlink(missing_ok=True)
+    Attributes:
+        name: "stdout" or "stderr": where it goes.
+        text: the end of what has come.
+    """
+
+    def __init__(self, pipe: IO[bytes], name: str) -> None:
+        self.pipe = pipe
+        self.text = ""
+        self.name = name
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def read(self, *, quiet: bool) -> bool:
+        """Take what there is; return whether there may be more to come."""
+        data = os.read(self.pipe.fileno(), 65536)
+        text = self._decoder.decode(data)
+        self.text = (self.text + text)[-_LAST_WORDS:]
+        stream = getattr(sys, self.name)
+        if text and stream is not None and not quiet:
+            stream.write(text)
+            stream.flush()
+        return bool(data)

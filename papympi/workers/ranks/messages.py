@@ -24,7 +24,6 @@ class Isolation(NamedTuple):
     """How a rank isolates the tasks of a pool.
 
     Attributes:
-        pool: the pool's name.
         names: how messages name the children.
         outline: what their supervisor has to know of the program.
         memory: how many bytes each may allocate; 0: as many as there are.
@@ -64,11 +63,7 @@ class ForwardTask(NamedTuple):
     """Hand a sealed task to a child.
 
     Attributes:
-        child: its number.
         deaths: how many children of this number rank 0 knows to be dead.
-        task: id of the task.
-        kind: its kind.
-        stage: its stage.
         parts: all of it.
     """
 

@@ -1,6 +1,6 @@
 """Rank 0 of local ranks: forwards messages between the socket of the user's process and the other ranks.
 
-The user's process never loads MPI. It is at the other end of the socket (`papympi/workers/job.py`); when that end is
+The user's process never loads MPI. It is at the other end of the socket (`local_job`); when that end is
 gone, all ranks end.
 """
 
@@ -22,8 +22,8 @@ from papympi.transport.frames import FrameReader, FrameWriter
 from papympi.transport.memfile import drain
 from papympi.transport.relaying import accept
 from papympi.workers.ranks.allocation import RankAllocator
-from papympi.workers.ranks.messages import LeaveWorld, Order, RankLeft, RanksStarted, from_parts, to_parts
-from papympi.workers.ranks.serve import serve
+from papympi.workers.ranks.messages import LeaveWorld, RankLeft, RanksStarted, from_parts, to_parts
+from papympi.workers.ranks.worker import serve
 from papympi.workers.ranks.world import World, attach, start_fork_server
 
 BOOT: Final = (
@@ -116,7 +116,8 @@ class Relay:
         frames: list[Frame] = self._reader.read()
         for frame in frames:
             if isinstance(frame, list):
-                self._give(frame)
+                assert self._blocks is not None
+                self._blocks.give(frame)
                 continue
             rank, parts = frame
             if rank:
@@ -131,18 +132,7 @@ class Relay:
         self._writer.flush()
         return bool(frames or answers)
 
-    def _give(self, offsets: list[int]) -> None:
-        """Take note that blocks are free again."""
-        if self._blocks is None:
-            raise AssertionError("there are no blocks to give back")
-        self._blocks.give(offsets)
-
     def _dismiss(self, patience_s: float, *, hasty: bool = True) -> None:
         """Send the ranks home; abort those that do not go."""
         if not RankAllocator(self._world).dismiss(patience_s, hasty=hasty):
             self._world.abort(1)
-
-
-def to_frame(rank: int, order: Order) -> Frame:
-    """Return what the socket carries for an order to a rank: its parts, not to be opened on the way."""
-    return rank, [PickleBuffer(part) for part in to_parts(order)]

@@ -1,11 +1,14 @@
-"""What a rank does for one pool after the other: it evaluates tasks itself, or has children that do."""
+"""What a rank but the first does: it serves one pool after the other, by itself or through children that it has."""
 
 from __future__ import annotations
 
 import os
 import select
+import signal
 import time
 import traceback
+from collections import deque
+from collections.abc import Sequence
 from pickle import PickleBuffer
 from typing import Final
 
@@ -21,9 +24,10 @@ from papympi.workers.children.client import ForkServerClient
 from papympi.workers.children.supervisor import Supervisor
 from papympi.workers.evaluation.attempt import attempt
 from papympi.workers.evaluation.evaluate import Evaluator
-from papympi.workers.host import count_shared_memory
+from papympi.workers.host import share_memory
 from papympi.workers.ranks import messages
-from papympi.workers.ranks.messages import Answer, Isolation, OpenProgram, Order
+from papympi.workers.ranks.messages import Answer, Isolation, OpenProgram, Order, from_parts, to_parts
+from papympi.workers.ranks.world import World
 
 _GRACE_S: Final = 4.0
 """How long children may take to finish what they are at; less than a rank may take to say goodbye."""
@@ -37,6 +41,9 @@ _SHARE: Final = 0.25
 """The shortest sleep as a share of the time from one outcome to the next."""
 _LEARNS: Final = 0.2
 """How much the last time counts in the average."""
+_FLUSH: Final = 0.05
+"""How long a rank stays with its outcomes, so that big ones get on their way, before it begins the next task: at most
+this part of what the last one took."""
 
 
 class _OwnEvaluator:
@@ -45,9 +52,6 @@ class _OwnEvaluator:
     Args:
         packed: the program. Its big constants are used where they lie, and seen there by other ranks of this host.
         label: how messages name the rank.
-
-    Raises:
-        Exception: whatever loading the program raises.
     """
 
     def __init__(self, packed: Packed, label: str) -> None:
@@ -72,33 +76,26 @@ class _OwnEvaluator:
         self._packed.close()
 
 
-class _Children:
+class _Children(Supervisor):
     """The rank's children evaluate; it hands tasks and outcomes on without opening them."""
 
     def __init__(self, fork_server: ForkServerClient, packed: Packed, isolation: Isolation) -> None:
         fork_server.owner = isolation.pool
-        shared = count_shared_memory(isolation.shared) // isolation.sharers
-        self._supervisor = Supervisor(fork_server, isolation.names, isolation.memory, lasting=True, shared=shared)
-        self.take_room = self._supervisor.take_room
-        self.find_program = self._supervisor.find_program
+        shared = share_memory(isolation.shared) // isolation.sharers
+        super().__init__(fork_server, isolation.names, isolation.memory, lasting=True, shared=shared)
         self._room = 2 * len(isolation.names)
-        self._tasks: dict[int, int] = {}
+        self.tasks: dict[int, int] = {}  # that are at work, each with its child
         self._deaths = [0] * len(isolation.names)
         self._last = time.monotonic()
         self._pace = 0.0
-        self._supervisor.start(isolation.outline, packed)
-
-    @property
-    def is_busy(self) -> bool:
-        """A child is at work."""
-        return bool(self._tasks)
+        self.start(isolation.outline, packed)
 
     def choose_pause(self, length: float) -> float:
         """Return how long to wait for children that are at work, in seconds, if `length` would be due otherwise.
 
         A task that comes while its child is at another one is in no hurry: a few looks for each outcome are enough.
         """
-        if len(self._tasks) >= self._room:
+        if len(self.tasks) >= self._room:
             return _LONG_S
         return min(max(length, _SHORT_S, _SHARE * self._pace), _LONG_S)
 
@@ -108,45 +105,28 @@ class _Children:
             return  # it was for a child that has died meanwhile: rank 0 will send it again when it hears of that
         task = SealedTask(order.task, Kind(order.kind), order.stage, parts=order.parts)
         if task.kind is not Kind.DISCARD:
-            self._tasks[order.task] = order.child
-        self._supervisor.submit(order.child, task)
+            self.tasks[order.task] = order.child
+        self.submit(order.child, task)
 
-    def collect(self) -> list[Answer]:
+    def take_answers(self) -> list[Answer]:
         """Return what the children have to say."""
         answers: list[Answer] = []
-        for news in self._supervisor.collect():
+        for news in self.collect():
             if isinstance(news, Lost):
                 self._deaths[news.worker] += 1
-                self._tasks = {task: child for task, child in self._tasks.items() if child != news.worker}
+                self.tasks = {task: child for task, child in self.tasks.items() if child != news.worker}
                 answers.append(messages.ChildLost(news))
             elif isinstance(news, SealedOutcome):
-                self._tasks.pop(news.task, None)
-                self._note_pace()
+                self.tasks.pop(news.task, None)
+                now = time.monotonic()
+                self._pace += _LEARNS * (now - self._last - self._pace)
+                self._last = now
                 if news.logs is not None:
                     answers.append(messages.LogsForwarded(news.logs))
                 answers.append(messages.OutcomeForwarded([PickleBuffer(part) for part in news.parts]))
             elif isinstance(news, Logs):
                 answers.append(messages.LogsForwarded(news))
         return answers
-
-    def _note_pace(self) -> None:
-        """Learn how long it takes from one outcome to the next."""
-        now = time.monotonic()
-        self._pace += _LEARNS * (now - self._last - self._pace)
-        self._last = now
-
-    def fileno(self) -> int:
-        """Return a descriptor that is readable when a child has something to say."""
-        descriptor = self._supervisor.fileno()
-        assert descriptor is not None
-        return descriptor
-
-    def deadline(self) -> float | None:
-        """Return when `collect` has to look after a child's time-out."""
-        return self._supervisor.deadline()
-
-    def close(self, grace: float) -> None:
-        self._supervisor.close(grace)
 
 
 class RankWorker:
@@ -179,7 +159,7 @@ class RankWorker:
         if not isinstance(self._served, _Children):
             return []
         try:
-            return self._served.collect()
+            return self._served.take_answers()
         except (PoolError, ShippingError) as error:
             self._close(0.0)
             return [messages.ChildrenFailed(error)]
@@ -194,9 +174,9 @@ class RankWorker:
         served = self._served
         if hurried:
             backoff.reset()
-        if isinstance(served, _Children) and served.is_busy:
+        if isinstance(served, _Children) and served.tasks and (descriptor := served.fileno()) is not None:
             pause = _BRIEF_S if hurried else served.choose_pause(backoff.next())
-            select.select([served.fileno()], [], [], pause)
+            select.select([descriptor], [], [], pause)
         elif hurried:
             backoff.give_way()
         else:
@@ -242,3 +222,51 @@ class RankWorker:
         served, self._served = self._served, None
         if served is not None:
             served.close(grace)
+
+
+def serve(world: World, *ignored: signal.Signals) -> int:
+    """Serve rank 0 until it says `LeaveWorld`, and let these signals pass by as well; return 0."""
+    world.ignore_signals(*ignored)
+    wire = world.wire
+    worker, backoff, waiting = RankWorker(world.fork_server), Backoff(world.crowd), deque[Order]()
+    wire.take_room = worker.take_room
+    while True:
+        _receive(world, waiting)
+        answers, begun = worker.collect(), time.perf_counter()
+        order = waiting.popleft() if waiting else None
+        if isinstance(order, messages.ServeExecutor):
+            _serve_executor(world, order.ranks)
+        elif order is not None:
+            answers += worker.handle(order)
+        taken = time.perf_counter() - begun
+        for answer in answers:
+            wire.send(0, to_parts(answer))
+        if isinstance(order, messages.LeaveWorld):
+            wire.drain()
+            return 0
+        if order is None and not answers:
+            worker.wait(backoff, hurried=wire.busy)
+            continue
+        backoff.reset()
+        if wire.busy and worker.fileno() is None:
+            wire.drain(_FLUSH * taken)
+
+
+def _receive(world: World, waiting: deque[Order]) -> None:
+    """Take in what has come; the order to close or to leave takes the place of the tasks before it."""
+    for _, parts in world.wire.receive():
+        order: Order = from_parts(parts)
+        if isinstance(order, messages.ClosePool | messages.LeaveWorld):
+            waiting.clear()
+        waiting.append(order)
+    world.wire.progress()
+
+
+def _serve_executor(world: World, ranks: Sequence[int]) -> None:
+    """Be a worker of mpi4py's executor until that is shut down."""
+    from mpi4py.futures import MPICommExecutor
+
+    comm = world.split(ranks)
+    with MPICommExecutor(comm, root=0):
+        pass
+    comm.Free()

@@ -37,7 +37,6 @@ class World:
 
     Attributes:
         rank: the number of this one; rank 0 is the runner.
-        size: how many there are.
         hosts: rank 0 only: host and process id of each rank.
         crowd: how many ranks of this host share one of the processors that they may use.
         wire: the messages between them.
@@ -120,15 +119,7 @@ def start_fork_server() -> ForkServerClient | None:
 
 
 def attach(promised: int, fork_server: ForkServerClient | None = None) -> World:
-    """Join the world of ranks that a launcher has started.
-
-    Args:
-        promised: how many ranks the launcher has promised.
-        fork_server: the fork server of this rank.
-
-    Raises:
-        LaunchError: MPI cannot be loaded, or it sees another number of ranks than the launcher promised.
-    """
+    """Join the world of ranks that a launcher has started."""
     try:
         with _bounded_start():
             from mpi4py import MPI
