@@ -6,7 +6,6 @@ every MPI can do, and which takes this process along when it goes wrong.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
@@ -15,6 +14,7 @@ from papympi.contracts import Backend, Capabilities, Pool
 from papympi.errors import LaunchError, PoolError
 from papympi.launchers.mpiexec import parse_ranks
 from papympi.pools.executor import ExecutorPool
+from papympi.workers.host import count_cpus
 from papympi.workers.ranks.allocation import RankAllocator, joined
 from papympi.workers.ranks.messages import ServeExecutor
 
@@ -84,7 +84,7 @@ def make(name: str, workers: int | None = None, ranks: str | None = None) -> Poo
     if allocator is None:
         raise LaunchError(
             f"pool {name!r}: mpi4py's executor needs ranks that mpiexec has started: `papympi run --ranks "
-            f"{(workers or os.cpu_count() or 1) + 1} FILE` or `mpiexec -n ...`; the backend mpi starts its own"
+            f"{(workers or count_cpus()) + 1} FILE` or `mpiexec -n ...`; the backend mpi starts its own"
         )
     free = allocator.free_ranks()
     chosen = (free if ranks is None else parse_ranks(name, ranks))[:workers]

@@ -25,11 +25,16 @@ _PART: Final = 4
 """Shared memory, and the items of a run, take at most this part of all memory, unless somebody says how much."""
 
 
+def find_cpus() -> frozenset[int]:
+    """Return which CPUs this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return frozenset(os.sched_getaffinity(0))
+    return frozenset(range(os.cpu_count() or 1))
+
+
 def count_cpus() -> int:
     """Return how many CPUs this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return len(find_cpus())
 
 
 def check_count(pool: str, option: str, value: Any) -> int:

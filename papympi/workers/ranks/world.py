@@ -18,6 +18,7 @@ from papympi.errors import LaunchError
 from papympi.workers.children.client import ForkServerClient
 from papympi.workers.children.mpi_blocks import drop_blocks
 from papympi.workers.evaluation.attempt import attempt
+from papympi.workers.host import find_cpus
 from papympi.workers.ranks.wire import Wire
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class World:
         self.rank: int = comm.rank
         self.size: int = comm.size
         self.wire = Wire(comm)
-        found = comm.gather((socket.gethostname(), os.getpid(), frozenset(os.sched_getaffinity(0))), 0) or []
+        found = comm.gather((socket.gethostname(), os.getpid(), find_cpus()), 0) or []
         self.hosts: list[tuple[str, int]] = [(host, pid) for host, pid, _ in found]
         self.crowd: float = comm.scatter(count_crowds([(host, processors) for host, _, processors in found]) or None)
 
