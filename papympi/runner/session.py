@@ -43,10 +43,10 @@ def prepare_journal(
     """Return the journal of a run, `None` if it is to have none; then nothing of journals is imported."""
     if journal is None:
         return None
-    from papympi.runner.run_journal import make_journal
+    from papympi.runner.run_journal import RunJournal
 
     options = journal if isinstance(journal, JournalOptions) else JournalOptions(folder=Path(journal), resume=resume)
-    return make_journal(options, plan, graph, given)
+    return RunJournal(options, plan, graph, given)
 
 
 class Session:
