@@ -19,7 +19,7 @@ from papympi.errors import LaunchError, PluginError
 from papympi.launchers import mpiexec
 from papympi.launchers.search import find_launcher
 from papympi.launchers.slurm_state import ANSWER_S
-from papympi.runner.plugins import backends, list_plugins, plugin_manager
+from papympi.runner.plugins import collect_offers, list_plugins, plugin_manager
 from papympi.stores.fingerprint import find_version
 from papympi.workers.host import count_cpus
 from papympi.workers.ranks.allocation import joined
@@ -199,7 +199,7 @@ def _survey_plugins(found: Survey, blocked: Iterable[str]) -> None:
     """Add the plugins, and the pools that they offer."""
     try:
         manager = plugin_manager(blocked)
-        offers = backends(manager)
+        offers = collect_offers(manager, "papympi_backends")
     except PluginError as error:
         found.find(str(error), "leave it out until it is mended")
         return

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
@@ -53,16 +54,12 @@ class Events:
 
     def _write(self, entry: dict[str, Any]) -> None:
         line = json.dumps({"time": round(time.time(), 3), **self._told(), **entry}).encode() + b"\n"
-        try:
+        with suppress(OSError):  # the journal tells of a disk that is full or gone
             descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        except OSError:  # the journal tells of a disk that is full or gone
-            return
-        try:
-            os.write(descriptor, line)
-        except OSError:
-            return
-        finally:
-            os.close(descriptor)
+            try:
+                os.write(descriptor, line)
+            finally:
+                os.close(descriptor)
 
 
 def describe(statistics: Statistics) -> dict[str, Any]:

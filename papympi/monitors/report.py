@@ -45,40 +45,33 @@ class Summary:
         return sum(count.dropped for count in self.statistics.nodes.values())
 
     def __str__(self) -> str:
-        return summarize(self.statistics, self.groups, self.notes)
+        statistics = self.statistics
+        rows = [
+            {
+                "node": name,
+                "done": format_count(count.done),
+                "failed": format_count(count.failed) if count.failed else "",
+                "dropped": format_count(count.dropped) if count.dropped else "",
+                "time": format_seconds(count.seconds),
+                "rate": format_rate(count.done, statistics.seconds),
+            }
+            for name, count in statistics.nodes.items()
+        ]
+        parts = [format_table(rows, rows_limit=len(rows))] if rows else []
+        parts.append(self._format_totals())
+        parts += [format_most(statistics.highest, statistics.heaviest)] if statistics.highest else []
+        parts.extend(format_groups(self.groups))
+        parts.extend(f"\nnote: {note}" for note in self.notes)
+        return "\n".join(parts)
 
-
-def summarize(statistics: Statistics, groups: Sequence[FailureGroup] = (), notes: Sequence[str] = ()) -> str:
-    """Return the summary of a run: a table of its nodes, the totals, the failures in groups, what else there is."""
-    rows = [
-        {
-            "node": name,
-            "done": format_count(count.done),
-            "failed": format_count(count.failed) if count.failed else "",
-            "dropped": format_count(count.dropped) if count.dropped else "",
-            "time": format_seconds(count.seconds),
-            "rate": format_rate(count.done, statistics.seconds),
-        }
-        for name, count in statistics.nodes.items()
-    ]
-    parts = [format_table(rows, rows_limit=len(rows))] if rows else []
-    parts.append(format_totals(statistics))
-    parts += [format_most(statistics.highest, statistics.heaviest)] if statistics.highest else []
-    parts.extend(format_groups(groups))
-    parts.extend(f"\nnote: {note}" for note in notes)
-    return "\n".join(parts)
-
-
-def format_totals(statistics: Statistics) -> str:
-    """Return the last line of the summary: how many results in what time."""
-    delivered, seconds = statistics.delivered, statistics.seconds
-    line = f"{format_count(delivered)} {'result' if delivered == 1 else 'results'} in {format_seconds(seconds)}"
-    rate = format_rate(delivered, seconds)
-    line += f", {rate}" if rate else ""
-    for word in ("failed", "dropped"):
-        number = sum(getattr(count, word) for count in statistics.nodes.values())
-        line += f", {format_count(number)} {word}" if number else ""
-    return line
+    def _format_totals(self) -> str:
+        """Return how many results in what time."""
+        delivered, seconds = self.statistics.delivered, self.statistics.seconds
+        line = f"{format_count(delivered)} {'result' if delivered == 1 else 'results'} in {format_seconds(seconds)}"
+        rate = format_rate(delivered, seconds)
+        line += f", {rate}" if rate else ""
+        line += f", {format_count(self.failed)} failed" if self.failed else ""
+        return line + (f", {format_count(self.dropped)} dropped" if self.dropped else "")
 
 
 def format_most(items: int, size: int) -> str:

@@ -105,10 +105,6 @@ def check_private(path: Path) -> None:
         )
 
 
-def open_private(path: Path, mode: str = "w") -> Any:
-    """Return a text file that only its owner can read and write."""
-
-    def opener(name: str, flags: int) -> int:
-        return os.open(name, flags, 0o600)
-
-    return open(path, mode, encoding="utf-8", opener=opener)
+def open_private(path: Path) -> Any:
+    """Return a text file to write that only its owner can read and write."""
+    return open(path, "w", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, 0o600))
