@@ -62,11 +62,7 @@ def graph(*, target: str, form: str) -> None:
 
 
 def render_svg(dot: str) -> str:
-    """Return a picture of what is written in Graphviz's language.
-
-    Raises:
-        PapympiError: Graphviz is not installed, or has something to say.
-    """
+    """Return a picture of what is written in Graphviz's language."""
     program = shutil.which("dot")
     if program is None:
         raise PapympiError(
@@ -121,5 +117,5 @@ def doctor(ctx: click.Context) -> None:
         for name, text in rows:
             click.echo(f"  {name:<{width}}  {text}")
     click.echo("Missing or wrong" if found.findings else "Nothing is missing.")
-    for finding in found.findings:
-        click.echo(f"  {finding.trouble}\n    -> {finding.remedy}")
+    for trouble, remedy in found.findings:
+        click.echo(f"  {trouble}\n    -> {remedy}")

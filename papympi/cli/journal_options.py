@@ -58,11 +58,7 @@ def _warn(text: str) -> None:
 
 
 def read_journal_options(ctx: click.Context, asked: dict[str, Any]) -> JournalOptions | None:
-    """Return how a run is to be kept, `None` if it is not; takes its options out of those that were asked for.
-
-    Raises:
-        click.UsageError: an option that needs a run directory without one.
-    """
+    """Return how a run is to be kept, `None` if it is not; takes its options out of those that were asked for."""
     given = {
         name: asked.pop(name) for name in ("folder", "resume", "retry_failed", "force", "within_s", "grace_s", "shard")
     }

@@ -42,8 +42,7 @@ def status(*, folder: Path, watch: bool, count: bool) -> None:
 @block_plugins
 def failures(*, folder: Path, node: str | None, host: str | None, exception: str | None) -> None:
     """List what failed in a run, in groups: also while it runs."""
-    from papympi.monitors.groups import group_failures
-    from papympi.monitors.report import format_count, format_groups
+    from papympi.monitors.report import format_count, format_groups, group_failures
     from papympi.stores.failures import read_failures
 
     found = [

@@ -40,11 +40,7 @@ class Show:
         self._writer = writer
 
     def take(self, result: Result) -> None:
-        """Show and write one result.
-
-        Raises:
-            PapympiError: the file cannot be written any more.
-        """
+        """Show and write one result."""
         self.count += 1
         if self._writer is not None:
             self._writer.write(result)

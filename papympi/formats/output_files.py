@@ -85,11 +85,7 @@ def _explain(path: Path, error: Exception) -> PapympiError:
 
 
 def write_failures(path: Path, failures: Iterable[Failure]) -> None:
-    """Write failures as JSON lines.
-
-    Raises:
-        PapympiError: the file cannot be written.
-    """
+    """Write failures as JSON lines."""
     with open_part(path) as file:
         for failure in failures:
             row = {

@@ -8,11 +8,11 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from papympi.contracts import NodeCount, Statistics
+from papympi.contracts import Statistics
 
 EVERY_S: Final = 1.0
 """The first lines come so often, in seconds; later they come more seldom."""
@@ -64,16 +64,14 @@ class Events:
 
 def describe(statistics: Statistics) -> dict[str, Any]:
     """Return all fields of the statistics as JSON can say them, but `finished`, which in events is a count."""
-    told = _list_fields(statistics)
-    told["nodes"] = {name: _list_fields(count) for name, count in statistics.nodes.items()}
+    told = asdict(statistics, dict_factory=_to_dict)
     del told["finished"]
     return told
 
 
-def _list_fields(record: Statistics | NodeCount) -> dict[str, Any]:
-    """Return the fields of a record by name; times to the millisecond."""
-    values = {field.name: getattr(record, field.name) for field in fields(record)}
-    return {name: round(value, 3) if isinstance(value, float) else value for name, value in values.items()}
+def _to_dict(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return fields by name; times to the millisecond."""
+    return {name: round(value, 3) if isinstance(value, float) else value for name, value in fields}
 
 
 def read_events(path: Path) -> list[dict[str, Any]]:

@@ -62,11 +62,7 @@ def load_graph(target: str) -> LoadedGraph:
 
 
 def find_pipeline(target: str) -> Path | None:
-    """Return the file that a target names; `None`: it names a module, which is not looked for.
-
-    Raises:
-        LoadError: no such file.
-    """
+    """Return the file that a target names; `None`: it names a module, which is not looked for."""
     place, _ = _split(target)
     path = Path(place).expanduser()
     if path.is_file():

@@ -73,11 +73,7 @@ def read_options(start: Path | None = None, environment: Mapping[str, str] | Non
 
 
 def override(options: RunOptions, **given: Any) -> RunOptions:
-    """Return the options with those that a call of `run` gives itself, by their names; `None` means not given.
-
-    Raises:
-        OptionError: a value is impossible.
-    """
+    """Return the options with those that a call of `run` gives itself, by their names; `None` means not given."""
     values = [(name, value) for name, value in given.items() if value is not None]
     return replace(options, **{name: _checked(_CHECKS[name], value, f"{name}={value!r}") for name, value in values})
 
@@ -95,11 +91,7 @@ def find_file(start: Path) -> Path | None:
 
 
 def parse_stride(text: str) -> dict[str, Stride]:
-    """Return the strides that `NODE=N` or `NODE=auto` sets; several are separated by commas.
-
-    Raises:
-        OptionError: another form, or a number below 1.
-    """
+    """Return the strides that `NODE=N` or `NODE=auto` sets; several are separated by commas."""
     strides: dict[str, Stride] = {}
     for part in filter(None, text.split(",")):
         node, _, number = (word.strip() for word in part.partition("="))
@@ -191,11 +183,7 @@ def _whole(least: int, value: Any) -> int:
 
 
 def check_bytes(value: Any) -> int:
-    """Return how many bytes the items in the graph may have, from a number or a text such as "4 GB".
-
-    Raises:
-        OptionError: another form, or nothing.
-    """
+    """Return how many bytes the items in the graph may have, from a number or a text such as "4 GB"."""
     size = parse_size(value)
     if size < 1:
         raise OptionError(f"{value!r} lets nothing in; it is at least one byte")

@@ -80,11 +80,7 @@ def collect_offers(manager: PluginManager, hook: str, without: Collection[object
 
 
 def find_backend(manager: PluginManager, name: str) -> Backend | None:
-    """Return the backend of that name, if there is one; the other pools of papympi are not even imported for it.
-
-    Raises:
-        PluginError: a hook raised, or two plugins have this backend.
-    """
+    """Return the backend of that name, if there is one; the other pools of papympi are not even imported for it."""
     from papympi.runner.backends import BUILTINS, PoolPlugin
 
     others = [plugin for plugin in BUILTINS if isinstance(plugin, PoolPlugin) and plugin.name != name]
@@ -92,11 +88,7 @@ def find_backend(manager: PluginManager, name: str) -> Backend | None:
 
 
 def declare_node_options() -> None:
-    """Let `@node` accept the options of plugins; to be given to `papympi.model.options.load_options_with`.
-
-    Raises:
-        PluginError: a plugin cannot be loaded, or a hook raised.
-    """
+    """Let `@node` accept the options of plugins; to be given to `papympi.model.options.load_options_with`."""
     for name, option in collect_offers(plugin_manager(), "papympi_node_options").items():
         declare_option(name, option.accepts)
 

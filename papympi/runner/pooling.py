@@ -47,11 +47,7 @@ Given = Pool | Executor | str | Mapping[str, Any]
 
 
 def parse_pool(text: str) -> PoolSpec:
-    """Return the pool that `NAME=BACKEND` or `NAME=BACKEND:WORKERS` describes; the name "*" is for all pools.
-
-    Raises:
-        OptionError: another form.
-    """
+    """Return the pool that `NAME=BACKEND` or `NAME=BACKEND:WORKERS` describes; the name "*" is for all pools."""
     name, _, rest = (part.strip() for part in text.partition("="))
     backend, colon, workers = rest.partition(":")
     if not name or not backend or (colon and not (workers.isdecimal() and int(workers) > 0)):
@@ -60,11 +56,7 @@ def parse_pool(text: str) -> PoolSpec:
 
 
 def parse_table(name: str, table: Any) -> PoolSpec:
-    """Return the pool that a table `[pools.NAME]` describes; without `backend` and `members` the name is the backend's.
-
-    Raises:
-        OptionError: no table, or members that are no list of names, or members beside other options.
-    """
+    """Return the pool that a table `[pools.NAME]` describes; by default the name is that of the backend."""
     if not isinstance(table, Mapping):
         raise OptionError(f'pool {name!r}: {table!r} is not a table, e.g. {{ backend = "processes", workers = 4 }}')
     options = dict(table)

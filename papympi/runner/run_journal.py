@@ -37,11 +37,7 @@ from papympi.workers.ranks.allocation import joined
 
 
 def check_shard(plan: Plan, shard: tuple[int, int]) -> None:
-    """Refuse a share of the inputs where one is impossible.
-
-    Raises:
-        OptionError: a number out of range, or a node that needs the whole stream.
-    """
+    """Refuse an impossible share of the inputs, and any where a node needs the whole stream."""
     number, shards = shard
     if not 0 <= number < shards:
         raise OptionError(f"--shard {number}/{shards}: the first number goes from 0 to {shards - 1}")
@@ -154,11 +150,7 @@ class RunJournal:
             self._events.start(look)
 
     def close(self, last: Statistics | None, failures: Sequence[Failure]) -> None:
-        """Write what is left and release the directory.
-
-        Raises:
-            JournalError: it could not be written.
-        """
+        """Write what is left and release the directory."""
         with ExitStack() as stack:
             if not self._options.locked:
                 stack.callback(self._lock.release)

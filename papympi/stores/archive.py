@@ -111,11 +111,7 @@ class Archive:
         return (found[0], Payload(None, unpack_coded(found[1]), 1)) if found is not None else None
 
     def read(self, number: int) -> Coded:
-        """Return a payload.
-
-        Raises:
-            JournalError: it is damaged.
-        """
+        """Return a payload."""
         with self._lock:
             if self._connection is None:
                 raise JournalError("the journal is closed")

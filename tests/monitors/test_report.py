@@ -5,7 +5,7 @@ import pytest
 from papympi.contracts import NodeCount, Statistics
 from papympi.model.item import Failure
 from papympi.monitors import report
-from papympi.monitors.groups import group_failures
+from papympi.monitors.report import group_failures
 
 
 def make_failure(key, message="bad", node="parse", **rest):
