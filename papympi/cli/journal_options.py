@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from papympi.cli.options import invocation
+from papympi.cli.options import invocation, join_options
 from papympi.runner.journal_options import JournalOptions
 from papympi.stores.lock import Lock
 from papympi.stores.rundir import RunDirectory
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-_OPTIONS = (
+journal_options = join_options(
     click.option(
         "--run-dir", "folder", type=click.Path(path_type=Path), metavar="DIR",
         help="Keep what is finished in this folder, with results, failures and events.",
@@ -38,6 +36,7 @@ _OPTIONS = (
         "--shard", metavar="I/N", help="Work on items I, I+N, I+2N, ... of the inputs only; papympi merge joins them."
     ),
 )  # fmt: skip
+"""The options of a run directory."""
 
 
 @contextlib.contextmanager
@@ -58,19 +57,8 @@ def _warn(text: str) -> None:
     click.echo(f"papympi: warning: {text}", err=True)
 
 
-def journal_options(command: F) -> F:
-    """Give a command the options of a run directory."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
-
-
 def read_journal_options(ctx: click.Context, asked: dict[str, Any]) -> JournalOptions | None:
-    """Return how a run is to be kept, `None` if it is not; takes its options out of those that were asked for.
-
-    Raises:
-        click.UsageError: an option that needs a run directory without one.
-    """
+    """Return how a run is to be kept, `None` if it is not; takes its options out of those that were asked for."""
     given = {
         name: asked.pop(name) for name in ("folder", "resume", "retry_failed", "force", "within_s", "grace_s", "shard")
     }

@@ -16,19 +16,19 @@ from papympi.errors import did_you_mean
 from papympi.runner.launch import launched_ranks, rank_main, read_drain_signal
 
 COMMANDS = {
-    "run": "Run a pipeline.",
-    "submit": "Run a pipeline as a job of Slurm.",
-    "status": "Say how far a run is that has a run directory.",
-    "failures": "List what failed in a run, in groups.",
-    "replay": "Repeat one item that failed, in this process.",
-    "cancel": "Stop a run; it can be resumed.",
-    "merge": "Join the results of runs over shares of the inputs.",
-    "plan": "Show how a pipeline would run: its stages, and why each ends where it does.",
-    "graph": "Draw the graph of a pipeline.",
-    "plugins": "List the plugins, and where they come from.",
-    "doctor": "Say what this installation can do, what is missing, and how to get it.",
+    "run": ("run", "Run a pipeline."),
+    "submit": ("submit", "Run a pipeline as a job of Slurm."),
+    "status": ("run_directories", "Say how far a run is that has a run directory."),
+    "failures": ("run_directories", "List what failed in a run, in groups."),
+    "replay": ("run_directories", "Repeat one item that failed, in this process."),
+    "cancel": ("run_directories", "Stop a run; it can be resumed."),
+    "merge": ("run_directories", "Join the results of runs over shares of the inputs."),
+    "plan": ("inspection", "Show how a pipeline would run: its stages, and why each ends where it does."),
+    "graph": ("inspection", "Draw the graph of a pipeline."),
+    "plugins": ("inspection", "List the plugins, and where they come from."),
+    "doctor": ("inspection", "Say what this installation can do, what is missing, and how to get it."),
 }
-"""Each is a click command of the same name in `papympi.cli.NAME`, imported when it is called."""
+"""For each its module in `papympi.cli`, imported when it is called, and its line on the help page."""
 
 
 class Commands(click.Group):
@@ -41,7 +41,8 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
         """Return one command."""
         if cmd_name in COMMANDS:
-            command: click.Command = getattr(import_module(f"papympi.cli.{cmd_name}"), cmd_name)
+            module, _ = COMMANDS[cmd_name]
+            command: click.Command = getattr(import_module(f"papympi.cli.{module}"), cmd_name)
             return command
         offered = _plugin_commands(ctx)
         if cmd_name not in offered:
@@ -51,7 +52,7 @@ class Commands(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands with their summaries, without importing papympi's own."""
-        rows = list(COMMANDS.items())
+        rows = [(name, summary) for name, (_, summary) in COMMANDS.items()]
         rows += [(name, found.get_short_help_str()) for name, found in sorted(_plugin_commands(ctx).items())]
         with formatter.section("Commands"):
             formatter.write_dl(rows)

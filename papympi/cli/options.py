@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any, TypeVar
 
 import click
@@ -34,6 +35,15 @@ def invocation(ctx: click.Context) -> Invocation:
     return found
 
 
+def join_options(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Return what gives a command several options, in this order."""
+
+    def give(command: F) -> F:
+        return reduce(lambda made, option: option(made), reversed(options), command)
+
+    return give
+
+
 def _block(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> None:
     """Take note of plugins to block."""
     for value in values:
@@ -50,7 +60,7 @@ block_plugins = click.option(
 
 target_argument = click.argument("target", metavar="FILE|MODULE[:GRAPH]")
 
-_PLAN_OPTIONS = (
+plan_options = join_options(
     click.option(
         "--target", "targets", multiple=True, metavar="NODE",
         help="Compute this node, and only what it needs; may be repeated. Default: every node that no other one takes.",
@@ -66,12 +76,7 @@ _PLAN_OPTIONS = (
     click.option("--fusion/--no-fusion", default=None, help="Evaluate neighbouring nodes in one call where possible."),
 )  # fmt: skip
 
-
-def plan_options(command: F) -> F:
-    """Give a command the options that decide on the plan: --target, --pool, --stride, --fusion."""
-    for option in reversed(_PLAN_OPTIONS):
-        command = option(command)
-    return command
+"""The options that decide on the plan."""
 
 
 def read_plan_options(pools: Iterable[str], strides: Iterable[str], **given: Any) -> RunOptions:

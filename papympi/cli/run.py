@@ -7,6 +7,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,7 @@ from papympi.errors import OptionError, PapympiError
 from papympi.formats.file_formats import list_suffixes
 from papympi.formats.inputs import FORMS, parse_inputs
 from papympi.formats.output_files import open_output, write_failures
-from papympi.jobs.time_limit import TimeLimit, find_time_left
+from papympi.jobs.time_limit import find_time_left, keep_to_limit
 from papympi.model.item import Failure
 from papympi.monitors.progress import ProgressDisplay
 from papympi.plan.plan import Plan
@@ -201,13 +202,13 @@ def take_results(session: Run, show: Show, request: Request, *, progress: bool |
     return end(session, show.count, request, interrupts.code)
 
 
-def limit_time(session: Run, journal: JournalOptions | None) -> TimeLimit:
+def limit_time(session: Run, journal: JournalOptions | None) -> AbstractContextManager[None]:
     """Return what stops a run that is kept before the time of its job is over."""
     seconds = None
     if journal is not None:
         seconds = find_time_left() if journal.within_s is None else journal.within_s
     tell = partial(click.echo, err=True)
-    return TimeLimit(session.plan, session.statistics, session.stop, seconds, lambda text: tell(f"papympi: {text}"))
+    return keep_to_limit(session.plan, session.statistics, session.stop, seconds, lambda text: tell(f"papympi: {text}"))
 
 
 def end(session: Run, count: int, request: Request, asked: int) -> int:

@@ -40,11 +40,7 @@ class Show:
         self._writer = writer
 
     def take(self, result: Result) -> None:
-        """Show and write one result.
-
-        Raises:
-            PapympiError: the file cannot be written any more.
-        """
+        """Show and write one result."""
         self.count += 1
         if self._writer is not None:
             self._writer.write(result)
@@ -58,12 +54,9 @@ class Show:
 
 def to_table(value: Any) -> str:
     """Return a list of records as a table; "" for anything else."""
-    if not isinstance(value, list | tuple) or not value:
-        return ""
-    records = [to_record(item) for item in value]
-    if any(record is None for record in records):
-        return ""
-    return format_table([record for record in records if record is not None])
+    items = value if isinstance(value, list | tuple) else ()
+    records = [record for item in items if (record := to_record(item)) is not None]
+    return format_table(records) if records and len(records) == len(items) else ""
 
 
 def to_json(value: Any) -> str:

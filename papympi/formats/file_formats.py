@@ -10,6 +10,8 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -19,19 +21,16 @@ from papympi.formats.json_values import plain_key, to_plain, to_record
 from papympi.model.item import Result
 
 
-class JsonLines:
-    """One JSON object a line: `{"node": ..., "key": [...], "value": ...}`.
+class RowFile:
+    """Writes results one behind the other, each as the bytes that are made of it."""
 
-    What JSON does not know becomes what is nearest (see `to_plain`), else its `repr`; then the object says
-    `"repr": true`.
-    """
-
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], to_bytes: Callable[[Result], bytes]) -> None:
         self._file = file
+        self._to_bytes = to_bytes
 
     def write(self, result: Result) -> None:
-        """Write one result as one line."""
-        self._file.write(to_line(result).encode() + b"\n")
+        """Write one result."""
+        self._file.write(self._to_bytes(result))
 
     def close(self) -> None:
         """Nothing is left."""
@@ -85,43 +84,6 @@ class Csv:
         self._file.write(encode_text(line.getvalue()))
 
 
-class Pickles:
-    """One pickled tuple `(node, key, value)` behind the other; by dill where pickle refuses."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-
-    def write(self, result: Result) -> None:
-        """Write one result as one pickle.
-
-        Raises:
-            ShippingError: neither pickle nor dill can carry the value.
-        """
-        row = (result.node, result.key, result.value)
-        try:
-            data = pickle.dumps(row, protocol=5)
-        except (pickle.PicklingError, TypeError, AttributeError, RecursionError):
-            data = _dill(row)
-        self._file.write(data)
-
-    def close(self) -> None:
-        """Nothing is left."""
-
-
-class CopiedRows:
-    """Rows as bytes that `read_rows` has found in other files."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-
-    def write(self, result: Result) -> None:
-        """Write one row."""
-        self._file.write(result.value)
-
-    def close(self) -> None:
-        """Nothing is left."""
-
-
 def read_lines(path: Path) -> Iterable[str]:
     """Yield the lines of a text file without their ends; what is not UTF-8 survives as in file names."""
     with path.open(encoding="utf-8", errors="surrogateescape") as lines:
@@ -152,7 +114,11 @@ def read_pickles(path: Path) -> Iterable[Any]:
 
 
 def to_line(result: Result) -> str:
-    """Return a result as one line of JSON lines."""
+    """Return a result as one JSON object in a line: `{"node": ..., "key": [...], "value": ...}`.
+
+    What JSON does not know becomes what is nearest (see `to_plain`), else its `repr`; then the object says
+    `"repr": true`.
+    """
     row: dict[str, Any] = {"node": result.node, "key": result.key}
     value, exact = to_plain(result.value)
     row["value"] = value
@@ -189,14 +155,22 @@ def _to_cell(value: Any) -> str:
     return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
 
 
-def _dill(row: tuple[Any, ...]) -> bytes:
-    """Return the dilled form of a row."""
-    import dill
+def _encode_line(result: Result) -> bytes:
+    """Return a result as a line of a file of JSON lines."""
+    return to_line(result).encode() + b"\n"
 
+
+def _pickle_row(result: Result) -> bytes:
+    """Return the pickled tuple `(node, key, value)`; by dill where pickle refuses."""
+    row = (result.node, result.key, result.value)
+    try:
+        return pickle.dumps(row, protocol=5)
+    except (pickle.PicklingError, TypeError, AttributeError, RecursionError):
+        import dill
     try:
         return bytes(dill.dumps(row, protocol=5))
     except (pickle.PicklingError, TypeError, AttributeError, RecursionError, ValueError) as error:
-        raise ShippingError(f"the result {row[1]} of node {row[0]!r} cannot be pickled: {error}") from error
+        raise ShippingError(f"the result {result.key} of node {result.node!r} cannot be pickled: {error}") from error
 
 
 def _read_line_rows(path: Path) -> Iterator[Result]:
@@ -247,10 +221,15 @@ class FileFormat:
     needs_pipeline: bool = False
 
 
+_copy_rows = partial(RowFile, to_bytes=attrgetter("value"))
+"""Writes rows as bytes that `read_rows` has found in other files."""
+
 FORMATS: Final = {
-    ".jsonl": FileFormat(read_jsonl, JsonLines, _read_line_rows, CopiedRows),
+    ".jsonl": FileFormat(read_jsonl, partial(RowFile, to_bytes=_encode_line), _read_line_rows, _copy_rows),
     ".csv": FileFormat(read_csv, Csv, _read_table_rows, Csv),
-    ".pkl": FileFormat(read_pickles, Pickles, _read_pickle_rows, CopiedRows, needs_pipeline=True),
+    ".pkl": FileFormat(
+        read_pickles, partial(RowFile, to_bytes=_pickle_row), _read_pickle_rows, _copy_rows, needs_pipeline=True
+    ),
 }
 """The built-in formats, by suffix: a new one is added here, and everything else finds it."""
 

@@ -54,11 +54,7 @@ def parse_inputs(settings: Sequence[str], readers: Mapping[str, Reader] | None =
 
 
 def parse_value(name: str, value: str, readers: Mapping[str, Reader]) -> Iterable[Any]:
-    """Return the items that the VALUE of one setting stands for; `FORMS` lists them.
-
-    Raises:
-        InputError: a file that is not there, a glob that matches nothing.
-    """
+    """Return the items that the VALUE of one setting stands for; `FORMS` lists them."""
     if value == "-":
         return strip_ends(sys.stdin)
     if value.startswith("@"):

@@ -63,12 +63,19 @@ class _NamedWriter:
 
     def close(self) -> None:
         """Write what is left."""
-        try:
+        with _naming(self._path):
             self._writer.close()
-        except PapympiError:
-            raise
-        except Exception as error:
-            raise _explain(self._path, error) from error
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Say the name of a file in what is raised within the block."""
+    try:
+        yield
+    except PapympiError:
+        raise
+    except Exception as error:
+        raise _explain(path, error) from error
 
 
 def _explain(path: Path, error: Exception) -> PapympiError:
@@ -78,11 +85,7 @@ def _explain(path: Path, error: Exception) -> PapympiError:
 
 
 def write_failures(path: Path, failures: Iterable[Failure]) -> None:
-    """Write failures as JSON lines.
-
-    Raises:
-        PapympiError: the file cannot be written.
-    """
+    """Write failures as JSON lines."""
     with open_part(path) as file:
         for failure in failures:
             row = {
@@ -108,10 +111,8 @@ def open_part(path: Path) -> Iterator[IO[bytes]]:
     path = path.resolve()
     special = path.exists() and not path.is_file()
     part = path if special else path.with_name(path.name + ".part")
-    try:
+    with _naming(path):
         file = part.open("wb" if special else "w+b")
-    except OSError as error:
-        raise _explain(path, error) from error
     worth = False
     try:
         try:
@@ -119,7 +120,8 @@ def open_part(path: Path) -> Iterator[IO[bytes]]:
             worth = True
         finally:
             worth = worth or _has_rows(file)
-            _close(file, path)
+            with _naming(path):
+                file.close()
     finally:
         if worth and not special:
             part.replace(path)
@@ -130,11 +132,3 @@ def open_part(path: Path) -> Iterator[IO[bytes]]:
 def _has_rows(file: IO[bytes]) -> bool:
     """Return whether something was written; of a pipe one cannot know, and assumes it."""
     return not file.seekable() or file.tell() > 0
-
-
-def _close(file: IO[bytes], path: Path) -> None:
-    """Write what the file still holds back, and close it."""
-    try:
-        file.close()
-    except OSError as error:
-        raise _explain(path, error) from error

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from papympi.errors import JournalError, OptionError
 from papympi.formats.file_formats import FORMATS, list_suffixes
@@ -41,32 +42,50 @@ def merge_shards(folders: Sequence[Path], output: Path) -> int:
     return count
 
 
+class _Share(NamedTuple):
+    """The run over one share of the inputs."""
+
+    number: int
+    of: int
+    folder: Path
+    results: Path
+    finished: bool
+
+
 def _find_files(folders: Sequence[Path]) -> list[Path]:
     """Return the results file of each share, in order."""
-    found: dict[int, Path] = {}
-    shards = 0
-    unfinished = []
-    for run in [run for folder in folders for run in RunDirectory(folder).list_runs()]:
-        folder = run.path
-        run.require()
-        record = run.read_record()
-        if not record.get("shard"):
-            raise JournalError(f"{folder} is not of a run with --shard")
-        number, of = record["shard"]
-        if shards not in (0, of):
-            raise JournalError(f"{folder} is share {number} of {of}, others are shares of {shards}")
-        if number in found:
-            raise JournalError(f"share {number}/{of} is there twice: {found[number].parent} and {folder}")
-        shards = of
-        name = record.get("options", {}).get("output") or RESULTS
-        found[number] = folder / name if Path(name).name == name else Path(record["folder"]) / name
-        events = read_events(run / EVENTS)
-        if not events or events[-1].get("event") != "finished":
-            unfinished.append(f"{number}/{of} ({folder})")
-    missing = [f"{number}/{shards}" for number in range(shards) if number not in found]
-    if missing or unfinished:
-        parts = [
-            f"{what}: {', '.join(some)}" for what, some in (("missing", missing), ("unfinished", unfinished)) if some
-        ]
+    shares = [_read_share(run) for folder in folders for run in RunDirectory(folder).list_runs()]
+    found: dict[int, _Share] = {}
+    for share in shares:
+        number, of, folder, *_ = share
+        if of != shares[0].of:
+            raise JournalError(f"{folder} is share {number} of {of}, others are shares of {shares[0].of}")
+        if (other := found.setdefault(number, share)) is not share:
+            raise JournalError(f"share {number}/{of} is there twice: {other.results.parent} and {folder}")
+    _check_complete(found, shares[0].of)
+    return [share.results for _, share in sorted(found.items())]
+
+
+def _read_share(run: RunDirectory) -> _Share:
+    """Return what a run directory says of its share."""
+    run.require()
+    record = run.read_record()
+    if not record.get("shard"):
+        raise JournalError(f"{run.path} is not of a run with --shard")
+    number, of = record["shard"]
+    name = record.get("options", {}).get("output") or RESULTS
+    results = (run.path if Path(name).name == name else Path(record["folder"])) / name
+    events = read_events(run / EVENTS)
+    finished = bool(events) and events[-1].get("event") == "finished"
+    return _Share(number, of, run.path, results, finished)
+
+
+def _check_complete(found: Mapping[int, _Share], of: int) -> None:
+    """Refuse shares of which some are missing or unfinished."""
+    troubles = {
+        "missing": [f"{number}/{of}" for number in range(of) if number not in found],
+        "unfinished": [f"{share.number}/{of} ({share.folder})" for share in found.values() if not share.finished],
+    }
+    if any(troubles.values()):
+        parts = [f"{what}: {', '.join(some)}" for what, some in troubles.items() if some]
         raise JournalError(f"not all shares are there: {'; '.join(parts)}")
-    return [found[number] for number in range(shards)]

@@ -36,10 +36,11 @@ def repeat_item(folder: Path, node: str, key: Key) -> Callable[[], Any]:
     loaded = load_graph(options["target"])
     given = read_given(folder, node, key)
     for stage, depth in _find_stages(loaded, options, node):
-        if stage.inner and stage.inputs == len(given):
-            return partial(_repeat_inside, stage, node, given, key[depth] if len(key) > depth else None)
-        if stage.kind == "fold" or stage.inputs == len(given):
-            return partial(_repeat, stage, node, given)
+        if stage.kind == "fold":
+            return partial(_refold, stage, given)
+        if stage.inputs == len(given):
+            child = key[depth] if stage.inner and len(key) > depth else None
+            return partial(_repeat, stage, node, given, child)
     raise JournalError(f"the pipeline has no node {node!r} any more that takes what was given to it at item {key}")
 
 
@@ -56,19 +57,6 @@ def _find_stages(loaded: LoadedGraph, options: dict[str, Any], node: str) -> lis
     ]
 
 
-def _repeat(stage: Stage, node: str, given: list[Any]) -> Any:
-    """Call the functions of a stage up to that of a node."""
-    with ExitStack() as stack:
-        if stage.kind == "fold":
-            return _refold(stage, given, stack)
-        columns = list(given)
-        for call in stage.calls:
-            columns.append(_call(call, columns, stack))
-            if call.node == node:
-                break
-        return list(columns[-1]) if stage.kind == "scatter" else columns[-1]
-
-
 class _Reached(Exception):
     """The wanted call has been made; has its value."""
 
@@ -76,8 +64,8 @@ class _Reached(Exception):
         self.value = value
 
 
-def _repeat_inside(stage: Stage, node: str, given: list[Any], child: int | None) -> Any:
-    """Call the functions of a stage with children that do not leave it up to that of a node, for one child if asked."""
+def _repeat(stage: Stage, node: str, given: list[Any], child: int | None) -> Any:
+    """Call the functions of a stage up to that of a node; if it is called for children, for one of them if asked."""
     with ExitStack() as stack:
         try:
             _Repetition(stage, node, child, stack).walk(given)
@@ -87,13 +75,16 @@ def _repeat_inside(stage: Stage, node: str, given: list[Any], child: int | None)
 
 
 class _Repetition:
-    """Repeats a stage whose children never leave it, up to the call that is wanted."""
+    """Repeats a stage up to the call that is wanted, with children that do not leave it."""
 
     def __init__(self, stage: Stage, node: str, child: int | None, stack: ExitStack) -> None:
         self._stage = stage
         self._node = node
         self._child = child
         self._stack = stack
+        self._scatters = {inner.scatter for inner in stage.inner}
+        if stage.kind == "scatter":
+            self._scatters.add(len(stage.calls) - 1)
 
     def walk(self, given: list[Any]) -> None:
         """Call one function after the other for one item."""
@@ -104,7 +95,7 @@ class _Repetition:
             if inner is None:
                 self._call(number, columns, None)
             elif number == inner.scatter:
-                self._call(number, columns, None, list)
+                self._call(number, columns, None)
                 self._walk_children(inner, columns)
 
     def _walk_children(self, inner: Inner, columns: dict[int, Any]) -> None:
@@ -120,43 +111,38 @@ class _Repetition:
             for number in inner.maps:
                 self._call(number, own, child)
             for number, total in totals.items():
-                self._call(number, own, child, None, total)
+                self._call(number, own, child, total)
                 totals[number] = own.pop(stage.inputs + number, total)
             for source, target in inner.gathers:
                 lists[target] += [own[source]] if source in own else []
         columns.update(lists)
         columns.update((stage.inputs + number, total) for number, total in totals.items())
 
-    def _call(
-        self,
-        number: int,
-        columns: dict[int, Any],
-        child: int | None,
-        read: Callable[[Any], Any] | None = None,
-        *first: Any,
-    ) -> None:
+    def _call(self, number: int, columns: dict[int, Any], child: int | None, *first: Any) -> None:
         """Call one function if everything that it takes is there."""
         call = self._stage.calls[number]
         if any(argument.column is not None and argument.column not in columns for argument in call.arguments):
             return
         value = _call(call, columns, self._stack, *first)
-        value = value if read is None else read(value)
+        value = list(value) if number in self._scatters else value
         if call.node == self._node and child == self._child:
             raise _Reached(value)
         if value is not DROP:
             columns[self._stage.inputs + number] = value
 
 
-def _refold(stage: Stage, given: list[Any], stack: ExitStack) -> Any:
+def _refold(stage: Stage, given: list[Any]) -> Any:
+    """Call the function of a fold for every item that it had been given."""
     begun, items = given
     assert stage.factory is not None
     total = begun[0] if begun else stage.factory()
-    for item in items:
-        total = _call(stage.calls[0], [item], stack, total)
+    with ExitStack() as stack:
+        for item in items:
+            total = _call(stage.calls[0], {0: item}, stack, total)
     return total
 
 
-def _call(call: Call, columns: list[Any] | dict[int, Any], stack: ExitStack, *first: Any) -> Any:
+def _call(call: Call, columns: dict[int, Any], stack: ExitStack, *first: Any) -> Any:
     """Call one function with values of its columns and with resources."""
     positional, named = list(first), {}
     for argument in call.arguments:

@@ -40,11 +40,7 @@ class RunStatus:
         return all(_is_over(run.path) for run in self._folder.list_runs())
 
     def describe(self) -> str:
-        """Return how far it is, in words.
-
-        Raises:
-            JournalError: it is no run directory.
-        """
+        """Return how far it is, in words."""
         submitted = self._read_submitted()
         runs = [run for run in self._folder.list_runs() if (run / RECORD).is_file() or (run / EVENTS).is_file()]
         if not runs and not submitted:

@@ -124,11 +124,7 @@ def _check_free(run_dir: Path) -> None:
 
 
 def write_script(submission: Submission) -> None:
-    """Write the script, and make the folders that Slurm does not make.
-
-    Raises:
-        OptionError: it would take the place of a file that somebody else has written.
-    """
+    """Write the script, and make the folders that Slurm does not make."""
     path, job = submission.script, submission.job
     if job.run_dir:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

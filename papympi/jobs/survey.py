@@ -19,7 +19,7 @@ from papympi.errors import LaunchError, PluginError
 from papympi.launchers import mpiexec
 from papympi.launchers.search import find_launcher
 from papympi.launchers.slurm_state import ANSWER_S
-from papympi.runner.plugins import backends, list_plugins, plugin_manager
+from papympi.runner.plugins import collect_offers, list_plugins, plugin_manager
 from papympi.stores.fingerprint import find_version
 from papympi.workers.host import count_cpus
 from papympi.workers.ranks.allocation import joined
@@ -30,29 +30,17 @@ _TRY: Final = "import sys; from papympi.workers.ranks.world import count_ranks; 
 _GET_MPI: Final = "pip install 'papympi[mpi]', or load the site's MPI module (module load mpi)"
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something that is missing or wrong, and what to do about it."""
-
-    trouble: str
-    remedy: str
-
-
 @dataclass(slots=True)
 class Survey:
     """What was found.
 
     Attributes:
         sections: by title, rows of a name and what there is to say of it.
-        findings: what is missing or wrong.
+        findings: what is missing or wrong, each with what to do about it.
     """
 
     sections: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
-    findings: list[Finding] = field(default_factory=list)
-
-    def find(self, trouble: str, remedy: str) -> None:
-        """Add a finding."""
-        self.findings.append(Finding(trouble, remedy))
+    findings: list[tuple[str, str]] = field(default_factory=list)
 
 
 def survey(blocked: Iterable[str] = ()) -> Survey:
@@ -108,13 +96,13 @@ def _survey_mpi(found: Survey) -> list[tuple[str, str]]:
     library, trouble = ask_library()
     if library is None:
         rows.append(("library", "none"))
-        found.find(f"no MPI library can be loaded ({trouble})", _GET_MPI)
+        found.findings.append((f"no MPI library can be loaded ({trouble})", _GET_MPI))
     else:
         rows.append(("library", library["library"]))
     try:
         launcher = find_launcher()
     except LaunchError as error:
-        found.find(str(error), _GET_MPI)
+        found.findings.append((str(error), _GET_MPI))
         return [*rows, ("launcher", "none")]
     rows.append(("launcher", f"{launcher.vendor} {launcher.version} ({launcher.path})"))
     if library is not None:
@@ -146,11 +134,8 @@ def _try_out(found: Survey, launcher: mpiexec.Launcher, library: str) -> str:
         trouble = f"the launcher of {launcher.vendor} starts ranks that {library} does not take for its own"
     else:
         trouble = f"{launcher.path} cannot start two ranks (exit code {done.returncode}): {done.stderr.strip()[-500:]}"
-    found.find(
-        trouble,
-        f"put the mpiexec of {library} first on PATH, or name the library of {launcher.vendor} in MPI4PY_LIBMPI; "
-        f"or {_GET_MPI}",
-    )
+    remedy = f"put the mpiexec of {library} first on PATH, or name the library of {launcher.vendor} in MPI4PY_LIBMPI"
+    found.findings.append((trouble, f"{remedy}; or {_GET_MPI}"))
     return "no"
 
 
@@ -199,9 +184,9 @@ def _survey_plugins(found: Survey, blocked: Iterable[str]) -> None:
     """Add the plugins, and the pools that they offer."""
     try:
         manager = plugin_manager(blocked)
-        offers = backends(manager)
+        offers = collect_offers(manager, "papympi_backends")
     except PluginError as error:
-        found.find(str(error), "leave it out until it is mended")
+        found.findings.append((str(error), "leave it out until it is mended"))
         return
     found.sections["Plugins"] = [
         (record.name, "left out" if record.blocked else f"{record.where}, from {record.distribution or 'this program'}")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
-from types import TracebackType
-from typing import Final, Self
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final
 
 from papympi.contracts import Statistics
 from papympi.launchers.slurm_fields import seconds_of
@@ -20,8 +20,15 @@ _PLACES: Final = 2
 """A batch may wait behind another one on its worker."""
 
 
-class TimeLimit:
-    """While its block lasts, a run is stopped as soon as a batch usually takes longer than the time that is left.
+@contextmanager
+def keep_to_limit(
+    plan: Plan,
+    look: Callable[[], Statistics],
+    stop: Callable[[], None],
+    seconds: float | None,
+    tell: Callable[[str], None],
+) -> Iterator[None]:
+    """Stop a run as soon as a batch usually takes longer than the time that is left, while the block lasts.
 
     Args:
         plan: what is run.
@@ -30,47 +37,26 @@ class TimeLimit:
         seconds: the time that is left when the block begins; `None`: no end is known.
         tell: called with why it was stopped.
     """
+    if seconds is None:
+        yield
+        return
+    end, over = time.monotonic() + seconds, threading.Event()
 
-    def __init__(
-        self,
-        plan: Plan,
-        look: Callable[[], Statistics],
-        stop: Callable[[], None],
-        seconds: float | None,
-        tell: Callable[[str], None],
-    ) -> None:
-        self._plan = plan
-        self._look = look
-        self._stop = stop
-        self._tell = tell
-        self._end = None if seconds is None else time.monotonic() + seconds
-        self._over = threading.Event()
-        self._thread: threading.Thread | None = None
-
-    def __enter__(self) -> Self:
-        if self._end is not None:
-            self._thread = threading.Thread(
-                target=self._watch, args=(self._end,), name="papympi-time-limit", daemon=True
-            )
-            self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._over.set()
-        if self._thread is not None:
-            self._thread.join()
-
-    def _watch(self, end: float) -> None:
-        while not self._over.wait(LOOK_S):
-            left, usual = end - time.monotonic(), measure_usual(self._plan, self._look())
+    def watch() -> None:
+        while not over.wait(LOOK_S):
+            left, usual = end - time.monotonic(), measure_usual(plan, look())
             if left < usual + LOOK_S:
-                self._tell(
-                    f"{max(left, 0):.0f} s are left and a batch takes up to {usual:.1f} s: nothing more is started"
-                )
-                self._stop()
+                tell(f"{max(left, 0):.0f} s are left and a batch takes up to {usual:.1f} s: nothing more is started")
+                stop()
                 return
+
+    thread = threading.Thread(target=watch, name="papympi-time-limit", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def measure_usual(plan: Plan, statistics: Statistics) -> float:

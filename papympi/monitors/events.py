@@ -7,11 +7,12 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import fields
+from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from papympi.contracts import NodeCount, Statistics
+from papympi.contracts import Statistics
 
 EVERY_S: Final = 1.0
 """The first lines come so often, in seconds; later they come more seldom."""
@@ -53,30 +54,24 @@ class Events:
 
     def _write(self, entry: dict[str, Any]) -> None:
         line = json.dumps({"time": round(time.time(), 3), **self._told(), **entry}).encode() + b"\n"
-        try:
+        with suppress(OSError):  # the journal tells of a disk that is full or gone
             descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        except OSError:  # the journal tells of a disk that is full or gone
-            return
-        try:
-            os.write(descriptor, line)
-        except OSError:
-            return
-        finally:
-            os.close(descriptor)
+            try:
+                os.write(descriptor, line)
+            finally:
+                os.close(descriptor)
 
 
 def describe(statistics: Statistics) -> dict[str, Any]:
     """Return all fields of the statistics as JSON can say them, but `finished`, which in events is a count."""
-    told = _list_fields(statistics)
-    told["nodes"] = {name: _list_fields(count) for name, count in statistics.nodes.items()}
+    told = asdict(statistics, dict_factory=_to_dict)
     del told["finished"]
     return told
 
 
-def _list_fields(record: Statistics | NodeCount) -> dict[str, Any]:
-    """Return the fields of a record by name; times to the millisecond."""
-    values = {field.name: getattr(record, field.name) for field in fields(record)}
-    return {name: round(value, 3) if isinstance(value, float) else value for name, value in values.items()}
+def _to_dict(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return fields by name; times to the millisecond."""
+    return {name: round(value, 3) if isinstance(value, float) else value for name, value in fields}
 
 
 def read_events(path: Path) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from types import TracebackType
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from papympi.contracts import Statistics
@@ -52,9 +52,7 @@ class ProgressDisplay:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self._over.set()
         self._thread.join()
         self._flush(self._stream.write)
@@ -113,11 +111,7 @@ class ProgressDisplay:
 
     def _draw(self, live: Live) -> None:
         """Write the lines that have been put, and the table below them."""
-
-        def write(text: str) -> None:
-            live.console.out(text, end="", highlight=False)
-
-        self._flush(write)
+        self._flush(partial(live.console.out, end="", highlight=False))
         live.update(_make_table(self._statistics(), self._row_nodes), refresh=True)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from papympi.contracts import NodeCount, Statistics
-from papympi.monitors.groups import FailureGroup
+from papympi.model.item import Failure
 from papympi.workers.host import format_memory
 
 CELL = 60
@@ -18,6 +19,41 @@ GROUPS = 10
 
 TRACEBACK = 12
 """Of the traceback of a group's example the last so many lines are shown."""
+
+_VARIES: Final = re.compile(
+    r"0x[0-9a-fA-F]+"  # an address
+    r"|[\w.~+-]*/[\w.~+/-]*"  # a path
+    r"|[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?"  # a number
+)
+"""What may differ between the messages of failures that are equal."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailureGroup:
+    """Failures of one node with the same exception, whose messages differ at most in numbers, paths and addresses.
+
+    Attributes:
+        count: how many there are.
+        first: that of the first item, as the example.
+        varies: their messages differ.
+    """
+
+    count: int
+    first: Failure
+    varies: bool = False
+
+
+def group_failures(failures: Iterable[Failure]) -> tuple[FailureGroup, ...]:
+    """Return the groups of some failures, the largest first, else in the order of their first items."""
+    members: dict[tuple[str, str, str], list[Failure]] = {}
+    for failure in sorted(failures, key=lambda failure: (failure.key, failure.node)):
+        sort = (failure.node, type(failure.error).__name__, _VARIES.sub("#", str(failure.error)))
+        members.setdefault(sort, []).append(failure)
+    groups = [
+        FailureGroup(len(group), group[0], varies=len({str(failure.error) for failure in group}) > 1)
+        for group in members.values()
+    ]
+    return tuple(sorted(groups, key=lambda group: -group.count))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,40 +81,33 @@ class Summary:
         return sum(count.dropped for count in self.statistics.nodes.values())
 
     def __str__(self) -> str:
-        return summarize(self.statistics, self.groups, self.notes)
+        statistics = self.statistics
+        rows = [
+            {
+                "node": name,
+                "done": format_count(count.done),
+                "failed": format_count(count.failed) if count.failed else "",
+                "dropped": format_count(count.dropped) if count.dropped else "",
+                "time": format_seconds(count.seconds),
+                "rate": format_rate(count.done, statistics.seconds),
+            }
+            for name, count in statistics.nodes.items()
+        ]
+        parts = [format_table(rows, rows_limit=len(rows))] if rows else []
+        parts.append(self._format_totals())
+        parts += [format_most(statistics.highest, statistics.heaviest)] if statistics.highest else []
+        parts.extend(format_groups(self.groups))
+        parts.extend(f"\nnote: {note}" for note in self.notes)
+        return "\n".join(parts)
 
-
-def summarize(statistics: Statistics, groups: Sequence[FailureGroup] = (), notes: Sequence[str] = ()) -> str:
-    """Return the summary of a run: a table of its nodes, the totals, the failures in groups, what else there is."""
-    rows = [
-        {
-            "node": name,
-            "done": format_count(count.done),
-            "failed": format_count(count.failed) if count.failed else "",
-            "dropped": format_count(count.dropped) if count.dropped else "",
-            "time": format_seconds(count.seconds),
-            "rate": format_rate(count.done, statistics.seconds),
-        }
-        for name, count in statistics.nodes.items()
-    ]
-    parts = [format_table(rows, rows_limit=len(rows))] if rows else []
-    parts.append(format_totals(statistics))
-    parts += [format_most(statistics.highest, statistics.heaviest)] if statistics.highest else []
-    parts.extend(format_groups(groups))
-    parts.extend(f"\nnote: {note}" for note in notes)
-    return "\n".join(parts)
-
-
-def format_totals(statistics: Statistics) -> str:
-    """Return the last line of the summary: how many results in what time."""
-    delivered, seconds = statistics.delivered, statistics.seconds
-    line = f"{format_count(delivered)} {'result' if delivered == 1 else 'results'} in {format_seconds(seconds)}"
-    rate = format_rate(delivered, seconds)
-    line += f", {rate}" if rate else ""
-    for word in ("failed", "dropped"):
-        number = sum(getattr(count, word) for count in statistics.nodes.values())
-        line += f", {format_count(number)} {word}" if number else ""
-    return line
+    def _format_totals(self) -> str:
+        """Return how many results in what time."""
+        delivered, seconds = self.statistics.delivered, self.statistics.seconds
+        line = f"{format_count(delivered)} {'result' if delivered == 1 else 'results'} in {format_seconds(seconds)}"
+        rate = format_rate(delivered, seconds)
+        line += f", {rate}" if rate else ""
+        line += f", {format_count(self.failed)} failed" if self.failed else ""
+        return line + (f", {format_count(self.dropped)} dropped" if self.dropped else "")
 
 
 def format_most(items: int, size: int) -> str:

@@ -22,11 +22,7 @@ GRACE_S: Final = 5.0
 
 
 def compile_nodes(manager: PluginManager, graph: Graph) -> Graph:
-    """Return the graph with the functions that plugins have compiled; the graph itself if there are none.
-
-    Raises:
-        PluginError: a hook raised.
-    """
+    """Return the graph with the functions that plugins have compiled; the graph itself if there are none."""
     if not manager.hook.papympi_compile.get_hookimpls():
         return graph
     compiled = {name: manager.hook.papympi_compile(node=node) for name, node in graph.nodes.items()}
@@ -66,11 +62,7 @@ class Watchers:
             raise error
 
     def finish(self, last: Statistics, failures: Sequence[Failure]) -> None:
-        """Tell them that the run has ended, and how far it was then.
-
-        Raises:
-            PluginError: a hook raised, now or since it was last looked.
-        """
+        """Tell them that the run has ended, and how far it was then."""
         self._over.set()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(GRACE_S)

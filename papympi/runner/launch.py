@@ -83,11 +83,7 @@ def rank_main(main: Callable[[], int], *, drains: bool = False) -> int:
 
 @cache
 def read_drain_signal() -> signal.Signals:
-    """Return the signal that tells rank 0 to finish the running batches; programs that it starts do not see it.
-
-    Raises:
-        LaunchError: there is no such signal.
-    """
+    """Return the signal that tells rank 0 to finish the running batches; programs that it starts do not see it."""
     name = os.environ.pop(mpiexec.DRAIN_ON, "USR1")
     try:
         return signal.Signals[f"SIG{name}"]

@@ -9,10 +9,11 @@ import keyword
 import re
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import Self
 
 from papympi.errors import LoadError, PapympiError, did_you_mean
 from papympi.model.graph import Graph
@@ -61,11 +62,7 @@ def load_graph(target: str) -> LoadedGraph:
 
 
 def find_pipeline(target: str) -> Path | None:
-    """Return the file that a target names; `None`: it names a module, which is not looked for.
-
-    Raises:
-        LoadError: no such file.
-    """
+    """Return the file that a target names; `None`: it names a module, which is not looked for."""
     place, _ = _split(target)
     path = Path(place).expanduser()
     if path.is_file():
@@ -108,7 +105,7 @@ def _load_file(path: Path, folder: str, label: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     _put_first(folder)
     sys.modules[name] = module
-    with _Import(label):
+    with _importing(label):
         spec.loader.exec_module(module)
     return module
 
@@ -139,18 +136,13 @@ def _is_taken(name: str, path: Path) -> bool:
 def _load_module(name: str, folder: str) -> ModuleType:
     """Import a module by its name, from the working folder too."""
     _put_first(folder)
-    with _Import(name):
-        found = _find_module(name)
+    parts = name.split(".")
+    with _importing(name):
+        found = all(importlib.util.find_spec(".".join(parts[:count])) for count in range(1, len(parts) + 1))
     if not found:
         raise LoadError(f"no file and no module named {name!r}; a file's name ends in .py")
-    with _Import(name):
+    with _importing(name):
         return importlib.import_module(name)
-
-
-def _find_module(name: str) -> bool:
-    """Return whether a module and the packages that it is in exist."""
-    parts = name.split(".")
-    return all(importlib.util.find_spec(".".join(parts[:count])) for count in range(1, len(parts) + 1))
 
 
 def _put_first(folder: str) -> None:
@@ -188,26 +180,20 @@ def _list_graphs(graphs: dict[str, Graph], name: str) -> str:
     return did_you_mean(name, graphs) or f"; it has {', '.join(map(repr, graphs))}"
 
 
-class _Import:
-    """Turns whatever ends an import into a `LoadError` that has the user's part of the traceback."""
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None or isinstance(error, PapympiError) or not isinstance(error, Exception | SystemExit):
-            return
-        frames = trace
+@contextmanager
+def _importing(what: str) -> Iterator[None]:
+    """Turn whatever ends an import into a `LoadError` that has the user's part of the traceback."""
+    try:
+        yield
+    except PapympiError:
+        raise
+    except (Exception, SystemExit) as error:
+        frames = error.__traceback__
         while frames is not None and _is_machinery(frames):
             frames = frames.tb_next
         text = "".join(traceback.format_exception(type(error), error, frames))
         brief = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
-        raise LoadError(f"{self._what!r} cannot be loaded: {brief}", text) from error
+        raise LoadError(f"{what!r} cannot be loaded: {brief}", text) from error
 
 
 def _is_machinery(trace: TracebackType) -> bool:

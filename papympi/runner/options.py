@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -72,11 +73,7 @@ def read_options(start: Path | None = None, environment: Mapping[str, str] | Non
 
 
 def override(options: RunOptions, **given: Any) -> RunOptions:
-    """Return the options with those that a call of `run` gives itself, by their names; `None` means not given.
-
-    Raises:
-        OptionError: a value is impossible.
-    """
+    """Return the options with those that a call of `run` gives itself, by their names; `None` means not given."""
     values = [(name, value) for name, value in given.items() if value is not None]
     return replace(options, **{name: _checked(_CHECKS[name], value, f"{name}={value!r}") for name, value in values})
 
@@ -94,11 +91,7 @@ def find_file(start: Path) -> Path | None:
 
 
 def parse_stride(text: str) -> dict[str, Stride]:
-    """Return the strides that `NODE=N` or `NODE=auto` sets; several are separated by commas.
-
-    Raises:
-        OptionError: another form, or a number below 1.
-    """
+    """Return the strides that `NODE=N` or `NODE=auto` sets; several are separated by commas."""
     strides: dict[str, Stride] = {}
     for part in filter(None, text.split(",")):
         node, _, number = (word.strip() for word in part.partition("="))
@@ -182,30 +175,19 @@ def _switch(value: Any) -> bool:
     return value
 
 
-def _count(value: Any) -> int:
-    """Return a positive number."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise OptionError(f"{value!r} is not a whole number of at least 1")
+def _whole(least: int, value: Any) -> int:
+    """Return a whole number of at least so much."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise OptionError(f"{value!r} is not a whole number of at least {least}")
     return value
 
 
 def check_bytes(value: Any) -> int:
-    """Return how many bytes the items in the graph may have, from a number or a text such as "4 GB".
-
-    Raises:
-        OptionError: another form, or nothing.
-    """
+    """Return how many bytes the items in the graph may have, from a number or a text such as "4 GB"."""
     size = parse_size(value)
     if size < 1:
         raise OptionError(f"{value!r} lets nothing in; it is at least one byte")
     return size
-
-
-def _seed(value: Any) -> int:
-    """Return a seed."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise OptionError(f"{value!r} is not a whole number of at least 0")
-    return value
 
 
 def _names(value: Any) -> tuple[str, ...]:
@@ -240,7 +222,7 @@ def _strides(value: Any) -> dict[str, Stride]:
     """Return strides by node name from a table."""
     if not isinstance(value, dict):
         raise OptionError(f"{value!r} is not a table of strides")
-    return {node: stride if stride == "auto" else _count(stride) for node, stride in value.items()}
+    return {node: stride if stride == "auto" else _whole(1, stride) for node, stride in value.items()}
 
 
 def _switch_text(text: str) -> bool:
@@ -251,14 +233,9 @@ def _switch_text(text: str) -> bool:
     return words[text.lower()]
 
 
-def _count_text(text: str) -> int:
-    """Return a positive number from the environment."""
-    return _count(int(text) if text.isdecimal() else text)
-
-
-def _seed_text(text: str) -> int:
-    """Return a seed from the environment."""
-    return _seed(int(text) if text.isdecimal() else text)
+def _whole_text(least: int, text: str) -> int:
+    """Return such a number from the environment."""
+    return _whole(least, int(text) if text.isdecimal() else text)
 
 
 def _names_text(text: str) -> tuple[str, ...]:
@@ -276,10 +253,10 @@ _CHECKS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "pool": _text,
     "pools": _tables,
     "strides": _strides,
-    "admission": _count,
+    "admission": partial(_whole, 1),
     "admission_bytes": check_bytes,
     "fusion": _switch,
-    "seed": _seed,
+    "seed": partial(_whole, 0),
     "progress": _switch,
     "block": _names,
     "submit": _job,
@@ -290,10 +267,10 @@ _PARSERS: Final[Mapping[str, Callable[[str], Any]]] = {
     "pool": _text,
     "pools": _overrides_text,
     "strides": parse_stride,
-    "admission": _count_text,
+    "admission": partial(_whole_text, 1),
     "admission_bytes": check_bytes,
     "fusion": _switch_text,
-    "seed": _seed_text,
+    "seed": partial(_whole_text, 0),
     "progress": _switch_text,
     "block": _names_text,
 }

@@ -79,21 +79,8 @@ def collect_offers(manager: PluginManager, hook: str, without: Collection[object
     return offers
 
 
-def backends(manager: PluginManager) -> dict[str, Backend]:
-    """Return the backends of all plugins by name.
-
-    Raises:
-        PluginError: a hook raised, or two plugins have a backend of the same name.
-    """
-    return collect_offers(manager, "papympi_backends")
-
-
 def find_backend(manager: PluginManager, name: str) -> Backend | None:
-    """Return the backend of that name, if there is one; the other pools of papympi are not even imported for it.
-
-    Raises:
-        PluginError: a hook raised, or two plugins have this backend.
-    """
+    """Return the backend of that name, if there is one; the other pools of papympi are not even imported for it."""
     from papympi.runner.backends import BUILTINS, PoolPlugin
 
     others = [plugin for plugin in BUILTINS if isinstance(plugin, PoolPlugin) and plugin.name != name]
@@ -101,11 +88,7 @@ def find_backend(manager: PluginManager, name: str) -> Backend | None:
 
 
 def declare_node_options() -> None:
-    """Let `@node` accept the options of plugins; to be given to `papympi.model.options.load_options_with`.
-
-    Raises:
-        PluginError: a plugin cannot be loaded, or a hook raised.
-    """
+    """Let `@node` accept the options of plugins; to be given to `papympi.model.options.load_options_with`."""
     for name, option in collect_offers(plugin_manager(), "papympi_node_options").items():
         declare_option(name, option.accepts)
 
@@ -141,7 +124,7 @@ def _make_manager(blocked: frozenset[str]) -> PluginManager:
     for entry in _installed():
         if not manager.is_blocked(entry.name):
             _load(manager, entry)
-    manager.add_hookcall_monitoring(_before_call, _name_culprit)
+    manager.add_hookcall_monitoring(lambda *_: None, _name_culprit)
     return manager
 
 
@@ -173,10 +156,6 @@ def _distribution(entry: EntryPoint) -> str:
 def _way_out(name: str) -> str:
     """Return what a user can do about a plugin."""
     return f"leave it out with `-p no:{name}` or {BLOCK_VARIABLE}={name}"
-
-
-def _before_call(hook: str, impls: Sequence[HookImpl], _arguments: Mapping[str, Any]) -> None:
-    """Do nothing: pluggy asks for something to call before a hook as well as after it."""
 
 
 def _name_culprit(outcome: Result[Any], hook: str, impls: Sequence[HookImpl], _arguments: Mapping[str, Any]) -> None:

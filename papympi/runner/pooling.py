@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -16,7 +16,7 @@ from papympi.contracts import Backend, Pool
 from papympi.errors import OptionError, PapympiError, PoolError, did_you_mean
 from papympi.pools.executor import ExecutorPool
 from papympi.pools.members import MembersPool
-from papympi.runner.plugins import backends, find_backend
+from papympi.runner.plugins import collect_offers, find_backend
 
 if TYPE_CHECKING:
     from pluggy import PluginManager
@@ -47,11 +47,7 @@ Given = Pool | Executor | str | Mapping[str, Any]
 
 
 def parse_pool(text: str) -> PoolSpec:
-    """Return the pool that `NAME=BACKEND` or `NAME=BACKEND:WORKERS` describes; the name "*" is for all pools.
-
-    Raises:
-        OptionError: another form.
-    """
+    """Return the pool that `NAME=BACKEND` or `NAME=BACKEND:WORKERS` describes; the name "*" is for all pools."""
     name, _, rest = (part.strip() for part in text.partition("="))
     backend, colon, workers = rest.partition(":")
     if not name or not backend or (colon and not (workers.isdecimal() and int(workers) > 0)):
@@ -60,11 +56,7 @@ def parse_pool(text: str) -> PoolSpec:
 
 
 def parse_table(name: str, table: Any) -> PoolSpec:
-    """Return the pool that a table `[pools.NAME]` describes; without `backend` and `members` the name is the backend's.
-
-    Raises:
-        OptionError: no table, or members that are no list of names, or members beside other options.
-    """
+    """Return the pool that a table `[pools.NAME]` describes; by default the name is that of the backend."""
     if not isinstance(table, Mapping):
         raise OptionError(f'pool {name!r}: {table!r} is not a table, e.g. {{ backend = "processes", workers = 4 }}')
     options = dict(table)
@@ -148,12 +140,12 @@ class _PoolMaker:
         if backend is None:
             raise PoolError(self._unknown(name, spec.backend))
         _check_options(spec, backend)
-        made = backend.make(name, **spec.options)
+        make: Callable[[], Any] = partial(backend.make, name, **spec.options)
+        made: Pool | Executor = make()
         if not isinstance(made, Executor):
             return made
         slots = spec.options.get("workers") or os.cpu_count() or 1
-        renew = partial(_make_executor, backend, spec)
-        return ExecutorPool(name, made, slots, backend.capabilities, renew=renew, end=backend.end)
+        return ExecutorPool(name, made, slots, backend.capabilities, renew=make, end=backend.end)
 
     def _find(self, name: str, *, member: bool) -> PoolSpec | Pool | Executor:
         """Return what stands behind a name; "*" is not for members, else a pool of members could not be for all."""
@@ -170,15 +162,10 @@ class _PoolMaker:
     def _unknown(self, name: str, backend: str) -> str:
         """Return what to say about a backend that does not exist."""
         what = f"there is no pool {name!r}" if name == backend else f"pool {name!r}: there is no backend {backend!r}"
-        known = set(backends(self._manager)) | (set(self._specs) if name == backend else set())
+        known = set(collect_offers(self._manager, "papympi_backends")) | (
+            set(self._specs) if name == backend else set()
+        )
         return f"{what}{did_you_mean(backend, known)} (there are {', '.join(sorted(known))})"
-
-
-def _make_executor(backend: Backend, spec: PoolSpec) -> Executor:
-    """Return another executor like the one that the backend has made for a pool."""
-    made = backend.make(spec.name, **spec.options)
-    assert isinstance(made, Executor)
-    return made
 
 
 def _check_options(spec: PoolSpec, backend: Backend) -> None:

@@ -15,8 +15,7 @@ from papympi.errors import OptionError, StateError
 from papympi.model.graph import Graph
 from papympi.model.item import Failure, Result
 from papympi.model.registry import graph as global_graph
-from papympi.monitors.groups import group_failures
-from papympi.monitors.report import Summary
+from papympi.monitors.report import Summary, group_failures
 from papympi.plan.compile import PlanSettings, compile_plan
 from papympi.plan.plan import Stride
 from papympi.runner.feeds import make_feeds

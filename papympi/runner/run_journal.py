@@ -10,7 +10,7 @@ import socket
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
@@ -28,7 +28,7 @@ from papympi.plan.wiring import wire
 from papympi.runner.journal_options import JournalOptions
 from papympi.stores.archive import Archive
 from papympi.stores.comparing import compare
-from papympi.stores.fingerprint import Fingerprint, find_version, fingerprint_nodes, list_upstream
+from papympi.stores.fingerprint import find_version
 from papympi.stores.journal import Journal
 from papympi.stores.lock import Lock
 from papympi.stores.repair import open_sound
@@ -36,34 +36,8 @@ from papympi.stores.rundir import EVENTS, FAILURES, JOURNAL, RunDirectory, open_
 from papympi.workers.ranks.allocation import joined
 
 
-def make_journal(options: JournalOptions, plan: Plan, graph: Graph, given: Collection[str]) -> RunJournal:
-    """Return what keeps a run.
-
-    Args:
-        options: how.
-        plan: what is run.
-        graph: as the user has declared it.
-        given: names of the inputs that the caller gives.
-
-    Raises:
-        OptionError: shares of the inputs were asked for, and a node needs all of them.
-    """
-    if options.shard is not None:
-        check_shard(plan, options.shard)
-
-    def fingerprint() -> tuple[dict[str, Fingerprint], dict[str, list[str]]]:
-        wiring = wire(graph, [target.node for target in plan.targets], given)
-        return fingerprint_nodes(wiring), {name: list(list_upstream(wiring, name)) for name in wiring.bindings}
-
-    return RunJournal(options, plan, fingerprint, {name: node.label for name, node in graph.nodes.items()})
-
-
 def check_shard(plan: Plan, shard: tuple[int, int]) -> None:
-    """Refuse a share of the inputs where one is impossible.
-
-    Raises:
-        OptionError: a number out of range, or a node that needs the whole stream.
-    """
+    """Refuse an impossible share of the inputs, and any where a node needs the whole stream."""
     number, shards = shard
     if not 0 <= number < shards:
         raise OptionError(f"--shard {number}/{shards}: the first number goes from 0 to {shards - 1}")
@@ -82,21 +56,20 @@ class RunJournal:
     Args:
         options: how.
         plan: what is run.
-        fingerprints: of the code of each node, by name, and which nodes each depends on.
-        labels: how messages call each node.
+        graph: as the user has declared it.
+        given: names of the inputs that the caller gives.
+
+    Raises:
+        OptionError: shares of the inputs were asked for, and a node needs all of them.
     """
 
-    def __init__(
-        self,
-        options: JournalOptions,
-        plan: Plan,
-        fingerprints: Callable[[], tuple[dict[str, Fingerprint], dict[str, list[str]]]],
-        labels: Mapping[str, str],
-    ) -> None:
+    def __init__(self, options: JournalOptions, plan: Plan, graph: Graph, given: Iterable[str]) -> None:
+        if options.shard is not None:
+            check_shard(plan, options.shard)
         self._options = options
         self._plan = plan
-        self._fingerprints = fingerprints
-        self._labels = labels
+        self._graph = graph
+        self._given = tuple(given)
         self._folder = RunDirectory(options.folder)
         self._lock = Lock(options.folder)
         self._journal: Journal | None = None
@@ -136,10 +109,10 @@ class RunJournal:
                 f"{options.folder} has the journal of an earlier run; go on with it with --resume, or choose another "
                 "run directory"
             )
-        fingerprints, upstream = self._fingerprints()
         told = {"papympi": find_version("papympi"), "shard": json.dumps(options.shard)}
         told["seed"] = str(self._plan.program.seed)
-        compare(connection, told, fingerprints, upstream, self._labels, force=options.force)
+        wiring = wire(self._graph, [target.node for target in self._plan.targets], self._given)
+        compare(connection, told, wiring, force=options.force)
         from papympi.stores.retrying import forget_doubtful, forget_failures
 
         forget_doubtful(connection, self._plan)
@@ -177,11 +150,7 @@ class RunJournal:
             self._events.start(look)
 
     def close(self, last: Statistics | None, failures: Sequence[Failure]) -> None:
-        """Write what is left and release the directory.
-
-        Raises:
-            JournalError: it could not be written.
-        """
+        """Write what is left and release the directory."""
         with ExitStack() as stack:
             if not self._options.locked:
                 stack.callback(self._lock.release)
@@ -201,29 +170,22 @@ class RunJournal:
                 (self._folder / FAILURES).unlink(missing_ok=True)
 
 
-def describe_surroundings(folder: Path | None = None) -> dict[str, Any]:
-    """Return what `run.json` says of the surroundings of a run; `folder` is in the pipeline's repository."""
-    job = find_job(os.environ)
+def describe_surroundings() -> dict[str, Any]:
+    """Return what `run.json` says of the surroundings of a run."""
+    job, allocator = find_job(os.environ), joined()
+    ranks = {"mpi4py": find_version("mpi4py"), "ranks": allocator.world.size} if allocator is not None else None
     return {
         "papympi": find_version("papympi"),
         "python": platform.python_version(),
         "executable": sys.executable,
-        "mpi": _describe_mpi(),
+        "mpi": ranks,
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "job": job[0] if job is not None else None,
         "began": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "folder": str(Path.cwd()),
-        "git": describe_repository(Path.cwd() if folder is None else folder),
+        "git": describe_repository(Path.cwd()),
     }
-
-
-def _describe_mpi() -> dict[str, Any] | None:
-    """Return what runs the ranks; `None` without ranks."""
-    allocator = joined()
-    if allocator is None:
-        return None
-    return {"mpi4py": find_version("mpi4py"), "ranks": allocator.world.size}
 
 
 @lru_cache(maxsize=8)

@@ -43,10 +43,10 @@ def prepare_journal(
     """Return the journal of a run, `None` if it is to have none; then nothing of journals is imported."""
     if journal is None:
         return None
-    from papympi.runner.run_journal import make_journal
+    from papympi.runner.run_journal import RunJournal
 
     options = journal if isinstance(journal, JournalOptions) else JournalOptions(folder=Path(journal), resume=resume)
-    return make_journal(options, plan, graph, given)
+    return RunJournal(options, plan, graph, given)
 
 
 class Session:
@@ -94,12 +94,7 @@ class Session:
             raise self._refuse(self._why or (CLOSED if self.state == "closed" else "is being iterated already"))
 
     def begin(self) -> None:
-        """Open the pools and make the engine.
-
-        Raises:
-            StateError: it has begun before, or was cancelled meanwhile.
-            PoolError: a pool cannot be opened.
-        """
+        """Open the pools and make the engine."""
         self.check_new()
         if not _take(self._begins):
             raise self._refuse("is being iterated already")
@@ -159,11 +154,7 @@ class Session:
         self.close()
 
     def pause(self, *, paused: bool) -> None:
-        """Start nothing more until it is called again.
-
-        Raises:
-            StateError: the session has ended.
-        """
+        """Start nothing more until it is called again."""
         if self.state in ("closed", "foreign"):
             raise self._refuse(self._why or CLOSED)
         self._paused = paused

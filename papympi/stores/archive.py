@@ -111,25 +111,15 @@ class Archive:
         return (found[0], Payload(None, unpack_coded(found[1]), 1)) if found is not None else None
 
     def read(self, number: int) -> Coded:
-        """Return a payload.
-
-        Raises:
-            JournalError: it is damaged.
-        """
+        """Return a payload."""
         with self._lock:
             if self._connection is None:
                 raise JournalError("the journal is closed")
-            row, error = attempt(self._fetch, number)
+            connection, query = self._connection, "SELECT body FROM payloads WHERE id = ?"
+            row, error = attempt(lambda: connection.execute(query, (number,)).fetchone())
         if error is not None or row is None:
             raise JournalError(f"the journal is damaged ({error or 'a result is missing'}); use --resume to mend it")
         return unpack_coded(row[0])
-
-    def _fetch(self, number: int) -> tuple[bytes] | None:
-        assert self._connection is not None
-        row: tuple[bytes] | None = self._connection.execute(
-            "SELECT body FROM payloads WHERE id = ?", (number,)
-        ).fetchone()
-        return row
 
     def close(self) -> None:
         """Close the file."""

@@ -7,36 +7,28 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 
 from papympi.errors import JournalError
-from papympi.stores.fingerprint import Fingerprint, find_changes
+from papympi.plan.wiring import Wiring
+from papympi.stores.fingerprint import Fingerprint, find_changes, fingerprint_nodes, list_upstream
 
 _WAY_OUT = "begin in another run directory, or use the old results all the same with --force"
 
 
-def compare(
-    connection: sqlite3.Connection,
-    told: Mapping[str, str],
-    fingerprints: Mapping[str, Fingerprint],
-    upstream: Mapping[str, Sequence[str]],
-    labels: Mapping[str, str],
-    *,
-    force: bool,
-) -> None:
+def compare(connection: sqlite3.Connection, told: Mapping[str, str], wiring: Wiring, *, force: bool) -> None:
     """Compare a journal with what is to run, and note in it what that is.
 
     Args:
         connection: to the journal.
         told: versions and options that must be the same.
-        fingerprints: of each node.
-        upstream: for each node the nodes that it depends on, itself included.
-        labels: how messages call each node.
+        wiring: of the nodes that are to run.
         force: let differences pass.
 
     Raises:
         JournalError: something has changed; says what.
     """
+    fingerprints = fingerprint_nodes(wiring)
     if not force:
         _compare_told(connection, told)
-        _compare_code(connection, fingerprints, upstream, labels)
+        _compare_code(connection, fingerprints, wiring)
     connection.execute("BEGIN IMMEDIATE")
     connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", list(told.items()))
     rows = [(name, json.dumps(parts)) for name, parts in fingerprints.items()]
@@ -52,24 +44,20 @@ def _compare_told(connection: sqlite3.Connection, told: Mapping[str, str]) -> No
             raise JournalError(f"the journal was written {what} {known[name]}, this is {value}; {_WAY_OUT}")
 
 
-def _compare_code(
-    connection: sqlite3.Connection,
-    fingerprints: Mapping[str, Fingerprint],
-    upstream: Mapping[str, Sequence[str]],
-    labels: Mapping[str, str],
-) -> None:
+def _compare_code(connection: sqlite3.Connection, fingerprints: Mapping[str, Fingerprint], wiring: Wiring) -> None:
     known: dict[str, Fingerprint] = {
         name: json.loads(parts) for name, parts in connection.execute("SELECT name, parts FROM nodes")
     }
     kept: dict[str, None] = {}
     for table in ("results", "counts", "states"):
         for (name,) in connection.execute(f"SELECT DISTINCT node FROM {table}"):  # noqa: S608 - names of our own tables
-            kept.update(dict.fromkeys(upstream.get(name.partition("[")[0], ())))
+            kept.update(dict.fromkeys(list_upstream(wiring, name.partition("[")[0])))
     for name in kept:
         before = known.get(name)
-        if before is not None and name in fingerprints and (changes := find_changes(before, fingerprints[name])):
+        if before is not None and (changes := find_changes(before, fingerprints[name])):
             what = _describe(changes, before, fingerprints[name])
-            raise JournalError(f"{labels[name]} is not what it was when the journal was written: {what}; {_WAY_OUT}")
+            label = wiring.graph.nodes[name].label
+            raise JournalError(f"{label} is not what it was when the journal was written: {what}; {_WAY_OUT}")
 
 
 def _describe(changes: Sequence[str], before: Fingerprint, now: Fingerprint) -> str:

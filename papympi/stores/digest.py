@@ -8,7 +8,8 @@ from __future__ import annotations
 import copyreg
 import hashlib
 import pickle
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from itertools import chain
 from typing import Any, Final
 
 SIZE: Final = 16
@@ -55,7 +56,7 @@ class _Digester:
 
     def _take_apart(self, value: Any, kind: type) -> bytes:
         if kind in _CONTAINERS:
-            parts = [self.digest(part) for part in (_flatten(value) if kind is dict else value)]
+            parts = [self.digest(part) for part in (chain.from_iterable(value.items()) if kind is dict else value)]
             return _hash(kind.__name__.encode(), *(sorted(parts) if kind in (set, frozenset) else parts))
         if kind in (pickle.PickleBuffer, bytearray, memoryview):
             view = memoryview(value)
@@ -75,12 +76,6 @@ class _Digester:
             return _hash(b"object", name, (parts or "").encode())
         lists = [list(part) if number > 2 and part is not None else part for number, part in enumerate(parts[:5])]
         return _hash(b"object", name, *map(self.digest, lists))
-
-
-def _flatten(table: dict[Any, Any]) -> Iterable[Any]:
-    """Yield keys and values, one after the other."""
-    for item in table.items():
-        yield from item
 
 
 def _reduced(value: Any, kind: type) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -19,12 +18,8 @@ from papympi.workers.evaluation.attempt import attempt
 
 
 def read_failures(folder: Path) -> list[Failure]:
-    """Return the failures of a run directory; their exceptions are of classes made by name.
-
-    Raises:
-        JournalError: it is no run directory, or its journal cannot be read.
-    """
-    rows = _query(folder, lambda connection: connection.execute("SELECT node, key, told FROM failures").fetchall())
+    """Return the failures of a run directory; their exceptions are of classes made by name."""
+    rows = _query(folder, "SELECT node, key, told FROM failures")
     return [_to_failure(node, tuple(json.loads(key)), json.loads(told)) for node, key, told in rows]
 
 
@@ -34,32 +29,27 @@ def read_given(folder: Path, node: str, key: Key) -> list[Any]:
     Raises:
         JournalError: it did not fail there, or what it was given could not be kept.
     """
-
-    def find(connection: sqlite3.Connection) -> Any:
-        query = "SELECT given FROM failures WHERE node = ? AND key = ?"
-        return connection.execute(query, (node, json.dumps(key))).fetchone()
-
-    row = _query(folder, find)
-    if row is None:
+    rows = _query(folder, "SELECT given FROM failures WHERE node = ? AND key = ?", node, json.dumps(key))
+    if not rows:
         known = {f"{each.node} {','.join(map(str, each.key))}" for each in read_failures(folder)}
         wanted = f"{node} {','.join(map(str, key))}"
         way_out = did_you_mean(wanted, known) or f"; papympi failures {folder} lists what failed"
         raise JournalError(f"in {folder} node {node!r} did not fail at item {key}{way_out}")
-    if row[0] is None:
+    if rows[0][0] is None:
         raise JournalError(f"what node {node!r} was given at item {key} was not kept: nothing can pickle it")
-    values, error = attempt(decode, unpack_coded(row[0]))
+    values, error = attempt(decode, unpack_coded(rows[0][0]))
     if error is not None:
         raise ShippingError(f"what node {node!r} was given at item {key} cannot be loaded: {error}") from error
     given: list[Any] = values
     return given
 
 
-def _query(folder: Path, ask: Callable[[sqlite3.Connection], Any]) -> Any:
+def _query(folder: Path, query: str, *values: str) -> list[Any]:
     run = RunDirectory(folder)
     run.require()
     try:
         with closing(connect(run / JOURNAL, reads=True)) as connection:
-            return ask(connection)
+            return connection.execute(query, values).fetchall()
     except sqlite3.Error as error:
         raise JournalError(f"the journal {run / JOURNAL} cannot be read: {error}") from error
 

@@ -34,8 +34,8 @@ def fingerprint_nodes(wiring: Wiring) -> dict[str, Fingerprint]:
 
 
 def list_upstream(wiring: Wiring, name: str) -> Iterator[str]:
-    """Yield the names of a node and of all nodes above it."""
-    todo, seen = [name], {name}
+    """Yield the names of a node and of all nodes above it; nothing if the run does not need it."""
+    todo, seen = [name] if name in wiring.bindings else [], {name}
     while todo:
         current = todo.pop()
         if current in wiring.bindings:
@@ -54,7 +54,8 @@ def find_changes(before: Fingerprint, now: Fingerprint) -> list[str]:
 
 def _fingerprint(wiring: Wiring, node: Node) -> Fingerprint:
     code = _CodeWalker()
-    code.add_root(node.function)
+    code.found["function"] = digest(code.stand_in(node.function)).hex()
+    code.drain()
     for link in wiring.bindings[node.name]:
         if link.kind == "resource":
             code.add(wiring.graph.resources[link.name].function)
@@ -83,11 +84,6 @@ class _CodeWalker:
         self._todo: list[Any] = []
         self._seen: set[int] = set()
         self._kept: list[Any] = []  # so that no id is used twice
-
-    def add_root(self, function: Callable[..., Any]) -> None:
-        """Look at the function of a node."""
-        self.found["function"] = digest(self.stand_in(function)).hex()
-        self.drain()
 
     def add(self, thing: Any) -> None:
         """Look at a function or class, once."""
@@ -136,10 +132,14 @@ class _CodeWalker:
             members = {key: value for key, value in vars(thing).items() if key not in _UNTOLD}
             return ("class", [base.__qualname__ for base in thing.__mro__], members)
         cells = [_contents(cell) for cell in thing.__closure__ or ()]
-        names = dict.fromkeys(_names_of(thing.__code__))
+        codes = list(_list_codes(thing.__code__))
+        names = dict.fromkeys(
+            name for code in codes for name in code.co_names if name not in _UNFOLLOWED and not hasattr(builtins, name)
+        )
         used = {name: thing.__globals__[name] for name in names if name in thing.__globals__}
         modules = [value for value in used.values() if isinstance(value, ModuleType)]
-        files = [_digest_file(name) for name in dict.fromkeys(_imports_of(thing.__code__))]
+        steps = (step for code in codes for step in dis.get_instructions(code) if step.opname == "IMPORT_NAME")
+        files = [_digest_file(name) for name in dict.fromkeys(str(step.argval) for step in steps)]
         code = _describe_code(thing.__code__, thing.__doc__)
         parts = (thing.__defaults__, thing.__kwdefaults__, cells, used, _attributes(modules, names), files)
         return ("function", code, parts)
@@ -159,20 +159,12 @@ def _describe_code(code: CodeType, told: str | None = None) -> tuple[Any, ...]:
     return ("code", code.co_code, constants, names, code.co_argcount, code.co_kwonlyargcount, code.co_flags)
 
 
-def _names_of(code: CodeType) -> Iterator[str]:
-    """Yield the global names that a code object and those within it use."""
-    yield from (name for name in code.co_names if name not in _UNFOLLOWED and not hasattr(builtins, name))
+def _list_codes(code: CodeType) -> Iterator[CodeType]:
+    """Yield a code object and those within it."""
+    yield code
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            yield from _names_of(constant)
-
-
-def _imports_of(code: CodeType) -> Iterator[str]:
-    """Yield the names of the modules that a code object, or one within it, imports when it runs."""
-    yield from (str(each.argval) for each in dis.get_instructions(code) if each.opname == "IMPORT_NAME")
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _imports_of(constant)
+            yield from _list_codes(constant)
 
 
 def _digest_file(name: str) -> bytes | None:

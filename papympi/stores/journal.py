@@ -126,11 +126,7 @@ class Journal:
         return self._payloads
 
     def keep_counts(self, node: str, parents: Sequence[KeyRun], counts: Sequence[int]) -> None:
-        """Keep how many children each of some parents has.
-
-        Raises:
-            JournalError: an input has another length than it had.
-        """
+        """Keep how many children each of some parents has."""
         if not parents:
             known = self._archive.count(node, ())
             if known is not None:
@@ -207,11 +203,7 @@ class Journal:
                 self._change.wait_for(lambda: self._bytes <= MOST_BYTES or self._error is not None)
 
     def close(self) -> None:
-        """Write what is left.
-
-        Raises:
-            JournalError: it could not be written.
-        """
+        """Write what is left."""
         with self._change:
             self._over = True
             self._change.notify()

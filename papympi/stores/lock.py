@@ -174,10 +174,6 @@ def _began(pid: int) -> str:
         return "" if fields[0] in "ZX" else fields[19]
     if Path("/proc/self").exists():
         return ""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return ""
-    except PermissionError:
-        return "alive"
-    return "alive"
+    import psutil
+
+    return "alive" if psutil.pid_exists(pid) else ""

@@ -53,20 +53,16 @@ def _find_trouble(path: Path) -> str:
     hot = path.with_name(f"{path.name}-journal").exists()
     if not hot and pages and size < pages * (65536 if page == 1 else page):
         return "its end is missing"
-    checked, error = attempt(_check, path) if size <= THOROUGH_BYTES else (attempt(_touch, path)[0] or "", None)
-    return str(error) if error is not None else str(checked)
+    query = "PRAGMA quick_check(1)" if size <= THOROUGH_BYTES else "SELECT COUNT(*) FROM meta"
+    found, error = attempt(_ask, path, query)
+    if size > THOROUGH_BYTES or found == ("ok",):
+        return ""
+    return str(error) if error is not None else str(found[0]).strip().splitlines()[-1]
 
 
-def _check(path: Path) -> str:
+def _ask(path: Path, query: str) -> Any:
     with closing(connect(path)) as connection:
-        found = connection.execute("PRAGMA quick_check(1)").fetchone()
-    return "" if found == ("ok",) else str(found[0]).strip().splitlines()[-1]
-
-
-def _touch(path: Path) -> str:
-    with closing(connect(path)) as connection:
-        connection.execute("SELECT COUNT(*) FROM meta").fetchone()
-    return ""
+        return connection.execute(query).fetchone()
 
 
 def _repair(path: Path, trouble: str) -> str:

@@ -7,7 +7,7 @@ import sqlite3
 from typing import Any
 
 from papympi.model.item import Key
-from papympi.plan.plan import Plan, Space, Step
+from papympi.plan.plan import Plan, Step
 from papympi.stores.archive import bitmap_to_bytes, bytes_to_bitmap
 from papympi.stores.journal import DOUBT
 from papympi.transport.bitmap import clip_bitmap
@@ -16,21 +16,19 @@ Stale = dict[str, set[Key]]
 """For each node the keys below which (themselves included) what is known depends on a failure."""
 
 
-def forget_doubtful(connection: sqlite3.Connection, plan: Plan) -> int:
-    """Forget failures that may have been caused by whatever ended the last attempt; return how many there were.
+def forget_doubtful(connection: sqlite3.Connection, plan: Plan) -> None:
+    """Forget failures that may have been caused by whatever ended the last attempt.
 
     Whoever ends a job ends all its processes, also programs that nodes have started: the items that use them fail.
     """
     found = connection.execute("SELECT value FROM meta WHERE name = ?", (DOUBT,)).fetchone()
-    if found is None:
-        return 0
-    count = forget_failures(connection, plan, float(found[0]))
-    connection.execute("DELETE FROM meta WHERE name = ?", (DOUBT,))
-    return count
+    if found is not None:
+        forget_failures(connection, plan, float(found[0]))
+        connection.execute("DELETE FROM meta WHERE name = ?", (DOUBT,))
 
 
-def forget_failures(connection: sqlite3.Connection, plan: Plan, since: float = 0.0) -> int:
-    """Take failures and everything that depends on them out of a journal; return how many there were.
+def forget_failures(connection: sqlite3.Connection, plan: Plan, since: float = 0.0) -> None:
+    """Take failures and everything that depends on them out of a journal.
 
     Args:
         connection: to the journal.
@@ -57,7 +55,6 @@ def forget_failures(connection: sqlite3.Connection, plan: Plan, since: float = 0
     places = [(node, json.dumps(key)) for node, key in failures]
     connection.executemany("DELETE FROM failures WHERE node = ? AND key = ?", places)
     connection.execute("COMMIT")
-    return len(failures)
 
 
 def is_stale(stale: Stale, node: str, key: Key) -> bool:
@@ -83,8 +80,7 @@ def _spread(step: Step, key: Key, stale: Stale) -> None:
 def _same_depth(step: Step) -> int:
     """Return how much of a key a step leaves as it is."""
     if step.kind in {"gather", "fold", "group"}:
-        space: Space | None = step.space.parent
-        return space.depth if space is not None else 0
+        return step.space.parent.depth if step.space.parent is not None else 0
     return step.space.depth
 
 

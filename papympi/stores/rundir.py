@@ -31,11 +31,7 @@ class RunDirectory:
         return self.path / name
 
     def make(self) -> None:
-        """Make the folder, or see that it can be trusted.
-
-        Raises:
-            JournalError: it belongs to somebody else, or others can write into it.
-        """
+        """Make the folder, or see that it can be trusted."""
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
@@ -43,21 +39,13 @@ class RunDirectory:
         self.check()
 
     def check(self) -> None:
-        """Refuse a folder or a journal that somebody else could have changed: loading what is in it runs code.
-
-        Raises:
-            JournalError: it belongs to somebody else, or others can write into it.
-        """
+        """Refuse a folder or a journal that somebody else could have changed: loading what is in it runs code."""
         check_private(self.path)
         if (self / JOURNAL).exists():
             check_private(self / JOURNAL)
 
     def require(self) -> None:
-        """Refuse a folder that no run has used.
-
-        Raises:
-            JournalError: it is none, or not to be trusted.
-        """
+        """Refuse a folder that no run has used."""
         if not (self / RECORD).is_file():
             raise JournalError(f"{self.path} is no run directory: it has no {RECORD}; papympi run --run-dir makes one")
         self.check()
@@ -84,11 +72,7 @@ class RunDirectory:
 
 
 def check_private(path: Path) -> None:
-    """Refuse a file or folder that belongs to another user or that others can write to.
-
-    Raises:
-        JournalError: it does, or they can.
-    """
+    """Refuse a file or folder that belongs to another user or that others can write to."""
     try:
         found = path.stat()
     except OSError as error:
@@ -105,10 +89,6 @@ def check_private(path: Path) -> None:
         )
 
 
-def open_private(path: Path, mode: str = "w") -> Any:
-    """Return a text file that only its owner can read and write."""
-
-    def opener(name: str, flags: int) -> int:
-        return os.open(name, flags, 0o600)
-
-    return open(path, mode, encoding="utf-8", opener=opener)
+def open_private(path: Path) -> Any:
+    """Return a text file to write that only its owner can read and write."""
+    return open(path, "w", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, 0o600))

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from papympi.contracts import NodeCount, Statistics
-from papympi.jobs.time_limit import TimeLimit, measure_usual
+from papympi.jobs.time_limit import keep_to_limit, measure_usual
 from papympi.model.graph import Graph
 from papympi.plan.compile import PlanSettings, compile_plan
 
@@ -27,11 +27,11 @@ def test_a_batch_and_the_one_before_it_count(plan, done, usual):
 def test_a_run_is_stopped_when_a_batch_does_not_fit(plan):
     stopped, told = threading.Event(), []
     statistics = Statistics({"n": NodeCount(done=1, seconds=1000.0)})
-    with TimeLimit(plan, lambda: statistics, stopped.set, 60.0, told.append):
+    with keep_to_limit(plan, lambda: statistics, stopped.set, 60.0, told.append):
         assert stopped.wait(30)
     assert "a batch takes up to 2000.0 s: nothing more is started" in told[0]
 
 
 def test_without_a_limit_nothing_is_stopped(plan):
-    with TimeLimit(plan, lambda: Statistics({}), pytest.fail, None, pytest.fail):
+    with keep_to_limit(plan, lambda: Statistics({}), pytest.fail, None, pytest.fail):
         pass

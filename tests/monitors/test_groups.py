@@ -3,7 +3,7 @@
 import pytest
 
 from papympi.model.item import Failure
-from papympi.monitors.groups import group_failures
+from papympi.monitors.report import group_failures
 
 
 def make_failure(key, message, node="parse", kind=ValueError):

@@ -5,7 +5,7 @@ import pytest
 from papympi.contracts import NodeCount, Statistics
 from papympi.model.item import Failure
 from papympi.monitors import report
-from papympi.monitors.groups import group_failures
+from papympi.monitors.report import group_failures
 
 
 def make_failure(key, message="bad", node="parse", **rest):
@@ -14,9 +14,8 @@ def make_failure(key, message="bad", node="parse", **rest):
 
 def test_summary():
     nodes = {"read": NodeCount(1200, 0, 0, 0.05), "parse": NodeCount(1200, 2, 1, 75.0)}
-    text = report.summarize(
-        Statistics(nodes, delivered=1197, seconds=40.0), group_failures([make_failure((3,)), make_failure((5,))])
-    )
+    groups = group_failures([make_failure((3,)), make_failure((5,))])
+    text = str(report.Summary(Statistics(nodes, delivered=1197, seconds=40.0), groups))
     assert text.splitlines()[:4] == [
         "node    done  failed  dropped      time  rate",
         "-----  -----  ------  -------  --------  ----",
@@ -28,12 +27,12 @@ def test_summary():
 
 
 def test_summary_of_nothing():
-    assert report.summarize(Statistics({})) == "0 results in 0.0 ms"
+    assert str(report.Summary(Statistics({}))) == "0 results in 0.0 ms"
 
 
 def test_summary_of_the_most():
     """Summary of what was in the graph."""
-    text = report.summarize(Statistics({}, highest=1200, heaviest=3_500_000_000))
+    text = str(report.Summary(Statistics({}, highest=1200, heaviest=3_500_000_000)))
     assert text.splitlines()[-1] == "at the most 1 200 items in the graph at once, about 3.5 GB"
     assert report.format_most(1, 0) == "at the most 1 item in the graph at once"
     assert report.format_most(2, 1500) == "at the most 2 items in the graph at once, about 1.5 kB"

@@ -14,7 +14,7 @@ from pluggy import PluginManager
 from papympi.contracts import Backend, NodeOption
 from papympi.errors import PluginError
 from papympi.hookspecs import hookimpl
-from papympi.runner.plugins import backends, collect_offers, list_plugins, plugin_manager
+from papympi.runner.plugins import collect_offers, list_plugins, plugin_manager
 
 BUILTINS = ["inline", "threads", "asyncio", "processes", "mpi", "mpi4py"]
 
@@ -38,8 +38,8 @@ def test_builtins_come_first():
     manager = fresh_manager()
     names = [record.name for record in list_plugins(manager)]
     assert names[: len(BUILTINS)] == BUILTINS
-    assert set(BUILTINS) <= set(backends(manager))
-    for backend in backends(manager).values():
+    assert set(BUILTINS) <= set(collect_offers(manager, "papympi_backends"))
+    for backend in collect_offers(manager, "papympi_backends").values():
         assert isinstance(backend, Backend)
         assert backend.summary
 
@@ -56,7 +56,7 @@ def test_managers_kept_by_blocks(monkeypatch):
 def test_blocked_builtin_is_gone():
     """A blocked built-in is gone and listed as blocked."""
     manager = fresh_manager("mpi4py")
-    assert "mpi4py" not in backends(manager)
+    assert "mpi4py" not in collect_offers(manager, "papympi_backends")
     record = next(record for record in list_plugins(manager) if record.name == "mpi4py")
     assert record.blocked
     assert record.hooks == ()
@@ -135,7 +135,7 @@ def test_broken_plugin_is_named(tmp_path, monkeypatch, source, what):
     assert what in str(caught.value)
     assert "-p no:sick" in str(caught.value)
     assert caught.value.__cause__ is not None
-    assert set(BUILTINS) <= set(backends(fresh_manager("sick")))
+    assert set(BUILTINS) <= set(collect_offers(fresh_manager("sick"), "papympi_backends"))
 
 
 def test_raising_hook_names_plugin():
@@ -185,10 +185,10 @@ def test_one_name_two_plugins():
     manager = fresh_manager()
     manager.register(Twin(), "twin")
     with pytest.raises(PluginError, match=r"'twin' and 'threads'|'threads' and 'twin'"):
-        backends(manager)
+        collect_offers(manager, "papympi_backends")
     manager = fresh_manager("threads")
     manager.register(Twin(), "twin")
-    assert backends(manager)["threads"].summary == "twin"
+    assert collect_offers(manager, "papympi_backends")["threads"].summary == "twin"
 
 
 def test_offer_that_is_no_table():
