@@ -86,7 +86,7 @@ __all__ = [
 ]
 
 load_options_with(lambda: import_module("papympi.runner.plugins").declare_node_options())
-add_check(lambda: import_module("papympi.plan.check").check_graph)
+add_check(lambda: import_module("papympi.plan.layout").check_graph)
 
 
 def __getattr__(name: str) -> Any:

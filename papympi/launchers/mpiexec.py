@@ -106,30 +106,25 @@ def has_job(environ: Mapping[str, str]) -> bool:
 
 def promised_ranks(environ: Mapping[str, str]) -> int:
     """Return how many ranks the launcher of this process has promised; 0 if there was none."""
-    for name in ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PALS_SIZE"):
-        if environ.get(name, "").isdecimal():
-            return int(environ[name])
+    count = _read_number(environ, "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PALS_SIZE")
     step = environ.get("SLURM_STEP_ID", "")
-    if step.isdecimal() and int(step) < _SPECIAL_STEPS and "SLURM_PROCID" in environ:
-        tasks = environ.get("SLURM_STEP_NUM_TASKS") or environ.get("SLURM_NTASKS", "")
-        return int(tasks) if tasks.isdecimal() else 0
-    return 0
+    if count is None and step.isdecimal() and int(step) < _SPECIAL_STEPS and "SLURM_PROCID" in environ:
+        count = _read_number(environ, "SLURM_STEP_NUM_TASKS", "SLURM_NTASKS")
+    return count or 0
 
 
 def promised_rank(environ: Mapping[str, str]) -> int:
     """Return which of them this process is; 0 if it was not told."""
-    for name in ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PALS_RANKID", "PMIX_RANK", "SLURM_PROCID"):
-        if environ.get(name, "").isdecimal():
-            return int(environ[name])
-    return 0
+    return _read_number(environ, "OMPI_COMM_WORLD_RANK", "PMI_RANK", "PALS_RANKID", "PMIX_RANK", "SLURM_PROCID") or 0
+
+
+def _read_number(environ: Mapping[str, str], *names: str) -> int | None:
+    """Return the first of some variables that is a number."""
+    return next((int(environ[name]) for name in names if environ.get(name, "").isdecimal()), None)
 
 
 def parse_ranks(name: str, text: Any) -> list[int]:
-    """Return the ranks that `text` lists, e.g. "1-24" or "1-3,7".
-
-    Raises:
-        OptionError: another form, or rank 0.
-    """
+    """Return the ranks that `text` lists, e.g. "1-24" or "1-3,7"; rank 0 cannot be one of them."""
     ranks: list[int] = []
     for part in str(text).split(","):
         found = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)

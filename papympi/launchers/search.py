@@ -22,11 +22,7 @@ MISSING: Final = (
 
 
 def find_launcher() -> Launcher:
-    """Return the mpiexec to use: beside the library that was asked for, beside this interpreter, or on PATH.
-
-    Raises:
-        LaunchError: there is none; says how to get one.
-    """
+    """Return the mpiexec to use: beside the library that was asked for, beside this interpreter, or on PATH."""
     for folder in _folders():
         path = shutil.which("mpiexec", path=folder)
         if path:

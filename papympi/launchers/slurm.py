@@ -15,15 +15,10 @@ MARK: Final = "# Written by `papympi submit`, which writes it anew as long as th
 
 
 def batch_text(job: Job) -> str:
-    """Return a batch script for sbatch.
-
-    Raises:
-        OptionError: an option that no script can carry, or two that cannot go together.
-    """
+    """Return a batch script for sbatch."""
     check_job(job)
     shell = "/bin/bash -l" if job.modules or job.conda else "/bin/bash"  # a login shell knows `module` and `conda`
-    setup = write_setup(job)
-    parts = [f"#!{shell}\n{MARK}\n{write_directives(job)}", setup, write_run(job)]
+    parts = [f"#!{shell}\n{MARK}\n{write_directives(job)}", write_setup(job), write_run(job)]
     return "\n".join(part for part in parts if part)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from papympi.errors import OptionError
@@ -27,11 +28,7 @@ _SECONDS: Final = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
 
 def check_line(value: Any) -> str:
-    """Return a text that fits on one line of a batch script.
-
-    Raises:
-        OptionError: it is empty or too long, or has a character that ends lines or texts.
-    """
+    """Return a text that fits on one line of a batch script: not empty, and not too long for sbatch."""
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str):
@@ -43,16 +40,6 @@ def check_line(value: Any) -> str:
     if len(value.encode(errors="surrogateescape")) > LONGEST:
         raise OptionError(f"{value[:20]!r}... is longer than {LONGEST} bytes")
     return value
-
-
-def check_count(value: Any) -> int:
-    """Return a number of at least 1."""
-    return _number(value, 1)
-
-
-def check_count_or_none(value: Any) -> int:
-    """Return a number of at least 0."""
-    return _number(value, 0)
 
 
 def check_time(value: Any) -> str:
@@ -69,21 +56,6 @@ def seconds_of(time: str) -> int:
         if found := re.fullmatch(form, time, re.ASCII):
             return sum(_SECONDS[unit] * int(number) for unit, number in found.groupdict().items() if number)
     return 0
-
-
-def check_memory(value: Any) -> str:
-    """Return an amount of memory as Slurm takes it."""
-    return _match(value, r"\d+[KMGT]?", "a number with K, M, G or T behind it; without one it is megabytes")
-
-
-def check_gpus(value: Any) -> str:
-    """Return how many GPUs of which type each node is to have."""
-    return _match(value, r"([\w.-]+:)?[1-9]\d*", "a number, or TYPE:NUMBER")
-
-
-def check_array(value: Any) -> str:
-    """Return into how many tasks the inputs are shared out, and how many of them may run at once."""
-    return _match(value, r"[1-9]\d*(%[1-9]\d*)?", "N, or N%M for at most M at a time")
 
 
 def check_signal(value: Any) -> str:
@@ -153,10 +125,10 @@ def check_directives(value: Any) -> tuple[str, ...]:
     given = [value] if isinstance(value, str) else value
     if not isinstance(given, list | tuple):
         raise OptionError(f"{value!r} is not a list of options of sbatch")
-    return tuple(_directive(check_line(text)) for text in given)
+    return tuple(_check_directive(check_line(text)) for text in given)
 
 
-def _directive(text: str) -> str:
+def _check_directive(text: str) -> str:
     if not re.fullmatch(r"--[a-z][a-z0-9-]*(=.+)?", text, re.ASCII):
         raise OptionError(f"{text!r} is not of the form --name or --name=value")
     name = text.partition("=")[0]
@@ -168,7 +140,8 @@ def _directive(text: str) -> str:
     return text
 
 
-def _number(value: Any, least: int) -> int:
+def check_count(value: Any, least: int = 1) -> int:
+    """Return a number of at least 1, or another least one."""
     if isinstance(value, str) and re.fullmatch(r"\d{1,9}", value, re.ASCII):
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
@@ -176,7 +149,8 @@ def _number(value: Any, least: int) -> int:
     return value
 
 
-def _match(value: Any, form: str, words: str) -> str:
+def check_form(value: Any, *, form: str, words: str) -> str:
+    """Return a text that matches a regular expression; `words` say of what form that is."""
     text = check_line(value)
     if not re.fullmatch(form, text, re.ASCII):
         raise OptionError(f"{text!r} is not {words}")
@@ -202,6 +176,12 @@ class Field:
     many: bool = False
 
 
+_MEMORY: Final = partial(
+    check_form, form=r"\d+[KMGT]?", words="a number with K, M, G or T behind it; without one it is megabytes"
+)
+_GPUS: Final = partial(check_form, form=r"([\w.-]+:)?[1-9]\d*", words="a number, or TYPE:NUMBER")
+_ARRAY: Final = partial(check_form, form=r"[1-9]\d*(%[1-9]\d*)?", words="N, or N%M for at most M at a time")
+
 FIELDS: Final[dict[str, Field]] = {
     "job_name": Field(check_line, "Name of the job. Default: that of the file.", "NAME", "job-name"),
     "nodes": Field(check_count, "Hosts. Default: 1.", "N", "nodes"),
@@ -209,14 +189,14 @@ FIELDS: Final[dict[str, Field]] = {
         check_count, "Ranks on each host. Default: as many as the smallest host has cores.", "N", "ntasks-per-node"
     ),
     "cpus_per_task": Field(check_count, "CPUs of each rank.", "N", "cpus-per-task"),
-    "mem": Field(check_memory, "Memory on each host, such as 64G.", "SIZE", "mem"),
+    "mem": Field(_MEMORY, "Memory on each host, such as 64G.", "SIZE", "mem"),
     "time": Field(check_time, "Time limit, such as 4:00:00 for four hours.", "TIME", "time"),
     "partition": Field(check_line, "Partition (queue).", "NAME", "partition"),
     "account": Field(check_line, "Account that pays.", "NAME", "account"),
     "qos": Field(check_line, "Quality of service.", "NAME", "qos"),
     "constraint": Field(check_line, "Features that hosts must have.", "FEATURES", "constraint"),
-    "gpus": Field(check_gpus, "GPUs on each host, such as 4 or a100:4.", "[TYPE:]N", "gpus-per-node"),
-    "array": Field(check_array, "Share the inputs out among N jobs, at most M of them at a time.", "N[%M]", "array"),
+    "gpus": Field(_GPUS, "GPUs on each host, such as 4 or a100:4.", "[TYPE:]N", "gpus-per-node"),
+    "array": Field(_ARRAY, "Share the inputs out among N jobs, at most M of them at a time.", "N[%M]", "array"),
     "dependency": Field(check_line, "Wait for other jobs, such as afterok:4711.", "JOBS", "dependency"),
     "mail_user": Field(check_line, "Who gets mail.", "ADDRESS", "mail-user"),
     "mail_type": Field(check_line, "When, such as END,FAIL.", "EVENTS", "mail-type"),
@@ -231,7 +211,7 @@ FIELDS: Final[dict[str, Field]] = {
     "command": Field(check_words, "How papympi is called in the job.", "WORDS"),
     "signal": Field(check_signal, "With --until-done: what Slurm sends before the limit. Default: USR1.", "NAME"),
     "lead": Field(check_count, "With --until-done: how long before the limit. Default: 120 or less.", "SECONDS"),
-    "requeues": Field(check_count_or_none, "With --until-done: how often at most. Default: 20.", "N"),
+    "requeues": Field(partial(check_count, least=0), "With --until-done: how often at most. Default: 20.", "N"),
     "template": Field(check_path, "Fill in a script of your own.", "FILE"),
 }
 """The options of a job by their names in the file."""

@@ -91,9 +91,6 @@ def make_job(arguments: tuple[str, ...], values: Mapping[str, Any], **run: Any) 
         arguments: of `papympi run`.
         values: by the names of `FIELDS`.
         **run: `run_dir` and `until_done`.
-
-    Raises:
-        OptionError: a value that is impossible; says which option's.
     """
     checked = {name: check_field(name, value, flag_of(name)) for name, value in values.items()}
     known = {field.name for field in fields(Job)}
@@ -101,11 +98,7 @@ def make_job(arguments: tuple[str, ...], values: Mapping[str, Any], **run: Any) 
 
 
 def check_field(name: str, value: Any, place: str) -> Any:
-    """Return the value of an option as the batch text needs it.
-
-    Raises:
-        OptionError: there is no such option, or the value is impossible; begins with `place`.
-    """
+    """Return the value of an option as the batch text needs it; refuses one that cannot be, naming its `place`."""
     if name not in FIELDS:
         raise OptionError(f"{place}: there is no option {name!r} of a job{did_you_mean(name, FIELDS)}")
     try:
@@ -115,11 +108,7 @@ def check_field(name: str, value: Any, place: str) -> Any:
 
 
 def check_job(job: Job) -> None:
-    """Look at everything in a job that cannot be, alone or together.
-
-    Raises:
-        OptionError: says what, and what to do.
-    """
+    """Refuse everything in a job that cannot be, alone or together."""
     for name in FIELDS:
         value = getattr(job, name, None)
         if value not in (None, ()):

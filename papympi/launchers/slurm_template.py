@@ -26,9 +26,6 @@ def fill_template(text: str, job: Job, place: str) -> str:
         text: the template.
         job: what to fill in.
         place: the name of the template, for messages.
-
-    Raises:
-        OptionError: a field that does not exist or is missing, or a value that cannot stand there.
     """
     check_job(job)
     lines = text.split("\n")
@@ -38,24 +35,14 @@ def fill_template(text: str, job: Job, place: str) -> str:
 
 def _check_blocks(lines: list[str], job: Job, place: str) -> None:
     """Look whether everything that was asked for gets into the script, and in time."""
-    where = {name: _find_block(lines, name) for name in _BLOCKS}
-    missing = [name for name, line in where.items() if line is None]
-    if not write_setup(job) and "setup" in missing:
-        missing.remove("setup")
+    alone = [found[1] if (found := _FIELD.fullmatch(line.strip())) else "" for line in lines]
+    needed = [name for name in _BLOCKS if name != "setup" or write_setup(job)]
+    missing = [name for name in needed if name not in alone]
     if missing:
         raise OptionError(f"{place}: a template needs a line with {{{{{missing[0]}}}}} and nothing else")
-    for number, line in enumerate(lines[: where["directives"]], 1):
+    for number, line in enumerate(lines[: alone.index("directives")], 1):
         if line.strip() and not line.lstrip().startswith("#"):
             raise OptionError(f"{place}:{number}: sbatch reads no directives behind a command: {line.strip()!r}")
-
-
-def _find_block(lines: list[str], name: str) -> int | None:
-    """Return the index of the line that is a block, if there is one."""
-    for index, line in enumerate(lines):
-        found = _FIELD.fullmatch(line.strip())
-        if found and found[1] == name:
-            return index
-    return None
 
 
 def _fill_line(line: str, job: Job, place: str) -> str:

@@ -170,31 +170,30 @@ class Graph:
         names: dict[str, tuple[str, ...]] = {}
         items = inputs.items() if isinstance(inputs, Mapping) else [(None, None)]
         for parameter, value in items:
-            values = value if isinstance(value, list | tuple) else [value]
+            values: Any = value if isinstance(value, list | tuple) else [value]
             if not isinstance(parameter, str) or not all(isinstance(each, str) or callable(each) for each in values):
                 raise OptionError(
                     f"{label}: inputs={inputs!r} is impossible; it maps parameters to nodes or their names"
                 )
-            names[parameter] = tuple(each if isinstance(each, str) else self._name_of(each, label) for each in values)
+            names[parameter] = tuple(self.name_of(each, label) for each in values)
         return names
 
-    def name_of(self, node: str | Callable[..., Any]) -> str:
-        """Return the name of a node that is given by its name or its function.
+    def name_of(self, node: str | Callable[..., Any], label: str = "") -> str:
+        """Return the name of a node that is given by its name or its function; `label` is who asks, for messages.
 
         Raises:
             GraphError: the function is no node, or several nodes.
         """
-        return node if isinstance(node, str) else self._name_of(node, f"graph {self.name!r}")
-
-    def _name_of(self, function: Any, label: str) -> str:
-        """Return the name of the node or resource that a function is."""
+        if isinstance(node, str):
+            return node
+        label = label or f"graph {self.name!r}"
         everything: list[Node | Resource] = [*self._nodes.values(), *self._resources.values()]
-        names = [each.name for each in everything if each.function is function]
+        names = [each.name for each in everything if each.function is node]
         if len(names) == 1:
             return names[0]
         if names:
             raise GraphError(f"{label}: given is a function of the nodes {', '.join(names)}; give the name instead")
-        raise GraphError(f"{label}: given is {function!r}, which is no node of graph {self.name!r}; add it first")
+        raise GraphError(f"{label}: given is {node!r}, which is no node of graph {self.name!r}; add it first")
 
     def _refuse_taken(self, made: Sequence[Node | Resource]) -> None:
         """Refuse names that something else has; the same function may be declared again."""

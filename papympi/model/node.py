@@ -89,11 +89,7 @@ def identify(function: Callable[..., Any], where: str) -> tuple[str, ...]:
 
 
 def find_name(function: Callable[..., Any], name: str | None, where: str) -> str:
-    """Return the name a function goes by in its graph.
-
-    Raises:
-        GraphError: it has none of its own and none was given, or the name cannot be one.
-    """
+    """Return the name a function goes by in its graph: the given one, or its own if it has one."""
     if name is None:
         name = getattr(function, "__name__", None)
         if not isinstance(name, str) or name == "<lambda>" or inspect.ismethod(function):
@@ -110,11 +106,7 @@ def make_node(
     options: NodeOptions,
     where: str,
 ) -> Node:
-    """Return the node of a function, after looking whether it can be one.
-
-    Raises:
-        GraphError: no name, a generator function that folds, inputs for parameters it does not have.
-    """
+    """Return the node of a function, after looking whether it can be one."""
     name = find_name(function, name, where)
     label = f"node {name!r} ({where})"
     generates = _is(function, inspect.isgeneratorfunction) or _is(function, inspect.isasyncgenfunction)
@@ -123,12 +115,13 @@ def make_node(
         raise GraphError(f"{label} is a generator function and has {wrong}=; make two nodes of it")
     if not options.spread and not generates:
         raise GraphError(f"{label} has spread=False, but is no generator function: it has no children; leave it out")
-    _check_plain(options, label)
-    parameters = _read_parameters(function, inputs, options, label)
+    for option, given in (("fold", options.fold), ("combine", options.combine), ("on_error", options.on_error)):
+        if callable(given) and is_async(given):
+            raise GraphError(f"{label}: {option}= is async; only the node's own function can be, give it a plain one")
     return Node(
         name=name,
         function=function,
-        parameters=parameters,
+        parameters=_read_parameters(function, inputs, options, label),
         where=where,
         options=options,
         inputs=MappingProxyType(dict(inputs)),
@@ -138,19 +131,8 @@ def make_node(
     )
 
 
-def _check_plain(options: NodeOptions, label: str) -> None:
-    """Refuse async functions where none is awaited."""
-    for name, function in (("fold", options.fold), ("combine", options.combine), ("on_error", options.on_error)):
-        if callable(function) and is_async(function):
-            raise GraphError(f"{label}: {name}= is async; only the node's own function can be, give it a plain one")
-
-
 def make_resource(function: Callable[[], Any], name: str | None, where: str) -> Resource:
-    """Return the resource of a function, after looking whether it can be one.
-
-    Raises:
-        GraphError: no name, an `async` function, or one that needs arguments.
-    """
+    """Return the resource of a function, after looking whether it can be one."""
     name = find_name(function, name, where)
     label = f"resource {name!r} ({where})"
     if is_async(function):

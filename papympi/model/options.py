@@ -66,7 +66,7 @@ class OptionRule:
 
     possible: Callable[[Any], bool]
     meaning: str
-    changes_results: bool
+    changes_results: bool = False
 
 
 _declared: dict[str, Callable[[Any], bool] | None] = {}
@@ -99,9 +99,6 @@ def read_options(options: Mapping[str, Any], label: str) -> NodeOptions:
     Args:
         options: by keyword; without name, inputs and graph.
         label: how messages call the node, with its place.
-
-    Raises:
-        OptionError: an unknown option, or an impossible value.
     """
     own = {name: value for name, value in options.items() if name in DECLARED}
     plugin = {name: value for name, value in options.items() if name not in DECLARED}
@@ -184,10 +181,8 @@ def _or_none(possible: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 
 DECLARED: Final[dict[str, OptionRule]] = {
-    "pool": OptionRule(
-        _or_none(lambda value: isinstance(value, str) and value != ""), "the name of a pool", changes_results=False
-    ),
-    "stride": OptionRule(_or_none(is_stride), 'at least 1, or "auto"', changes_results=False),
+    "pool": OptionRule(_or_none(lambda value: isinstance(value, str) and value != ""), "the name of a pool"),
+    "stride": OptionRule(_or_none(is_stride), 'at least 1, or "auto"'),
     "gather": OptionRule(
         lambda value: _is_switch(value) or _is_count(value), "True, False, or at least 1", changes_results=True
     ),
@@ -199,16 +194,12 @@ DECLARED: Final[dict[str, OptionRule]] = {
         '"fail", "drop", or a function of the failure',
         changes_results=True,
     ),
-    "timeout": OptionRule(_or_none(_is_time), "a number of seconds above 0", changes_results=False),
-    "retries": OptionRule(
-        lambda value: value == 0 or _is_count(value), "a whole number, 0 or more", changes_results=False
-    ),
-    "retry_on": OptionRule(_is_exception, "an exception class or a tuple of them", changes_results=False),
-    "backoff": OptionRule(
-        lambda value: value == 0 or _is_time(value), "a number of seconds, 0 or more", changes_results=False
-    ),
-    "checkpoint": OptionRule(_is_switch, "True or False", changes_results=False),
-    "fuse": OptionRule(_is_switch, "True or False", changes_results=False),
-    "spread": OptionRule(_is_switch, "True or False", changes_results=False),
+    "timeout": OptionRule(_or_none(_is_time), "a number of seconds above 0"),
+    "retries": OptionRule(lambda value: value == 0 or _is_count(value), "a whole number, 0 or more"),
+    "retry_on": OptionRule(_is_exception, "an exception class or a tuple of them"),
+    "backoff": OptionRule(lambda value: value == 0 or _is_time(value), "a number of seconds, 0 or more"),
+    "checkpoint": OptionRule(_is_switch, "True or False"),
+    "fuse": OptionRule(_is_switch, "True or False"),
+    "spread": OptionRule(_is_switch, "True or False"),
 }
 """The options that every node has."""

@@ -8,33 +8,21 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 Slot = tuple[int | str, int]
 """`(place in the call, index in the row)`: the place is a position or a keyword; slots are in order of their place."""
 
 
-class _Nothing:
-    """The type of `NOTHING`; one instance a process, whatever pickles it."""
+class Nothing:
+    """The accumulator of a tree of folds that has not met a partial result yet: the first one replaces it."""
 
     __slots__ = ()
-
-    def __reduce__(self) -> str:
-        return "NOTHING"
-
-
-NOTHING: Final = _Nothing()
-"""The accumulator of a tree of folds that has not met a partial result yet."""
 
 
 def make_row(*values: Any) -> tuple[Any, ...]:
     """Return the values of several inputs at one position as one value."""
     return values
-
-
-def make_nothing() -> Any:
-    """Return the accumulator that the first partial result replaces."""
-    return NOTHING
 
 
 def _fill(slots: Iterable[Slot], row: Any, others: tuple[Any, ...], named: dict[str, Any]) -> list[Any]:
@@ -94,12 +82,7 @@ class RowFold:
 
 @dataclass(frozen=True, slots=True)
 class GroupFold:
-    """Folds a group of siblings from a fresh accumulator: a leaf of the tree of a fold with `combine`.
-
-    Attributes:
-        function: folds one item.
-        factory: makes the accumulator.
-    """
+    """Folds a group of siblings from a fresh accumulator: a leaf of the tree of a fold with `combine`."""
 
     function: Callable[..., Any]
     factory: Callable[[], Any]
@@ -127,11 +110,7 @@ class AwaitedGroupFold(GroupFold):
 
 @dataclass(frozen=True, slots=True)
 class GroupMerge:
-    """Combines a group of partial results in order: an inner node of the tree.
-
-    Attributes:
-        combine: the user's.
-    """
+    """Combines a group of partial results in order with the user's function: an inner node of the tree."""
 
     combine: Callable[[Any, Any], Any]
 
@@ -142,40 +121,28 @@ class GroupMerge:
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """Combines the partial results that come one after the other: the trunk of the tree.
-
-    Attributes:
-        combine: the user's.
-    """
+    """Combines the partial results that come one after the other with the user's function: the trunk of the tree."""
 
     combine: Callable[[Any, Any], Any]
 
     def __call__(self, total: Any, partial: Any, /) -> Any:
         """Return the combined result so far."""
-        return partial if total is NOTHING else self.combine(total, partial)
+        return partial if isinstance(total, Nothing) else self.combine(total, partial)
 
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """Gives the result of a tree of folds; where no item came, a fresh accumulator: its root.
-
-    Attributes:
-        factory: makes the accumulator.
-    """
+    """Gives the result of a tree of folds; where no item came, a fresh accumulator: its root."""
 
     factory: Callable[[], Any]
 
     def __call__(self, total: Any, /) -> Any:
         """Return the result."""
-        return self.factory() if total is NOTHING else total
+        return self.factory() if isinstance(total, Nothing) else total
 
 
 class ByPosition:
-    """Calls a function with its items by position, whatever its parameters are called.
-
-    Args:
-        function: the user's.
-    """
+    """Calls a function with its items by position, whatever its parameters are called."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function

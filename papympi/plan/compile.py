@@ -11,14 +11,13 @@ from papympi.errors import GraphError, InputError, OptionError, did_you_mean
 from papympi.model.graph import Graph, GraphWarning
 from papympi.model.options import is_stride
 from papympi.plan.boundaries import find_boundaries
-from papympi.plan.check import check_pools
 from papympi.plan.enclose import describe_inner, enclose
 from papympi.plan.expand import Expansion, NodeSettings, Part, expand
 from papympi.plan.fuse import FusedGroup, fuse
-from papympi.plan.layout import lay_out
+from papympi.plan.layout import check_layout, lay_out
 from papympi.plan.plan import Plan, Space, Step, Stream, Stride
 from papympi.plan.program import Argument, Call, Program, Stage, StageKind
-from papympi.plan.taking import find_resource
+from papympi.plan.taking import make_argument, take
 from papympi.plan.wiring import Wiring, merge_problems, wire
 
 ASYNC_POOL: Final = "asyncio"
@@ -81,11 +80,7 @@ def compile_plan(
     _check_choices(wiring, settings)
     settings_of = _choose_node_settings(wiring, settings)
     layout = lay_out(wiring)
-    problems = [*layout.problems]
-    if settings.known_pools is not None:
-        problems += check_pools(wiring, {name: each.pool for name, each in settings_of.items()}, settings.known_pools)
-    if problems:
-        raise GraphError(merge_problems(problems))
+    check_layout(layout, wiring, {name: each.pool for name, each in settings_of.items()}, settings.known_pools)
     for text in layout.warnings:
         warnings.warn(text, GraphWarning, stacklevel=2)
     expansion = expand(wiring, layout, settings_of)
@@ -167,7 +162,7 @@ def _choose_node_settings(wiring: Wiring, settings: PlanSettings) -> dict[str, N
 def _make_steps(groups: list[FusedGroup], program: Program) -> list[Step]:
     """Return the steps of the groups; their stages go into the program."""
     steps: list[Step] = []
-    outside = _find_outside(groups)
+    outside = {stream for group in groups for stream in group.inputs}
     makers: dict[Stream, Step] = {}
     for number, group in enumerate(groups):
         first = group.parts[0]
@@ -202,11 +197,6 @@ def _number(spaces: list[Space], hidden: Collection[Space]) -> list[Space]:
     for number, space in enumerate(known):
         space.number = number
     return known
-
-
-def _find_outside(groups: list[FusedGroup]) -> set[Stream]:
-    """Return the streams that leave the group that makes them."""
-    return {stream for group in groups for stream in group.inputs}
 
 
 def _name_nodes(group: FusedGroup) -> tuple[str, ...]:
@@ -253,10 +243,6 @@ def _find_origins(wiring: Wiring, expansion: Expansion) -> dict[str, Call]:
             if node.options.timeout or node.options.retries:
                 what = "timeout" if node.options.timeout else "retries"
                 raise GraphError(f"{node.label} is a source and has {what}=; only a node with inputs can have that")
-            bindings = wiring.bindings[name]
-            arguments = tuple(
-                Argument(None, each.place if isinstance(each.place, str) else None, find_resource(wiring, each))
-                for each in bindings
-            )
+            arguments = tuple(make_argument(take(wiring, {}, each), []) for each in wiring.bindings[name])
             origins[name] = Call(name, node.function, arguments, awaits=node.awaits)
     return origins

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from papympi.plan.plan import Space
@@ -124,7 +123,7 @@ class _Draft:
                 what = "fold" if node.options.fold is not None else "gather"
                 self.layout.problems.append(
                     f"{node.label} has {what}=, but all that it takes is one value for the whole run "
-                    f"({_join(above)}); leave {what}= out"
+                    f"({', '.join(map(repr, dict.fromkeys(above)))}); leave {what}= out"
                 )
                 return None
             if node.options.gather is True or node.options.fold is not None:
@@ -140,7 +139,8 @@ class _Draft:
         places = self.layout.places
         chain = entry.chain()
         deepest = next(each for each in above if places[each].output is entry)
-        roots = {space.node: None for each in above if (space := _root(places[each].output)).kind == "source"}
+        tops = [places[each].output.chain()[-2:][0] for each in above]  # right below the unit space, or that itself
+        roots = {space.node: None for space in tops if space.kind == "source"}
         first, *others = [*roots, ""]
         self.meetings.extend((first, other) for other in others if other)
         strangers = [each for each in above if places[each].output not in chain]
@@ -200,15 +200,3 @@ def _unite(alone: dict[str, str], meetings: list[tuple[str, str]]) -> dict[str, 
         first, second = sorted((find(one), find(other)), key=place.__getitem__)
         leaders[second] = first
     return {name: find(name) for name in alone}
-
-
-def _root(space: Space) -> Space:
-    """Return the ancestor right below the unit space; the unit space is its own."""
-    while space.parent is not None and space.parent.parent is not None:
-        space = space.parent
-    return space
-
-
-def _join(names: Iterable[str]) -> str:
-    """Return names for a message."""
-    return ", ".join(repr(name) for name in dict.fromkeys(names))

@@ -27,11 +27,7 @@ _DOT = {
 
 
 def draw_text(graph: Graph) -> str:
-    """Return the graph as text: a line for each node, its edges as lines between them.
-
-    Raises:
-        GraphError: it has no nodes, or a cycle.
-    """
+    """Return the graph as text: a line for each node, its edges as lines between them."""
     wiring = wire(graph)
     lanes = _Lanes(wiring)
     drawn = [(lanes.draw(name), name) for name in wiring.order]
@@ -44,11 +40,7 @@ def draw_text(graph: Graph) -> str:
 
 
 def draw_mermaid(graph: Graph) -> str:
-    """Return the graph as a Mermaid flowchart.
-
-    Raises:
-        GraphError: it has no nodes, or a cycle.
-    """
+    """Return the graph as a Mermaid flowchart."""
     wiring = wire(graph)
     ids = {name: f"n{index}" for index, name in enumerate(wiring.order)}
     lines = ["flowchart TD"]
@@ -68,11 +60,7 @@ def draw_mermaid(graph: Graph) -> str:
 
 
 def draw_dot(graph: Graph) -> str:
-    """Return the graph in the language of Graphviz.
-
-    Raises:
-        GraphError: it has no nodes, or a cycle.
-    """
+    """Return the graph in the language of Graphviz."""
     wiring = wire(graph)
     lines = ["digraph {", "    node [fontname=sans]"]
     for name in wiring.order:

@@ -29,11 +29,7 @@ class Enclosure:
 
 
 def enclose(wiring: Wiring, expansion: Expansion, settings_of: Mapping[str, NodeSettings]) -> Enclosure:
-    """Return the parts of a plan; those below a scatter with `spread=False` are one with it.
-
-    Raises:
-        GraphError: something keeps them from being one.
-    """
+    """Return the parts of a plan; those below a scatter with `spread=False` are one with it."""
     result = Enclosure(list(expansion.parts))
     problems: list[str] = []
     for part in expansion.parts:
@@ -83,7 +79,7 @@ class _Closing:
         for part in self.members:
             problem = self._judge(part)
             if problem:
-                return f"{self._label(part)} {problem}"
+                return f"{self.wiring.label(part.node)} {problem}"
         if not self.leaving:
             return "nothing gathers or folds its children; leave spread=False out"
         kept = [stream.node for stream in self.leaving if self.settings_of[stream.node].checkpoint]
@@ -137,13 +133,10 @@ class _Closing:
             for stream in part.inputs:
                 if stream in late and (inside or stream not in self.leaving):
                     return (
-                        f"{self._label(part)} takes {stream.node!r}, which is there only when all its children have "
-                        "been through; leave spread=False out"
+                        f"{self.wiring.label(part.node)} takes {stream.node!r}, which is there only when all its "
+                        "children have been through; leave spread=False out"
                     )
         return ""
-
-    def _label(self, part: Part) -> str:
-        return self.wiring.label(part.node)
 
     def close(self) -> Part:
         """Return the part that they are."""

@@ -13,9 +13,9 @@ from papympi.plan.adapters import (
     GroupFold,
     GroupMerge,
     Merge,
+    Nothing,
     RowFold,
     UnzippedCall,
-    make_nothing,
     make_row,
 )
 from papympi.plan.depth import NodeSpaces, SpaceLayout
@@ -218,7 +218,7 @@ class _Expander:
         taken = [Taken(0, stream)]
         trunk = self._make_call(Merge(combine), taken, on_error)
         output = self._inner("trunk", self.place.output)
-        stream = self._task("fold", taken, output, space, trunk, BRANCHES * BRANCHES, factory=make_nothing)
+        stream = self._task("fold", taken, output, space, trunk, BRANCHES * BRANCHES, factory=Nothing)
         taken = [Taken(0, stream)]
         root = self._make_call(Finish(factory), taken, self.node.options.on_error)
         return self._task("map", taken, Stream(self.node.name, self.place.output), self.place.output, root)

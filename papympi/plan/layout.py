@@ -1,12 +1,44 @@
-"""The spaces of a graph laid out for a run: what must come to an end before what, and what can therefore not be."""
+"""The spaces of a graph laid out for a run: what must come to an end before what, and what can therefore not be.
+
+What is wrong with a graph is said all at once, each with its place and the way out.
+"""
 
 from __future__ import annotations
 
-import heapq
+import warnings
+from collections.abc import Collection, Mapping
 
+from papympi.errors import GraphError, did_you_mean
+from papympi.model.graph import Graph, GraphWarning
 from papympi.plan.depth import SpaceLayout, find_base, list_closed, place_nodes
 from papympi.plan.plan import Space
-from papympi.plan.wiring import Wiring
+from papympi.plan.wiring import Wiring, merge_problems, sort_stably, wire
+
+
+def check_graph(graph: Graph, pools: Collection[str] | None = None) -> None:
+    """Look for everything that keeps a graph from running; warn of what is dear.
+
+    Args:
+        graph: all of its nodes are looked at.
+        pools: names of the pools there are; `None`: do not look at pools.
+    """
+    wiring = wire(graph)
+    layout = lay_out(wiring)
+    named = {node.name: node.options.pool for node in graph.nodes.values() if node.options.pool is not None}
+    check_layout(layout, wiring, named, pools)
+    for text in layout.warnings:
+        warnings.warn(text, GraphWarning, stacklevel=3)
+
+
+def check_layout(layout: SpaceLayout, wiring: Wiring, named: Mapping[str, str], pools: Collection[str] | None) -> None:
+    """Refuse what is wrong with a layout, and those pools of nodes that are not among the `pools` there are."""
+    problems = [*layout.problems]
+    for name, pool in named.items():
+        if pools is not None and pool not in pools and wiring.streams(name):
+            way_out = did_you_mean(pool, pools) or f"; there are {', '.join(sorted(pools))}"
+            problems.append(f"{wiring.label(name)} wants the pool {pool!r}, which does not exist{way_out}")
+    if problems:
+        raise GraphError(merge_problems(problems))
 
 
 def lay_out(wiring: Wiring) -> SpaceLayout:
@@ -20,7 +52,8 @@ def lay_out(wiring: Wiring) -> SpaceLayout:
 def _refuse_late_values(wiring: Wiring, layout: SpaceLayout) -> None:
     """Look for nodes below a scatter that take a value which is there only when that scatter has come to an end."""
     for name, place in layout.places.items():
-        meeting = place.entry if name in wiring.bindings and _folds(wiring, name) else place.call
+        node = wiring.node(name)
+        meeting = place.call if node is None or node.options.fold is None else place.entry
         for each in dict.fromkeys(binding.name for binding in wiring.streams(name)):
             source = layout.places[each]
             if not source.closed or source.output.depth >= meeting.depth:
@@ -29,11 +62,6 @@ def _refuse_late_values(wiring: Wiring, layout: SpaceLayout) -> None:
             late = [space for space in below if list_closed(space) & source.closed]
             if late:
                 _report_late(wiring, layout, name, each, late[-1])
-
-
-def _folds(wiring: Wiring, name: str) -> bool:
-    """Say whether a node is a fold."""
-    return wiring.graph.nodes[name].options.fold is not None
 
 
 def _report_late(wiring: Wiring, layout: SpaceLayout, name: str, value: str, space: Space) -> None:
@@ -60,10 +88,11 @@ def _rank(wiring: Wiring, layout: SpaceLayout) -> None:
             kids[space.parent.number] = kids.get(space.parent.number, 0) | 1 << space.number
     needs = _find_needs(layout, kids)
     for siblings in kids.values():
-        ranked = _rank_siblings(_bits(siblings), needs)
+        numbers = _bits(siblings)
+        ranked = sort_stably(numbers, {number: _bits(needs.get(number, 0)) for number in numbers})
         for rank, number in enumerate(ranked):
             layout.spaces[number].rank = rank
-        crossed = [layout.spaces[number] for number in _bits(siblings) if number not in ranked]
+        crossed = [layout.spaces[number] for number in numbers if number not in ranked]
         if crossed:
             labels = " and ".join(wiring.label(space.node) for space in crossed[:2])
             layout.problems.append(
@@ -83,26 +112,6 @@ def _find_needs(layout: SpaceLayout, kids: dict[int, int]) -> dict[int, int]:
                 others = place.closed & kids[space.parent.number] & ~(1 << base)
                 needs[base] = needs.get(base, 0) | others
     return needs
-
-
-def _rank_siblings(siblings: list[int], needs: dict[int, int]) -> list[int]:
-    """Return the siblings in an order in which each comes after those that it needs; without those in a circle."""
-    above = {number: _bits(needs.get(number, 0)) for number in siblings}
-    below: dict[int, list[int]] = {number: [] for number in siblings}
-    for number, some in above.items():
-        for each in some:
-            below[each].append(number)
-    ready = [number for number in siblings if not above[number]]
-    missing = {number: len(some) for number, some in above.items()}
-    ranked: list[int] = []
-    while ready:
-        number = heapq.heappop(ready)
-        ranked.append(number)
-        for each in below[number]:
-            missing[each] -= 1
-            if not missing[each]:
-                heapq.heappush(ready, each)
-    return ranked
 
 
 def _bits(mask: int) -> list[int]:

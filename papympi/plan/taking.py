@@ -20,16 +20,12 @@ class Taken:
     resource: ResourceSpec | None = None
 
 
-def find_resource(wiring: Wiring, binding: Binding) -> ResourceSpec | None:
-    """Return the resource that a binding gives, if it gives one."""
-    if binding.kind != "resource":
-        return None
-    return ResourceSpec(binding.name, wiring.graph.resources[binding.name].function)
-
-
 def take(wiring: Wiring, streams: Mapping[str, Stream], binding: Binding) -> Taken:
     """Return what a binding gives."""
-    return Taken(binding.place, streams.get(binding.name), find_resource(wiring, binding))
+    if binding.kind == "resource":
+        resource = ResourceSpec(binding.name, wiring.graph.resources[binding.name].function)
+        return Taken(binding.place, resource=resource)
+    return Taken(binding.place, streams[binding.name])
 
 
 def make_argument(taken: Taken, streams: list[Stream]) -> Argument:

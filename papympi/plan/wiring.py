@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
 from inspect import Parameter
-from typing import Literal
+from typing import Literal, TypeVar
 
 from papympi.errors import GraphError, did_you_mean
 from papympi.model.graph import Graph
 from papympi.model.node import Node
+
+Name = TypeVar("Name", str, int)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +85,9 @@ def wire(graph: Graph, targets: Sequence[str] | None = None, given: Collection[s
         inputs.update((each.name, None) for each in some if each.kind == "input")
     chosen = _choose_targets(graph, bindings, targets, inputs)
     needed = _find_ancestors(bindings, chosen if targets is not None else bindings)
-    order = _sort(
-        [*(name for name in inputs if name in needed), *(name for name in bindings if name in needed)], bindings
+    names = [name for name in (*inputs, *bindings) if name in needed]
+    order = sort_stably(
+        names, {name: [each.name for each in bindings.get(name, ()) if each.name in needed] for name in names}
     )
     if len(order) < len(needed):
         raise GraphError(describe_cycle(graph, bindings, needed - set(order)))
@@ -98,11 +103,7 @@ def merge_problems(problems: Sequence[str]) -> str:
 
 
 def bind(graph: Graph, node: Node) -> tuple[Binding, ...]:
-    """Return what a call of the node is given, in the order of its parameters.
-
-    Raises:
-        GraphError: a parameter that can only be given by position follows one that is left to its default.
-    """
+    """Return what a call of the node is given, in the order of its parameters."""
     bindings: list[Binding] = []
     skipped = ""
     position = 0
@@ -202,23 +203,17 @@ def _find_ancestors(bindings: dict[str, tuple[Binding, ...]], targets: Iterable[
     return needed
 
 
-def _sort(names: Sequence[str], bindings: dict[str, tuple[Binding, ...]]) -> list[str]:
+def sort_stably(names: Sequence[Name], above: Mapping[Name, Iterable[Name]]) -> list[Name]:
     """Return the names in topological order, else as they come; those in or below a cycle are left out."""
+    sorter = TopologicalSorter(above)
+    with contextlib.suppress(CycleError):  # what is not in or below it can be sorted nevertheless
+        sorter.prepare()
     place = {name: index for index, name in enumerate(names)}
-    waits = {name: {each.name for each in bindings.get(name, ()) if each.name in place} for name in names}
-    followers: dict[str, list[str]] = {name: [] for name in names}
-    for name, above in waits.items():
-        for each in above:
-            followers[each].append(name)
-    missing = {name: len(above) for name, above in waits.items()}
-    ready = [place[name] for name in names if not missing[name]]
-    heapq.heapify(ready)
-    order: list[str] = []
-    while ready:
-        name = names[heapq.heappop(ready)]
-        order.append(name)
-        for each in followers[name]:
-            missing[each] -= 1
-            if not missing[each]:
-                heapq.heappush(ready, place[each])
+    ready: list[int] = []
+    order: list[Name] = []
+    while sorter.is_active():
+        for name in sorter.get_ready():
+            heapq.heappush(ready, place[name])
+        order.append(names[heapq.heappop(ready)])
+        sorter.done(order[-1])
     return order

@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
-from collections.abc import Iterable
 from typing import Final
 
 from papympi.transport.heap import copy
@@ -38,6 +37,7 @@ class Arena:
     Attributes:
         descriptor: what children map.
         share: how many bytes each child has for blocks.
+        memory: all of it, and the parent's part.
         loans: for each child the offsets and sizes of its blocks that are lent, or were when that was last looked at.
     """
 
@@ -46,17 +46,13 @@ class Arena:
         self._size = size
         self._own, self.share = _divide(size, children)
         self.loans: list[dict[int, int]] = [{} for _ in range(children)]
-        self._memory = Memory(descriptor)
-        self._memory.use_part(ArenaPart(0, self._own, []))
+        self.memory = Memory(descriptor)
+        self.memory.use_part(ArenaPart(0, self._own, []))
         self._returned: list[int] = []
-
-    def lend(self, offset: int, size: int, returned: list[int], allocator: object) -> memoryview:
-        """Return a view of a block; its offset is put on `returned` when nothing refers to the view any more."""
-        return self._memory.lend(offset, size, returned, allocator)
 
     def keep(self, buffer: memoryview) -> memoryview | None:
         """Return a view of the block that holds a buffer, filling one if none does; `None`: there is no room."""
-        if self.locate(buffer) >= 0:
+        if self.memory.locate(buffer) >= 0:
             return buffer
         view = self.take(buffer.nbytes)
         if view is not None:
@@ -65,13 +61,9 @@ class Arena:
 
     def take(self, size: int) -> memoryview | None:
         """Return a view of a block of so many bytes, to be filled before it is sent; `None`: there is no room."""
-        self._memory.give(drain(self._returned))
-        offset = self._memory.take(size)
-        return None if offset < 0 else self._memory.lend(offset, size, self._returned)
-
-    def locate(self, buffer: memoryview) -> int:
-        """Return the offset of the block that a view is of, all of it; -1: of none that is lent here."""
-        return self._memory.locate(buffer)
+        self.memory.give(drain(self._returned))
+        offset = self.memory.take(size)
+        return None if offset < 0 else self.memory.lend(offset, size, self._returned)
 
     def part_of(self, number: int, used: list[Block]) -> ArenaPart:
         """Return the part of child `number`."""
@@ -83,36 +75,17 @@ class Arena:
         lent = [block for loans in self.loans for block in loans.items()]
         for start, stop in Region(self._own, self._size // PAGE * PAGE, lent).gaps if lent else ():
             with contextlib.suppress(OSError, AttributeError):  # another system
-                self._memory.map.madvise(mmap.MADV_REMOVE, start, stop - start)
+                self.memory.map.madvise(mmap.MADV_REMOVE, start, stop - start)
         os.close(self.descriptor)
-        del self._memory
+        del self.memory
 
 
-class ChildAllocator:
-    """A child's end.
-
-    Args:
-        descriptor: the memory file, which is kept open.
-    """
-
-    def __init__(self, descriptor: int) -> None:
-        self._memory = Memory(descriptor)
-
-    def use_part(self, part: ArenaPart) -> None:
-        """Take blocks from this part from now on; before, nothing can be put."""
-        self._memory.use_part(part)
-
-    def put(self, buffer: memoryview) -> int:
-        """Copy a buffer into a block; return its offset, -1 if there is no room."""
-        return self._memory.put(buffer)
+class ChildAllocator(Memory):
+    """A child's end; nothing can be put before it has a part."""
 
     def get(self, offset: int, size: int) -> Bytes:
         """Return a copy of what is in a block."""
-        return copy(self._memory.view[offset : offset + size])
-
-    def give(self, offsets: Iterable[int]) -> None:
-        """Take note that blocks are free again."""
-        self._memory.give(offsets)
+        return copy(self.view[offset : offset + size])
 
 
 def open_arena(size: int, children: int) -> Arena | None:

@@ -41,7 +41,7 @@ def pack(value: Any, blocks: Blocks | None = None) -> list[Part]:
     body = pickle.dumps(value, 5, buffer_callback=sort_out(buffers))
     head = _HEAD.pack(len(buffers), len(body))
     if buffers:
-        places = [_place(buffer, blocks) for buffer in buffers]
+        places = [_HERE if blocks is None or buffer.nbytes < LEAST else blocks.put(buffer) for buffer in buffers]
         head += b"".join(_PLACE.pack(buffer.nbytes, place) for buffer, place in zip(buffers, places, strict=True))
         buffers = [buffer for buffer, place in zip(buffers, places, strict=True) if place == _HERE]
     if len(body) < BIG:
@@ -49,17 +49,8 @@ def pack(value: Any, blocks: Blocks | None = None) -> list[Part]:
     return [head, body, *buffers]
 
 
-def _place(buffer: memoryview, blocks: Blocks | None) -> int:
-    """Return where a buffer is: the offset of its block, or -1 if it travels in the message."""
-    return _HERE if blocks is None or buffer.nbytes < LEAST else blocks.put(buffer)
-
-
 def send(sock: socket.socket, value: Any, blocks: Blocks | None = None) -> None:
-    """Send `value` and wait until the socket has taken all of it.
-
-    Raises:
-        OSError: the peer is gone.
-    """
+    """Send `value` and wait until the socket has taken all of it; an `OSError` says that the peer is gone."""
     parts = pack(value, blocks)
     if len(parts) == 1:
         sock.sendall(parts[0])
@@ -87,11 +78,7 @@ class FrameWriter:
         self._queue.extend(pack(value, self.blocks))
 
     def flush(self) -> bool:
-        """Send what the socket takes; return whether nothing is left.
-
-        Raises:
-            OSError: the peer is gone.
-        """
+        """Send what the socket takes; return whether nothing is left. An `OSError` says that the peer is gone."""
         queue = self._queue
         while queue:
             try:
@@ -133,7 +120,7 @@ class FrameReader:
             OSError: the connection broke.
         """
         large = self._large
-        target = self._room[self._stop :] if large is None else large.rest()
+        target = self._room[self._stop :] if large is None else large.left
         try:
             received = self.sock.recv_into(target)
         except BlockingIOError:
@@ -185,7 +172,12 @@ class FrameReader:
 
 
 class _Large:
-    """A message on its way into memory of its own: the table of sizes, then the pickle and each buffer."""
+    """A message on its way into memory of its own: the table of sizes, then the pickle and each buffer.
+
+    Attributes:
+        left: where the next bytes belong.
+        full: all are there.
+    """
 
     def __init__(self, buffers: int, length: int, shared: Blocks | None) -> None:
         self._length = length
@@ -193,26 +185,22 @@ class _Large:
         self._places: list[tuple[int, int]] = []
         self._blocks: list[bytearray | memoryview] = [bytearray(_PLACE.size * buffers)]
         self._current = -1
-        self._left = memoryview(b"")
+        self.left = memoryview(b"")
         self.full = False
         self._next()
 
-    def rest(self) -> memoryview:
-        """Return where the next bytes belong."""
-        return self._left
-
     def advance(self, received: int) -> None:
         """Take note that `received` bytes were put there."""
-        self._left = self._left[received:]
-        if not self._left:
+        self.left = self.left[received:]
+        if not self.left:
             self._next()
 
     def feed(self, data: memoryview) -> int:
         """Copy from `data` what belongs to the message; return how much that was."""
         fed = 0
         while fed < len(data) and not self.full:
-            size = min(len(self._left), len(data) - fed)
-            self._left[:size] = data[fed : fed + size]
+            size = min(len(self.left), len(data) - fed)
+            self.left[:size] = data[fed : fed + size]
             fed += size
             self.advance(size)
         return fed
@@ -230,7 +218,7 @@ class _Large:
 
     def _next(self) -> None:
         """Go on to the next block that is not empty."""
-        while not self._left:
+        while not self.left:
             if self._current == 0:
                 self._places = list(_PLACE.iter_unpack(self._blocks[0]))
                 sizes = [size for size, place in self._places if place == _HERE]
@@ -239,7 +227,7 @@ class _Large:
             if self._current == len(self._blocks):
                 self.full = True
                 return
-            self._left = memoryview(self._blocks[self._current])
+            self.left = memoryview(self._blocks[self._current])
 
 
 def _drop_sent(queue: deque[Part], sent: int) -> None:

@@ -30,11 +30,7 @@ def allocate(size: int) -> bytearray | memoryview:
 
 
 def map_pages(size: int) -> memoryview:
-    """Return so many zeros in huge pages, if the system has any; they go back to it when nothing refers to them.
-
-    Raises:
-        MemoryError: there is not so much, or this process may not have it.
-    """
+    """Return so many zeros in huge pages, if the system has any; they go back to it when nothing refers to them."""
     try:
         pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     except OSError as error:

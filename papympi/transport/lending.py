@@ -16,7 +16,6 @@ from typing import Any, Final
 from papympi.transport.arena import Arena, ChildAllocator
 from papympi.transport.heap import copy
 from papympi.transport.memfile import NONE, ArenaPart, Bytes, drain, find_owner, make_private
-from papympi.transport.regions import Block
 from papympi.transport.relaying import RelayAllocator
 
 
@@ -54,17 +53,17 @@ class ParentAllocator:
         if view is None:
             return NONE
         self.held.append(view)
-        return self._arena.locate(view)
+        return self._arena.memory.locate(view)
 
     def locate(self, view: memoryview) -> int:
         """Return the offset of the block that a view is of."""
-        return self._arena.locate(view)
+        return self._arena.memory.locate(view)
 
     def get(self, offset: int, size: int) -> memoryview:
         """Return a view of a block that the child has filled."""
         self._lent[offset] = size
         self._size += size
-        return self._arena.lend(offset, size, self.returned, self)
+        return self._arena.memory.lend(offset, size, self.returned, self)
 
     def take_held(self) -> list[memoryview]:
         """Return what has been put since the last time."""
@@ -83,7 +82,7 @@ class ParentAllocator:
         """Return whether somebody may keep a block and change it: more than half of the child's are not lent."""
         if 2 * self._size > self._arena.share:
             return False
-        self._adopted[self._arena.locate(memoryview(block))] = weakref.ref(block)
+        self._adopted[self._arena.memory.locate(memoryview(block))] = weakref.ref(block)
         return True
 
     def detach(self) -> None:
@@ -97,8 +96,7 @@ class ParentAllocator:
     def child_part(self) -> ArenaPart:
         """Return the part of a fresh child: all blocks in it are its own but those that are still lent."""
         self.take_returned()
-        lent: list[Block] = list(self._lent.items())
-        return self._arena.part_of(self._number, lent)
+        return self._arena.part_of(self._number, list(self._lent.items()))
 
 
 _ALLOCATORS: Final[weakref.WeakSet[ParentAllocator]] = weakref.WeakSet()

@@ -39,7 +39,7 @@ class Memory:
     """The whole memory, mapped, and the part of it from which blocks are taken.
 
     Args:
-        descriptor: of the memory file.
+        descriptor: of the memory file, which is kept open.
 
     Attributes:
         map: all of it.
@@ -83,13 +83,9 @@ class Memory:
         return offset
 
     def lend(self, offset: int, size: int, returned: list[int] | None, allocator: object = None) -> memoryview:
-        """Return a view of a block; its offset is put on `returned` when nothing refers to the view any more.
+        """Return a view of a block of so many bytes, whose array has `allocator` as an attribute.
 
-        Args:
-            offset: of the block.
-            size: of the block, in bytes.
-            returned: where to put the offset, if anywhere.
-            allocator: becomes an attribute of what the view is of.
+        Its offset is put on `returned`, if there is such a list, when nothing refers to the view any more.
         """
         block: Any = (ctypes.c_char * size).from_buffer(self.map, offset)
         block.allocator = allocator

@@ -19,8 +19,8 @@ from typing import Any, Final, NamedTuple
 
 from papympi.transport.arena import LEAST
 from papympi.transport.payload import Buffer
+from papympi.transport.regions import round_up
 
-_ALIGN: Final = 64
 _MARK: Final = 16
 
 
@@ -69,17 +69,13 @@ class Packed:
             os.close(self.file)
 
     def _write(self, descriptor: int) -> None:
-        """Fill a file: the mark, how many parts there are, the size of each, the parts.
-
-        Raises:
-            OSError: memory is short.
-        """
+        """Fill a file: the mark, how many parts there are, the size of each, the parts, each on pages of its own."""
         parts = self._parts()
         with open(descriptor, "wb", closefd=False) as file:
             file.write(os.urandom(_MARK))
             file.write(struct.pack(f"<{len(parts) + 1}Q", len(parts), *map(len, parts)))
             for part in parts:
-                file.seek(_round_up(file.tell()))
+                file.seek(round_up(file.tell()))
                 file.write(part)
 
     def _parts(self) -> list[Buffer]:
@@ -124,11 +120,7 @@ def map_packed(descriptor: int) -> Packed:
     (count,) = struct.unpack_from("<Q", view, _MARK)
     parts, place = [], _MARK + 8 + 8 * count
     for size in struct.unpack_from(f"<{count}Q", view, _MARK + 8):
-        place = _round_up(place)
+        place = round_up(place)
         parts.append(view[place : place + size])
         place += size
     return Packed(parts[0], parts[1:])
-
-
-def _round_up(place: int) -> int:
-    return -(-place // _ALIGN) * _ALIGN

@@ -92,11 +92,7 @@ class Payload:
         return _count_bytes(self._values[0]) * self.count if self._values else 0
 
     def encode(self) -> Coded:
-        """Return the pickled form, making it the first time.
-
-        Raises:
-            ShippingError: neither pickle nor dill can carry a value; names it.
-        """
+        """Return the pickled form, making it the first time, as `encode` does it."""
         if self._coded is None:
             assert self._values is not None
             self._coded = encode(self._values)
@@ -162,11 +158,7 @@ def sort_out(big: list[memoryview]) -> Callable[[pickle.PickleBuffer], bool]:
 
 
 def encode(values: list[Any]) -> Coded:
-    """Return the pickled form of `values`.
-
-    Raises:
-        ShippingError: neither pickle nor dill can carry one of them; names it.
-    """
+    """Return the pickled form of `values`; the `ShippingError` of one that cannot be carried names it."""
     try:
         return _dump(values)
     except ShippingError as error:
@@ -196,16 +188,12 @@ def _dump(values: list[Any]) -> Coded:
     except Exception as error:
         if not isinstance(error, _REFUSALS):
             raise ShippingError(f"{type(error).__name__}: {error}") from error
-    buffers.clear()
-    return _dump_with_dill(values, keep), tuple(buffers)
-
-
-def _dump_with_dill(values: list[Any], keep: Callable[[pickle.PickleBuffer], bool]) -> bytes:
     from papympi.transport import pickling
 
+    buffers.clear()
     file = io.BytesIO()
     pickling.dump(pickling.make_pickler(file, pickling.Reducer(), keep), values)
-    return file.getvalue()
+    return file.getvalue(), tuple(buffers)
 
 
 def _name_culprit(values: list[Any]) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dis
 import enum
 import functools
-import importlib
 import marshal
 import pickle
 import sys
@@ -43,11 +42,7 @@ def make_pickler(file: Sink, reducer: Reducer, keep: Keep | None = None) -> Any:
 
 
 def dump(pickler: Any, value: Any) -> None:
-    """Pickle a value.
-
-    Raises:
-        ShippingError: it cannot be; the cause says why.
-    """
+    """Pickle a value; the cause of a `ShippingError` says why it cannot be."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # dill warns of what then turns out as an error, or does not matter
@@ -105,8 +100,8 @@ class Reducer:
         self._namespaces: dict[int, Namespace] = {}
         self._kinds: dict[type, Callable[[Any], Any]] = {
             FunctionType: self._reduce_function,
-            CellType: _reduce_cell,
-            CodeType: _reduce_code,
+            CellType: lambda _cell: (rebuild.make_cell, ()),
+            CodeType: lambda code: (rebuild.make_code, (marshal.dumps(code),)),
             ModuleType: self._reduce_module,
             TypeVar: self._reduce_type_variable,
         }
@@ -174,9 +169,7 @@ class Reducer:
         return rebuild.make_function, arguments, state, None, None, rebuild.fill_function
 
     def _reduce_module(self, module: ModuleType) -> Any:
-        if self._is_sent(module):
-            return rebuild.get_sent_module, (module.__name__,)
-        return importlib.import_module, (module.__name__,)
+        return rebuild.get_module, (module.__name__, self._is_sent(module))
 
     def _reduce_type_variable(self, variable: TypeVar) -> Any:
         if self._is_found(variable):
@@ -227,14 +220,6 @@ _FUNCTION_STATE: Final = (
     "__kwdefaults__",
     *(("__annotations__",) if sys.version_info < (3, 14) else ()),  # later they are computed when asked for
 )
-
-
-def _reduce_cell(_cell: CellType) -> Any:
-    return rebuild.make_cell, ()
-
-
-def _reduce_code(code: CodeType) -> Any:
-    return rebuild.make_code, (marshal.dumps(code),)
 
 
 def _reduce_enum(value: Any) -> Any:

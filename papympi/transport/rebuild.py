@@ -17,7 +17,7 @@ from types import CellType, CodeType, FunctionType, ModuleType
 from typing import Any, TypeVar
 
 
-def get_module(name: str, *, by_value: bool) -> ModuleType:
+def get_module(name: str, by_value: bool) -> ModuleType:  # noqa: FBT001 - a pickle calls it by position
     """Return a module; one that travels by value is made here, empty, if it is not there yet."""
     if not by_value:
         return importlib.import_module(name)
@@ -30,17 +30,12 @@ def get_module(name: str, *, by_value: bool) -> ModuleType:
 
 def get_namespace(name: str, by_value: bool) -> dict[str, Any]:  # noqa: FBT001 - a pickle calls it by position
     """Return the globals of a module."""
-    return get_module(name, by_value=by_value).__dict__
+    return get_module(name, by_value).__dict__
 
 
 def make_namespace(name: str) -> dict[str, Any]:
     """Return globals that belong to no module."""
     return {"__name__": name, "__builtins__": builtins}
-
-
-def get_sent_module(name: str) -> ModuleType:
-    """Return a module that travels by value."""
-    return get_module(name, by_value=True)
 
 
 def make_code(data: bytes) -> CodeType:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Iterable
 from typing import Final
 
 from papympi.transport.arena import Arena
@@ -17,7 +16,7 @@ from papympi.transport.memfile import ArenaPart, Memory
 _PART: Final = struct.Struct("<QQ")
 
 
-class RelayAllocator:
+class RelayAllocator(Memory):
     """One end of a connection between processes that share blocks.
 
     Args:
@@ -29,27 +28,23 @@ class RelayAllocator:
     """
 
     def __init__(self, descriptor: int, part: ArenaPart) -> None:
-        self._memory = Memory(descriptor)
-        self._memory.use_part(part)
+        super().__init__(descriptor)
+        self.use_part(part)
         self.returned: list[int] = []
 
     def take_room(self, size: int) -> memoryview | None:
         """Return a block into which so many bytes can be received, for `put`; `None`: there is no room."""
-        offset = self._memory.take(size)
-        return None if offset < 0 else self._memory.lend(offset, size, None)
+        offset = self.take(size)
+        return None if offset < 0 else self.lend(offset, size, None)
 
     def put(self, buffer: memoryview) -> int:
         """Return the offset of the block that holds a buffer, filling one if none does; -1: there is no room."""
-        offset = self._memory.locate(buffer)
-        return offset if offset >= 0 else self._memory.put(buffer)
+        offset = self.locate(buffer)
+        return offset if offset >= 0 else super().put(buffer)
 
     def get(self, offset: int, size: int) -> memoryview:
         """Return a view of a block of the parent's, which is told when nothing refers to it any more."""
-        return self._memory.lend(offset, size, self.returned)
-
-    def give(self, offsets: Iterable[int]) -> None:
-        """Take note that blocks are free again."""
-        self._memory.give(offsets)
+        return self.lend(offset, size, self.returned)
 
 
 def offer(sock: socket.socket, arena: Arena | None) -> None:
@@ -61,11 +56,7 @@ def offer(sock: socket.socket, arena: Arena | None) -> None:
 
 
 def accept(sock: socket.socket) -> RelayAllocator | None:
-    """Return what the parent offers; `None`: there is nothing.
-
-    Raises:
-        EOFError: it is gone.
-    """
+    """Return what the parent offers; `None`: there is nothing."""
     data, descriptors, _, _ = socket.recv_fds(sock, _PART.size, 1)
     if len(data) < _PART.size:
         raise EOFError("the peer closed the connection")

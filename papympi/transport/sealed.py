@@ -30,11 +30,7 @@ def decode(parts: Sequence[Buffer]) -> Any:
 
 @dataclass(slots=True)
 class SealedTask(Task):
-    """A task of which only id, kind and stage are known here.
-
-    Attributes:
-        parts: the whole task.
-    """
+    """A task of which only id, kind and stage are known here; `parts` are all of it."""
 
     parts: Sequence[Buffer] = ()
 
@@ -45,21 +41,14 @@ class SealedTask(Task):
 
 @dataclass(slots=True)
 class SealedOutcome(Outcome):
-    """An outcome of which only the task's id is known here.
-
-    Attributes:
-        parts: the whole outcome.
-    """
+    """An outcome of which only the task's id is known here; `parts` are all of it."""
 
     parts: Sequence[Buffer] = ()
 
 
 def seal(wire: tuple[Any, ...]) -> list[Buffer | PickleBuffer]:
     """Return what a task's or an outcome's `to_wire` has made, closed up; big buffers are not copied."""
-    parts = encode(wire)
-    if len(parts) == 1 and len(parts[0]) < BIG:
-        return [parts[0]]
-    return [part if len(part) < BIG else PickleBuffer(part) for part in parts]
+    return [part if len(part) < BIG else PickleBuffer(part) for part in encode(wire)]
 
 
 def seal_outcome(outcome: Outcome) -> tuple[Any, ...]:

@@ -95,20 +95,16 @@ class _Census:
     """
 
     def __init__(self, by_value: frozenset[str]) -> None:
-        self.reducer = Reducer(by_value, self._note)
+        self._functions: list[FunctionType] = []
+        self.reducer = Reducer(by_value, self._functions.append)
         self._by_value = by_value
         self._probe = _Probe(self.reducer)
-        self._functions: list[FunctionType] = []
         self._queue: deque[_Entry] = deque()
         self._known: set[tuple[int, str]] = set()
         self._entries: list[tuple[Namespace, str]] = []
 
     def take(self, program: Program) -> list[tuple[Namespace, str]]:
-        """Return the globals to send, the users of each before it.
-
-        Raises:
-            ShippingError: a needed one cannot be sent.
-        """
+        """Return the globals to send, the users of each before it."""
         for user, function in _functions_of(program):
             error = self._probe.refusal(function)
             if error is not None:
@@ -116,21 +112,17 @@ class _Census:
             self._enqueue_globals(user, is_needed=True, limit=math.inf)
         self._follow()
         self._offer(type, math.inf)
-        self._follow()
         self._offer(FunctionType, _LIGHT)
-        self._follow()
         return self._entries
 
-    def _note(self, function: FunctionType) -> None:
-        self._functions.append(function)
-
     def _offer(self, kind: type, limit: float) -> None:
-        """Queue the classes or functions of the by-value modules that nothing has asked for."""
+        """Take the classes or functions of the by-value modules that nothing has asked for."""
         for module in (sys.modules[name] for name in self._by_value if name in sys.modules):
             for name, value in list(vars(module).items()):
                 if isinstance(value, kind) and value.__module__ == module.__name__:
                     namespace = self.reducer.namespace_at(vars(module))
                     self._enqueue(_Entry(namespace, name, module.__name__, is_needed=False, limit=limit))
+        self._follow()
 
     def _enqueue(self, entry: _Entry) -> None:
         place = id(entry.namespace.names), entry.name
@@ -177,15 +169,16 @@ class _Census:
 
 
 class _Probe:
-    """Pickles to nowhere, to learn whether it can be done."""
+    """Pickles to nowhere, to learn whether it can be done: it is the file, keeps nothing and refuses too much."""
 
     def __init__(self, reducer: Reducer) -> None:
         self._reducer = reducer
+        self._left = math.inf
         self._begin()
 
     def refusal(self, value: Any, limit: float = math.inf) -> ShippingError | None:
         """Return why a value cannot be sent; `None`: it can, in no more than about `limit` bytes."""
-        self._scale.left = limit
+        self._left = limit
         try:
             dump(self._pickler, value)
         except ShippingError as error:
@@ -194,32 +187,17 @@ class _Probe:
         return None
 
     def _begin(self) -> None:
-        self._scale = _Scale()
-        self._pickler = make_pickler(self._scale, self._reducer, self._scale.weigh)
-
-
-class _Scale:
-    """A file that keeps nothing and refuses too much.
-
-    Attributes:
-        left: how many bytes may still come.
-    """
-
-    left = math.inf
+        self._pickler = make_pickler(self, self._reducer, self._weigh)
 
     def write(self, data: Any, /) -> int:
-        """Take bytes; return how many.
-
-        Raises:
-            ShippingError: they were too many.
-        """
+        """Take bytes; return how many."""
         size = memoryview(data).nbytes
-        self.left -= size
-        if self.left < 0:
+        self._left -= size
+        if self._left < 0:
             raise ShippingError("too big")
         return size
 
-    def weigh(self, buffer: pickle.PickleBuffer) -> bool:
+    def _weigh(self, buffer: pickle.PickleBuffer) -> bool:
         """Take a buffer, so that it is not copied into the pickle."""
         self.write(buffer)
         return False

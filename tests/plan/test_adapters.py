@@ -7,7 +7,6 @@ import pickle
 import pytest
 
 from papympi.plan.adapters import (
-    NOTHING,
     AwaitedByPosition,
     AwaitedGroupFold,
     ByPosition,
@@ -15,9 +14,9 @@ from papympi.plan.adapters import (
     GroupFold,
     GroupMerge,
     Merge,
+    Nothing,
     RowFold,
     UnzippedCall,
-    make_nothing,
     make_row,
 )
 
@@ -88,17 +87,17 @@ def test_partials_are_merged_in_order():
 
 
 def test_the_first_partial_replaces_nothing():
-    assert Merge(operator.add)(make_nothing(), "a") == "a"
+    assert Merge(operator.add)(Nothing(), "a") == "a"
     assert Merge(operator.add)("a", "b") == "ab"
 
 
 def test_without_items_the_result_is_fresh():
-    assert Finish(list)(make_nothing()) == []
+    assert Finish(list)(Nothing()) == []
     assert Finish(list)([1]) == [1]
 
 
-def test_nothing_is_one_object():
-    assert pickle.loads(pickle.dumps(NOTHING)) is NOTHING
+def test_nothing_travels_as_such():
+    assert isinstance(pickle.loads(pickle.dumps(Nothing())), Nothing)
 
 
 def test_by_position_ignores_names():

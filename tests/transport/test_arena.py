@@ -110,7 +110,7 @@ def ends():
     tenant = ChildAllocator(os.dup(lender.descriptor))
     tenant.use_part(lender.child_part())
     yield lender, tenant
-    os.close(tenant._memory._descriptor)
+    os.close(tenant._descriptor)
     arena.close()
 
 
@@ -181,7 +181,7 @@ def test_closed_arena_keeps_little():
     values.clear()
     lender.take_held()
     lender.take_returned()
-    os.close(tenant._memory._descriptor)
+    os.close(tenant._descriptor)
     arena.close()
     assert set(kept) == {5}
     assert os.fstat(looked_at).st_blocks * 512 <= 5 * MB  # the block, and the parent's own part
@@ -210,7 +210,7 @@ def test_passage_copies_nothing():
     del back, room
     relay.give(lender.take_returned())
     assert relay.put(memoryview(bytes(3 * MB))) == offset
-    os.close(relay._memory._descriptor)
+    os.close(relay._descriptor)
     arena.close()
     ours.close()
     theirs.close()

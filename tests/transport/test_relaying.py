@@ -27,7 +27,7 @@ def ends(pair):
     offer(pair[0], arena)
     relay = accept(pair[1])
     yield ParentAllocator(arena, 0), relay
-    os.close(relay._memory._descriptor)
+    os.close(relay._descriptor)
     arena.close()
 
 
