@@ -80,13 +80,7 @@ class BatchSizes:
         self.max_payloads = {
             step: min(map(self.strides.__getitem__, users), default=0) for step, users in self._consumers.items()
         }
-        self._worth_s = {}
-        for step in self._tasks:
-            worth = max(WORTH_S, EACH_S * len(pools[step.pool or ""].workers))
-            self._worth_s[step] = worth if step.stride == "auto" else SHORT_S
-            calls = plan.program.stages[step.number].calls
-            if step.stride != "auto" and any(call.vectorized or call.timeout for call in calls):
-                self._worth_s[step] = 0.0
+        self._worth_s = {step: _find_worth(step, plan, pools) for step in self._tasks}
         self._quotas = dict.fromkeys(self._producers, 1)
         self.brief: set[Step] = set()
         self.changed = True
@@ -165,6 +159,14 @@ class BatchSizes:
             if step in self._quotas:
                 quotas[step] = max([self._quotas[step], *strides]) if step.pool is not None else self._largest
         return max(2, ROOM * sum(most.values()), AHEAD * sum(places.values())), few, quotas
+
+
+def _find_worth(step: Step, plan: Plan, pools: Mapping[str, Pool]) -> float:
+    """Return how long a batch of a step should take, in seconds, to be worth its overhead; 0: its stride stays."""
+    if step.stride == "auto":
+        return max(WORTH_S, EACH_S * len(pools[step.pool or ""].workers))
+    calls = plan.program.stages[step.number].calls
+    return 0.0 if any(call.vectorized or call.timeout for call in calls) else SHORT_S
 
 
 class ItemSizes:

@@ -61,12 +61,12 @@ class OptionRule:
     Attributes:
         possible: says whether a value can be.
         meaning: what a value is, for messages.
-        changes_results: results with another value are others: a journal that was written with it is not used.
+        changes_results: results with another value are others: results that a journal has are not used then. A new option does unless it says that it does not.
     """
 
     possible: Callable[[Any], bool]
     meaning: str
-    changes_results: bool = False
+    changes_results: bool = True
 
 
 _declared: dict[str, Callable[[Any], bool] | None] = {}
@@ -181,25 +181,28 @@ def _or_none(possible: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 
 DECLARED: Final[dict[str, OptionRule]] = {
-    "pool": OptionRule(_or_none(lambda value: isinstance(value, str) and value != ""), "the name of a pool"),
-    "stride": OptionRule(_or_none(is_stride), 'at least 1, or "auto"'),
-    "gather": OptionRule(
-        lambda value: _is_switch(value) or _is_count(value), "True, False, or at least 1", changes_results=True
+    "pool": OptionRule(
+        _or_none(lambda value: isinstance(value, str) and value != ""), "the name of a pool", changes_results=False
     ),
-    "fold": OptionRule(_or_none(callable), "a type or function that makes an accumulator", changes_results=True),
-    "combine": OptionRule(_or_none(callable), "a function of two accumulators", changes_results=True),
-    "vectorized": OptionRule(_is_switch, "True or False", changes_results=True),
+    "stride": OptionRule(_or_none(is_stride), 'at least 1, or "auto"', changes_results=False),
+    "gather": OptionRule(lambda value: _is_switch(value) or _is_count(value), "True, False, or at least 1"),
+    "fold": OptionRule(_or_none(callable), "a type or function that makes an accumulator"),
+    "combine": OptionRule(_or_none(callable), "a function of two accumulators"),
+    "vectorized": OptionRule(_is_switch, "True or False"),
     "on_error": OptionRule(
         lambda value: callable(value) or (isinstance(value, str) and value in {"fail", "drop"}),
         '"fail", "drop", or a function of the failure',
-        changes_results=True,
     ),
-    "timeout": OptionRule(_or_none(_is_time), "a number of seconds above 0"),
-    "retries": OptionRule(lambda value: value == 0 or _is_count(value), "a whole number, 0 or more"),
-    "retry_on": OptionRule(_is_exception, "an exception class or a tuple of them"),
-    "backoff": OptionRule(lambda value: value == 0 or _is_time(value), "a number of seconds, 0 or more"),
-    "checkpoint": OptionRule(_is_switch, "True or False"),
-    "fuse": OptionRule(_is_switch, "True or False"),
-    "spread": OptionRule(_is_switch, "True or False"),
+    "timeout": OptionRule(_or_none(_is_time), "a number of seconds above 0", changes_results=False),
+    "retries": OptionRule(
+        lambda value: value == 0 or _is_count(value), "a whole number, 0 or more", changes_results=False
+    ),
+    "retry_on": OptionRule(_is_exception, "an exception class or a tuple of them", changes_results=False),
+    "backoff": OptionRule(
+        lambda value: value == 0 or _is_time(value), "a number of seconds, 0 or more", changes_results=False
+    ),
+    "checkpoint": OptionRule(_is_switch, "True or False", changes_results=False),
+    "fuse": OptionRule(_is_switch, "True or False", changes_results=False),
+    "spread": OptionRule(_is_switch, "True or False", changes_results=False),
 }
 """The options that every node has."""

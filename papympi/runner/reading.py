@@ -1,4 +1,4 @@
-"""How a run is read: from handovers to values and results, and what a reader is told at the wrong time."""
+"""How a run is read: from deliveries to values and results, and what a reader is told at the wrong time."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Refusal:
 def read_values(session: Session, errors: Errors) -> Iterator[list[Any]]:
     """Yield the values of the one target, in lists as they come; the session begins with the first."""
     session.begin()
-    for found in session.handovers():
+    for found in session.deliveries():
         values = found.present()
         if session.engine is None or not session.engine.tally.failures:
             yield values
@@ -46,7 +46,7 @@ def read_values(session: Session, errors: Errors) -> Iterator[list[Any]]:
 def read_results(session: Session, errors: Errors) -> Iterator[Result | Failure]:
     """Yield the results of every target; the session begins with the first."""
     session.begin()
-    for found in session.handovers():
+    for found in session.deliveries():
         for key, value in found.keyed():
             if type(value) is Failure:
                 for kept in _sift(session, [replace(value, target=found.node, place=key)], errors):

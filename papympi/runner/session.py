@@ -79,7 +79,7 @@ class Session:
         self._watchers = watchers
         self._journal = journal
         self._settings = settings
-        self._turnstile: EngineDriver | None = None
+        self._driver: EngineDriver | None = None
         self._pools: dict[str, Pool] = {}
         self._stopping = self._paused = self._finished = False
         self._why = ""
@@ -111,7 +111,7 @@ class Session:
                     pool.open(self.plan.program)
                 self._check_going()
             self.engine = Engine(self.plan, self._pools, tell=self._echo, **self._settings)
-            self._turnstile = EngineDriver(self.engine, runs_ahead=not self._needs_consumer())
+            self._driver = EngineDriver(self.engine, runs_ahead=not self._needs_consumer())
             self._watchers.start(self.engine.statistics)
             if self._journal is not None:
                 self._journal.start(self.engine.statistics)
@@ -132,14 +132,14 @@ class Session:
         numbers = (step.number for step in self.plan.steps if step.pool in pools)
         return any(call.timeout for number in numbers for call in self.plan.program.stages[number].calls)
 
-    def handovers(self) -> Iterator[Delivery]:
+    def deliveries(self) -> Iterator[Delivery]:
         """Yield what the engine hands over; end the session at the end, and whenever the iteration is given up."""
-        if self._turnstile is None:
+        if self._driver is None:
             raise StateError("this run has not begun")
         with ExitStack() as ending:
             ending.callback(self._end, CUT_OFF, kill=True)
             try:
-                while (found := self._turnstile.next()) is not None:
+                while (found := self._driver.next()) is not None:
                     self._watchers.check()
                     yield found
             except Exception as error:
@@ -160,8 +160,8 @@ class Session:
         self._paused = paused
         if self.engine is not None:
             self.engine.hold(paused=paused)
-        if self._turnstile is not None and not paused:
-            self._turnstile.nudge()
+        if self._driver is not None and not paused:
+            self._driver.nudge()
 
     def stop(self, *, doubt: bool = False) -> None:
         """Start nothing more; with `doubt` failures from now on are not final."""
@@ -219,10 +219,10 @@ class Session:
         _OPEN.discard(self)
         if not self._finished:
             self._tell(self._why or why)
-        if self._turnstile is None:
+        if self._driver is None:
             self._let_go(kill=kill)
         else:
-            self._turnstile.close(partial(self._let_go, kill=kill))
+            self._driver.close(partial(self._let_go, kill=kill))
 
     def _let_go(self, *, kill: bool) -> None:
         """Close everything, even if one part raises."""
