@@ -61,7 +61,7 @@ class OptionRule:
     Attributes:
         possible: says whether a value can be.
         meaning: what a value is, for messages.
-        changes_results: results with another value are others: results that a journal has are not used then. A new option does unless it says that it does not.
+        changes_results: with another value there are other results, so that those in a journal are not used.
     """
 
     possible: Callable[[Any], bool]
