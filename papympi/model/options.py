@@ -61,7 +61,7 @@ class OptionRule:
     Attributes:
         possible: says whether a value can be.
         meaning: what a value is, for messages.
-        changes_results: with another value there are other results, so that those in a journal are not used.
+        changes_results: with another value there are other results: a journal of the old ones is not resumed.
     """
 
     possible: Callable[[Any], bool]
@@ -116,7 +116,7 @@ def read_options(options: Mapping[str, Any], label: str) -> NodeOptions:
     return result
 
 
-def pick_telling(options: NodeOptions) -> dict[str, Any]:
+def pick_fingerprinted(options: NodeOptions) -> dict[str, Any]:
     """Return the options that the results of a node depend on, by name."""
     return {name: getattr(options, name) for name, rule in DECLARED.items() if rule.changes_results}
 

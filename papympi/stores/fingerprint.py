@@ -16,7 +16,7 @@ from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, Modul
 from typing import Any
 
 from papympi.model.node import Node
-from papympi.model.options import pick_telling
+from papympi.model.options import pick_fingerprinted
 from papympi.plan.wiring import Wiring
 from papympi.stores.digest import digest
 
@@ -62,7 +62,7 @@ def _fingerprint(wiring: Wiring, node: Node) -> Fingerprint:
     links = [(link.parameter.name, link.name, link.kind, link.place) for link in wiring.bindings[node.name]]
     told = {
         name: value if isinstance(value, str | int | float) else code.stand_in(value)
-        for name, value in pick_telling(node.options).items()
+        for name, value in pick_fingerprinted(node.options).items()
     }
     *always, heals = (told.pop(name) for name in _ALWAYS)
     defaults = type(node.options)()

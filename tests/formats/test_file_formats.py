@@ -1,5 +1,7 @@
 """Whatever format is registered, everything that lists or merges formats knows it."""
 
+from pathlib import Path
+
 import pytest
 
 from papympi.cli.run import run
@@ -31,3 +33,11 @@ def test_the_help_lists_every_format(suffix):
     (output,) = [parameter for parameter in run.params if parameter.name == "output"]
     assert suffix in output.help
     assert suffix in FORMS
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_the_reference_lists_every_format(suffix):
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "command-line.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line.startswith(("| `--output FILE`", "| `@FILE`"))]
+    assert len(rows) == 2
+    assert all(f"`{suffix}`" in row for row in rows)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from papympi.errors import OptionError, PapympiError, ShippingError
-from papympi.formats.file_formats import to_line
+from papympi.formats.file_formats import FORMATS, to_line
 from papympi.formats.output_files import open_output, write_failures
 from papympi.model.item import Failure, Result
 
@@ -136,12 +136,13 @@ def test_unpicklable_is_named(tmp_path):
         write(tmp_path / "a.pkl", (number for number in range(3)))
 
 
-@pytest.mark.parametrize("suffix", ["jsonl", "csv", "pkl"])
+@pytest.mark.parametrize("suffix", FORMATS)
 def test_no_result_empty_file(tmp_path, suffix):
-    """No result makes an empty file."""
-    path = tmp_path / f"a.{suffix}"
+    """No result makes a file without rows."""
+    path = tmp_path / f"a{suffix}"
     write(path)
-    assert path.read_text() == ("node,key,value\n" if suffix == "csv" else "")
+    assert list(FORMATS[suffix].read_rows(path)) == []
+    assert path.read_text() == ("node,key,value\n" if suffix == ".csv" else "")
 
 
 def test_file_appears_at_the_end(tmp_path):

@@ -80,7 +80,10 @@ class Grouping(ClosingProgress):
 
 
 class GroupOperator(Operator):
-    """A gather of n. Its groups are the items of a space of their own, over that of their members."""
+    """A gather of n; folds with `combine` are made of it, too. Its groups are the items of a space over that of theirs.
+
+    That members are consecutive is what `pruning`, `output_order` and the keys of groups rely on.
+    """
 
     def __init__(self, step: Step, context: RunContext) -> None:
         super().__init__(step, context)
