@@ -8,8 +8,8 @@ Data only moves forward:
                           | +--chunks--> order of output --> consumer
                           +---chunks--- operators
 
-One turn takes in what has come home, pulls the sources, and hands out what is ready. Whoever holds the
-lock turns it: the consumer in its `next()`, else the driver's thread.
+One turn takes in what has come home, pulls the sources, and hands out what is ready. Whoever holds the lock turns it:
+the consumer in its `next()`, else the driver's thread.
 """
 
 from __future__ import annotations

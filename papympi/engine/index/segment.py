@@ -2,6 +2,11 @@
 
 An item lives as long as somebody holds it. Each space has its holders: whoever has yet to take its items, each of which
 releases them once. What all have released retires; a segment of which everything has retired is freed.
+
+Say that rows are scattered, and their children mapped and gathered. A child is held by the gather alone, which releases
+it on arrival: from then on it is part of its row. A row is held by the scatter, which releases it when its last child
+is made, and by the delivery of its list, which has the row's position. If the map takes the row, too, its children hold
+it as well, until all of them have retired (`holds_parent`).
 """
 
 from __future__ import annotations

@@ -151,9 +151,11 @@ class MapOperator(CallOperator[MapTask]):
             self._context.post_known(stream, span.segment, span.start, span.stop, replay)
 
     def take_back(self, task: MapTask, lost: Lost | None) -> None:
-        """Make the batch ready again; the item that a worker was at fails or is tried again, if it is known.
+        """Make the batch ready again, but for the item that ended its worker.
 
-        Where nobody knows which item that was, the batch is halved, and each half again, until it is alone.
+        If the worker was at another task, all of it. If it is known which item it was at, that one fails or is tried
+        later, and the others are made ready. If not, and there are several, each half is done alone, down to one.
+        One item with children that do not leave its task is first done alone, child by child, to learn at which.
         """
         batch = task.batch
         if lost is None:
