@@ -139,10 +139,15 @@ class Supervisor:
         return min(found, default=None)
 
     def close(self, grace: float = _GRACE_S) -> None:
-        """End the children once they have finished what they are at; those that take too long are killed.
+        """End the children once they have finished what they are at; those that take too long are killed."""
+        self._end(grace)
 
-        Server and all that belongs to them ends, too; a lasting server stays.
-        """
+    def kill(self) -> None:
+        """Kill the children and whatever they have started, and wait until it is gone."""
+        self._end(0)
+
+    def _end(self, grace: float) -> None:
+        """End children, server and all that belongs to them; a lasting server stays."""
         orphaned = not self._fork_server.is_alive()  # then nobody else ends what the children had started
         for child in self._children:
             self._forget(child)
@@ -164,10 +169,6 @@ class Supervisor:
             self._selector.close()
             self._selector = None
 
-    def kill(self) -> None:
-        """Kill the children and whatever they have started, and wait until it is gone."""
-        self.close(0)
-
     def _kill_overdue(self) -> None:
         now = time.monotonic()
         for child in self._children:
@@ -176,7 +177,7 @@ class Supervisor:
                 child.kill_overdue()
 
     def _start(self, child: ChildHandle) -> None:
-        """Start a child's child and watch it."""
+        """Start a child and watch it."""
         assert self._selector is not None
         written = child.start()
         for descriptor in child.descriptors:
@@ -198,7 +199,7 @@ class Supervisor:
         return [*outcomes, lost]
 
     def _forget(self, child: ChildHandle) -> None:
-        """Stop watching a child's child."""
+        """Stop watching a child."""
         assert self._selector is not None
         self._waiting.discard(child)
         for descriptor in child.descriptors:
