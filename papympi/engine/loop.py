@@ -220,8 +220,8 @@ class Engine:
                     self._scheduler.recover(name, arrival)
         for source in self._threaded:
             moved |= source.take()
-        if moved:
-            self._waiter.is_resting = False
+        if moved and self._waiter.polls:
+            self._waiter.backoff.reset()
         return moved
 
     def _accept(self, outcome: Outcome) -> None:

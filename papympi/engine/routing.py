@@ -52,15 +52,12 @@ class Router:
         self._recorder = recorder
         self._ordered = ordered
         self._takers: dict[Step, Taker] = {}
-        self._watchers: dict[Space, list[Taker]] = {space: [] for space in layout.plan.spaces}
         self.agenda: deque[tuple[Stream, Segment, Chunk, int]] = deque()
         self.deliveries: deque[tuple[Stream, Segment, Chunk]] = deque()
 
-    def connect(self, taker: Taker, *, watches: bool) -> None:
-        """Let a step have the chunks that it takes; one that closes siblings watches how their segments grow."""
+    def connect(self, taker: Taker) -> None:
+        """Let a step have the chunks that it takes; a watcher of a space also learns how its segments grow."""
         self._takers[taker.step] = taker
-        if watches:
-            self._watchers[taker.step.space].append(taker)
 
     def post(self, stream: Stream, segment: Segment, chunk: Chunk, failed: int) -> None:
         """Put a chunk on the agenda; bit i of `failed` says that its position i holds a `Failure`."""
@@ -110,8 +107,8 @@ class Router:
         """Tell whoever closes siblings that a segment has grown: more of its parents are finished, or it is closed."""
         if self._recorder is not None:
             self._recorder.grow(segment)
-        for watcher in self._watchers[segment.table.space]:
-            watcher.advance(segment)
+        for watcher in segment.table.watchers:
+            self._takers[watcher.step].advance(segment)
         if segment.table.holds_parent:
             segment.release_parents()
         if segment.closed:

@@ -5,7 +5,6 @@ And how the loop waits for the workers: one selector over the pools' descriptors
 
 from __future__ import annotations
 
-import os
 import select
 import selectors
 import time
@@ -164,7 +163,8 @@ class Waiter:
     """Waits until a pool has something to collect, or somebody wakes it.
 
     Attributes:
-        is_resting: nothing has come since the first of the last naps; the next are longer.
+        polls: a pool has no descriptor, so all are looked at again and again.
+        backoff: how long the pauses between two looks are; to be reset when something has come.
     """
 
     def __init__(self, pools: Iterable[Pool]) -> None:
@@ -172,15 +172,14 @@ class Waiter:
         self._doorbell = Doorbell()
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._doorbell, selectors.EVENT_READ)
-        self._polls = False
+        self.polls = False
         for pool in self._pools:
             descriptor = pool.fileno()
             if descriptor is None:
-                self._polls = True
+                self.polls = True
             else:
                 self._selector.register(descriptor, selectors.EVENT_READ)
-        self.is_resting = False
-        self._backoff = Backoff()
+        self.backoff = Backoff()
 
     def wait(self, until: float | None = None) -> None:
         """Return as soon as there may be something to collect, at the latest when the caller or a pool has a deadline.
@@ -188,7 +187,7 @@ class Waiter:
         Args:
             until: the caller's, by `time.monotonic`.
         """
-        if self._polls:
+        if self.polls:
             self._poll()
             return
         longest_s = LONGEST_S
@@ -204,12 +203,9 @@ class Waiter:
 
     def _poll(self) -> None:
         """Nap, or give the processor away if something has come a moment ago."""
-        if not self.is_resting:
-            self.is_resting = True
-            self._backoff.reset()
-        pause_s = self._backoff.next()
+        pause_s = self.backoff.next()
         if not pause_s:
-            os.sched_yield()
+            self.backoff.give_way()
         else:
             with suppress(AttributeError):  # selectors without a descriptor of their own cannot nap on it
                 if not select.select([self._selector.fileno()], [], [], pause_s)[0]:

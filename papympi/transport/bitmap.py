@@ -2,6 +2,8 @@
 
 Bit i stands for the position i places behind the first one. `FULL` is the bitmap of any length in which nothing is
 missing; it is the usual one, and is what `normalized` makes of every bitmap that has all its bits.
+
+It stands alone because engine, workers and stores all reckon with bitmaps.
 """
 
 from __future__ import annotations
@@ -30,11 +32,6 @@ def clip_bitmap(bitmap: int, start: int, stop: int) -> int:
 def spell_out(bitmap: int, count: int) -> int:
     """Return the bitmap of `count` positions with each of its bits, also if it is `FULL`."""
     return ones(count) if bitmap == FULL else bitmap
-
-
-def count_valid(bitmap: int, count: int) -> int:
-    """Return how many of `count` positions are valid."""
-    return count if bitmap == FULL else bitmap.bit_count()
 
 
 def is_valid(bitmap: int, index: int) -> bool:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from papympi.engine.batching import Batch, ReadyQueue, Span, split
 from papympi.engine.index.chunks import SharedValue
 from papympi.model.item import Failure
-from papympi.transport.bitmap import FULL, count_valid, is_valid, normalized
+from papympi.transport.bitmap import FULL, is_valid, normalized
 from papympi.transport.payload import Payload
 from papympi.transport.task import Kind
 from papympi.workers.evaluation.columns import load_column
@@ -151,7 +151,7 @@ def batch_of(*spans):
     return Batch(
         list(spans),
         sum(span.stop - span.start for span in spans),
-        sum(count_valid(span.valid, span.stop - span.start) for span in spans),
+        sum(is_valid(span.valid, at) for span in spans for at in range(span.stop - span.start)),
     )
 
 

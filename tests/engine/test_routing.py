@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from papympi.engine.index.chunks import ClosingProgress
 from papympi.engine.index.segment import Segment, open_segment
 from papympi.engine.index.tables import Layout
 from papympi.engine.routing import Router
@@ -26,6 +27,9 @@ class Listed:
     def offer_above(self, segment, interval, way):
         self.above.append((segment, interval, way))
         self.then(segment, interval)
+
+    def open(self):
+        return ClosingProgress()
 
     def advance(self, segment):
         self.grown.append(segment)
@@ -58,7 +62,9 @@ class Roads:
             if not step.is_source:
                 name = step.outputs[0].node
                 self.takers[name] = Listed(step)
-                self.router.connect(self.takers[name], watches=name in watches)
+                self.router.connect(self.takers[name])
+                if name in watches:
+                    self.layout.spaces[step.space].watchers.append(self.takers[name])
         unit = Segment(self.layout.spaces[small.plan.spaces[0]], None, 0, 1)
         self.rows = self.open("x", unit, 0, 1)
 

@@ -108,7 +108,7 @@ def test_polled_pool_is_looked_at(waiting, pipe):
     waiter = waiting(Piped(pipe[0]), Piped(None))
     for _ in range(2 * OFTEN):
         waiter.wait()
-    assert waiter.is_resting
+    assert waiter.polls
 
 
 def test_ring_is_heard_once(waiting, pipe):

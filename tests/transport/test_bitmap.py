@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from papympi.transport.bitmap import FULL, clip_bitmap, count_valid, is_valid, normalized, ones, spell_out
+from papympi.transport.bitmap import FULL, clip_bitmap, is_valid, normalized, ones, spell_out
 
 BITS = st.lists(st.booleans(), max_size=100)
 
@@ -59,17 +59,6 @@ def test_clip_is_a_slice(bits, data):
     start = data.draw(st.integers(0, len(bits)))
     stop = data.draw(st.integers(start, len(bits)))
     assert clip_bitmap(join(bits), start, stop) == join(bits[start:stop])
-
-
-@given(BITS)
-def test_count_is_the_number_of_bits(bits):
-    assert count_valid(join(bits), len(bits)) == sum(bits)
-
-
-@given(st.integers(0, 100))
-def test_full_counts_all_positions(count):
-    assert count_valid(FULL, count) == count
-    assert count_valid(ones(count), count) == count
 
 
 @given(BITS)

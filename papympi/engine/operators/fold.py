@@ -73,7 +73,7 @@ class FoldOperator(TaskOperator[FoldTask]):
         self._holder = context.layout.hold(step)
         self._ready: list[tuple[tuple[int, ...], Segment]] = []
         context.layout.spaces[step.space].watchers.append(self)
-        context.router.connect(self, watches=True)
+        context.router.connect(self)
 
     def open(self) -> Folding:
         """Return where it is with a fresh segment."""

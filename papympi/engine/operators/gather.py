@@ -18,7 +18,7 @@ class GatherOperator(Operator):
         super().__init__(step, context)
         self._holder = context.layout.hold(step)
         context.layout.spaces[step.space].watchers.append(self)
-        context.router.connect(self, watches=True)
+        context.router.connect(self)
 
     def open(self) -> ClosingProgress:
         """Return where it is with a fresh segment."""

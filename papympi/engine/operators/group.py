@@ -90,7 +90,7 @@ class GroupOperator(Operator):
         self._output = step.outputs[0]
         self._holder = context.layout.hold(step)
         context.layout.spaces[step.space].watchers.append(self)
-        context.router.connect(self, watches=True)
+        context.router.connect(self)
 
     def open(self) -> Grouping:
         """Return where it is with a fresh segment."""

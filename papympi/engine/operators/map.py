@@ -31,7 +31,7 @@ class CallOperator(TaskOperator[T]):
         super().__init__(step, context)
         self.queue = ReadyQueue()
         self._join = Join(step) if len(step.inputs) > 1 else None
-        context.router.connect(self, watches=False)
+        context.router.connect(self)
 
     def offer(self, number: int, segment: Segment, chunk: Chunk) -> None:
         """Take a chunk of its input `number`."""

@@ -173,8 +173,9 @@ class ScatterOperator(CallOperator[ScatterTask]):
         """Send the children on; let go of the parents that are finished."""
         generator, context, space = task.generator, self._context, self._output.space
         touched = list(generator.state.accept(outcome))
-        context.batch_sizes.learn_children(self.step, sum(entry[2] for entry in touched), outcome.seconds)
-        context.accounts.emit(space, sum(entry[2] for entry in touched), generator.state.granted)
+        children = sum(entry[2] for entry in touched)
+        context.batch_sizes.learn_children(self.step, children, outcome.seconds)
+        context.accounts.emit(space, children, generator.state.granted)
         generator.state.granted = 0
         self._settle(generator, outcome)
         spans = [(segment, start, start + size) for segment, start, size, _ in touched]
