@@ -166,8 +166,8 @@ def open_run(request: Request, loaded: LoadedGraph, options: RunOptions, inputs:
         errors="keep",
         ordered=not request.unordered,
         options=options,
-        by_value=loaded.by_value,
         path=loaded.path,
+        loads=loaded.module,
         journal=request.journal,
     )
 

@@ -39,6 +39,7 @@ class PlanSettings:
         path: folders that workers add to `sys.path`.
         seed: from which every item gets its own.
         levels: of the runner's loggers, by name.
+        loads: the module of the pipeline, which the command line has loaded.
     """
 
     default_pool: str = "processes"
@@ -51,6 +52,7 @@ class PlanSettings:
     path: tuple[str, ...] = ()
     seed: int = 0
     levels: Mapping[str, int] = field(default_factory=dict)
+    loads: str = ""
 
 
 def compile_plan(
@@ -93,7 +95,7 @@ def compile_plan(
         expansion.streams[name].target = True
     for name in settings_of:
         expansion.streams[name].checkpoint = graph.nodes[name].options.checkpoint
-    program = Program({}, settings.by_value, settings.path, settings.seed, dict(settings.levels))
+    program = Program({}, settings.by_value, settings.path, settings.seed, dict(settings.levels), settings.loads)
     steps = _make_steps(groups, program)
     return Plan(
         steps=steps,

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from inspect import isgeneratorfunction
 from typing import Any, Final, Literal
 
+from papympi.plan.preparation import Preparation
+
 StageKind = Literal["map", "scatter", "fold"]
 MOST: Final = 1024
 """So many children that do not leave a stage are there at a time at most."""
@@ -138,9 +140,11 @@ class Program:
         stages: by number.
         by_value: modules whose functions and classes travel by value, because no worker can or may import them
             (`__main__`, the pipeline file). Everything else travels by reference.
-        path: folders that a worker adds to `sys.path`, so that helpers beside the pipeline file can be imported.
+        path: folders that come first in a worker's `sys.path`.
+        loads: the module of the pipeline, which the command line has loaded; "": there is a script.
         seed: of the run, from which every item gets its own.
         levels: the levels of the runner's loggers, by name ("" for the root), which hold for the workers, too.
+        preparation: what a worker does before it loads the stages; `None`: nothing.
     """
 
     stages: dict[int, Stage] = field(default_factory=dict)
@@ -148,6 +152,22 @@ class Program:
     path: tuple[str, ...] = ()
     seed: int = 0
     levels: dict[str, int] = field(default_factory=dict)
+    loads: str = ""
+    preparation: Preparation | None = None
+
+    def list_modules(self) -> list[str]:
+        """Return the modules that its functions come from."""
+        calls = [call for stage in self.stages.values() for call in stage.calls]
+        resources = (argument.resource for call in calls for argument in call.arguments)
+        functions = [call.function for call in calls] + [spec.function for spec in resources if spec is not None]
+        return list(dict.fromkeys(str(getattr(_find_inner(function), "__module__", "")) for function in functions))
+
+
+def _find_inner(function: Any) -> Any:
+    """Return what an adapter or a partial calls in the end."""
+    while (inner := getattr(function, "function", None) or getattr(function, "func", None)) is not None:
+        function = inner
+    return function
 
 
 def open_source(call: Call) -> Iterator[Any]:

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, Protocol
 
 from papympi.launchers import mpiexec
 from papympi.launchers.search import find_launcher
+from papympi.script.interpreter import make_environment
 from papympi.transport.arena import LEAST
 from papympi.transport.doorbell import Backoff
 from papympi.transport.packed import Packed, PackedFile
@@ -98,7 +99,7 @@ class LocalRanks(LocalJob, RankLink):
         super().__init__(name, count + 1, isolates=isolates, shared=shared)
         argv = mpiexec.command(launcher, count + 1, self.program, local=True, root=os.geteuid() == 0)
         try:
-            self.start(argv, mpiexec.environment(os.environ, local=True))
+            self.start(argv, make_environment(mpiexec.environment(os.environ, local=True)))
         except BaseException:
             self.kill()
             raise

@@ -23,7 +23,7 @@ from papympi.transport.records import Logs
 from papympi.transport.sealed import decode, outline, seal
 from papympi.transport.ship import pack_program
 from papympi.transport.task import Lost, Outcome, Task
-from papympi.workers.host import check_count, count_cpus, parse_memory, parse_shared_memory, share_memory
+from papympi.workers.host import check_count, check_load, count_cpus, parse_memory, parse_shared_memory, share_memory
 from papympi.workers.ranks import messages
 from papympi.workers.ranks.allocation import joined
 from papympi.workers.ranks.hang_detector import GRACE_S, Hang, HangDetector
@@ -50,6 +50,7 @@ class MpiPool:
         shared_memory: how much shared memory large values may take on each host, in the same form, divided among the
             ranks there, and the way to them if they are local; by default a quarter of the memory of the host. What
             finds no room goes through sockets.
+        load: as for the pool `processes`, on each rank that isolates.
     """
 
     concurrency = 1
@@ -65,6 +66,7 @@ class MpiPool:
         workers_per_rank: int = 1,
         memory: int | str | None = None,
         shared_memory: int | str | None = None,
+        load: str = "template",
     ) -> None:
         self.name = name
         self.places = check_count(name, "places", places)
@@ -76,6 +78,7 @@ class MpiPool:
         self._isolate = isolate
         self._each = check_count(name, "workers_per_rank", workers_per_rank)
         self._memory = parse_memory(name, memory)
+        self._has_template = check_load(name, load)
         self._shared = parse_shared_memory(name, shared_memory)
         for option, given in (
             ("workers_per_rank", self._each > 1),
@@ -202,6 +205,8 @@ class MpiPool:
     ) -> Callable[[int, Packed | PackedFile], OpenProgram]:
         """Return what makes the order that tells a rank what it will be asked for."""
         outlined = outline(program)
+        if not self._has_template:
+            outlined.preparation = None
         sharers = Counter(place.host for place in link.places)
         if isinstance(link, LocalRanks):
             sharers.update(sharers.keys())  # the link takes a share, too
@@ -263,6 +268,6 @@ _reserved: Final[weakref.WeakKeyDictionary[MpiPool, frozenset[int]]] = weakref.W
 BACKEND: Final = Backend(
     make=MpiPool,
     summary="MPI ranks: those that mpiexec has started, else local ones of its own (options: workers, ranks, places, "
-    "isolate, workers_per_rank, memory, shared_memory)",
+    "isolate, workers_per_rank, memory, shared_memory, load)",
     capabilities=CAPABILITIES,
 )

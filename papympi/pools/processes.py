@@ -11,7 +11,7 @@ from papympi.plan.program import Program
 from papympi.transport.ship import pack_program
 from papympi.workers.children.client import ForkServerClient
 from papympi.workers.children.supervisor import Supervisor
-from papympi.workers.host import check_count, count_cpus, parse_memory, parse_shared_memory, share_memory
+from papympi.workers.host import check_count, check_load, count_cpus, parse_memory, parse_shared_memory, share_memory
 
 CAPABILITIES: Final = Capabilities(streams=True, survives_crash=True, can_kill=True)
 
@@ -26,10 +26,11 @@ class ProcessesPool(Supervisor):
         memory: how much one worker may allocate, e.g. "2 GB" or a number of bytes; by default what there is.
         shared_memory: how much shared memory large values may take on their way, in the same form; by default a
             quarter of the memory that there is. What finds no room there, with 0 everything, goes through sockets.
+        load: "template": one process loads the user's script, and workers are forked from it, unless that has started
+            threads that would not survive; "each": every worker loads the script itself.
     """
 
     capabilities = CAPABILITIES
-    notes: Sequence[str] = ()
     concurrency = 1
 
     def __init__(
@@ -39,19 +40,25 @@ class ProcessesPool(Supervisor):
         places: int = 2,
         memory: int | str | None = None,
         shared_memory: int | str | None = None,
+        load: str = "template",
     ) -> None:
         self.name = name
         count = count_cpus() if workers is None else check_count(name, "workers", workers)
         self.places = check_count(name, "places", places)
+        self._has_template = check_load(name, load)
         self.workers: Sequence[str] = [f"{name}[{number}] on {socket.gethostname()}" for number in range(count)]
         names = [f"{name}[{number}]" for number in range(count)]
         shared = share_memory(parse_shared_memory(name, shared_memory))
-        super().__init__(ForkServerClient(name), names, parse_memory(name, memory), shared=shared)
+        server = ForkServerClient(name)
+        self.notes = server.notes
+        super().__init__(server, names, parse_memory(name, memory), shared=shared)
 
     def open(self, program: Program) -> None:
         """Start the fork server and a child for each worker."""
         try:
             self._fork_server.start()
+            if self._has_template and program.preparation is not None:
+                self._fork_server.load(program.preparation)
             self.start(program, pack_program(program))  # packed while the server imports
         except BaseException:
             self.kill()
@@ -60,6 +67,6 @@ class ProcessesPool(Supervisor):
 
 BACKEND: Final = Backend(
     make=ProcessesPool,
-    summary="child processes on this host; a crash costs one item (options: workers, places, memory, shared_memory)",
+    summary="child processes on this host; a crash costs one item (options: workers, places, memory, shared_memory, load)",
     capabilities=CAPABILITIES,
 )

@@ -27,13 +27,11 @@ class LoadedGraph:
     Attributes:
         graph: what to run.
         module: name under which its file or module is in `sys.modules`.
-        by_value: modules whose functions travel by value: the file's, which no worker can import.
-        path: folders that workers add to `sys.path`.
+        path: folders that come first in the workers' `sys.path`.
     """
 
     graph: Graph
     module: str
-    by_value: tuple[str, ...]
     path: tuple[str, ...]
 
 
@@ -53,12 +51,10 @@ def load_graph(target: str) -> LoadedGraph:
     if path is not None:
         folder = str(path.resolve().parent)
         module = _load_file(path.resolve(), folder, place)
-        by_value: tuple[str, ...] = (module.__name__,)
     else:
         folder = str(Path.cwd())
         module = _load_module(place, folder)
-        by_value = ()
-    return LoadedGraph(_find_graph(module, graph_name, target), module.__name__, by_value, (folder,))
+    return LoadedGraph(_find_graph(module, graph_name, target), module.__name__, (folder,))
 
 
 def find_pipeline(target: str) -> Path | None:

@@ -216,6 +216,7 @@ def run(
     fusion: bool | None = None,
     by_value: Collection[str] = ("__main__",),
     path: Collection[str] = (),
+    loads: str = "",
     options: RunOptions | None = None,
     journal: str | Path | JournalOptions | None = None,
     resume: bool = False,
@@ -237,7 +238,8 @@ def run(
         strides: for nodes how many items make a batch, instead of what they declare.
         fusion: adjacent nodes are evaluated in one call where they can be.
         by_value: modules whose functions travel by value, because workers must not import them.
-        path: folders that workers add to `sys.path`.
+        path: folders that come first in the workers' `sys.path`.
+        loads: a module that workers load first, as the command line has loaded its pipeline file.
         options: what stands for all runs; default: read from the file and the environment.
         journal: a run directory, in which finished results are kept; `JournalOptions` say more than its name.
         resume: go on from what an earlier run has left in the run directory.
@@ -265,6 +267,7 @@ def run(
         path=tuple(path),
         seed=options.seed,
         levels=read_levels(),
+        loads=loads,
     )
     names = None if targets is None else [graph.name_of(target) for target in targets]
     plan = compile_plan(compile_nodes(manager, graph), names, given, settings)

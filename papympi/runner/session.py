@@ -24,6 +24,7 @@ from papympi.runner.echo import Echo
 from papympi.runner.hooks import Watchers
 from papympi.runner.journal_options import JournalOptions
 from papympi.runner.pooling import find_culprit, name_pool
+from papympi.script.describe import describe_script
 from papympi.workers.evaluation.capture import be_runner
 from papympi.workers.evaluation.recorder import shown_by
 
@@ -105,6 +106,8 @@ class Session:
             _OPEN.add(self)
             if self._journal is not None:
                 self._settings |= self._journal.open()
+            if not all(pool.capabilities.shares_memory for pool in self._made.values()):
+                self.plan.program.preparation = describe_script(self.plan.program)
             for name, pool in self._made.items():
                 self._pools[name] = pool
                 with name_pool(name, pool, "open"):

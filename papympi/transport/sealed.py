@@ -74,7 +74,7 @@ def outline(program: Program) -> Program:
     for number, stage in program.stages.items():
         calls = tuple(Call(call.node, _absent, (), timeout=call.timeout) for call in stage.calls)
         stages[number] = Stage(stage.kind, stage.inputs, calls, ())
-    return Program(stages, ())
+    return Program(stages, (), preparation=program.preparation)
 
 
 def _absent() -> None:

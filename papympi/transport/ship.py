@@ -11,12 +11,13 @@ import math
 import pickle
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final
 
 from papympi.errors import ShippingError
+from papympi.plan.preparation import Preparation
 from papympi.plan.program import Program
 from papympi.transport.blame import describe_kind, find_culprit
 from papympi.transport.packed import Packed
@@ -29,6 +30,10 @@ _UNSENT: Final = frozenset(
 
 
 _LIGHT: Final = 64 * 1024
+
+
+def _leave_alone(_preparation: Preparation) -> None:
+    """Prepare nothing."""
 
 
 def pack_program(program: Program) -> Packed:
@@ -46,22 +51,26 @@ def pack_program(program: Program) -> Packed:
     for namespace, name in reversed(entries):  # what was found last is used by what was found first
         pickler.dump((namespace, name, namespace.names[name]))
     pickler.dump(program.stages)
-    head = program.by_value, program.path, program.seed, program.levels
+    head = program.by_value, program.preparation, program.seed, program.levels
     return Packed(pickle.dumps((*head, file.getvalue()), 5), buffers)
 
 
-def unpack_program(packed: Packed) -> Program:
+def unpack_program(packed: Packed, prepare: Callable[[Preparation], None] = _leave_alone) -> Program:
     """Return the program, its functions ready to be called; what travelled by value is put into its modules.
 
     The packed buffers become parts of what the functions refer to.
+
+    Args:
+        prepare: called first: does what the functions need to be found.
     """
-    by_value, path, seed, levels, body = pickle.loads(packed.body)
-    sys.path[:0] = [folder for folder in path if folder not in sys.path]
+    by_value, preparation, seed, levels, body = pickle.loads(packed.body)
+    if preparation is not None:
+        prepare(preparation)
     unpickler = pickle.Unpickler(io.BytesIO(body), buffers=packed.buffers)
     for _ in range(unpickler.load()):
         names, name, value = unpickler.load()
         names[name] = value
-    return Program(unpickler.load(), by_value, path, seed, levels)
+    return Program(unpickler.load(), by_value, seed=seed, levels=levels, preparation=preparation)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ _FORM: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?\s*", re.IGNORECAS
 _A_SIZE: Final = 'a number of bytes, or e.g. "512 MB" or "2GiB"'
 _LEAST: Final = 64 << 20
 """A worker with less than this, in bytes, could not even start."""
+_LOADS: Final = ("template", "each")
 _PART: Final = 4
 """Shared memory, and the items of a run, take at most this part of all memory, unless somebody says how much."""
 
@@ -42,6 +43,13 @@ def check_count(pool: str, option: str, value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise OptionError(f"pool {pool!r}: {option} must be an integer of at least 1, not {value!r}")
     return value
+
+
+def check_load(pool: str, value: Any) -> bool:
+    """Return whether a template loads the script for all workers of a host; else each does."""
+    if value not in _LOADS:
+        raise OptionError(f"pool {pool!r}: load is {value!r}; it is {' or '.join(map(repr, _LOADS))}")
+    return bool(value == _LOADS[0])
 
 
 def parse_memory(pool: str, value: Any) -> int:
@@ -142,6 +150,25 @@ def tell_end(code: int, memory: int) -> str:
     if name == "SIGKILL":
         return f"{name}; if nobody has killed it, the system did since memory was short"
     return name
+
+
+def open_pidfd(pid: int) -> int:
+    """Return a descriptor that is readable once a process has ended; -1 where the system has no such thing."""
+    try:
+        return os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        return -1
+
+
+def create_file(name: str) -> int:
+    """Return a descriptor of a memory file that has no path, so that nothing needs to be removed whoever dies."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create(name, os.MFD_CLOEXEC)
+    import tempfile  # macOS: a file whose path is gone at once
+
+    descriptor, path = tempfile.mkstemp(prefix=f"{name}-")
+    Path(path).unlink()
+    return descriptor
 
 
 def die_with_parent(number: int) -> None:

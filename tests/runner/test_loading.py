@@ -43,7 +43,6 @@ def test_file_with_global_graph(project):
     loaded = load_graph("spectra_file.py")
     assert loaded.graph is global_graph
     assert loaded.module == "spectra_file"
-    assert loaded.by_value == ("spectra_file",)
     assert loaded.path == (str(project),)
     assert loaded.graph["one"].function is sys.modules["spectra_file"].one
     assert sys.path[0] == str(project)
@@ -120,7 +119,7 @@ def test_module_goes_by_reference(project):
     (project / "packaged" / "__init__.py").touch()
     (project / "packaged" / "inner.py").write_text(GRAPHS)
     loaded = load_graph("packaged.inner:first")
-    assert (loaded.module, loaded.by_value, loaded.path) == ("packaged.inner", (), (str(project),))
+    assert (loaded.module, loaded.path) == ("packaged.inner", (str(project),))
 
 
 def test_missing_names_closest(project):

@@ -13,9 +13,10 @@ from papympi.transport.payload import decode, encode
 _WORKER = """
 import sys, pickle
 from papympi.plan.program import Program
+from papympi.script.prepare import prepare
 from papympi.transport.payload import decode, encode
 from papympi.transport.ship import unpack_program
-program = unpack_program(pickle.load(sys.stdin.buffer))
+program = unpack_program(pickle.load(sys.stdin.buffer), prepare)
 out = sys.stdout.buffer
 sys.stdout = sys.stderr
 while True:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from papympi.errors import ShippingError
+from papympi.plan.preparation import Preparation
 from papympi.plan.program import Argument, Call, Program, ResourceSpec, Stage
 from papympi.transport.ship import pack_program, unpack_program
 
@@ -20,7 +21,8 @@ def program_of(*functions, by_value=("__main__",), path=()):
         number: Stage("map", 1, (Call(getattr(f, "__name__", "it"), f, (Argument(0),)),), (1,))
         for number, f in enumerate(functions)
     }
-    return Program(stages, tuple(by_value), tuple(map(str, path)))
+    preparation = Preparation(path=(*map(str, path), *sys.path)) if path else None
+    return Program(stages, tuple(by_value), preparation=preparation)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
+from papympi.script.prepare import prepare
 from papympi.transport import frames
 from papympi.transport.arena import ChildAllocator
 from papympi.transport.packed import map_packed
@@ -88,7 +89,7 @@ def work(given: ChildDescriptors) -> None:
         watch_import()
         sender = _Sender(given.connection, blocks)
         recorder = OutputRecorder(label, sender.send)
-        program = unpack_program(packed if given.program is None else map_packed(given.program))
+        program = unpack_program(packed if given.program is None else map_packed(given.program), prepare)
         evaluator = Evaluator(program, label, record, memory=memory, recorder=recorder)
         sender.send(None)
         try:

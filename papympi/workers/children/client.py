@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import socket
 import subprocess
 import sys
 from typing import Final
 
-from papympi.errors import PoolError
-from papympi.workers.children import server
+from papympi.errors import PoolError, ShippingError
+from papympi.plan.preparation import Preparation
+from papympi.script.interpreter import list_flags, make_environment
+from papympi.workers.children import server, template
+from papympi.workers.host import create_file, open_pidfd
 
 _LAUNCHER: Final = ("PMI", "PMIX", "OMPI_", "PRTE", "HYD", "MPI_LOCAL", "MPIR", "MPICH", "PALS_")
 """Variables of MPI launchers: a child that has them and imports `mpi4py.MPI` takes itself for a rank of this job."""
@@ -23,12 +27,17 @@ class ForkServerClient:
 
     Attributes:
         owner: the pool that it belongs to, for messages.
+        watched: its children come from a template with threads beside the main one: they may wait for these in vain.
+        notes: what the summary has to say of it.
     """
 
     def __init__(self, owner: str) -> None:
         self.owner = owner
+        self.watched = False
+        self.notes: list[str] = []
         self._control: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._loading: int | None = None
 
     def start(self) -> None:
         """Start the server; it is not waited for."""
@@ -40,8 +49,8 @@ class ForkServerClient:
         environment = {name: value for name, value in os.environ.items() if not name.startswith(_LAUNCHER)}
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", server.BOOT, *numbers, *sys.path],
-                env=environment,
+                [sys.executable, *list_flags(), "-c", server.BOOT, *numbers, *sys.path],
+                env=make_environment(environment),
                 stdin=subprocess.DEVNULL,
                 pass_fds=descriptors,
                 start_new_session=True,
@@ -55,10 +64,46 @@ class ForkServerClient:
                 os.close(alive)
         self._control = control
 
+    def load(self, preparation: Preparation) -> None:
+        """Let the server load the script from now on, so that children are forked with it; it is not waited for."""
+        if self._loading is not None or self._control is None:
+            return
+        with contextlib.ExitStack() as stack:
+            file = create_file("papympi-script")
+            stack.callback(os.close, file)
+            with open(file, "wb", closefd=False) as stream:
+                pickle.dump(preparation, stream, 5)
+            with contextlib.suppress(OSError):  # that it has ended will be noticed
+                socket.send_fds(self._control, [server.REQUEST.pack(server.LOAD, 0)], [file])
+            self._loading = file
+            stack.pop_all()
+
+    def _await_load(self) -> None:
+        """Wait until the script is loaded, if it is being loaded.
+
+        Raises:
+            ShippingError: it cannot be loaded; says why.
+        """
+        file = self._loading
+        if file is None or self._control is None:
+            return
+        self._control.settimeout(None)  # whoever imports from a crowded file system waits for long
+        status, threads = self._receive()
+        self._control.settimeout(ANSWER_S)
+        text = os.pread(file, os.fstat(file).st_size, 0).decode(errors="replace")
+        self._loading = None
+        os.close(file)
+        if status == template.FAILED:
+            raise ShippingError(f"pool {self.owner!r}: its workers cannot load the script:\n{text}")
+        if status == template.RISKY:
+            self.notes.append(f"pool {self.owner!r}: each worker has loaded the script by itself, as {text}")
+        self.watched = status == template.LOADED and threads > 0
+
     def spawn(
         self, connection: socket.socket, record: int, arena: int | None = None, program: int | None = None
     ) -> int:
         """Return the process id of a new child that has got `connection` and the descriptors of its memory files."""
+        self._await_load()
         which = server.ARENA * (arena is not None) + server.PROGRAM * (program is not None)
         files = [descriptor for descriptor in (record, arena, program) if descriptor is not None]
         pid, error = self._ask(server.SPAWN, which, [connection.fileno(), *files])
@@ -77,15 +122,19 @@ class ForkServerClient:
 
     def clear(self, grace: float) -> None:
         """Give the children `grace` seconds to leave, and end everything below the server, which stays."""
-        with contextlib.suppress(PoolError):  # it is gone, and everything below it, too
+        with contextlib.suppress(PoolError, ShippingError):  # it is gone, and everything below it, too
+            self._await_load()
             self._ask(server.CLEAR, int(grace * 1000))
 
     def end(self, grace: float) -> None:
         """Give the children `grace` seconds to leave, end the server and everything below it, wait until it is gone."""
-        control, process = self._control, self._process
-        self._control = self._process = None
+        control, process, loading = self._control, self._process, self._loading
+        self._control = self._process = self._loading = None
         if control is None or process is None:
             return
+        if loading is not None:  # it does not listen before the script is loaded
+            os.close(loading)
+            process.kill()
         with contextlib.suppress(OSError):
             control.sendall(server.REQUEST.pack(server.END, int(grace * 1000)))
             control.settimeout(grace + ANSWER_S)
@@ -102,8 +151,14 @@ class ForkServerClient:
         """Send a request and return the reply."""
         if self._control is None:
             raise PoolError(f"pool {self.owner!r} is closed")
-        try:
+        with contextlib.suppress(ConnectionError):  # there will be no reply, either
             socket.send_fds(self._control, [server.REQUEST.pack(operation, argument)], descriptors or [])
+        return self._receive()
+
+    def _receive(self) -> tuple[int, int]:
+        """Return a reply."""
+        assert self._control is not None
+        try:
             reply = self._control.recv(server.REPLY.size, socket.MSG_WAITALL)
         except TimeoutError as error:
             raise PoolError(f"pool {self.owner!r}: its fork server does not answer") from error
@@ -113,11 +168,3 @@ class ForkServerClient:
             raise PoolError(f"pool {self.owner!r}: its fork server has ended; standard error may say why")
         first, second = server.REPLY.unpack(reply)
         return first, second
-
-
-def open_pidfd(pid: int) -> int:
-    """Return a descriptor that is readable once a process has ended; -1 where the system has no such thing."""
-    try:
-        return os.pidfd_open(pid)
-    except (AttributeError, OSError):
-        return -1

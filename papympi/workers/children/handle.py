@@ -18,7 +18,7 @@ from papympi.transport.packed import Packed
 from papympi.transport.records import Logs
 from papympi.transport.sealed import read_sealed
 from papympi.transport.task import Kind, Lost, Outcome, Task
-from papympi.workers.children.client import ANSWER_S, ForkServerClient, open_pidfd
+from papympi.workers.children.client import ANSWER_S, ForkServerClient
 from papympi.workers.evaluation.alarm import MERCY_S, find_shortest_timeout, find_timeout
 from papympi.workers.evaluation.progress import (
     ProgressSnapshot,
@@ -26,7 +26,7 @@ from papympi.workers.evaluation.progress import (
     create_record_file,
     mark_resource,
 )
-from papympi.workers.host import tell_end
+from papympi.workers.host import open_pidfd, tell_end
 
 _DYING_S: Final = 0.5
 """How long a child that has closed its connection may take to end."""

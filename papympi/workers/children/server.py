@@ -2,7 +2,8 @@
 
 It is single-threaded, has imported all that most children need, and knows nothing of MPI. It forks a child when
 it is asked to, reaps one only when it is asked to (until then no other process can have its id), and kills everything
-below it when its parent says so, closes the connection, or is gone.
+below it when its parent says so, closes the connection, or is gone. Asked to load the user's script, it forks a copy
+that does so and then serves in its place (`template`), until the pool is closed.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import contextlib
 import gc
 import io
 import os
+import pickle
 import select
 import signal
 import socket
@@ -21,8 +23,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
+from papympi.workers.children import template
 from papympi.workers.children.child import ChildDescriptors, work
-from papympi.workers.host import adopt_orphans, die_with_parent, set_process_name
+from papympi.workers.host import adopt_orphans, die_with_parent, open_pidfd, set_process_name, tell_end
 
 SPAWN: Final = 1
 """Fork a child, which gets the socket, the record and those memory files (ARENA + PROGRAM) that come with the request.
@@ -37,6 +40,12 @@ END: Final = 3
 """Give the children so many milliseconds to leave, kill what is left, and end. Reply: none, the connection closes."""
 CLEAR: Final = 4
 """As END, and go on serving. Reply: 0, 0."""
+LOAD: Final = 5
+"""Be a template from now on: load the script that is described in the memory file that comes with the request.
+
+Reply: how that went, the number of threads (`template.LoadReport`); the memory file then says why not. A template that
+should not be forked is given up, and children load the script themselves.
+"""
 REQUEST: Final = struct.Struct("=Bq")
 REPLY: Final = struct.Struct("=qq")
 
@@ -46,6 +55,8 @@ BOOT: Final = (
 )
 """What `python -c` runs; the children's `__main__` is empty. Arguments: control socket, parent, pidfd, `sys.path`."""
 
+_GIVEN_UP: Final = 3
+"""The exit code of a template after which the server goes on by itself."""
 _CLOSE_ON_EXEC: Final[int] = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 _LOOK_S: Final = 0.5
 """How often a server without a pidfd looks whether its parent is there."""
@@ -65,6 +76,7 @@ class ForkServer:
         self._parent = parent
         self._alive = alive
         self._children: set[int] = set()
+        self._is_template = False
 
     def run(self) -> ChildDescriptors | None:
         """Serve until the parent ends it or is gone, and return `None`. Also returns in each child, with its given."""
@@ -81,9 +93,68 @@ class ForkServer:
                 self._wait_children(argument / 1000)
                 self.end()
                 self._reply(0, 0)
+                self._give_up()
+            elif operation == LOAD:
+                if not self._load(*descriptors):
+                    break
             else:
                 self._reap(argument)
+        if self._is_template:
+            self.end()
+            template.call_at_end()
+            os._exit(0)
         return None
+
+    def _load(self, file: int) -> bool:
+        """Fork a template; return in it, and here when it is given up. `False`: it has come to the end."""
+        server = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            self._become_template(server, file)
+            return True
+        code = self._await_template(pid)
+        if code not in (0, _GIVEN_UP) and os.pread(file, 1, 0)[:1] == pickle.PROTO:
+            text = f"it ended with {tell_end(code, 0)} while it was loaded"
+            _write(file, text)
+            self._reply(template.FAILED, 0)
+            code = _GIVEN_UP
+        os.close(file)
+        return code == _GIVEN_UP
+
+    def _await_template(self, pid: int) -> int:
+        """Wait until a template has ended, which serves meanwhile; return its exit code. If the parent ends, it does."""
+        end = open_pidfd(pid)
+        while not os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            select.select([each for each in (end, self._alive) if each >= 0], [], [], None if end >= 0 else _LOOK_S)
+            if self._is_orphan():
+                _kill_group(pid)
+        if end >= 0:
+            os.close(end)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+    def _become_template(self, server: int, file: int) -> None:
+        """Load the script, tell how that went, and serve."""
+        self._is_template = True
+        if self._alive < 0:
+            self._parent = server
+        os.setpgid(0, 0)
+        die_with_parent(signal.SIGKILL)
+        adopt_orphans()
+        signal.signal(signal.SIGTERM, _stay)
+        os.register_at_fork(after_in_child=_leave)
+        report = template.load_script(_read(file))
+        _write(file, report.text)
+        os.close(file)
+        self._reply(report.status, report.threads)
+        if report.status != template.LOADED:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """End this process, if it is a template, for the server to go on by itself."""
+        if self._is_template:
+            self.end()
+            template.call_at_end()
+            os._exit(_GIVEN_UP)
 
     def end(self) -> None:
         """Kill every process below this one, and wait until there is none."""
@@ -208,6 +279,17 @@ def _leave() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
+def _read(file: int) -> bytes:
+    """Return what a memory file holds."""
+    return os.pread(file, os.fstat(file).st_size, 0)
+
+
+def _write(file: int, text: str) -> None:
+    """Let a memory file hold a text instead."""
+    os.ftruncate(file, 0)
+    os.pwrite(file, text.encode(errors="replace"), 0)
+
+
 def _kill_group(pid: int) -> None:
     """Kill what is in a child's process group."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -224,11 +306,12 @@ def main(control: int, parent: int, alive: int) -> None:
     set_process_name("papympi-server")
     gc.collect()
     gc.freeze()
-    server = ForkServer(socket.socket(fileno=control), parent, alive)
-    given = server.run()
-    if given is None:
-        server.end()
-        return
+    with socket.socket(fileno=control) as connection:
+        server = ForkServer(connection, parent, alive)
+        given = server.run()
+        if given is None:
+            server.end()
+            return
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # what a function prints is seen even if it crashes
     work(given)

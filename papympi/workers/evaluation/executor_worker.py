@@ -10,6 +10,7 @@ import threading
 from typing import Final
 
 from papympi.plan.program import Program
+from papympi.script.prepare import prepare
 from papympi.transport.ship import unpack_program
 from papympi.transport.task import Outcome, Task
 from papympi.workers.evaluation.evaluate import Evaluator
@@ -66,7 +67,7 @@ def serve(run: str, pool: str, data: bytes, packed: bytes | None) -> bytes | Non
     """
     evaluator = _evaluators.get((run, threading.get_ident()))
     if evaluator is None:
-        program = live.get(run) or (unpack_program(pickle.loads(packed)) if packed is not None else None)
+        program = live.get(run) or (unpack_program(pickle.loads(packed), prepare) if packed is not None else None)
         if program is None:
             return None
         evaluator = _sit_down(run, Evaluator(program, _label(pool)))

@@ -7,10 +7,10 @@ import os
 import zlib
 from array import array
 from itertools import accumulate
-from pathlib import Path
 from typing import Final, NamedTuple
 
 from papympi.plan.program import MOST
+from papympi.workers.host import create_file
 
 TASK, NODE, INDEX, BEGUN, COUNT, RESOURCE, RUNS, FIRST, TABLE = range(9)  # where in a record each integer is
 NOTHING: Final = -1
@@ -50,13 +50,7 @@ def mark_resource(name: str) -> int:
 
 def create_record_file() -> int:
     """Return a descriptor of shared memory that has no name, so that nothing needs to be removed whoever dies."""
-    if hasattr(os, "memfd_create"):
-        descriptor = os.memfd_create("papympi-progress", os.MFD_CLOEXEC)
-    else:  # macOS: a file whose name is gone at once
-        import tempfile
-
-        descriptor, path = tempfile.mkstemp(prefix="papympi-progress-")
-        Path(path).unlink()
+    descriptor = create_file("papympi-progress")
     os.ftruncate(descriptor, _SIZE)
     os.pwrite(descriptor, _CLEAR, 0)
     return descriptor

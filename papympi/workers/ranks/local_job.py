@@ -18,6 +18,7 @@ from pickle import PickleBuffer
 from typing import IO, Final
 
 from papympi.errors import LaunchError, PoolError
+from papympi.script.interpreter import list_flags
 from papympi.transport.arena import open_arena
 from papympi.transport.frames import FrameReader, FrameWriter
 from papympi.transport.lending import ParentAllocator
@@ -71,7 +72,7 @@ class LocalJob:
         """What each rank runs."""
         folders = [folder or str(Path.cwd()) for folder in sys.path]
         numbers = str(self._ranks), str(int(self._isolates))
-        return [sys.executable, "-c", BOOT, str(self._folder / "socket"), *numbers, *folders]
+        return [sys.executable, *list_flags(), "-c", BOOT, str(self._folder / "socket"), *numbers, *folders]
 
     def start(self, argv: Sequence[str], environment: Mapping[str, str]) -> None:
         """Start mpiexec and wait until its ranks are there."""

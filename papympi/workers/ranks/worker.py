@@ -13,6 +13,7 @@ from pickle import PickleBuffer
 from typing import Final
 
 from papympi.errors import PoolError, ShippingError
+from papympi.script.prepare import prepare
 from papympi.transport.arena import LEAST
 from papympi.transport.doorbell import Backoff
 from papympi.transport.packed import Packed, PackedFile, map_packed
@@ -59,7 +60,7 @@ class _OwnEvaluator:
         self.find_program = self._packed.find_file
         try:
             file = self._packed.file
-            program = unpack_program(self._packed if file is None else map_packed(os.dup(file)))
+            program = unpack_program(self._packed if file is None else map_packed(os.dup(file)), prepare)
         except BaseException:
             self._packed.close()
             raise
@@ -88,6 +89,8 @@ class _Children(Supervisor):
         self._deaths = [0] * len(isolation.names)
         self._last = time.monotonic()
         self._pace = 0.0
+        if isolation.outline.preparation is not None:
+            fork_server.load(isolation.outline.preparation)
         self.start(isolation.outline, packed)
 
     def choose_pause(self, length: float) -> float:
@@ -213,7 +216,7 @@ class RankWorker:
             )
         try:
             self._served = children = _Children(self._fork_server, found, order.isolation)
-        except PoolError as error:
+        except (PoolError, ShippingError) as error:
             return messages.OpeningFailed(str(error))
         return messages.ProgramOpened(children.find_program())
 

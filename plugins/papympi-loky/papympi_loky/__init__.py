@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from papympi.contracts import Backend, Capabilities
 from papympi.hookspecs import hookimpl
+from papympi.script.interpreter import list_variables
 
 CAPABILITIES: Final = Capabilities(streams=False)
 """A loky process is like any other that somebody else owns: it cannot hold a generator between two batches."""
@@ -23,7 +24,7 @@ def make_executor(name: str, workers: int | None = None, timeout: float | None =
     """
     import loky
 
-    executor: Executor = loky.ProcessPoolExecutor(max_workers=workers, timeout=timeout)
+    executor: Executor = loky.ProcessPoolExecutor(max_workers=workers, timeout=timeout, env=list_variables())
     return executor
 
 

@@ -1,0 +1,70 @@
+"""What a worker must do before it loads a program, so that it has the modules and settings of the user's script."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """One of the user's own modules as it was when the run began.
+
+    Attributes:
+        name: of the module.
+        path: of its file, which a worker need not see.
+        data: what the file held.
+        changed: when it was changed, in seconds since the epoch; compiled files are known by it.
+    """
+
+    name: str
+    path: str
+    data: bytes = field(repr=False)
+    changed: float = 0.0
+
+    @property
+    def is_package(self) -> bool:
+        """Whether it is the `__init__.py` of a package."""
+        return self.path.endswith("__init__.py")
+
+
+@dataclass(frozen=True, slots=True)
+class MainScript:
+    """A script whose last lines stand under `if __name__ == "__main__":`, so that a worker may load the rest.
+
+    Attributes:
+        path: of its file.
+        data: what the file held.
+        name: of the module, if Python was told `-m`; else "".
+        unloaded: globals that it has and a worker has not that loaded the rest: those under the guard.
+    """
+
+    path: str
+    data: bytes = field(repr=False)
+    name: str = ""
+    unloaded: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """What is to be done, in this order.
+
+    Attributes:
+        arguments: becomes `sys.argv`; `None`: that stays.
+        folder: becomes the working folder, where there is such a folder; "": that stays.
+        path: becomes `sys.path`, if there is any.
+        environment: variables that the script has set (`None`: removed).
+        sources: modules that are loaded from here, not from their files.
+        main: becomes `__main__`; `None`: no worker may load it, and what it defines travels by value.
+        loads: the module that the pipeline is in; "": none.
+        imports: modules that the script has imported; those that a worker does not have are passed over.
+    """
+
+    arguments: tuple[str, ...] | None = None
+    folder: str = ""
+    path: tuple[str, ...] = ()
+    environment: Mapping[str, str | None] = field(default_factory=dict)
+    sources: tuple[SourceFile, ...] = ()
+    main: MainScript | None = None
+    loads: str = ""
+    imports: tuple[str, ...] = ()

@@ -1,0 +1,56 @@
+"""Describes, in the runner, what workers must do so that the script's world is theirs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+from papympi.plan.preparation import MainScript, Preparation, SourceFile
+from papympi.plan.program import Program
+from papympi.script.main_script import find_main
+from papympi.script.sources import take_sources
+
+_MAIN: Final = "__main__"
+
+
+def describe_script(program: Program) -> Preparation:
+    """Return what a worker must do to get what this process has, before it loads a program."""
+    main = None if program.loads else find_main()
+    path = [folder or str(Path.cwd()) for folder in sys.path]
+    folders = program.path
+    modules = [name for name in program.list_modules() if name in sys.modules and name not in program.by_value]
+    return Preparation(
+        arguments=tuple(sys.argv),
+        folder=str(Path.cwd()),
+        path=(*folders, *(folder for folder in path if folder not in folders)),
+        environment=_read_environment(),
+        sources=take_sources(_read_main(main)),
+        main=main,
+        loads=program.loads,
+        imports=tuple(modules),
+    )
+
+
+def _read_main(main: MainScript | None) -> list[SourceFile]:
+    """Return the script as a source, for what its functions import."""
+    if main is not None:
+        return [SourceFile(main.name or _MAIN, main.path, main.data)]
+    path = getattr(sys.modules.get(_MAIN), "__file__", None)
+    try:
+        return [SourceFile(_MAIN, path, Path(path).read_bytes())] if isinstance(path, str) else []
+    except OSError:
+        return []
+
+
+def _read_environment() -> dict[str, str | None]:
+    """Return the variables that this process has set or removed since it began; what a host has, stays its own."""
+    try:
+        lines = Path("/proc/self/environ").read_bytes().split(b"\0")
+    except OSError:
+        return {}
+    before = dict(os.fsdecode(line).split("=", 1) for line in lines if b"=" in line)
+    now = dict(os.environ)
+    changed: dict[str, str | None] = {name: value for name, value in now.items() if before.get(name) != value}
+    return changed | {name: None for name in before if name not in now}

@@ -1,0 +1,119 @@
+"""Prepares a worker: its settings, its modules and the user's script become those of the runner."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+import time
+from collections.abc import Iterator
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from types import ModuleType
+from typing import Final
+
+from papympi.errors import ShippingError
+from papympi.plan.preparation import MainScript, Preparation
+from papympi.script.guard import read_guarded
+from papympi.script.quiet import quiet
+from papympi.script.sources import serve
+
+_MAIN: Final = "__main__"
+_SPAWNED: Final = "__mp_main__"
+"""What `multiprocessing` calls the script where it has loaded it."""
+_ELSEWHERE: Final = (ImportError, OSError, RuntimeError)
+"""What an import may raise on a host that has not what the runner's has."""
+
+_loaded: list[MainScript] = []
+_at: list[str] = []
+
+
+def prepare(preparation: Preparation) -> None:
+    """Do what is to be done and has not been done in this process.
+
+    Whatever the script raises comes from here, with what it has printed as a note.
+    """
+    _settle(preparation)
+    serve(preparation.sources)
+    imports = [name for name in preparation.imports if name not in sys.modules]
+    if not imports and _is_loaded(preparation):
+        return
+    with quiet() as read_end:
+        try:
+            _load(preparation, imports)
+        except BaseException as error:
+            if words := read_end():
+                error.add_note(f"it had printed:\n{words}")
+            raise
+
+
+def find_loading() -> str:
+    """Return what this process is loading for a worker; "" if nothing."""
+    return _at[-1] if _at else ""
+
+
+def _is_loaded(preparation: Preparation) -> bool:
+    """Return whether the script and the pipeline's module are there."""
+    main = preparation.main
+    if main is not None and _loaded[-1:] != [main]:
+        spawned = sys.modules.get(_SPAWNED)
+        if getattr(spawned, "__file__", None) != main.path:
+            return False
+    return not preparation.loads or preparation.loads in sys.modules
+
+
+def _load(preparation: Preparation, imports: list[str]) -> None:
+    """Load the script or the pipeline's module, and what else is imported."""
+    if preparation.main is not None and not _is_loaded(preparation):
+        with _loading(preparation.main.path):
+            _load_main(preparation.main)
+    if preparation.loads:
+        with _loading(preparation.loads):
+            importlib.import_module(preparation.loads)
+    for name in imports:
+        with contextlib.suppress(*_ELSEWHERE), _loading(name):
+            importlib.import_module(name)
+
+
+def _settle(preparation: Preparation) -> None:
+    """Set what belongs to the process."""
+    if preparation.arguments is not None:
+        sys.argv[:] = preparation.arguments
+    if preparation.folder:
+        with contextlib.suppress(OSError):
+            os.chdir(preparation.folder)
+    if preparation.path:
+        sys.path[:] = preparation.path
+    for name, value in preparation.environment.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+    if "TZ" in preparation.environment and hasattr(time, "tzset"):
+        time.tzset()
+
+
+def _load_main(main: MainScript) -> None:
+    """Load a script as `__main__`, without what its guard guards."""
+    guarded = read_guarded(main.data, main.path)
+    if guarded is None:
+        raise ShippingError(f"{main.path!r} is not guarded on this worker; does it run another Python?")
+    _loaded[:] = [main]
+    module = ModuleType(_MAIN)
+    loader = SourceFileLoader(main.name or _MAIN, main.path)
+    module.__file__ = main.path
+    module.__package__ = main.name.rpartition(".")[0] if main.name else None
+    module.__spec__ = ModuleSpec(main.name, loader, origin=main.path) if main.name else None
+    module.__loader__ = loader
+    sys.modules[_MAIN] = module
+    exec(guarded.code, module.__dict__)  # noqa: S102 - it is the user's script, which runs in the runner, too
+
+
+@contextlib.contextmanager
+def _loading(what: str) -> Iterator[None]:
+    """Note what is being loaded while the block lasts."""
+    _at.append(what)
+    try:
+        yield
+    finally:
+        _at.pop()
