@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +12,7 @@ from papympi.plan.preparation import MainScript, Preparation, SourceFile
 from papympi.plan.program import Program
 from papympi.script.main_script import find_main
 from papympi.script.sources import take_sources
+from papympi.transport.imports import find_imports
 
 _MAIN: Final = "__main__"
 
@@ -20,7 +22,8 @@ def describe_script(program: Program) -> Preparation:
     main = None if program.loads else find_main()
     path = [folder or str(Path.cwd()) for folder in sys.path]
     folders = program.path
-    modules = [name for name in program.list_modules() if name in sys.modules and name not in program.by_value]
+    names = [] if main is not None or program.loads else list(_find_imports(program))
+    names += [name for name in program.list_modules() if name in sys.modules and name not in program.by_value]
     return Preparation(
         arguments=tuple(sys.argv),
         folder=str(Path.cwd()),
@@ -29,8 +32,14 @@ def describe_script(program: Program) -> Preparation:
         sources=take_sources(_read_main(main)),
         main=main,
         loads=program.loads,
-        imports=tuple(modules),
+        imports=tuple(dict.fromkeys(names)),
     )
+
+
+def _find_imports(program: Program) -> Iterator[str]:
+    """Yield the modules that the by-value modules have imported, but for those that travel by value themselves."""
+    for module in (sys.modules[name] for name in program.by_value if name in sys.modules):
+        yield from (name for name in find_imports(module) if name not in program.by_value)
 
 
 def _read_main(main: MainScript | None) -> list[SourceFile]:

@@ -5,7 +5,6 @@ It is slow, and used for programs and for what plain pickle refuses.
 
 from __future__ import annotations
 
-import dis
 import enum
 import functools
 import marshal
@@ -14,19 +13,24 @@ import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import CellType, CodeType, FunctionType, GetSetDescriptorType, MemberDescriptorType, ModuleType
-from typing import Any, Final, Protocol, TypeVar
+from types import CellType, CodeType, FunctionType, ModuleType
+from typing import Any, Final, Protocol
 
 from papympi.errors import ShippingError
 from papympi.transport import rebuild
 from papympi.transport.blame import read_cell
+from papympi.transport.classes import reduce_class
+from papympi.transport.enumerations import reduce_enumeration
+from papympi.transport.kinds import Reduce, find_kind
+from papympi.transport.mapped import reduce_array
+from papympi.transport.sentinels import find_place, get_by_name
+from papympi.transport.uses import find_globals, find_submodules
 
 Keep = Callable[[pickle.PickleBuffer], bool]
 Seen = Callable[[FunctionType], None]
 
-_ENUM_MACHINERY: Final = frozenset({"__new__", "__new_member__", "__reduce_ex__", "_generate_next_value_"})
-_CLASS_MACHINERY: Final = frozenset({"__dict__", "__weakref__", "__module__", "__qualname__", "_abc_impl"})
-_GLOBAL_OPERATIONS: Final = frozenset({"LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "DELETE_GLOBAL"})
+MAIN: Final = "__main__"
+_MAIN: Final = frozenset({MAIN, "__mp_main__"})
 
 
 class Sink(Protocol):
@@ -55,12 +59,30 @@ def dump(pickler: Any, value: Any) -> None:
 def _pickler_class() -> type[Any]:
     import dill
 
+    class Dispatch:
+        """What dill does with each type, which it may learn while it pickles."""
+
+        def get(self, kind: type) -> Any:
+            """Return how dill takes a type apart; dill would import what a dict has under "__name__"."""
+            return pickle._Pickler.save_dict if kind is dict else dill.Pickler.dispatch.get(kind)  # type: ignore[attr-defined]  # noqa: SLF001 - dill's base
+
     class Pickler(dill.Pickler):  # type: ignore[misc]  # dill has no types
         """See `make_pickler`."""
+
+        dispatch = Dispatch()
 
         def __init__(self, file: Sink, reducer: Reducer, keep: Keep | None) -> None:
             super().__init__(file, 5, byref=False, recurse=True, buffer_callback=keep)
             self.reducer_override = reducer.reduce
+            self._reducer = reducer
+
+        def save_global(self, obj: Any, name: str | None = None) -> None:
+            """Write the name of a value; pickle and dill would look for it in modules that they import."""
+            name = name or getattr(obj, "__qualname__", None) or obj.__name__
+            self.save(self._reducer.locate(obj, name))
+            self.save(name)
+            self.write(pickle.STACK_GLOBAL)
+            self.memoize(obj)
 
     return Pickler
 
@@ -92,30 +114,47 @@ class Reducer:
         by_value: modules whose functions and classes travel by value although they are found by their names. `None`:
             the other end has what it needs of them; functions that are not found bring the globals that they use.
         seen: called with each function that travels by value.
+        unloaded: globals of the script that the other end has not, although it has loaded the script; `None`: it has
+            not loaded it.
+
+    Attributes:
+        placed: by id, globals that the other end gets on their own, each with its module and its name there.
+        root: the one of them that is to be taken apart nevertheless.
     """
 
-    def __init__(self, by_value: frozenset[str] | None = None, seen: Seen | None = None) -> None:
-        self._by_value = by_value
+    def __init__(
+        self,
+        by_value: frozenset[str] | None = None,
+        seen: Seen | None = None,
+        unloaded: frozenset[str] | None = None,
+    ) -> None:
+        self.placed: dict[int, tuple[str, str]] = {}
+        self.root: tuple[str, str] | None = None
+        self.by_parts = by_value is not None
+        self._by_value = by_value or frozenset()
         self._seen = seen
+        self._unloaded = unloaded
         self._namespaces: dict[int, Namespace] = {}
-        self._kinds: dict[type, Callable[[Any], Any]] = {
-            FunctionType: self._reduce_function,
-            CellType: lambda _cell: (rebuild.make_cell, ()),
-            CodeType: lambda code: (rebuild.make_code, (marshal.dumps(code),)),
-            ModuleType: self._reduce_module,
-            TypeVar: self._reduce_type_variable,
+        self._kinds: dict[type, Reduce] = {
+            FunctionType: lambda _, function: self._reduce_function(function),
+            CellType: lambda _, _cell: (rebuild.make_cell, ()),
+            CodeType: lambda _, code: (rebuild.make_code, (marshal.dumps(code),)),
+            dict: lambda _, names: self._reduce_dict(names),
+            object: lambda _, value: self._reduce_plain(value),
         }
 
     def reduce(self, value: Any) -> Any:
         """Return how a value is taken apart, or `NotImplemented`: as dill does it."""
-        reduce = self._kinds.get(type(value))
-        if reduce is not None:
-            return reduce(value)
-        if isinstance(value, type):
-            return self._reduce_class(value)
-        if (type(value).__module__, type(value).__qualname__) == ("numpy", "ndarray"):
-            return value.__reduce_ex__(5)  # dill would copy the array into the pickle
-        return NotImplemented
+        place = self.placed.get(id(value))
+        if place is None:
+            return self._take_apart(value)
+        if place != self.root:
+            return rebuild.get_global, place
+        reduced = self._take_apart(value)
+        if isinstance(value, (FunctionType, type)) and isinstance(reduced, tuple):
+            make, arguments, *rest = reduced  # it is put into its place before it is filled: what fills it may need it
+            return rebuild.make_placed, (*place, make, arguments), *rest
+        return reduced
 
     def namespace_of(self, function: FunctionType) -> Namespace:
         """Return where a function finds its globals."""
@@ -134,24 +173,66 @@ class Reducer:
             self._namespaces[id(names)] = namespace
         return namespace
 
+    def is_sent(self, name: str) -> bool:
+        """Return whether the other end cannot import a module of this name."""
+        return self._is_sent(sys.modules[name])
+
+    def is_found(self, value: Any, name: str | None = None) -> bool:
+        """Return whether the other end finds a value by its name."""
+        name = name or getattr(value, "__qualname__", None) or value.__name__
+        origin = getattr(value, "__module__", None)
+        module = sys.modules.get(origin) if isinstance(origin, str) else None
+        if module is None or (self.by_parts and self._is_sent(module) and not self.is_loaded(module.__name__, name)):
+            return False
+        return _follow(module, name) is value
+
+    def is_loaded(self, module: str, name: str) -> bool:
+        """Return whether the other end has a global from loading the module itself."""
+        if module == MAIN:
+            return self._unloaded is not None and name.partition(".")[0] not in self._unloaded
+        return module in sys.modules and not self.is_sent(module)
+
+    def locate(self, value: Any, name: str) -> str:
+        """Return the module in which the other end finds a value by its name; nothing is imported.
+
+        Raises:
+            pickle.PicklingError: it does not find it.
+        """
+        if self.is_found(value, name):
+            return str(value.__module__)
+        if not isinstance(getattr(value, "__module__", None), str):
+            for place, module in list(sys.modules.items()):
+                if place not in _MAIN and isinstance(module, ModuleType) and _follow(module, name) is value:
+                    return place
+        kind = type(value).__qualname__
+        raise pickle.PicklingError(f"the {kind} {name!r} is known by its name only, in a module that is not imported")
+
+    def _take_apart(self, value: Any) -> Any:
+        reduce = self._kinds.get(type(value))
+        if reduce is None:
+            reduce = self._kinds[type(value)] = self._choose(type(value))
+        return reduce(self, value)
+
+    def _choose(self, kind: type) -> Reduce:
+        """Return how values of a type are taken apart."""
+        if issubclass(kind, type):
+            return lambda _, value: self._reduce_class(value)
+        if issubclass(kind, ModuleType):
+            return lambda _, value: (rebuild.get_module, (value.__name__, self._is_sent(value)))
+        if kind.__module__ == "numpy" and kind.__qualname__ == "ufunc":
+            return lambda _, value: value.__name__
+        if kind.__module__ == "numpy" and kind.__qualname__ in {"ndarray", "memmap"}:
+            return lambda _, value: reduce_array(value)  # dill would copy the array into the pickle
+        return find_kind(kind) or (lambda _finder, _value: NotImplemented)
+
     def _is_sent(self, module: ModuleType) -> bool:
         name = module.__name__
-        if name == "__main__" or name in (self._by_value or ()):
+        if name == "__main__" or name in self._by_value:
             return True
         return module.__spec__ is None and name not in sys.builtin_module_names
 
-    def _is_found(self, value: Any) -> bool:
-        """Return whether the other end finds a function, class or variable by its name."""
-        module = sys.modules.get(value.__module__ or "")
-        if module is None or (self._by_value is not None and self._is_sent(module)):
-            return False
-        found: Any = module
-        for name in getattr(value, "__qualname__", value.__name__).split("."):
-            found = getattr(found, name, None)
-        return found is value
-
     def _reduce_function(self, function: FunctionType) -> Any:
-        if self._is_found(function):
+        if self.is_found(function):
             return function.__qualname__
         if self._seen is not None:
             self._seen(function)
@@ -160,55 +241,46 @@ class Reducer:
             "cells": [(cell, held[0]) for cell in function.__closure__ or () if (held := read_cell(cell))],
             "attributes": function.__dict__,
             "globals": {},
+            "submodules": tuple(find_submodules(function)),
             **{name: getattr(function, name) for name in _FUNCTION_STATE},
         }
-        if self._by_value is None and namespace.is_sent:
+        if namespace.is_sent and (not self.by_parts or (self.root is not None and not namespace.name)):
             used = find_globals(function.__code__)
             state["globals"] = {name: value for name, value in namespace.names.items() if name in used}
         arguments = (function.__code__, namespace, function.__closure__ or ())
         return rebuild.make_function, arguments, state, None, None, rebuild.fill_function
 
-    def _reduce_module(self, module: ModuleType) -> Any:
-        return rebuild.get_module, (module.__name__, self._is_sent(module))
-
-    def _reduce_type_variable(self, variable: TypeVar) -> Any:
-        if self._is_found(variable):
-            return NotImplemented
-        options = {
-            "bound": variable.__bound__,
-            "covariant": variable.__covariant__,
-            "contravariant": variable.__contravariant__,
-        }
-        return rebuild.make_type_variable, (variable.__name__, variable.__constraints__, options)
-
     def _reduce_class(self, value: type) -> Any:
-        if self._is_found(value):
+        if self.is_found(value):
             return value.__qualname__  # dill would let the other end import it for classes that are built in
         if value.__module__ == "builtins":
             return NotImplemented
-        if isinstance(value, enum.EnumMeta):
-            return _reduce_enum(value)
-        namespace: dict[str, Any] = {"__module__": value.__module__, "__qualname__": value.__qualname__}
-        attributes = {name: part for name, part in vars(value).items() if name not in _CLASS_MACHINERY}
-        if "__slots__" in attributes:
-            slots = attributes.pop("__slots__")
-            namespace["__slots__"] = slots = (slots,) if isinstance(slots, str) else tuple(slots)
-            if "__weakref__" in vars(value) and "__weakref__" not in slots:
-                namespace["__slots__"] = (*slots, "__weakref__")
-        descriptors = (MemberDescriptorType, GetSetDescriptorType)
-        state = {name: part for name, part in attributes.items() if not isinstance(part, descriptors)}
-        arguments = (type(value), value.__name__, value.__bases__, namespace)
-        return rebuild.make_class, arguments, state, None, None, rebuild.fill_class
+        return reduce_enumeration(value) if isinstance(value, enum.EnumMeta) else reduce_class(value)
+
+    def _reduce_dict(self, names: dict[Any, Any]) -> Any:
+        """Take the globals of a module for what they are."""
+        module = sys.modules.get(name) if isinstance(name := names.get("__name__"), str) else None
+        if module is None or module.__dict__ is not names:
+            return NotImplemented
+        return rebuild.get_namespace, (name, self._is_sent(module))
+
+    def _reduce_plain(self, value: object) -> Any:
+        """Take a plain object apart, which may be compared by `is`: it goes by its name where there is one."""
+        place = find_place(value, list(sys.modules))
+        if place is None or (self.by_parts and self.is_sent(place[0]) and not self.is_loaded(*place)):
+            return object, ()
+        return get_by_name(place)
 
 
-@functools.cache
-def find_globals(code: CodeType) -> frozenset[str]:
-    """Return the names of the globals that a function's code uses, functions inside it included."""
-    names = {step.argval for step in dis.get_instructions(code) if step.opname in _GLOBAL_OPERATIONS}
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            names |= find_globals(constant)
-    return frozenset(names)
+def _follow(module: ModuleType, name: str) -> Any:
+    """Return what a module has under a dotted name, or `None`."""
+    first, *rest = name.split(".")
+    found = vars(module).get(first)
+    if found is None and "__getattr__" in vars(module):
+        found = getattr(module, first, None)
+    for part in rest:
+        found = getattr(found, part, None)
+    return found
 
 
 _FUNCTION_STATE: Final = (
@@ -220,23 +292,3 @@ _FUNCTION_STATE: Final = (
     "__kwdefaults__",
     *(("__annotations__",) if sys.version_info < (3, 14) else ()),  # later they are computed when asked for
 )
-
-
-def _reduce_enum(value: Any) -> Any:
-    members = {name: member._value_ for name, member in value.__members__.items()}
-    extra = {"boundary": value._boundary_} if issubclass(value, enum.Flag) else {}
-    attributes = {
-        name: part
-        for name, part in vars(value).items()
-        if name not in members
-        and name not in _CLASS_MACHINERY
-        and name not in _ENUM_MACHINERY
-        and not (name.startswith("_") and name.endswith("_") and not name.startswith("__") and name != "_missing_")
-    }
-    attributes |= {"__module__": value.__module__, "__qualname__": value.__qualname__}
-    states = {
-        name: {key: part for key, part in vars(member).items() if key != "__objclass__"}
-        for name, member in value.__members__.items()
-    }
-    arguments = (type(value), value.__name__, value.__bases__, members, extra)
-    return rebuild.make_enum, arguments, (attributes, states), None, None, rebuild.fill_enum

@@ -1,20 +1,23 @@
-"""The receiving end of what travels by value: makes functions, classes and modules from their parts.
+"""The receiving end of what travels by value: makes functions and modules from their parts.
 
-Functions, cells and classes are made empty first and filled afterwards, because they may refer to themselves.
+Functions and cells are made empty first and filled afterwards, because they may refer to themselves. What a module is
+offered, though nobody is known to need it, is made when all else is there; what cannot be made stays away until
+somebody asks for it.
 """
 
 from __future__ import annotations
 
-import abc
 import builtins
-import contextlib
-import enum
 import importlib
 import marshal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from types import CellType, CodeType, FunctionType, ModuleType
-from typing import Any, TypeVar
+from typing import Any, Final
+
+from papympi.errors import ShippingError
+
+Load = Callable[[], Any]
 
 
 def get_module(name: str, by_value: bool) -> ModuleType:  # noqa: FBT001 - a pickle calls it by position
@@ -58,6 +61,8 @@ def fill_function(function: FunctionType, state: dict[str, Any]) -> None:
     """Give a function its defaults, attributes and what its cells hold."""
     for cell, contents in state.pop("cells"):
         cell.cell_contents = contents
+    for name in state.pop("submodules"):
+        importlib.import_module(name)
     function.__dict__.update(state.pop("attributes"))
     for name, value in state.pop("globals").items():
         function.__globals__.setdefault(name, value)
@@ -65,66 +70,65 @@ def fill_function(function: FunctionType, state: dict[str, Any]) -> None:
         setattr(function, name, value)
 
 
-def make_class(metaclass: type, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> type:
-    """Return a class to be filled by `fill_class`.
+_offers: Final[dict[tuple[str, str], Load | str]] = {}
+"""What modules are offered, by module and name: how it is made, or why it is not there."""
 
-    What its metaclass and `__init_subclass__` did when it was defined is part of what it is filled with, so they are
-    not called again.
+
+def offer(module: str, name: str, load: Load | str) -> None:
+    """Note how a global is made that a by-value module may need, or why it has not been sent."""
+    namespace = get_namespace(module, by_value=True)
+    namespace.setdefault("__getattr__", _Missing(module))
+    namespace.pop(name, None)  # an older program's
+    _offers[module, name] = load
+
+
+def take_offer(module: str, name: str) -> None:
+    """Make a global that has been offered, unless it is there; an error is kept for all who ask for it later.
+
+    Raises:
+        ShippingError: it cannot be made.
     """
-    make = abc.ABCMeta.__new__ if issubclass(metaclass, abc.ABCMeta) else type.__new__
-    with _without_hook(bases):
-        made: type = make(metaclass, name, bases, namespace)
-    return made
-
-
-def fill_class(made: type, state: dict[str, Any]) -> None:
-    """Give a class its attributes."""
-    for name, value in state.items():
-        type.__setattr__(made, name, value)
-
-
-def make_enum(
-    metaclass: type[enum.EnumMeta], name: str, bases: tuple[type, ...], members: dict[str, Any], extra: dict[str, Any]
-) -> type:
-    """Return an enumeration with its members, to be filled by `fill_enum`."""
-    namespace = metaclass.__prepare__(name, bases)
-    for member, value in members.items():
-        namespace[member] = value
-    made: type = metaclass.__new__(metaclass, name, bases, namespace, **extra)
-    return made
-
-
-def fill_enum(made: type[enum.Enum], state: tuple[dict[str, Any], dict[str, dict[str, Any]]]) -> None:
-    """Give an enumeration its attributes, and its members theirs."""
-    attributes, members = state
-    for name, value in attributes.items():
-        type.__setattr__(made, name, value)
-    for name, values in members.items():
-        made[name].__dict__.update(values)
-
-
-def make_type_variable(name: str, constraints: tuple[Any, ...], options: dict[str, Any]) -> TypeVar:
-    """Return a type variable."""
-    return TypeVar(name, *constraints, **options)
-
-
-@contextlib.contextmanager
-def _without_hook(bases: tuple[type, ...]) -> Iterator[None]:
-    """Keep the `__init_subclass__` of some bases from being called."""
-    owners = [
-        owner
-        for owner in dict.fromkeys(owner for base in bases for owner in base.__mro__)
-        if owner is not object and "__init_subclass__" in vars(owner)
-    ]
-    hooks = [vars(owner)["__init_subclass__"] for owner in owners]
+    load = _offers.get((module, name))
+    if load is None or isinstance(load, str):
+        return
+    del _offers[module, name]
+    namespace = get_namespace(module, by_value=True)
     try:
-        for owner in owners:
-            type.__setattr__(owner, "__init_subclass__", classmethod(_ignore))
-        yield
-    finally:
-        for owner, hook in zip(owners, hooks, strict=True):
-            type.__setattr__(owner, "__init_subclass__", hook)
+        namespace[name] = load()
+    except Exception as error:
+        namespace.pop(name, None)
+        text = _offers[module, name] = f"it cannot be made in the worker: {type(error).__name__}: {error}"
+        raise ShippingError(text) from error
 
 
-def _ignore(_subclass: type, /, **_options: Any) -> None:
-    pass
+def get_global(module: str, name: str) -> Any:
+    """Return a global of a by-value module; it is made if it has only been offered.
+
+    Raises:
+        ShippingError: it is not here; says why.
+    """
+    namespace = get_namespace(module, by_value=True)
+    if name not in namespace:
+        take_offer(module, name)
+    if name not in namespace:
+        raise ShippingError(f"{name!r} of {module!r} is not here: {_offers.get((module, name), 'it was not sent')}")
+    return namespace[name]
+
+
+def make_placed(module: str, name: str, make: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    """Return a global that is already in its place while it is filled."""
+    made = get_namespace(module, by_value=True)[name] = make(*arguments)
+    return made
+
+
+class _Missing:
+    """Says, when somebody asks a by-value module for something, why it is not there."""
+
+    def __init__(self, module: str) -> None:
+        self._module = module
+
+    def __call__(self, name: str) -> Any:
+        """Stand for the module's `__getattr__`."""
+        if (self._module, name) in _offers:
+            return get_global(self._module, name)
+        raise AttributeError(f"module {self._module!r} has no attribute {name!r}")

@@ -10,7 +10,8 @@ from typing import TypeVar
 import pytest
 
 from papympi.errors import ShippingError
-from papympi.transport.pickling import Reducer, dump, find_globals, make_pickler
+from papympi.transport.pickling import Reducer, dump, make_pickler
+from papympi.transport.uses import find_globals
 
 FACTOR = 3
 T = TypeVar("T")
