@@ -28,6 +28,7 @@ from papympi.jobs.time_limit import find_time_left, keep_to_limit
 from papympi.model.item import Failure
 from papympi.monitors.progress import ProgressDisplay
 from papympi.plan.plan import Plan
+from papympi.runner.early import early_template
 from papympi.runner.journal_options import JournalOptions
 from papympi.runner.launch import launched_ranks, read_drain_signal, run_under_mpiexec
 from papympi.runner.loading import LoadedGraph, load_graph
@@ -122,7 +123,6 @@ def strip_ranks(arguments: tuple[str, ...]) -> list[str]:
 def execute(request: Request) -> int:
     """Run what was asked for and return the exit code."""
     ready_stdout()
-    loaded = load_graph(request.target)
     options = read_plan_options(
         request.pools,
         request.strides,
@@ -133,6 +133,12 @@ def execute(request: Request) -> int:
         progress=request.progress,
         block=request.blocked or None,
     )
+    with contextlib.nullcontext() if launched_ranks() else early_template(request.target, options):
+        return _execute(request, options, load_graph(request.target))
+
+
+def _execute(request: Request, options: RunOptions, loaded: LoadedGraph) -> int:
+    """Run a pipeline that is loaded."""
     manager = plugin_manager(options.block)
     inputs = parse_inputs(request.inputs, collect_offers(manager, "papympi_readers") if request.inputs else None)
     with contextlib.ExitStack() as stack:

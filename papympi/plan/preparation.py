@@ -68,3 +68,9 @@ class Preparation:
     main: MainScript | None = None
     loads: str = ""
     imports: tuple[str, ...] = ()
+
+    def begins(self, other: Preparation) -> bool:
+        """Return whether a worker that has done this one can go on with another one."""
+        sources = {source.name: source.data for source in other.sources}
+        same = all(sources.get(source.name) == source.data for source in self.sources)
+        return same and (self.arguments, self.loads, self.main) == (other.arguments, other.loads, other.main)

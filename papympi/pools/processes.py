@@ -9,7 +9,7 @@ from typing import Final
 from papympi.contracts import Backend, Capabilities
 from papympi.plan.program import Program
 from papympi.transport.ship import pack_program
-from papympi.workers.children.client import ForkServerClient
+from papympi.workers.children.client import ForkServerClient, take_early
 from papympi.workers.children.supervisor import Supervisor
 from papympi.workers.host import check_count, check_load, count_cpus, parse_memory, parse_shared_memory, share_memory
 
@@ -31,6 +31,7 @@ class ProcessesPool(Supervisor):
     """
 
     capabilities = CAPABILITIES
+    notes: Sequence[str] = ()
     concurrency = 1
 
     def __init__(
@@ -49,16 +50,17 @@ class ProcessesPool(Supervisor):
         self.workers: Sequence[str] = [f"{name}[{number}] on {socket.gethostname()}" for number in range(count)]
         names = [f"{name}[{number}]" for number in range(count)]
         shared = share_memory(parse_shared_memory(name, shared_memory))
-        server = ForkServerClient(name)
-        self.notes = server.notes
-        super().__init__(server, names, parse_memory(name, memory), shared=shared)
+        super().__init__(ForkServerClient(name), names, parse_memory(name, memory), shared=shared)
 
     def open(self, program: Program) -> None:
         """Start the fork server and a child for each worker."""
         try:
+            loads = program.preparation if self._has_template else None
+            self._fork_server = take_early(self.name, loads) or self._fork_server
+            self.notes = self._fork_server.notes
             self._fork_server.start()
-            if self._has_template and program.preparation is not None:
-                self._fork_server.load(program.preparation)
+            if loads is not None:
+                self._fork_server.load(loads)
             self.start(program, pack_program(program))  # packed while the server imports
         except BaseException:
             self.kill()
@@ -67,6 +69,7 @@ class ProcessesPool(Supervisor):
 
 BACKEND: Final = Backend(
     make=ProcessesPool,
-    summary="child processes on this host; a crash costs one item (options: workers, places, memory, shared_memory, load)",
+    summary="child processes on this host; a crash costs one item (options: workers, places, memory, shared_memory, "
+    "load)",
     capabilities=CAPABILITIES,
 )

@@ -92,7 +92,7 @@ def _closest_file(path: Path) -> str:
 
 def _load_file(path: Path, folder: str, label: str) -> ModuleType:
     """Import a file as a module of its own; `label` is what messages call it."""
-    name = _module_name(path)
+    name = name_module(path)
     spec = importlib.util.spec_from_file_location(
         name, path, loader=importlib.machinery.SourceFileLoader(name, str(path))
     )
@@ -106,7 +106,7 @@ def _load_file(path: Path, folder: str, label: str) -> ModuleType:
     return module
 
 
-def _module_name(path: Path) -> str:
+def name_module(path: Path) -> str:
     """Return the stem of a file if that is free and can name a module, else one made from it."""
     stem = path.stem
     if stem.isidentifier() and not keyword.iskeyword(stem) and not _is_taken(stem, path):

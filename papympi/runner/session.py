@@ -25,6 +25,7 @@ from papympi.runner.hooks import Watchers
 from papympi.runner.journal_options import JournalOptions
 from papympi.runner.pooling import find_culprit, name_pool
 from papympi.script.describe import describe_script
+from papympi.script.prepare import find_loading
 from papympi.workers.evaluation.capture import be_runner
 from papympi.workers.evaluation.recorder import shown_by
 
@@ -106,8 +107,7 @@ class Session:
             _OPEN.add(self)
             if self._journal is not None:
                 self._settings |= self._journal.open()
-            if not all(pool.capabilities.shares_memory for pool in self._made.values()):
-                self.plan.program.preparation = describe_script(self.plan.program)
+            self._describe_script()
             for name, pool in self._made.items():
                 self._pools[name] = pool
                 with name_pool(name, pool, "open"):
@@ -128,6 +128,16 @@ class Session:
             self.state = "running"
             self._check_going()
             undo.pop_all()
+
+    def _describe_script(self) -> None:
+        """Say what workers need of the user's script, where they are not in its process."""
+        if (file := find_loading()) is not None:
+            raise StateError(
+                f"{file} starts a run while a worker loads it, which would never end: start it in a function that only "
+                'the script itself calls, under `if __name__ == "__main__":`'
+            )
+        if not all(pool.capabilities.shares_memory for pool in self._made.values()):
+            self.plan.program.preparation = describe_script(self.plan.program)
 
     def _needs_consumer(self) -> bool:
         """Return whether the runner itself calls functions with time-outs: another thread cannot interrupt them."""

@@ -47,9 +47,9 @@ def prepare(preparation: Preparation) -> None:
             raise
 
 
-def find_loading() -> str:
-    """Return what this process is loading for a worker; "" if nothing."""
-    return _at[-1] if _at else ""
+def find_loading() -> str | None:
+    """Return the file or module that this process is loading for a worker; `None`: nothing."""
+    return _at[-1] if _at else None
 
 
 def _is_loaded(preparation: Preparation) -> bool:

@@ -119,9 +119,9 @@ class Census:
                 raise self._refuse(user, "its function", function, error)
             self._enqueue_globals(user, function=function)
             self.reach.follow(function, user)
-        for (module, name), user in self.reach.data.items():
-            if not self.reducer.is_loaded(module, name):
-                self._enqueue(Entry(self.reducer.namespace_at(vars(sys.modules[module])), name, user))
+        for (home, name), user in self.reach.data.items():
+            if not self.reducer.is_loaded(home, name):
+                self._enqueue(Entry(self.reducer.namespace_at(vars(sys.modules[home])), name, user))
         for module in self._modules:
             self._enqueue_sentinels(module)
         while self._queue:

@@ -108,9 +108,7 @@ def reduce_class(value: type) -> tuple[Any, ...]:
     return make_class, arguments, state, None, None, fill_class
 
 
-def make_class(
-    token: bytes, metaclass: type, name: str, bases: tuple[type, ...], namespace: dict[str, Any]
-) -> type:
+def make_class(token: bytes, metaclass: type, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> type:
     """Return a class to be filled by `fill_class`.
 
     What its metaclass and `__init_subclass__` did when it was defined is part of what it is filled with, so they are

@@ -154,7 +154,7 @@ def _try_pickle(value: Any, big: list[memoryview]) -> bytes | None:
 
 def _put(names: dict[str, Any], name: str, value: Any) -> None:
     """Set a global; what is of the same kind as before stays the same object, as others may hold it."""
-    old = names.get(name)
+    old: Any = names.get(name)
     if type(old) is type(value):
         if isinstance(old, (dict, set)) and type(old) in _PLAIN:
             old.clear()

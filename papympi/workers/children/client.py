@@ -13,11 +13,12 @@ from typing import Final
 from papympi.errors import PoolError, ShippingError
 from papympi.plan.preparation import Preparation
 from papympi.script.interpreter import list_flags, make_environment
-from papympi.workers.children import server, template
+from papympi.workers.children import birth, server, template
 from papympi.workers.host import create_file, open_pidfd
 
 _LAUNCHER: Final = ("PMI", "PMIX", "OMPI_", "PRTE", "HYD", "MPI_LOCAL", "MPIR", "MPICH", "PALS_")
 """Variables of MPI launchers: a child that has them and imports `mpi4py.MPI` takes itself for a rank of this job."""
+_NOTE: Final = "pool {!r}: workers have loaded the script each for itself"
 ANSWER_S: Final = 30.0
 """How long the fork server may take to answer, and a child to end once it was killed, before it is given up."""
 
@@ -38,9 +39,12 @@ class ForkServerClient:
         self._control: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._loading: int | None = None
+        self._is_fresh = False
 
     def start(self) -> None:
-        """Start the server; it is not waited for."""
+        """Start the server, unless it is there; it is not waited for."""
+        if self._control is not None:
+            return
         control, theirs = socket.socketpair()
         control.settimeout(ANSWER_S)
         alive = open_pidfd(os.getpid())
@@ -96,7 +100,7 @@ class ForkServerClient:
         if status == template.FAILED:
             raise ShippingError(f"pool {self.owner!r}: its workers cannot load the script:\n{text}")
         if status == template.RISKY:
-            self.notes.append(f"pool {self.owner!r}: each worker has loaded the script by itself, as {text}")
+            self.notes.append(f"{_NOTE.format(self.owner)}: {text}")
         self.watched = status == template.LOADED and threads > 0
 
     def spawn(
@@ -104,12 +108,19 @@ class ForkServerClient:
     ) -> int:
         """Return the process id of a new child that has got `connection` and the descriptors of its memory files."""
         self._await_load()
-        which = server.ARENA * (arena is not None) + server.PROGRAM * (program is not None)
+        fresh = birth.FRESH * self._is_fresh
+        which = fresh | birth.ARENA * (arena is not None) + birth.PROGRAM * (program is not None)
         files = [descriptor for descriptor in (record, arena, program) if descriptor is not None]
         pid, error = self._ask(server.SPAWN, which, [connection.fileno(), *files])
         if pid < 0:
             raise PoolError(f"pool {self.owner!r}: cannot start another worker: {os.strerror(error)}")
         return pid
+
+    def stop_forking(self) -> None:
+        """Let every further child be a Python of its own, which loads the script itself."""
+        if not self._is_fresh:
+            self.notes.append(f"{_NOTE.format(self.owner)}: one that was forked with it waited for a thread in vain")
+        self._is_fresh, self.watched = True, False
 
     def reap(self, pid: int) -> int:
         """Return the exit code of a dead child (negative: a signal), and kill what it left in its group."""
@@ -168,3 +179,30 @@ class ForkServerClient:
             raise PoolError(f"pool {self.owner!r}: its fork server has ended; standard error may say why")
         first, second = server.REPLY.unpack(reply)
         return first, second
+
+
+_early: Final[list[tuple[ForkServerClient, Preparation]]] = []
+"""A fork server that was started before there was a pool for it, and what it loads."""
+
+
+def start_early(preparation: Preparation) -> None:
+    """Start a fork server that loads a script, for the first pool that needs it."""
+    fork_server = ForkServerClient("processes")
+    fork_server.start()
+    fork_server.load(preparation)
+    _early.append((fork_server, preparation))
+
+
+def take_early(owner: str, preparation: Preparation | None) -> ForkServerClient | None:
+    """Return the fork server that was started early, if it loads what a pool needs; it belongs to that pool now."""
+    if not _early or preparation is None or not _early[-1][1].begins(preparation):
+        return None
+    fork_server, _ = _early.pop()
+    fork_server.owner = owner
+    return fork_server
+
+
+def end_early() -> None:
+    """End a fork server that nobody has taken."""
+    while _early:
+        _early.pop()[0].end(0)

@@ -90,6 +90,7 @@ class ChildHandle:
         self._ready = False
         self._last_words = ""
         self._overdue: ProgressSnapshot | None = None
+        self._is_given_up = False
         blocks = self._blocks
         with contextlib.ExitStack() as stack, contextlib.ExitStack() as given:
             ours, theirs = socket.socketpair()
@@ -214,6 +215,11 @@ class ChildHandle:
             self._overdue = progress
             self.kill()
 
+    def give_up(self) -> None:
+        """Kill the child although nothing is wrong with what it is at; all of that will be done again."""
+        self._is_given_up = True
+        self.kill()
+
     def _timeout_of(self, progress: ProgressSnapshot) -> tuple[float, float]:
         """Return the time-out of what the child is at, in seconds, and when it has had that."""
         stage = None if progress.task is None else self._tasks.get(progress.task)
@@ -245,6 +251,8 @@ class ChildHandle:
             reason += f", while it made the resource {resource!r}"
         self._end = reason
         lost = Lost(self.number, WorkerLost(self.label, reason))
+        if self._is_given_up:
+            return lost
         if self._overdue is not None:
             timeout, _ = self._timeout_of(self._overdue)
             lost.error = ItemTimeout(timeout, self.label, "replaced")

@@ -10,21 +10,18 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import io
 import os
 import pickle
 import select
 import signal
 import socket
 import struct
-import sys
 import time
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
-from papympi.workers.children import template
-from papympi.workers.children.child import ChildDescriptors, work
+from papympi.workers.children import birth, template
+from papympi.workers.children.child import ChildDescriptors
 from papympi.workers.host import adopt_orphans, die_with_parent, open_pidfd, set_process_name, tell_end
 
 SPAWN: Final = 1
@@ -32,8 +29,6 @@ SPAWN: Final = 1
 
 Reply: its process id; or -1, errno.
 """
-ARENA: Final = 1
-PROGRAM: Final = 2
 REAP: Final = 2
 """Forget the child with this process id, which is dead. Reply: process id, wait status."""
 END: Final = 3
@@ -90,15 +85,11 @@ class ForkServer:
                 if given is not None:
                     return given
             elif operation == CLEAR:
-                self._wait_children(argument / 1000)
-                self.end()
-                self._reply(0, 0)
-                self._give_up()
-            elif operation == LOAD:
-                if not self._load(*descriptors):
-                    break
-            else:
+                self._clear(argument / 1000)
+            elif operation != LOAD:
                 self._reap(argument)
+            elif not self._load(*descriptors):
+                break
         if self._is_template:
             self.end()
             template.call_at_end()
@@ -122,7 +113,7 @@ class ForkServer:
         return code == _GIVEN_UP
 
     def _await_template(self, pid: int) -> int:
-        """Wait until a template has ended, which serves meanwhile; return its exit code. If the parent ends, it does."""
+        """Wait until a template has ended, which serves meanwhile; return its exit code. It ends with the parent."""
         end = open_pidfd(pid)
         while not os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             select.select([each for each in (end, self._alive) if each >= 0], [], [], None if end >= 0 else _LOOK_S)
@@ -140,14 +131,21 @@ class ForkServer:
         os.setpgid(0, 0)
         die_with_parent(signal.SIGKILL)
         adopt_orphans()
-        signal.signal(signal.SIGTERM, _stay)
-        os.register_at_fork(after_in_child=_leave)
+        signal.signal(signal.SIGTERM, birth.stay)
+        os.register_at_fork(after_in_child=birth.leave)
         report = template.load_script(_read(file))
         _write(file, report.text)
         os.close(file)
         self._reply(report.status, report.threads)
         if report.status != template.LOADED:
             self._give_up()
+
+    def _clear(self, grace: float) -> None:
+        """End the children, and this process if it is a template."""
+        self._wait_children(grace)
+        self.end()
+        self._reply(0, 0)
+        self._give_up()
 
     def _give_up(self) -> None:
         """End this process, if it is a template, for the server to go on by itself."""
@@ -204,10 +202,9 @@ class ForkServer:
             self._reply(-1, error.errno or 0)
         if pid == 0:
             self._become_child(server)
-            arena = files[0] if which & ARENA else None
-            return ChildDescriptors(
-                socket.socket(fileno=connection), record, arena, files[-1] if which & PROGRAM else None
-            )
+            if which & birth.FRESH:
+                birth.begin_anew(which & ~birth.FRESH, connection, record, *files)
+            return birth.find_given(which, connection, record, *files)
         for descriptor in (connection, record, *files):
             os.close(descriptor)
         if pid > 0:
@@ -222,8 +219,8 @@ class ForkServer:
         self._control.close()
         if self._alive >= 0:
             os.close(self._alive)
-        signal.signal(signal.SIGTERM, _stay)
-        os.register_at_fork(after_in_child=_leave)
+        signal.signal(signal.SIGTERM, birth.stay)
+        os.register_at_fork(after_in_child=birth.leave)
         os.setpgid(0, 0)
         die_with_parent(signal.SIGKILL)
         set_process_name("papympi-worker")
@@ -266,19 +263,6 @@ class ForkServer:
             return set(self._children)
 
 
-def _stay(_number: int, _frame: FrameType | None) -> None:
-    """Let SIGTERM pass by.
-
-    Slurm, systemd and others send it to every process there is, and the runner decides what is finished. It is not
-    ignored, as programs that a function starts would then ignore it, too.
-    """
-
-
-def _leave() -> None:
-    """Let processes that a function forks be as others are."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
 def _read(file: int) -> bytes:
     """Return what a memory file holds."""
     return os.pread(file, os.fstat(file).st_size, 0)
@@ -312,6 +296,4 @@ def main(control: int, parent: int, alive: int) -> None:
         if given is None:
             server.end()
             return
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)  # what a function prints is seen even if it crashes
-    work(given)
+    birth.begin_work(given)

@@ -16,6 +16,7 @@ from papympi.transport.records import Logs
 from papympi.transport.task import Lost, Outcome, Task
 from papympi.workers.children.client import ForkServerClient
 from papympi.workers.children.handle import ChildHandle
+from papympi.workers.children.stalls import StallWatch
 from papympi.workers.evaluation.alarm import find_shortest_timeout
 
 _READ: Final = selectors.EVENT_READ
@@ -55,6 +56,7 @@ class Supervisor:
         self._selector: selectors.DefaultSelector | None = None
         self._waiting: set[ChildHandle] = set()
         self._timed = False
+        self._stalls = StallWatch()
         self._talking: set[ChildHandle] = set()
 
     def start(self, program: Program, packed: Packed) -> None:
@@ -90,8 +92,7 @@ class Supervisor:
         news: list[Outcome | Lost | Logs] = []
         if self._selector is None:
             return news
-        if self._timed:
-            self._kill_overdue()
+        self._kill_late()
         dead: list[ChildHandle] = []
         for key, events in self._selector.select(0):
             child: ChildHandle = key.data
@@ -119,6 +120,8 @@ class Supervisor:
         if descriptor != child.descriptors[0]:
             raise EOFError
         outcomes = child.read()
+        if outcomes:
+            self._stalls.end(child.number)
         if child.logs is not None:
             self._talking.add(child)
         return outcomes
@@ -133,10 +136,8 @@ class Supervisor:
 
     def deadline(self) -> float | None:
         """Return when `collect` has to look after a child's time-out, by `time.monotonic`."""
-        if not self._timed:
-            return None
-        found = [deadline for child in self._children if (deadline := child.deadline()) is not None]
-        return min(found, default=None)
+        found = [self._stalls.deadline(), *(child.deadline() for child in self._children if self._timed)]
+        return min((deadline for deadline in found if deadline is not None), default=None)
 
     def close(self, grace: float = _GRACE_S) -> None:
         """End the children once they have finished what they are at; those that take too long are killed."""
@@ -169,9 +170,13 @@ class Supervisor:
             self._selector.close()
             self._selector = None
 
-    def _kill_overdue(self) -> None:
+    def _kill_late(self) -> None:
+        """Kill children whose item has had its time, and those that wait for a thread in vain."""
+        for number in self._stalls.find_stalled():
+            self._fork_server.stop_forking()
+            self._children[number].give_up()
         now = time.monotonic()
-        for child in self._children:
+        for child in self._children if self._timed else ():
             deadline = child.deadline()
             if deadline is not None and now >= deadline:
                 child.kill_overdue()
@@ -180,6 +185,8 @@ class Supervisor:
         """Start a child and watch it."""
         assert self._selector is not None
         written = child.start()
+        if self._fork_server.watched:
+            self._stalls.begin(child.number, child.pid)
         for descriptor in child.descriptors:
             self._selector.register(descriptor, _READ, child)
         if not written:
@@ -194,6 +201,7 @@ class Supervisor:
     def _replace(self, child: ChildHandle) -> list[Outcome | Lost]:
         """Put a fresh child in the place of a dead one; return what that had sent, and how it ended."""
         self._forget(child)
+        self._stalls.end(child.number)
         outcomes, lost = child.reap()
         self._start(child)
         return [*outcomes, lost]

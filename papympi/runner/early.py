@@ -1,0 +1,59 @@
+"""Starts the template of the workers before the runner loads the pipeline itself, so that both load it at a time."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from papympi.plan.preparation import Preparation, SourceFile
+from papympi.runner.loading import find_pipeline, name_module
+from papympi.runner.options import RunOptions
+from papympi.runner.pooling import ALL, PoolSpec
+from papympi.workers.children.client import end_early, start_early
+from papympi.workers.host import count_cpus
+
+_POOLS: Final = re.compile(rb"\bpool\s*=\s*[\"'](\w+)[\"']")
+_NODES: Final = re.compile(rb"^\s*@(?:[\w.]+\.)?node\b", re.MULTILINE)
+_BACKEND: Final = "processes"
+
+
+@contextmanager
+def early_template(target: str, options: RunOptions) -> Iterator[None]:
+    """Let a template load a pipeline file while the block begins, if its nodes look as if they needed processes."""
+    path = find_pipeline(target)
+    if path is not None and count_cpus() > 1 and _needs_processes(path, options):
+        start_early(_describe(path.resolve()))
+    try:
+        yield
+    finally:
+        end_early()
+
+
+def _describe(path: Path) -> Preparation:
+    """Return how a template loads a file, as the runner is about to."""
+    name, folder = name_module(path), str(path.parent)
+    source = SourceFile(name, str(path), path.read_bytes(), path.stat().st_mtime)
+    others = [entry or str(Path.cwd()) for entry in sys.path if entry != folder]
+    return Preparation(tuple(sys.argv), str(Path.cwd()), (folder, *others), {}, (source,), loads=name)
+
+
+def _needs_processes(path: Path, options: RunOptions) -> bool:
+    """Return whether a pool that the file names, or the usual one, is of child processes. To be wrong costs time only."""
+    text = path.read_bytes()
+    names = {name.decode() for name in _POOLS.findall(text)}
+    if len(_NODES.findall(text)) > len(_POOLS.findall(text)):
+        names.add(options.pool or _BACKEND)
+    return os.name == "posix" and any(_find_backend(name, options) == _BACKEND for name in names)
+
+
+def _find_backend(name: str, options: RunOptions) -> str:
+    """Return the backend of a pool, "" if it has members."""
+    spec = options.overrides.get(name) or options.overrides.get(ALL)
+    if spec is None:
+        return (options.pools.get(name) or PoolSpec(name, name)).backend
+    return options.pools.get(spec.backend, spec).backend
