@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import copyreg
+import math
 import pickle
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from hashlib import blake2b
 from types import FunctionType, MethodType, ModuleType
 from typing import Any, Final
 
@@ -25,34 +27,39 @@ _PLAIN: Final = (bool, int, float, complex, str, bytes, tuple, list, dict, set, 
 _CODE: Final = (FunctionType, MethodType, type, ModuleType, staticmethod, classmethod, property, partial)
 _LIGHT: Final = 64 * 1024
 """So many bytes may data have that no function is seen to reach."""
+_HEAVY: Final = 4 << 20
+"""Data of more bytes is not compared with what a worker has."""
 
 
 @dataclass(frozen=True, slots=True)
-class LoadedValue:
-    """A global of a module that the worker loads itself, as the runner has it.
+class LoadedData:
+    """Globals of modules that the worker loads itself, as the runner has them.
 
     Attributes:
-        module: where it is.
-        name: what it is called there.
-        body: its pickle.
+        places: module and name of each, and what its pickle is known by; `None`: it is too big to be compared.
+        body: the pickle of all, so that what is one object here is one there.
         start: of its buffers, among those of the program.
         stop: their end.
     """
 
-    module: str
-    name: str
+    places: tuple[tuple[str, str, bytes | None], ...]
     body: bytes
     start: int
     stop: int
 
     def apply(self, buffers: Sequence[Buffer]) -> None:
-        """Let the worker's module have the value, unless it has the same."""
-        names = vars(sys.modules[self.module])
-        ours = buffers[self.start : self.stop]
-        own: list[memoryview] = []
-        if self.name in names and _try_pickle(names[self.name], own) == self.body and own == list(ours):
-            return
-        _put(names, self.name, pickle.loads(self.body, buffers=ours))
+        """Let the worker's modules have the values; what is the same already stays."""
+        values: list[Any] = pickle.loads(self.body, buffers=buffers[self.start : self.stop])
+        kept: dict[int, Any] = {}
+        for (module, name, mark), value in zip(self.places, values, strict=True):
+            names = vars(sys.modules[module])
+            old = names.get(name, self)
+            if mark is not None and old is not self and _find_mark(_try_pickle(old)) == mark:
+                kept[id(value)] = old
+            elif _take_over(old, value):
+                kept[id(value)] = old
+        for (module, name, _), value in zip(self.places, values, strict=True):
+            vars(sys.modules[module])[name] = kept.get(id(value), value)
 
 
 class Reach:
@@ -119,7 +126,7 @@ class Reach:
                 yield type(value)
 
 
-def pickle_loaded(reach: Reach, skipped: Collection[tuple[str, str]], big: list[memoryview]) -> list[LoadedValue]:
+def pickle_loaded(reach: Reach, skipped: Collection[tuple[str, str]], big: list[memoryview]) -> LoadedData:
     """Return the data that goes along; what plain pickle refuses a worker has of its own. Big buffers go onto a list.
 
     Args:
@@ -127,47 +134,61 @@ def pickle_loaded(reach: Reach, skipped: Collection[tuple[str, str]], big: list[
         skipped: globals that are sent by other ways.
         big: where big buffers go.
     """
-    places = {place: float("inf") for place in reach.data}
+    limits = dict.fromkeys(reach.data, math.inf)
     for module in reach.modules:
         for name, value in list(vars(sys.modules[module]).items()):
             if type(value) in _PLAIN and not name.startswith("__"):
-                places.setdefault((module, name), _LIGHT)
-    found = []
-    for (module, name), limit in places.items():
-        if (module, name) in skipped:
-            continue
-        value, start = vars(sys.modules[module])[name], len(big)
-        body = None if type(value) is object else _try_pickle(value, big)
-        if body is None or len(body) > limit:
-            del big[start:]
-        else:
-            found.append(LoadedValue(module, name, body, start, len(big)))
-    return found
+                limits.setdefault((module, name), _LIGHT)
+    places: list[tuple[str, str, bytes | None]] = []
+    for place, limit in limits.items():
+        value = vars(sys.modules[place[0]])[place[1]]
+        parts = None if place in skipped or type(value) is object else _try_pickle(value)
+        if parts is not None and _count(parts) <= limit:
+            places.append((*place, _find_mark(parts)))
+    start = len(big)
+    body = pickle.dumps(
+        [vars(sys.modules[module])[name] for module, name, _ in places], 5, buffer_callback=sort_out(big)
+    )
+    return LoadedData(tuple(places), body, start, len(big))
 
 
-def _try_pickle(value: Any, big: list[memoryview]) -> bytes | None:
-    """Return the plain pickle of a value, `None` if there is none; big buffers go onto a list."""
+def _try_pickle(value: Any) -> list[Any] | None:
+    """Return the plain pickle of a value and its big buffers, `None` if there is none."""
+    big: list[memoryview] = []
     with contextlib.suppress(Exception):  # whatever it raises, it cannot be pickled
-        return pickle.dumps(value, 5, buffer_callback=sort_out(big))
+        return [pickle.dumps(value, 5, buffer_callback=sort_out(big)), *big]
     return None
 
 
-def _put(names: dict[str, Any], name: str, value: Any) -> None:
-    """Set a global; what is of the same kind as before stays the same object, as others may hold it."""
-    old: Any = names.get(name)
-    if type(old) is type(value):
-        if isinstance(old, (dict, set)) and type(old) in _PLAIN:
-            old.clear()
-            old.update(value)
-            return
-        if type(old) is list:
-            old[:] = value
-            return
-        if _is_simple(old) and _is_simple(value):
-            vars(old).clear()
-            vars(old).update(vars(value))
-            return
-    names[name] = value
+def _count(parts: Iterable[Any]) -> int:
+    return sum(map(len, parts))
+
+
+def _find_mark(parts: Sequence[Any] | None) -> bytes | None:
+    """Return what a pickle is known by; `None`: it is too big, or there is none."""
+    if parts is None or _count(parts) > _HEAVY:
+        return None
+    mark = blake2b(digest_size=16)
+    for part in parts:
+        mark.update(part)
+    return mark.digest()
+
+
+def _take_over(old: Any, value: Any) -> bool:
+    """Let an object have what another one of its kind has, as others may hold it; return whether that can be."""
+    if type(old) is not type(value):
+        return False
+    if type(old) in (dict, set):
+        old.clear()
+        old.update(value)
+    elif type(old) is list:
+        old[:] = value
+    elif _is_simple(old) and _is_simple(value):
+        vars(old).clear()
+        vars(old).update(vars(value))
+    else:
+        return False
+    return True
 
 
 def _is_simple(value: Any) -> bool:

@@ -73,9 +73,8 @@ def unpack_program(packed: Packed, prepare: Callable[[Preparation], None] = _lea
         with _making(label):
             names, name, value = unpickler.load()
             names[name] = value
-    for value in loaded:
-        with _making(f"global {value.name!r} of module {value.module!r}"):
-            value.apply(packed.buffers)
+    with _making("what the script's modules hold"):
+        loaded.apply(packed.buffers)
     with _making("the program"):
         stages = unpickler.load()
     for each in offers:

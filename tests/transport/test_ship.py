@@ -337,7 +337,9 @@ def test_unsendable_global_is_named(load_module):
         """,
     )
     try:
-        expected = r"node 'parse': global 'db' used by 'fetch' \(sqlite3.Connection\) cannot be sent: .*; make it a @resource"
+        expected = (
+            r"node 'parse': global 'db' used by 'fetch' \(sqlite3.Connection\) cannot be sent: .*; make it a @resource"
+        )
         with pytest.raises(ShippingError, match=expected):
             pack_program(program_of(module.parse, by_value=["recipe"]))
         with pytest.raises(ShippingError, match=r"item 'db' of global 'config' \(sqlite3.Connection\)"):
