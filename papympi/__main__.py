@@ -4,6 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from papympi.cli.main import main
+from papympi.cli.start import main
 
 sys.exit(main())

@@ -26,6 +26,7 @@ from papympi.monitors.events import Events, read_events
 from papympi.plan.plan import Plan
 from papympi.plan.wiring import wire
 from papympi.runner.journal_options import JournalOptions
+from papympi.script.interpreter import HASH_SEED, read_hash_seed
 from papympi.stores.archive import Archive
 from papympi.stores.comparing import compare
 from papympi.stores.fingerprint import find_version
@@ -110,7 +111,7 @@ class RunJournal:
                 "run directory"
             )
         told = {"papympi": find_version("papympi"), "shard": json.dumps(options.shard)}
-        told["seed"] = str(self._plan.program.seed)
+        told |= {"seed": str(self._plan.program.seed), HASH_SEED: read_hash_seed()}
         wiring = wire(self._graph, [target.node for target in self._plan.targets], self._given)
         compare(connection, told, wiring, force=options.force)
         from papympi.stores.retrying import forget_doubtful, forget_failures
