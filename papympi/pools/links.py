@@ -157,29 +157,34 @@ class SingleRank(RankWorker, RankLink):
             self._own.end(0)
 
 
-def open_ranks(
-    link: RankLink, packed: Packed, compose: Callable[[int, Packed | PackedFile], OpenProgram]
-) -> Iterator[tuple[int, Answer]]:
+Compose = Callable[[int, Packed | PackedFile, str], OpenProgram]
+"""Makes the order for a rank, of the program, or where it is, and of the door of a template."""
+
+
+def open_ranks(link: RankLink, packed: Packed, compose: Compose, *, share: bool) -> Iterator[tuple[int, Answer]]:
     """Send a program to all ranks; yield their answers, each with the number of the rank, until all have opened it.
 
     Args:
-        compose: makes the order for a rank. Of those that share a host only the first gets a big program, and the
-            others are told where it has put it.
+        compose: makes the order for a rank.
+        share: of the ranks of a host the first loads the script, and the others are told where they find it, and the
+            program. Big programs are always shared.
     """
-    groups = _group(link.places, share=packed.size >= LEAST)
+    groups = _group(link.places, share=share or packed.size >= LEAST)
     for leader in groups:
-        link.send(leader, compose(leader, packed))
+        link.send(leader, compose(leader, packed, ""))
+    doors: dict[int, str] = {}
     backoff, rest = Backoff(), len(link.places)
     while rest:
         for number, answer in link.take():
             if isinstance(answer, messages.ProgramMissing):
-                link.send(number, compose(number, packed))
+                link.send(number, compose(number, packed, doors.get(number, "")))
                 continue
             if isinstance(answer, messages.ProgramOpened | messages.OpeningFailed):
                 rest -= 1
-                place = answer.place if isinstance(answer, messages.ProgramOpened) else None
+                place, door = answer[:2] if isinstance(answer, messages.ProgramOpened) else (None, "")
                 for other in groups.get(number, ()):
-                    link.send(other, compose(other, place or packed))
+                    doors[other] = door
+                    link.send(other, compose(other, place or packed, door))
             yield number, answer
         if rest:
             _wait(link, backoff)

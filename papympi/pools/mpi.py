@@ -10,14 +10,14 @@ from __future__ import annotations
 import os
 import weakref
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from papympi.contracts import Backend, Capabilities
 from papympi.errors import OptionError, PoolError, ShippingError
 from papympi.launchers import mpiexec
 from papympi.plan.program import Program
-from papympi.pools.links import LocalRanks, RankLink, SingleRank, WorldRanks, open_ranks
+from papympi.pools.links import Compose, LocalRanks, RankLink, SingleRank, WorldRanks, open_ranks
 from papympi.transport.packed import Packed, PackedFile
 from papympi.transport.records import Logs
 from papympi.transport.sealed import decode, outline, seal
@@ -105,7 +105,7 @@ class MpiPool:
             names = [f"{self.name}[{i}] rank {ranks[i % len(ranks)]}" for i in range(len(ranks) * self._each)]
             compose = self._compose_openings(self._link, program, names)
             self._deaths = [0] * len(names)
-            for number, answer in open_ranks(self._link, packed, compose):
+            for number, answer in open_ranks(self._link, packed, compose, share=self._isolate and self._has_template):
                 if isinstance(answer, messages.OpeningFailed):
                     raise self._explain_failure(names[number], answer.reason)
                 if not isinstance(answer, messages.ProgramOpened):
@@ -200,9 +200,7 @@ class MpiPool:
         _reserved.pop(self, None)
         return link
 
-    def _compose_openings(
-        self, link: RankLink, program: Program, names: Sequence[str]
-    ) -> Callable[[int, Packed | PackedFile], OpenProgram]:
+    def _compose_openings(self, link: RankLink, program: Program, names: Sequence[str]) -> Compose:
         """Return what makes the order that tells a rank what it will be asked for."""
         outlined = outline(program)
         if not self._has_template:
@@ -211,12 +209,12 @@ class MpiPool:
         if isinstance(link, LocalRanks):
             sharers.update(sharers.keys())  # the link takes a share, too
 
-        def compose(number: int, packed: Packed | PackedFile) -> OpenProgram:
+        def compose(number: int, packed: Packed | PackedFile, door: str) -> OpenProgram:
             place = link.places[number]
             limits = self._memory, self._shared, sharers[place.host]
             isolation = Isolation(self.name, names[number :: len(link.places)], outlined, *limits)
             label = f"{names[number]} pid {place.pid} on {place.host}"
-            return OpenProgram(label, packed, isolation if self._isolate else None)
+            return OpenProgram(label, packed, isolation if self._isolate else None, door)
 
         return compose
 

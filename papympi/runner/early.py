@@ -43,7 +43,7 @@ def _describe(path: Path) -> Preparation:
 
 
 def _needs_processes(path: Path, options: RunOptions) -> bool:
-    """Return whether a pool that the file names, or the usual one, is of child processes. To be wrong costs time only."""
+    """Return whether a pool that the file names, or the usual one, has child processes. To be wrong costs time only."""
     text = path.read_bytes()
     names = {name.decode() for name in _POOLS.findall(text)}
     if len(_NODES.findall(text)) > len(_POOLS.findall(text)):

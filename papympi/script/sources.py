@@ -18,7 +18,7 @@ _INSTALLED: Final = frozenset({"site-packages", "dist-packages"})
 _LIBRARY: Final = os.path.dirname(os.__file__) + os.sep  # noqa: PTH120 - a prefix of other texts
 _OURS: Final = "papympi"
 _LAZY: Final = re.compile(
-    rb"^[ \t]+(?:import[ \t]+([\w. ,\t]+)|from[ \t]+([\w.]+)[ \t]+import[ \t(]+([\w ,\t]+))", re.M
+    rb"^[ \t]+(?:import[ \t]+([\w. ,\t]+)|from[ \t]+([\w.]+)[ \t]+import[ \t(]+([\w ,\t]+))", re.MULTILINE
 )
 """An import within a function, which may not have happened yet."""
 

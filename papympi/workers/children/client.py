@@ -14,6 +14,8 @@ from papympi.errors import PoolError, ShippingError
 from papympi.plan.preparation import Preparation
 from papympi.script.interpreter import list_flags, make_environment
 from papympi.workers.children import birth, server, template
+from papympi.workers.children.server_process import REPLY
+from papympi.workers.children.sharing import knock
 from papympi.workers.host import create_file, open_pidfd
 
 _LAUNCHER: Final = ("PMI", "PMIX", "OMPI_", "PRTE", "HYD", "MPI_LOCAL", "MPIR", "MPICH", "PALS_")
@@ -29,16 +31,19 @@ class ForkServerClient:
     Attributes:
         owner: the pool that it belongs to, for messages.
         watched: its children come from a template with threads beside the main one: they may wait for these in vain.
+        door: the name at which others of this host get a copy of the template; "": there is none.
         notes: what the summary has to say of it.
     """
 
     def __init__(self, owner: str) -> None:
         self.owner = owner
         self.watched = False
+        self.door = ""
         self.notes: list[str] = []
         self._control: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._loading: int | None = None
+        self._home: socket.socket | None = None
         self._is_fresh = False
 
     def start(self) -> None:
@@ -82,6 +87,20 @@ class ForkServerClient:
             self._loading = file
             stack.pop_all()
 
+    def join(self, door: str) -> bool:
+        """Let children come from a copy of another server's template until `clear`; return whether that can be."""
+        alive = open_pidfd(os.getpid())
+        try:
+            control = knock(door, alive)
+        finally:
+            if alive >= 0:
+                os.close(alive)
+        if control is None:
+            return False
+        control.settimeout(ANSWER_S)
+        self._home, self._control = self._control, control
+        return True
+
     def _await_load(self) -> None:
         """Wait until the script is loaded, if it is being loaded.
 
@@ -101,7 +120,8 @@ class ForkServerClient:
             raise ShippingError(f"pool {self.owner!r}: its workers cannot load the script:\n{text}")
         if status == template.RISKY:
             self.notes.append(f"{_NOTE.format(self.owner)}: {text}")
-        self.watched = status == template.LOADED and threads > 0
+        if status == template.LOADED:
+            self.watched, self.door = threads > 0, text
 
     def spawn(
         self, connection: socket.socket, record: int, arena: int | None = None, program: int | None = None
@@ -136,9 +156,18 @@ class ForkServerClient:
         with contextlib.suppress(PoolError, ShippingError):  # it is gone, and everything below it, too
             self._await_load()
             self._ask(server.CLEAR, int(grace * 1000))
+        self._return_home()
+        self.door = ""
+
+    def _return_home(self) -> None:
+        """Go back to the own server, which has served nobody meanwhile."""
+        if self._home is not None and self._control is not None:
+            self._control.close()
+            self._control, self._home = self._home, None
 
     def end(self, grace: float) -> None:
         """Give the children `grace` seconds to leave, end the server and everything below it, wait until it is gone."""
+        self._return_home()
         control, process, loading = self._control, self._process, self._loading
         self._control = self._process = self._loading = None
         if control is None or process is None:
@@ -170,14 +199,14 @@ class ForkServerClient:
         """Return a reply."""
         assert self._control is not None
         try:
-            reply = self._control.recv(server.REPLY.size, socket.MSG_WAITALL)
+            reply = self._control.recv(REPLY.size, socket.MSG_WAITALL)
         except TimeoutError as error:
             raise PoolError(f"pool {self.owner!r}: its fork server does not answer") from error
         except ConnectionError:
             reply = b""
-        if len(reply) < server.REPLY.size:
+        if len(reply) < REPLY.size:
             raise PoolError(f"pool {self.owner!r}: its fork server has ended; standard error may say why")
-        first, second = server.REPLY.unpack(reply)
+        first, second = REPLY.unpack(reply)
         return first, second
 
 

@@ -16,12 +16,12 @@ import select
 import signal
 import socket
 import struct
-import time
-from pathlib import Path
 from typing import Final
 
 from papympi.workers.children import birth, template
 from papympi.workers.children.child import ChildDescriptors
+from papympi.workers.children.server_process import ServerProcess, kill_group
+from papympi.workers.children.sharing import TemplateDoor
 from papympi.workers.host import adopt_orphans, die_with_parent, open_pidfd, set_process_name, tell_end
 
 SPAWN: Final = 1
@@ -42,7 +42,6 @@ Reply: how that went, the number of threads (`template.LoadReport`); the memory 
 should not be forked is given up, and children load the script themselves.
 """
 REQUEST: Final = struct.Struct("=Bq")
-REPLY: Final = struct.Struct("=qq")
 
 BOOT: Final = (
     "import sys; control, parent, alive = map(int, sys.argv[1:4]); sys.path[:] = sys.argv[4:]; del sys.argv[1:];"
@@ -57,43 +56,33 @@ _LOOK_S: Final = 0.5
 """How often a server without a pidfd looks whether its parent is there."""
 
 
-class ForkServer:
-    """The loop of the fork server and the children that it has not been asked to reap.
-
-    Args:
-        control: the connection to the parent.
-        alive: a pidfd of the parent, -1 where there is no such thing. A closed connection alone does not say that the
-            parent is gone: a copy of it, forked by user code, may hold the other end.
-    """
+class ForkServer(ServerProcess):
+    """The loop of the fork server, and of a template that stands in for it."""
 
     def __init__(self, control: socket.socket, parent: int, alive: int) -> None:
-        self._control = control
-        self._parent = parent
-        self._alive = alive
-        self._children: set[int] = set()
+        super().__init__(control, parent, alive)
         self._is_template = False
+        self._door: TemplateDoor | None = None
 
     def run(self) -> ChildDescriptors | None:
         """Serve until the parent ends it or is gone, and return `None`. Also returns in each child, with its given."""
-        while (request := self._receive()) is not None:
+        goes_on = True
+        while goes_on and (request := self._receive()) is not None:
             operation, argument, descriptors = request
-            if operation == END:
-                self._wait_children(argument / 1000)
-                break
             if operation == SPAWN:
                 given = self._spawn(argument, *descriptors)
                 if given is not None:
                     return given
+            elif operation == REAP:
+                self._reap(argument)
             elif operation == CLEAR:
                 self._clear(argument / 1000)
-            elif operation != LOAD:
-                self._reap(argument)
-            elif not self._load(*descriptors):
-                break
-        if self._is_template:
-            self.end()
-            template.call_at_end()
-            os._exit(0)
+            elif operation == LOAD:
+                goes_on = self._load(*descriptors)
+            else:
+                self._wait_children(argument / 1000)
+                goes_on = False
+        self._give_up(0)
         return None
 
     def _load(self, file: int) -> bool:
@@ -118,7 +107,7 @@ class ForkServer:
         while not os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             select.select([each for each in (end, self._alive) if each >= 0], [], [], None if end >= 0 else _LOOK_S)
             if self._is_orphan():
-                _kill_group(pid)
+                kill_group(pid)
         if end >= 0:
             os.close(end)
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
@@ -134,39 +123,56 @@ class ForkServer:
         signal.signal(signal.SIGTERM, birth.stay)
         os.register_at_fork(after_in_child=birth.leave)
         report = template.load_script(_read(file))
-        _write(file, report.text)
+        if report.status == template.LOADED:
+            self._door = TemplateDoor()
+        _write(file, report.text if self._door is None else self._door.name)
         os.close(file)
         self._reply(report.status, report.threads)
         if report.status != template.LOADED:
             self._give_up()
 
+    def _let_in(self, door: TemplateDoor) -> bool:
+        """Fork a copy of this template for who has knocked; return whether this is the copy."""
+        visitor = door.let_in()
+        if visitor is None:
+            return False
+        template_pid = os.getpid()
+        pid = os.fork()
+        if pid > 0:
+            door.copies.add(pid)
+            os.close(visitor.connection)
+            if visitor.alive >= 0:
+                os.close(visitor.alive)
+            return False
+        door.close()
+        self._door = None
+        self._children.clear()
+        template.leave_end()
+        self._control.close()
+        if self._alive >= 0:
+            os.close(self._alive)
+        self._control, self._alive = socket.socket(fileno=visitor.connection), visitor.alive
+        self._parent = template_pid
+        os.setpgid(0, 0)
+        die_with_parent(signal.SIGKILL)
+        adopt_orphans()
+        return True
+
     def _clear(self, grace: float) -> None:
         """End the children, and this process if it is a template."""
         self._wait_children(grace)
+        if self._door is not None:
+            self._door.await_copies(self._is_orphan)
         self.end()
         self._reply(0, 0)
         self._give_up()
 
-    def _give_up(self) -> None:
-        """End this process, if it is a template, for the server to go on by itself."""
+    def _give_up(self, code: int = _GIVEN_UP) -> None:
+        """End this process, if it is a template; by the usual code the server goes on by itself."""
         if self._is_template:
             self.end()
             template.call_at_end()
-            os._exit(_GIVEN_UP)
-
-    def end(self) -> None:
-        """Kill every process below this one, and wait until there is none."""
-        for pid in self._children:
-            _kill_group(pid)
-        while True:
-            for pid in self._offspring():
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(pid, signal.SIGKILL)
-            try:
-                os.waitpid(-1, 0)
-            except ChildProcessError:
-                self._children.clear()
-                return
+            os._exit(code)
 
     def _receive(self) -> tuple[int, int, list[int]] | None:
         """Return the next request, with the descriptors that came with it; `None`: the parent is gone."""
@@ -174,23 +180,22 @@ class ForkServer:
         poll.register(self._control, select.POLLIN)
         if self._alive >= 0:
             poll.register(self._alive, select.POLLIN)
+        if self._door is not None and self._door.fileno() >= 0:
+            poll.register(self._door, select.POLLIN)
         while True:
             ready = poll.poll(None if self._alive >= 0 else _LOOK_S * 1000)
             if self._is_orphan():
                 return None
-            if ready:
+            numbers = {number for number, _ in ready}
+            if self._door is not None and self._door.fileno() in numbers and self._let_in(self._door):
+                return self._receive()
+            if self._control.fileno() in numbers:
                 break
         try:
             data, descriptors, _, _ = socket.recv_fds(self._control, REQUEST.size, 4, _CLOSE_ON_EXEC)
         except OSError:
             return None
         return (*REQUEST.unpack(data), descriptors) if len(data) == REQUEST.size else None
-
-    def _is_orphan(self) -> bool:
-        """Say whether the parent is gone."""
-        if self._alive >= 0:
-            return bool(select.select([self._alive], [], [], 0)[0])
-        return os.getppid() != self._parent
 
     def _spawn(self, which: int, connection: int, record: int, *files: int) -> ChildDescriptors | None:
         """Fork a child; return its given in the child, `None` here."""
@@ -201,6 +206,8 @@ class ForkServer:
             pid = -1
             self._reply(-1, error.errno or 0)
         if pid == 0:
+            if self._door is not None:
+                self._door.close()
             self._become_child(server)
             if which & birth.FRESH:
                 birth.begin_anew(which & ~birth.FRESH, connection, record, *files)
@@ -240,28 +247,6 @@ class ForkServer:
                 with contextlib.suppress(ChildProcessError):
                     os.waitpid(adopted, os.WNOHANG)
 
-    def _reply(self, first: int, second: int) -> None:
-        """Answer a request; a parent that is gone is noticed elsewhere."""
-        with contextlib.suppress(OSError):
-            self._control.sendall(REPLY.pack(first, second))
-
-    def _wait_children(self, grace: float) -> None:
-        """Wait until the children have left by themselves, no longer than `grace` seconds."""
-        deadline = time.monotonic() + grace
-        while self._children and time.monotonic() < deadline and not self._is_orphan():
-            for pid in list(self._children):
-                if os.waitpid(pid, os.WNOHANG)[0]:
-                    self._children.discard(pid)
-            time.sleep(0.001)
-
-    def _offspring(self) -> set[int]:
-        """Return the processes directly below this one: the children and, on Linux, what dead ones have left behind."""
-        me = os.getpid()
-        try:
-            return set(map(int, Path(f"/proc/{me}/task/{me}/children").read_text().split()))
-        except OSError:
-            return set(self._children)
-
 
 def _read(file: int) -> bytes:
     """Return what a memory file holds."""
@@ -272,12 +257,6 @@ def _write(file: int, text: str) -> None:
     """Let a memory file hold a text instead."""
     os.ftruncate(file, 0)
     os.pwrite(file, text.encode(errors="replace"), 0)
-
-
-def _kill_group(pid: int) -> None:
-    """Kill what is in a child's process group."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
 
 
 def main(control: int, parent: int, alive: int) -> None:

@@ -64,6 +64,11 @@ def call_at_end() -> None:
         attempt(_at_end.pop())
 
 
+def leave_end() -> None:
+    """Forget it, in a copy of the template: it is the first one that calls it."""
+    _at_end.clear()
+
+
 @contextlib.contextmanager
 def _exits_kept() -> Iterator[None]:
     """Keep for the template what asks for the end of the process while the block lasts."""

@@ -46,11 +46,13 @@ class OpenProgram(NamedTuple):
         label: how failures name the rank, if it evaluates itself.
         program: the program, or where it is.
         isolation: how to isolate; `None`: evaluate yourself.
+        door: where a template of this host is that has loaded the script; "": load it yourself.
     """
 
     label: str
     program: Packed | PackedFile
     isolation: Isolation | None
+    door: str = ""
 
 
 class EvaluateTask(NamedTuple):
@@ -100,9 +102,15 @@ class RanksStarted(NamedTuple):
 
 
 class ProgramOpened(NamedTuple):
-    """The program is loaded, or children load it; `place` is where others of this host find it, if they can."""
+    """The program is loaded, or children load it.
+
+    Attributes:
+        place: where others of this host find it, if they can.
+        door: where others of this host get a copy of the template that has loaded the script; "": there is none.
+    """
 
     place: PackedFile | None
+    door: str = ""
 
 
 class ProgramMissing(NamedTuple):

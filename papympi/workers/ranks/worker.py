@@ -80,8 +80,9 @@ class _OwnEvaluator:
 class _Children(Supervisor):
     """The rank's children evaluate; it hands tasks and outcomes on without opening them."""
 
-    def __init__(self, fork_server: ForkServerClient, packed: Packed, isolation: Isolation) -> None:
+    def __init__(self, fork_server: ForkServerClient, packed: Packed, isolation: Isolation, door: str) -> None:
         fork_server.owner = isolation.pool
+        self._fork_server = fork_server
         shared = share_memory(isolation.shared) // isolation.sharers
         super().__init__(fork_server, isolation.names, isolation.memory, lasting=True, shared=shared)
         self._room = 2 * len(isolation.names)
@@ -89,8 +90,9 @@ class _Children(Supervisor):
         self._deaths = [0] * len(isolation.names)
         self._last = time.monotonic()
         self._pace = 0.0
-        if isolation.outline.preparation is not None:
-            fork_server.load(isolation.outline.preparation)
+        preparation = isolation.outline.preparation
+        if preparation is not None and not (door and fork_server.join(door)):
+            fork_server.load(preparation)
         self.start(isolation.outline, packed)
 
     def choose_pause(self, length: float) -> float:
@@ -215,10 +217,10 @@ class RankWorker:
                 f"there is no fork server, as {why}: say `isolate = false`, or start the ranks anew"
             )
         try:
-            self._served = children = _Children(self._fork_server, found, order.isolation)
+            self._served = children = _Children(self._fork_server, found, order.isolation, order.door)
         except (PoolError, ShippingError) as error:
             return messages.OpeningFailed(str(error))
-        return messages.ProgramOpened(children.find_program())
+        return messages.ProgramOpened(children.find_program(), self._fork_server.door)
 
     def _close(self, grace: float) -> None:
         """Let go of the pool that was served."""
