@@ -46,7 +46,7 @@ def take_sources(more: Iterable[SourceFile] = ()) -> tuple[SourceFile, ...]:
 
 def is_own(path: str) -> bool:
     """Return whether a file is the user's own: neither of the standard library nor installed."""
-    return path.endswith(".py") and not path.startswith(_LIBRARY) and _INSTALLED.isdisjoint(path.split(os.sep))
+    return path.endswith(".py") and not path.startswith(_LIBRARY) and _INSTALLED.isdisjoint(Path(path).parts)
 
 
 def _take(name: str, module: ModuleType | None) -> SourceFile | None:
