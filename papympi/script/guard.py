@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dis
 from dataclasses import dataclass
+from functools import cache
 from types import CodeType
 from typing import Final
 
@@ -32,6 +33,7 @@ class GuardedScript:
         return any(first <= line <= last for first, last in self.lines)
 
 
+@cache
 def read_guarded(data: bytes, path: str) -> GuardedScript | None:
     """Return a script taken apart; `None`: its last lines do not stand under a guard, or it is no Python."""
     try:

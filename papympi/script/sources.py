@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from papympi.plan.preparation import SourceFile
 
-_INSTALLED: Final = frozenset({"site-packages", "dist-packages"})
+_INSTALLED: Final = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _LIBRARY: Final = os.path.dirname(os.__file__) + os.sep  # noqa: PTH120 - a prefix of other texts
 _OURS: Final = "papympi"
 _LAZY: Final = re.compile(
@@ -46,7 +46,7 @@ def take_sources(more: Iterable[SourceFile] = ()) -> tuple[SourceFile, ...]:
 
 def is_own(path: str) -> bool:
     """Return whether a file is the user's own: neither of the standard library nor installed."""
-    return path.endswith(".py") and not path.startswith(_LIBRARY) and _INSTALLED.isdisjoint(Path(path).parts)
+    return path.endswith(".py") and not path.startswith(_LIBRARY) and not any(part in path for part in _INSTALLED)
 
 
 def _take(name: str, module: ModuleType | None) -> SourceFile | None:
