@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from papympi.errors import ShippingError
 from papympi.plan.program import Program
-from papympi.transport.blame import describe_kind, find_culprit
+from papympi.transport.blame import Refusal, describe_kind, find_culprit
 from papympi.transport.payload import sort_out
 from papympi.transport.pickling import Namespace, Reducer, dump, make_pickler
 from papympi.transport.uses import find_globals
@@ -131,11 +131,8 @@ class Census:
         """Return what else the by-value modules offer; big buffers go onto a list."""
         for entry in needed:
             self._place(entry)
-        for kind, limit in ((type, math.inf), (FunctionType, _LIGHT)):
-            for module in self._modules:
-                for name, value in list(vars(module).items()):
-                    if isinstance(value, kind) and value.__module__ == module.__name__:
-                        self._enqueue(Entry(self.reducer.namespace_at(vars(module)), name, module.__name__, (), limit))
+        self._enqueue_all(type, math.inf)
+        self._enqueue_all(FunctionType, _LIGHT)
         for entry in self._queue:
             self._place(entry)
         offers = self._left
@@ -145,6 +142,13 @@ class Census:
                 offers.append(self._pickle_offer(entry, buffers))
                 self._enqueue_globals(entry.user, entry)
         return offers
+
+    def _enqueue_all(self, kind: type, limit: float) -> None:
+        """Queue the classes or functions of the by-value modules that nothing has asked for."""
+        for module in self._modules:
+            for name, value in list(vars(module).items()):
+                if isinstance(value, kind) and value.__module__ == module.__name__:
+                    self._enqueue(Entry(self.reducer.namespace_at(vars(module)), name, module.__name__, (), limit))
 
     def _pickle_offer(self, entry: Entry, buffers: list[memoryview]) -> Offer:
         """Return a global in a pickle of its own, which refers to other ones by their places."""
@@ -203,10 +207,11 @@ class Census:
 
     def _refuse(self, user: str, what: str, value: Any, error: ShippingError) -> ShippingError:
         """Return the error that says which part of `value` cannot be sent."""
-        what, culprit = find_culprit(what, value, lambda part: _Probe(self.reducer).refusal(part) is None)
-        text = f"{user}: {what} ({describe_kind(culprit)}) cannot be sent: {error}; make it a @resource"
-        refusal = ShippingError(text)
-        refusal.__cause__ = error.__cause__
+        cause = error.__cause__
+        what, culprit = find_culprit(what, value, lambda part: _Probe(self.reducer).refusal(part) is None, cause)
+        way_out = "" if isinstance(cause, Refusal) else "; make it a @resource"
+        refusal = ShippingError(f"{user}: {what} ({describe_kind(culprit)}) cannot be sent: {error}{way_out}")
+        refusal.__cause__ = cause
         return refusal
 
 

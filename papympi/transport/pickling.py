@@ -18,10 +18,10 @@ from typing import Any, Final, Protocol
 
 from papympi.errors import ShippingError
 from papympi.transport import rebuild
-from papympi.transport.blame import read_cell
+from papympi.transport.blame import Refusal, read_cell
 from papympi.transport.classes import reduce_class
 from papympi.transport.enumerations import reduce_enumeration
-from papympi.transport.kinds import Reduce, find_kind
+from papympi.transport.kinds import Reduce, find_kind, take_apart
 from papympi.transport.mapped import reduce_array
 from papympi.transport.sentinels import find_place, get_by_name
 from papympi.transport.uses import find_globals, find_submodules
@@ -30,6 +30,7 @@ Keep = Callable[[pickle.PickleBuffer], bool]
 Seen = Callable[[FunctionType], None]
 
 _MAIN: Final = frozenset({"__main__", "__mp_main__"})
+_python_pickler: Final[Any] = vars(pickle)["_Pickler"]
 
 
 class Sink(Protocol):
@@ -50,6 +51,8 @@ def dump(pickler: Any, value: Any) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # dill warns of what then turns out as an error, or does not matter
             pickler.dump(value)
+    except Refusal as error:
+        raise ShippingError(str(error)) from error
     except Exception as error:
         raise ShippingError(f"{type(error).__name__}: {error}") from error
 
@@ -62,8 +65,8 @@ def _pickler_class() -> type[Any]:
         """What dill does with each type, which it may learn while it pickles."""
 
         def get(self, kind: type) -> Any:
-            """Return how dill takes a type apart; dill would import what a dict has under "__name__"."""
-            return pickle._Pickler.save_dict if kind is dict else dill.Pickler.dispatch.get(kind)  # type: ignore[attr-defined]  # noqa: SLF001 - dill's base
+            """Return how dill takes a type apart; it would import what a dict has under "__name__"."""
+            return _python_pickler.save_dict if kind is dict else dill.Pickler.dispatch.get(kind)
 
     class Pickler(dill.Pickler):  # type: ignore[misc]  # dill has no types
         """See `make_pickler`."""
@@ -78,7 +81,15 @@ def _pickler_class() -> type[Any]:
         def save_global(self, obj: Any, name: str | None = None) -> None:
             """Write the name of a value; pickle and dill would look for it in modules that they import."""
             name = name or getattr(obj, "__qualname__", None) or obj.__name__
-            self.save(self._reducer.locate(obj, name))
+            try:
+                module = self._reducer.locate(obj, name)
+            except Refusal:
+                parts = take_apart(obj)
+                if parts is None:
+                    raise
+                self.save_reduce(*parts, obj=obj)
+                return
+            self.save(module)
             self.save(name)
             self.write(pickle.STACK_GLOBAL)
             self.memoize(obj)
@@ -181,16 +192,16 @@ class Reducer:
         """Return the module in which the other end finds a value by its name; nothing is imported.
 
         Raises:
-            pickle.PicklingError: it does not find it.
+            Refusal: it does not find it.
         """
         if self.is_found(value, name):
             return str(value.__module__)
         if not isinstance(getattr(value, "__module__", None), str):
             for place, module in list(sys.modules.items()):
-                if place not in _MAIN and isinstance(module, ModuleType) and _follow(module, name) is value:
+                if place not in _MAIN and _follow(module, name) is value:
                     return place
-        kind = type(value).__qualname__
-        raise pickle.PicklingError(f"the {kind} {name!r} is known by its name only, in a module that is not imported")
+        reason = f"{name!r} is known by its name only, which nothing has there"
+        raise Refusal(value, reason, "put it into a module that workers can import")
 
     def _take_apart(self, value: Any) -> Any:
         reduce = self._kinds.get(type(value))
@@ -240,11 +251,13 @@ class Reducer:
             return value.__qualname__  # dill would let the other end import it for classes that are built in
         if value.__module__ == "builtins":
             return NotImplemented
-        return reduce_enumeration(value) if isinstance(value, enum.EnumMeta) else reduce_class(value)
+        reduce = reduce_enumeration if isinstance(value, enum.EnumMeta) else reduce_class
+        return reduce(value, refills=self.by_parts)
 
     def _reduce_dict(self, names: dict[Any, Any]) -> Any:
         """Take the globals of a module for what they are."""
-        module = sys.modules.get(name) if isinstance(name := names.get("__name__"), str) else None
+        name = names.get("__name__")
+        module = sys.modules.get(name) if isinstance(name, str) else None
         if module is None or module.__dict__ is not names:
             return NotImplemented
         return rebuild.get_namespace, (name, self._is_sent(module))
@@ -260,8 +273,8 @@ class Reducer:
 def _follow(module: ModuleType, name: str) -> Any:
     """Return what a module has under a dotted name, or `None`."""
     first, *rest = name.split(".")
-    found = vars(module).get(first)
-    if found is None and "__getattr__" in vars(module):
+    found = getattr(module, "__dict__", {}).get(first)
+    if found is None and "__getattr__" in getattr(module, "__dict__", {}):
         found = getattr(module, first, None)
     for part in rest:
         found = getattr(found, part, None)
