@@ -111,7 +111,7 @@ class Census:
             error = probe.refusal(function)
             if error is not None:
                 raise self._refuse(user, "its function", function, error)
-            self._enqueue_globals(user, function=function)
+            self._enqueue_globals(user)
         for module in self._modules:
             self._enqueue_sentinels(module)
         while self._queue:
@@ -183,8 +183,8 @@ class Census:
             if type(value) is object:
                 self._enqueue(Entry(self.reducer.namespace_at(vars(module)), name, module.__name__))
 
-    def _enqueue_globals(self, user: str, entry: Entry | None = None, function: Any = None) -> None:
-        """Queue what the functions use that were met since the last time, in an entry or as a node's own function."""
+    def _enqueue_globals(self, user: str, entry: Entry | None = None) -> None:
+        """Queue what the functions use that were met since the last time, in an entry or as a node's own."""
         way, limit, is_needed = (entry.way, entry.limit, entry.is_needed) if entry else ((), math.inf, True)
         for used in self._functions:
             namespace = self.reducer.namespace_of(used)
@@ -192,7 +192,7 @@ class Census:
                 continue
             if namespace.names.get(used.__name__) is used:
                 self._enqueue(Entry(namespace, used.__name__, user, way, limit, is_needed))
-            longer = way if used is function else (used.__name__, *way)
+            longer = (used.__name__, *way) if entry else way
             for name in sorted(find_globals(used.__code__) & namespace.names.keys()):
                 self._enqueue(Entry(namespace, name, user, longer, limit, is_needed))
                 self._enqueue_attributes(user, longer, used.__code__, namespace.names[name])

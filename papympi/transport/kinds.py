@@ -126,11 +126,16 @@ def _reduce_variable(finder: Finder, value: Any) -> Any:
     return make_variable, (type(value), value.__name__, value.__module__, constraints, options)
 
 
+def make_alias(kind: Any, name: str, value: Any, parameters: tuple[Any, ...]) -> Any:
+    """Return what a `type` statement makes."""
+    return kind(name, value, type_params=parameters)
+
+
 def _reduce_alias(finder: Finder, value: Any) -> Any:
     """Take a `type` statement apart."""
     if finder.is_found(value):
         return NotImplemented
-    return functools.partial(type(value), type_params=value.__type_params__), (value.__name__, value.__value__)
+    return make_alias, (type(value), value.__name__, value.__value__, value.__type_params__)
 
 
 _variables: Final[dict[bytes, contextvars.ContextVar[Any]]] = {}
@@ -282,6 +287,8 @@ _REFUSED: Final = {
     "concurrent.futures._base.Executor": f"an executor: {_LOCAL}",
     "subprocess.Popen": f"a running program: {_LOCAL}",
     "multiprocessing.process.BaseProcess": f"a child process: {_LOCAL}",
+    "multiprocessing.synchronize.SemLock": "a lock of multiprocessing: only children that inherit it can share it",
+    "multiprocessing.queues.Queue": "a queue of multiprocessing: only children that inherit it can share it",
     "socket.socket": f"a socket: {_LOCAL}",
     "mmap.mmap": f"a memory map: {_LOCAL}",
     "ctypes.CDLL": f"a loaded C library: {_LOCAL}",

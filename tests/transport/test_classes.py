@@ -2,7 +2,7 @@
 
 import abc
 import gc
-import itertools
+import os
 import weakref
 
 import pytest
@@ -11,12 +11,9 @@ from papympi.transport.blame import Refusal
 from papympi.transport.classes import fill_class, identify, make_class, reduce_class
 
 
-_tokens = (str(number).encode() for number in itertools.count())
-
-
 def make(name="Thing", metaclass=type, bases=(), attributes=None, token=None):
     namespace = {"__module__": "m", "__qualname__": name}
-    made = make_class(token or next(_tokens), metaclass, name, bases, namespace)
+    made = make_class(token or os.urandom(16), metaclass, name, bases, namespace)
     fill_class(made, (attributes or {}, (), (), False))
     return made
 
@@ -24,7 +21,7 @@ def make(name="Thing", metaclass=type, bases=(), attributes=None, token=None):
 def copy(value):
     """The class made of its parts, as another process would."""
     _, arguments, state, _, _, fill = reduce_class(value)
-    made = make_class(next(_tokens), *arguments[1:])
+    made = make_class(os.urandom(16), *arguments[1:])
     fill(made, state)
     return made
 
@@ -133,7 +130,8 @@ def test_an_abstract_class_stays_abstract():
 
 def test_registered_subclasses_arrive():
     class Shape(abc.ABC):
-        pass
+        @abc.abstractmethod
+        def area(self): ...
 
     class Round:
         pass

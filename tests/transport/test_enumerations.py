@@ -2,19 +2,17 @@
 
 import dataclasses
 import enum
-import itertools
+import os
 
 import pytest
 
 from papympi.transport.enumerations import make_enumeration, reduce_enumeration
 
-_tokens = (str(number).encode() for number in itertools.count())
-
 
 def copy(value):
     """The enumeration made of its parts, as another process would."""
     _, arguments, state, _, _, fill = reduce_enumeration(value)
-    made = make_enumeration(next(_tokens), *arguments[1:])
+    made = make_enumeration(os.urandom(16), *arguments[1:])
     fill(made, state)
     return made
 
