@@ -19,7 +19,7 @@ _brief.maxstring = _brief.maxother = 120
 _brief.maxlevel = 3
 
 
-class Refusal(pickle.PicklingError):
+class CannotTravelError(pickle.PicklingError):
     """Says why a value does not travel by value.
 
     Attributes:
@@ -56,11 +56,11 @@ def find_culprit(
         what: what the value is.
         value: where to look.
         is_sound: whether a part is.
-        error: what was said to the value; a `Refusal` knows the culprit.
+        error: what was said to the value; a `CannotTravelError` knows the culprit.
     """
     seen = [value]
     for _ in range(_DEEP):
-        if isinstance(error, Refusal) and error.value is value:
+        if isinstance(error, CannotTravelError) and error.value is value:
             break
         parts = ((name, part) for name, part in _parts(value) if all(part is not old for old in seen))
         culprit = next(((name, part) for name, part in parts if not is_sound(part)), None)

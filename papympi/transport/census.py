@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from papympi.errors import ShippingError
 from papympi.plan.program import Program
-from papympi.transport.blame import Refusal, describe_kind, find_culprit
+from papympi.transport.blame import CannotTravelError, describe_kind, find_culprit
 from papympi.transport.payload import sort_out
 from papympi.transport.pickling import Namespace, Reducer, dump, make_pickler
 from papympi.transport.uses import find_globals
@@ -209,7 +209,7 @@ class Census:
         """Return the error that says which part of `value` cannot be sent."""
         cause = error.__cause__
         what, culprit = find_culprit(what, value, lambda part: _Probe(self.reducer).refusal(part) is None, cause)
-        way_out = "" if isinstance(cause, Refusal) else "; make it a @resource"
+        way_out = "" if isinstance(cause, CannotTravelError) else "; make it a @resource"
         refusal = ShippingError(f"{user}: {what} ({describe_kind(culprit)}) cannot be sent: {error}{way_out}")
         refusal.__cause__ = cause
         return refusal

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from types import GetSetDescriptorType, MemberDescriptorType
 from typing import Any, Final
 
-from papympi.transport.blame import Refusal
+from papympi.transport.blame import CannotTravelError
 
 MACHINERY: Final = frozenset({"__dict__", "__weakref__", "__module__", "__qualname__", "_abc_impl"})
 """What each class gets when it is made."""
@@ -98,7 +98,7 @@ def reduce_class(value: type, *, refills: bool = False) -> tuple[Any, ...]:
     """Return how a class is taken apart; `refills`: as a program has it, which may have changed since another one.
 
     Raises:
-        Refusal: classes of this kind cannot be made of parts.
+        CannotTravelError: classes of this kind cannot be made of parts.
     """
     _check_metaclass(value)
     namespace: dict[str, Any] = {"__module__": value.__module__, "__qualname__": value.__qualname__}
@@ -154,7 +154,7 @@ def _check_metaclass(value: type) -> None:
     except TypeError as error:
         kind = f"{metaclass.__module__}.{metaclass.__qualname__}"
         way_out = "put it into a module that workers can import"
-        raise Refusal(value, f"a class made by {kind} does not travel by value", way_out) from error
+        raise CannotTravelError(value, f"a class made by {kind} does not travel by value", way_out) from error
 
 
 def _registry_of(value: abc.ABCMeta) -> Iterator[type]:

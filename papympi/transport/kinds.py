@@ -18,7 +18,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from papympi.transport.blame import Refusal
+from papympi.transport.blame import CannotTravelError
 from papympi.transport.sentinels import find_place, get_by_name
 
 
@@ -58,7 +58,7 @@ def _name(kind: type) -> str:
 
 
 def _refuse(reason: str, _finder: Finder, value: Any) -> Any:
-    raise Refusal(value, reason)
+    raise CannotTravelError(value, reason)
 
 
 def make_lock() -> Any:
@@ -89,7 +89,7 @@ def _reduce_stream(_finder: Finder, value: Any) -> Any:
     for name in ("stdin", "stdout", "stderr"):
         if value is getattr(sys, name) or value is getattr(sys, f"__{name}__"):
             return get_stream, (name,)
-    raise Refusal(value, f"an open file: {_LOCAL}", "open it where it is used, or in a @resource")
+    raise CannotTravelError(value, f"an open file: {_LOCAL}", "open it where it is used, or in a @resource")
 
 
 def make_new_type(name: str, module: str, supertype: Any) -> Any:
@@ -254,7 +254,7 @@ def _reduce_weak_set(_finder: Finder, value: Any) -> Any:
 _EXACT: Final[dict[str, Reduce]] = {
     _name(type(threading.Lock())): lambda _finder, _value: (make_lock, ()),
     _name(type(threading.RLock())): lambda _finder, _value: (make_recursive_lock, ()),
-    "threading.Condition": lambda _finder, value: (threading.Condition, (value._lock,)),  # noqa: SLF001
+    "threading.Condition": lambda _finder, value: (threading.Condition, (value._lock,)),  # noqa: SLF001 - nothing else tells it
     "threading.Semaphore": _reduce_semaphore,
     "threading.BoundedSemaphore": _reduce_semaphore,
     "threading.Barrier": _reduce_barrier,

@@ -10,7 +10,7 @@ import mmap
 import os
 from typing import Any
 
-from papympi.transport.blame import Refusal
+from papympi.transport.blame import CannotTravelError
 
 
 def reduce_array(array: Any) -> Any:
@@ -19,19 +19,19 @@ def reduce_array(array: Any) -> Any:
     if root is None:
         return array.__reduce_ex__(5)
     if root.mode == "c":
-        raise Refusal(
+        raise CannotTravelError(
             array, f"a copy-on-write map of {root.filename}: what is written to it stays here", "map it in mode 'r'"
         )
     if root.mode != "r":
         root.flush()
     mode = "r" if root.mode == "r" else "r+"
-    source = os.fspath(root.filename), mode, root.offset, root.nbytes
+    source = root.filename, mode, root.offset, root.nbytes
     begin = array.__array_interface__["data"][0] - root.__array_interface__["data"][0]
     layout = array.dtype, array.shape, array.strides, begin
     return map_array, (type(array), source, layout), None if array.flags.writeable else False, None, None, _protect
 
 
-def map_array(kind: type, source: tuple[str, str, int, int], layout: tuple[Any, ...]) -> Any:
+def map_array(kind: type, source: tuple[Any, str, int, int], layout: tuple[Any, ...]) -> Any:
     """Return an array in a file.
 
     Args:

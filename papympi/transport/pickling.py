@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol
 
 from papympi.errors import ShippingError
 from papympi.transport import rebuild
-from papympi.transport.blame import Refusal, read_cell
+from papympi.transport.blame import CannotTravelError, read_cell
 from papympi.transport.classes import reduce_class
 from papympi.transport.enumerations import reduce_enumeration
 from papympi.transport.kinds import Reduce, find_kind, take_apart
@@ -51,7 +51,7 @@ def dump(pickler: Any, value: Any) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # dill warns of what then turns out as an error, or does not matter
             pickler.dump(value)
-    except Refusal as error:
+    except CannotTravelError as error:
         raise ShippingError(str(error)) from error
     except Exception as error:
         raise ShippingError(f"{type(error).__name__}: {error}") from error
@@ -83,7 +83,7 @@ def _pickler_class() -> type[Any]:
             name = name or getattr(obj, "__qualname__", None) or obj.__name__
             try:
                 module = self._reducer.locate(obj, name)
-            except Refusal:
+            except CannotTravelError:
                 parts = take_apart(obj)
                 if parts is None:
                     raise
@@ -192,7 +192,7 @@ class Reducer:
         """Return the module in which the other end finds a value by its name; nothing is imported.
 
         Raises:
-            Refusal: it does not find it.
+            CannotTravelError: it does not find it.
         """
         if self.is_found(value, name):
             return str(value.__module__)
@@ -201,7 +201,7 @@ class Reducer:
                 if place not in _MAIN and _follow(module, name) is value:
                     return place
         reason = f"{name!r} is known by its name only, which nothing has there"
-        raise Refusal(value, reason, "put it into a module that workers can import")
+        raise CannotTravelError(value, reason, "put it into a module that workers can import")
 
     def _take_apart(self, value: Any) -> Any:
         reduce = self._kinds.get(type(value))
@@ -218,7 +218,8 @@ class Reducer:
         if kind.__module__ == "numpy" and kind.__qualname__ == "ufunc":
             return lambda _, value: value.__name__
         if kind.__module__ == "numpy" and kind.__qualname__ in {"ndarray", "memmap"}:
-            return lambda _, value: reduce_array(value)  # dill would copy the array into the pickle
+            # dill would copy the array into the pickle; an item is what it is now, whatever becomes of its file
+            return lambda _, value: reduce_array(value) if self.by_parts else value.__reduce_ex__(5)
         return find_kind(kind) or (lambda _finder, _value: NotImplemented)
 
     def _is_sent(self, module: ModuleType) -> bool:

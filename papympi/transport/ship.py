@@ -7,7 +7,6 @@ sends by reference later finds the same class under the same name.
 from __future__ import annotations
 
 import contextlib
-import importlib
 import io
 import pickle
 import sys
@@ -22,7 +21,7 @@ from papympi.transport.imports import find_imports
 from papympi.transport.packed import Packed
 from papympi.transport.payload import Buffer, sort_out
 from papympi.transport.pickling import make_pickler
-from papympi.transport.rebuild import offer, take_offer
+from papympi.transport.rebuild import import_first, offer, take_offer
 
 
 def pack_program(program: Program) -> Packed:
@@ -59,8 +58,8 @@ def unpack_program(packed: Packed) -> Program:
     by_value, path, seed, levels = head
     sys.path[:0] = [folder for folder in path if folder not in sys.path]
     for name in imports:
-        with contextlib.suppress(Exception):  # who needs it will say that it is not there
-            importlib.import_module(name)
+        with contextlib.suppress(ShippingError):  # who needs it will say that it is not there
+            import_first(name)
     for each in offers:
         load = each.body if isinstance(each.body, str) else partial(_load_offer, each, packed.buffers)
         offer(each.module, each.name, load)

@@ -7,7 +7,7 @@ import weakref
 
 import pytest
 
-from papympi.transport.blame import Refusal
+from papympi.transport.blame import CannotTravelError
 from papympi.transport.classes import fill_class, identify, make_class, reduce_class
 
 
@@ -156,5 +156,5 @@ def test_classes_made_in_c_are_refused():
     class Point(ctypes.Structure):
         _fields_ = (("x", ctypes.c_int),)
 
-    with pytest.raises(Refusal, match="PyCStructType does not travel by value; put it into a module"):
+    with pytest.raises(CannotTravelError, match="PyCStructType does not travel by value; put it into a module"):
         reduce_class(Point)
