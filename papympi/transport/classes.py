@@ -149,12 +149,17 @@ def _check_metaclass(value: type) -> None:
     metaclass = type(value)
     if metaclass is type or issubclass(metaclass, abc.ABCMeta):
         return
-    try:
-        type.__new__(metaclass, "probe", (), {})
-    except TypeError as error:
-        kind = f"{metaclass.__module__}.{metaclass.__qualname__}"
-        way_out = "put it into a module that workers can import"
-        raise CannotTravelError(value, f"a class made by {kind} does not travel by value", way_out) from error
+    cause = None
+    if metaclass.__module__ != "_ctypes":  # its classes are made, and of no use
+        try:
+            type.__new__(metaclass, "probe", (), {})
+        except TypeError as error:
+            cause = error
+        else:
+            return
+    kind = f"{metaclass.__module__}.{metaclass.__qualname__}"
+    way_out = "put it into a module that workers can import"
+    raise CannotTravelError(value, f"a class made by {kind} does not travel by value", way_out) from cause
 
 
 def _registry_of(value: abc.ABCMeta) -> Iterator[type]:

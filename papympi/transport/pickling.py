@@ -5,6 +5,7 @@ It is slow, and used for programs and for what plain pickle refuses.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import functools
 import marshal
@@ -274,9 +275,11 @@ class Reducer:
 def _follow(module: ModuleType, name: str) -> Any:
     """Return what a module has under a dotted name, or `None`."""
     first, *rest = name.split(".")
-    found = getattr(module, "__dict__", {}).get(first)
-    if found is None and "__getattr__" in getattr(module, "__dict__", {}):
-        found = getattr(module, first, None)
+    names = getattr(module, "__dict__", {})
+    found = names.get(first)
+    if found is None and "__getattr__" in names:
+        with contextlib.suppress(AttributeError, ImportError, ShippingError):
+            found = getattr(module, first)
     for part in rest:
         found = getattr(found, part, None)
     return found
