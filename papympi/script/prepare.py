@@ -17,12 +17,11 @@ from papympi.plan.preparation import MainScript, Preparation
 from papympi.script.guard import read_guarded
 from papympi.script.quiet import quiet
 from papympi.script.sources import serve
+from papympi.transport.rebuild import import_first
 
 _MAIN: Final = "__main__"
 _SPAWNED: Final = "__mp_main__"
 """What `multiprocessing` calls the script where it has loaded it."""
-_ELSEWHERE: Final = (ImportError, OSError, RuntimeError)
-"""What an import may raise on a host that has not what the runner's has."""
 
 _loaded: list[MainScript] = []
 _at: list[str] = []
@@ -71,8 +70,8 @@ def _load(preparation: Preparation, imports: list[str]) -> None:
         with _loading(preparation.loads):
             importlib.import_module(preparation.loads)
     for name in imports:
-        with contextlib.suppress(*_ELSEWHERE), _loading(name):
-            importlib.import_module(name)
+        with contextlib.suppress(ShippingError), _loading(name):  # who needs it will say that it is not there
+            import_first(name)
 
 
 def _settle(preparation: Preparation) -> None:

@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+import pickle
 import reprlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
-from types import CellType, FunctionType, MethodType
+from types import CellType, FunctionType, GetSetDescriptorType, MemberDescriptorType, MethodType
 from typing import Any, Final
 
 _DEEP: Final = 8
 _MANY: Final = 1000
+_DESCRIPTORS: Final = (GetSetDescriptorType, MemberDescriptorType)
 
 _brief = reprlib.Repr()
 _brief.maxstring = _brief.maxother = 120
 _brief.maxlevel = 3
+
+
+class CannotTravelError(pickle.PicklingError):
+    """Says why a value does not travel by value.
+
+    Attributes:
+        value: it.
+        way_out: what to do about it.
+    """
+
+    def __init__(self, value: Any, reason: str, way_out: str = "make it a @resource") -> None:
+        super().__init__(reason)
+        self.value = value
+        self.way_out = way_out
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}; {self.way_out}"
 
 
 def describe(value: Any) -> str:
@@ -28,13 +47,27 @@ def describe_kind(value: Any) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
-def find_culprit(what: str, value: Any, is_sound: Callable[[Any], bool]) -> tuple[str, Any]:
-    """Return the innermost part of `value` that is not sound, with what to call it; `what` is what the value is."""
+def find_culprit(
+    what: str, value: Any, is_sound: Callable[[Any], bool], error: BaseException | None = None
+) -> tuple[str, Any]:
+    """Return the innermost part of `value` that is not sound, with what to call it.
+
+    Args:
+        what: what the value is.
+        value: where to look.
+        is_sound: whether a part is.
+        error: what was said to the value; a `CannotTravelError` knows the culprit.
+    """
+    seen = [value]
     for _ in range(_DEEP):
-        culprit = next(((name, part) for name, part in _parts(value) if not is_sound(part)), None)
+        if isinstance(error, CannotTravelError) and error.value is value:
+            break
+        parts = ((name, part) for name, part in _parts(value) if all(part is not old for old in seen))
+        culprit = next(((name, part) for name, part in parts if not is_sound(part)), None)
         if culprit is None:
             break
         what, value = f"{culprit[0]} of {what}", culprit[1]
+        seen.append(value)
     return what, value
 
 
@@ -60,7 +93,8 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, (list, tuple, set, frozenset)):
         yield from ((f"item {index}", part) for index, part in enumerate(islice(value, _MANY)))
     else:
-        yield from ((f"attribute {name!r}", part) for name, part in getattr(value, "__dict__", {}).items())
+        attributes = list(getattr(value, "__dict__", {}).items())
+        yield from ((f"attribute {name!r}", part) for name, part in attributes if not isinstance(part, _DESCRIPTORS))
 
 
 def _parts_of_function(function: FunctionType) -> Iterator[tuple[str, Any]]:

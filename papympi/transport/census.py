@@ -20,7 +20,7 @@ from typing import Any, Final
 from papympi.errors import ShippingError
 from papympi.plan.preparation import Preparation
 from papympi.plan.program import Program
-from papympi.transport.blame import describe_kind, find_culprit
+from papympi.transport.blame import CannotTravelError, describe_kind, find_culprit
 from papympi.transport.loaded import Reach
 from papympi.transport.payload import sort_out
 from papympi.transport.pickling import MAIN, Namespace, Reducer, dump, make_pickler
@@ -117,7 +117,7 @@ class Census:
             error = probe.refusal(function)
             if error is not None:
                 raise self._refuse(user, "its function", function, error)
-            self._enqueue_globals(user, function=function)
+            self._enqueue_globals(user)
             self.reach.follow(function, user)
         for (home, name), user in self.reach.data.items():
             if not self.reducer.is_loaded(home, name):
@@ -141,11 +141,8 @@ class Census:
         """Return what else the by-value modules offer; big buffers go onto a list."""
         for entry in needed:
             self._place(entry)
-        for kind, limit in ((type, math.inf), (FunctionType, _LIGHT)):
-            for module in self._modules:
-                for name, value in list(vars(module).items()):
-                    if isinstance(value, kind) and value.__module__ == module.__name__:
-                        self._enqueue(Entry(self.reducer.namespace_at(vars(module)), name, module.__name__, (), limit))
+        self._enqueue_all(type, math.inf)
+        self._enqueue_all(FunctionType, _LIGHT)
         for entry in self._queue:
             self._place(entry)
         offers = self._left
@@ -155,6 +152,13 @@ class Census:
                 offers.append(self._pickle_offer(entry, buffers))
                 self._enqueue_globals(entry.user, entry)
         return offers
+
+    def _enqueue_all(self, kind: type, limit: float) -> None:
+        """Queue the classes or functions of the by-value modules that nothing has asked for."""
+        for module in self._modules:
+            for name, value in list(vars(module).items()):
+                if isinstance(value, kind) and value.__module__ == module.__name__:
+                    self._enqueue(Entry(self.reducer.namespace_at(vars(module)), name, module.__name__, (), limit))
 
     def _pickle_offer(self, entry: Entry, buffers: list[memoryview]) -> Offer:
         """Return a global in a pickle of its own, which refers to other ones by their places."""
@@ -191,8 +195,8 @@ class Census:
             if type(value) is object:
                 self._enqueue(Entry(self.reducer.namespace_at(vars(module)), name, module.__name__))
 
-    def _enqueue_globals(self, user: str, entry: Entry | None = None, function: Any = None) -> None:
-        """Queue what the functions use that were met since the last time, in an entry or as a node's own function."""
+    def _enqueue_globals(self, user: str, entry: Entry | None = None) -> None:
+        """Queue what the functions use that were met since the last time, in an entry or as a node's own."""
         way, limit, is_needed = (entry.way, entry.limit, entry.is_needed) if entry else ((), math.inf, True)
         for used in self._functions:
             namespace = self.reducer.namespace_of(used)
@@ -200,7 +204,7 @@ class Census:
                 continue
             if namespace.names.get(used.__name__) is used:
                 self._enqueue(Entry(namespace, used.__name__, user, way, limit, is_needed))
-            longer = way if used is function else (used.__name__, *way)
+            longer = (used.__name__, *way) if entry else way
             for name in sorted(find_globals(used.__code__) & namespace.names.keys()):
                 self._enqueue(Entry(namespace, name, user, longer, limit, is_needed))
                 self._enqueue_attributes(user, longer, used.__code__, namespace.names[name])
@@ -215,10 +219,11 @@ class Census:
 
     def _refuse(self, user: str, what: str, value: Any, error: ShippingError) -> ShippingError:
         """Return the error that says which part of `value` cannot be sent."""
-        what, culprit = find_culprit(what, value, lambda part: _Probe(self.reducer).refusal(part) is None)
-        text = f"{user}: {what} ({describe_kind(culprit)}) cannot be sent: {error}; make it a @resource"
-        refusal = ShippingError(text)
-        refusal.__cause__ = error.__cause__
+        cause = error.__cause__
+        what, culprit = find_culprit(what, value, lambda part: _Probe(self.reducer).refusal(part) is None, cause)
+        way_out = "" if isinstance(cause, CannotTravelError) else "; make it a @resource"
+        refusal = ShippingError(f"{user}: {what} ({describe_kind(culprit)}) cannot be sent: {error}{way_out}")
+        refusal.__cause__ = cause
         return refusal
 
 

@@ -11,7 +11,6 @@ import collections.abc
 import contextlib
 import numbers
 import os
-import pickle
 import sys
 import threading
 import weakref
@@ -19,6 +18,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import GetSetDescriptorType, MemberDescriptorType
 from typing import Any, Final
+
+from papympi.transport.blame import CannotTravelError
 
 MACHINERY: Final = frozenset({"__dict__", "__weakref__", "__module__", "__qualname__", "_abc_impl"})
 """What each class gets when it is made."""
@@ -35,11 +36,13 @@ class Identity:
 
     Attributes:
         token: stands for the class in all processes.
+        is_own: it was defined in this process, and not sent here.
         is_filled: it has all its attributes.
     """
 
     token: bytes
-    is_filled: bool
+    is_own: bool
+    is_filled: bool = False
 
 
 _lock: Final = threading.Lock()
@@ -51,7 +54,7 @@ def identify(value: type) -> bytes:
     """Return what stands for a class in all processes, always the same."""
     with _lock:
         known = _identities.get(id(value))
-        return known[1].token if known is not None else _note(value, os.urandom(16), is_filled=True).token
+        return known[1].token if known is not None else _note(value, os.urandom(16), is_own=True).token
 
 
 def make_once(token: bytes, make: Callable[[], type]) -> type:
@@ -62,39 +65,42 @@ def make_once(token: bytes, make: Callable[[], type]) -> type:
         with _lock:
             found = _classes.get(token)
             if found is None:
-                _note(made, token, is_filled=False)
+                _note(made, token, is_own=False)
                 return made
     return found
 
 
-def is_filled(made: type) -> bool:
-    """Return whether a class has all its attributes."""
+def begin_filling(made: type, *, refills: bool) -> bool:
+    """Return whether a class is to get its attributes now; `refills`: it gets them anew if it was sent here."""
     known = _identities.get(id(made))
-    return known is not None and known[1].is_filled
+    if known is None:
+        return True
+    identity = known[1]
+    return not identity.is_own and (refills or not identity.is_filled)
 
 
 def end_filling(made: type) -> None:
-    """Note that a class has all its attributes: they are not set again when it arrives again."""
+    """Note that a class has all its attributes."""
     known = _identities.get(id(made))
     if known is not None:
         known[1].is_filled = True
 
 
-def _note(value: type, token: bytes, *, is_filled: bool) -> Identity:
+def _note(value: type, token: bytes, *, is_own: bool) -> Identity:
     place = id(value)
-    identity = Identity(token, is_filled)
+    identity = Identity(token, is_own)
     _identities[place] = weakref.ref(value, lambda _: _identities.pop(place, None)), identity
     _classes[token] = value
     return identity
 
 
-def reduce_class(value: type) -> tuple[Any, ...]:
-    """Return how a class is taken apart.
+def reduce_class(value: type, *, refills: bool = False) -> tuple[Any, ...]:
+    """Return how a class is taken apart; `refills`: as a program has it, which may have changed since another one.
 
     Raises:
-        pickle.PicklingError: classes of this kind cannot be made of parts.
+        CannotTravelError: classes of this kind cannot be made of parts.
     """
-    _check_metaclass(type(value))
+    _check_metaclass(value)
     namespace: dict[str, Any] = {"__module__": value.__module__, "__qualname__": value.__qualname__}
     attributes = {name: part for name, part in vars(value).items() if name not in MACHINERY}
     if "__slots__" in attributes:
@@ -104,7 +110,7 @@ def reduce_class(value: type) -> tuple[Any, ...]:
             namespace["__slots__"] = (*slots, "__weakref__")
     attributes = {name: part for name, part in attributes.items() if not isinstance(part, _DESCRIPTORS)}
     arguments = (identify(value), type(value), value.__name__, value.__bases__, namespace)
-    state = attributes, _list_registered(value), _list_virtual_bases(value)
+    state = attributes, _list_registered(value), _list_virtual_bases(value), refills
     return make_class, arguments, state, None, None, fill_class
 
 
@@ -124,11 +130,11 @@ def make_class(token: bytes, metaclass: type, name: str, bases: tuple[type, ...]
     return make_once(token, make)
 
 
-def fill_class(made: type, state: tuple[dict[str, Any], tuple[type, ...], tuple[type, ...]]) -> None:
+def fill_class(made: type, state: tuple[dict[str, Any], tuple[type, ...], tuple[type, ...], bool]) -> None:
     """Give a class its attributes, its registered subclasses, and the abstract classes that it is registered with."""
-    if is_filled(made):
+    attributes, registered, bases, refills = state
+    if not begin_filling(made, refills=refills):
         return
-    attributes, registered, bases = state
     for name, value in attributes.items():
         type.__setattr__(made, name, value)
     for subclass in registered:
@@ -138,17 +144,22 @@ def fill_class(made: type, state: tuple[dict[str, Any], tuple[type, ...], tuple[
     end_filling(made)
 
 
-def _check_metaclass(metaclass: type) -> None:
+def _check_metaclass(value: type) -> None:
     """Refuse classes that are made in C, from what their source says."""
+    metaclass = type(value)
     if metaclass is type or issubclass(metaclass, abc.ABCMeta):
         return
-    try:
-        type.__new__(metaclass, "probe", (), {})
-    except TypeError as error:
-        kind = f"{metaclass.__module__}.{metaclass.__qualname__}"
-        raise pickle.PicklingError(
-            f"a class made by {kind} does not travel; write it in a module of its own, which workers import"
-        ) from error
+    cause = None
+    if metaclass.__module__ != "_ctypes":  # its classes are made, and of no use
+        try:
+            type.__new__(metaclass, "probe", (), {})
+        except TypeError as error:
+            cause = error
+        else:
+            return
+    kind = f"{metaclass.__module__}.{metaclass.__qualname__}"
+    way_out = "put it into a module that workers can import"
+    raise CannotTravelError(value, f"a class made by {kind} does not travel by value", way_out) from cause
 
 
 def _registry_of(value: abc.ABCMeta) -> Iterator[type]:
@@ -164,7 +175,7 @@ def _list_registered(value: type) -> tuple[type, ...]:
 
 
 def _list_virtual_bases(value: type) -> tuple[type, ...]:
-    """Return the abstract classes, of Python or known by name where the class was defined, that it is registered with."""
+    """Return the abstract classes that a class is registered with: of Python, or known where it was defined."""
     around = vars(sys.modules[value.__module__]).values() if value.__module__ in sys.modules else ()
     near = [kind for kind in list(around) if isinstance(kind, abc.ABCMeta) and kind.__module__ != value.__module__]
     bases = dict.fromkeys([*_ABSTRACT, *near])

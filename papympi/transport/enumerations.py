@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from typing import Any, Final
 
-from papympi.transport.classes import MACHINERY, end_filling, identify, is_filled, make_once, without_hooks
+from papympi.transport.classes import MACHINERY, begin_filling, end_filling, identify, make_once, without_hooks
 
 _ENUM_MACHINERY: Final = frozenset({"__new__", "__reduce_ex__", "_generate_next_value_"})
 _KEPT: Final = frozenset({"_missing_", "__new_member__"})
@@ -24,8 +24,8 @@ class _Member:
         self.value = value
 
 
-def reduce_enumeration(value: Any) -> tuple[Any, ...]:
-    """Return how an enumeration is taken apart."""
+def reduce_enumeration(value: Any, *, refills: bool = False) -> tuple[Any, ...]:
+    """Return how an enumeration is taken apart; `refills` as for other classes."""
     members = {name: (_read_data(value, member), member._value_) for name, member in value.__members__.items()}
     extra = {"boundary": value._boundary_} if issubclass(value, enum.Flag) else {}
     attributes = {
@@ -40,10 +40,10 @@ def reduce_enumeration(value: Any) -> tuple[Any, ...]:
         if member.name == name
     }
     arguments = (identify(value), type(value), value.__name__, value.__bases__, members, extra)
-    return make_enumeration, arguments, (attributes, states), None, None, fill_enumeration
+    return make_enumeration, arguments, (attributes, states, refills), None, None, fill_enumeration
 
 
-def make_enumeration(  # noqa: PLR0913 -- a pickle calls it by position
+def make_enumeration(
     token: bytes,
     metaclass: type[enum.EnumMeta],
     name: str,
@@ -68,11 +68,11 @@ def make_enumeration(  # noqa: PLR0913 -- a pickle calls it by position
     return make_once(token, make)
 
 
-def fill_enumeration(made: type[enum.Enum], state: tuple[dict[str, Any], dict[str, dict[str, Any]]]) -> None:
+def fill_enumeration(made: type[enum.Enum], state: tuple[dict[str, Any], dict[str, dict[str, Any]], bool]) -> None:
     """Give an enumeration its attributes, and its members theirs."""
-    if is_filled(made):
+    attributes, members, refills = state
+    if not begin_filling(made, refills=refills):
         return
-    attributes, members = state
     for name, value in attributes.items():
         type.__setattr__(made, name, value)
     for name, values in members.items():
@@ -96,7 +96,7 @@ def _ignore(_member: Any, *_given: Any) -> None:
 def _read_data(kind: Any, member: Any) -> tuple[Any, ...]:
     """Return what the type that is mixed in has of a member; without one, nothing."""
     base = kind._member_type_
-    if base is object:
+    if base.__new__ is object.__new__:
         return ()
     if base in {int, float, str, bytes, tuple, complex, frozenset}:
         convert = {str: str.__str__, float: float.__float__, int: int.__int__}.get(base, base)

@@ -7,18 +7,18 @@ worker's own; what belongs to one process, such as a thread or an open file, is 
 from __future__ import annotations
 
 import contextvars
+import copyreg
 import functools
 import io
 import os
-import pickle
 import sys
 import threading
 import typing
 import weakref
 from collections.abc import Callable
-from types import GenericAlias
 from typing import Any, Final, Protocol
 
+from papympi.transport.blame import CannotTravelError
 from papympi.transport.sentinels import find_place, get_by_name
 
 
@@ -28,11 +28,15 @@ class Finder(Protocol):
     by_parts: bool
     """The other end has nothing but what it is sent."""
 
+    def is_sent(self, name: str) -> bool:
+        """Return whether the other end cannot import a module of this name."""
+
     def is_found(self, value: Any, name: str | None = None) -> bool:
         """Return whether the other end finds a value by its name."""
 
 
 Reduce = Callable[[Finder, Any], Any]
+_LOCAL: Final = "it belongs to one process"
 
 
 def find_kind(kind: type) -> Reduce | None:
@@ -46,15 +50,15 @@ def find_kind(kind: type) -> Reduce | None:
             return functools.partial(_refuse, _REFUSED[name])
         if name in _BELOW:
             return _BELOW[name]
-    return None
+    return _reduce_dynamic if _is_dynamic(kind) else None
 
 
 def _name(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _refuse(reason: str, _finder: Finder, _value: Any) -> Any:
-    raise pickle.PicklingError(reason)
+def _refuse(reason: str, _finder: Finder, value: Any) -> Any:
+    raise CannotTravelError(value, reason)
 
 
 def make_lock() -> Any:
@@ -85,12 +89,12 @@ def _reduce_stream(_finder: Finder, value: Any) -> Any:
     for name in ("stdin", "stdout", "stderr"):
         if value is getattr(sys, name) or value is getattr(sys, f"__{name}__"):
             return get_stream, (name,)
-    raise pickle.PicklingError("an open file belongs to one process; open it where it is used")
+    raise CannotTravelError(value, f"an open file: {_LOCAL}", "open it where it is used, or in a @resource")
 
 
 def make_new_type(name: str, module: str, supertype: Any) -> Any:
     """Return a type for type checkers."""
-    made = typing.NewType(name, supertype)
+    made = vars(typing)["NewType"](name, supertype)
     made.__module__ = module
     return made
 
@@ -101,7 +105,7 @@ def _reduce_new_type(finder: Finder, value: Any) -> Any:
     return make_new_type, (value.__qualname__, value.__module__, value.__supertype__)
 
 
-def make_variable(kind: type, name: str, module: str, constraints: tuple[Any, ...], options: dict[str, Any]) -> Any:
+def make_variable(kind: Any, name: str, module: str, constraints: tuple[Any, ...], options: dict[str, Any]) -> Any:
     """Return a type variable of some kind."""
     made = kind(name, *constraints, **options)
     made.__module__ = module
@@ -122,11 +126,16 @@ def _reduce_variable(finder: Finder, value: Any) -> Any:
     return make_variable, (type(value), value.__name__, value.__module__, constraints, options)
 
 
+def make_alias(kind: Any, name: str, value: Any, parameters: tuple[Any, ...]) -> Any:
+    """Return what a `type` statement makes."""
+    return kind(name, value, type_params=parameters)
+
+
 def _reduce_alias(finder: Finder, value: Any) -> Any:
     """Take a `type` statement apart."""
     if finder.is_found(value):
         return NotImplemented
-    return functools.partial(type(value), type_params=value.__type_params__), (value.__name__, value.__value__)
+    return make_alias, (type(value), value.__name__, value.__value__, value.__type_params__)
 
 
 _variables: Final[dict[bytes, contextvars.ContextVar[Any]]] = {}
@@ -173,7 +182,7 @@ def _reduce_cached(finder: Finder, value: Any) -> Any:
     return make_cached, (value.__wrapped__, value.cache_parameters()), attributes, None, None, fill_cached
 
 
-def make_descriptor(kind: type, base: type, parts: tuple[Any, ...]) -> Any:
+def make_descriptor(kind: Any, base: Any, parts: tuple[Any, ...]) -> Any:
     """Return a property, or a method of a class, of a class below the usual one."""
     made = kind.__new__(kind)
     base.__init__(made, *parts)
@@ -187,6 +196,36 @@ def _reduce_property(_finder: Finder, value: property) -> Any:
 
 def _reduce_method(base: type, _finder: Finder, value: Any) -> Any:
     return make_descriptor, (type(value), base, (value.__func__,))
+
+
+def _is_dynamic(kind: Any) -> bool:
+    """Return whether objects answer for attributes that they do not have, and leave it to pickle to set them."""
+    plain: Any = object
+    usual = kind.__reduce_ex__ is plain.__reduce_ex__ and kind.__reduce__ is plain.__reduce__
+    return usual and hasattr(kind, "__getattr__") and not hasattr(kind, "__setstate__")
+
+
+def _reduce_dynamic(_finder: Finder, value: Any) -> Any:
+    make, arguments, state, *items = (*value.__reduce_ex__(5), None)[:5]
+    return make, arguments, state, *items, *[None] * (2 - len(items)), set_attributes
+
+
+def set_attributes(made: Any, state: Any) -> None:
+    """Give an object its attributes, as pickle does, without asking it whether it would rather do it itself."""
+    attributes, slots = state if isinstance(state, tuple) else (state, None)
+    if attributes:
+        vars(made).update(attributes)
+    for name, value in (slots or {}).items():
+        object.__setattr__(made, name, value)
+
+
+def take_apart(value: Any) -> tuple[Any, ...] | None:
+    """Return how an object is taken apart that says that it goes by its name; `None`: it is not made in Python."""
+    kind: Any = type(value)
+    plain: Any = object
+    if kind.__new__ is not plain.__new__:  # it may have more than its attributes
+        return None
+    return vars(copyreg)["__newobj__"], (kind,), plain.__getstate__(value), None, None, set_attributes
 
 
 _alive: Final[list[Any]] = []
@@ -212,11 +251,10 @@ def _reduce_weak_set(_finder: Finder, value: Any) -> Any:
     return type(value), (list(value),)
 
 
-_LOCAL: Final = "it belongs to one process"
 _EXACT: Final[dict[str, Reduce]] = {
     _name(type(threading.Lock())): lambda _finder, _value: (make_lock, ()),
     _name(type(threading.RLock())): lambda _finder, _value: (make_recursive_lock, ()),
-    "threading.Condition": lambda _finder, value: (threading.Condition, (value._lock,)),  # noqa: SLF001
+    "threading.Condition": lambda _finder, value: (threading.Condition, (value._lock,)),  # noqa: SLF001 - nothing else tells it
     "threading.Semaphore": _reduce_semaphore,
     "threading.BoundedSemaphore": _reduce_semaphore,
     "threading.Barrier": _reduce_barrier,
@@ -249,6 +287,8 @@ _REFUSED: Final = {
     "concurrent.futures._base.Executor": f"an executor: {_LOCAL}",
     "subprocess.Popen": f"a running program: {_LOCAL}",
     "multiprocessing.process.BaseProcess": f"a child process: {_LOCAL}",
+    "multiprocessing.synchronize.SemLock": "a lock of multiprocessing: only children that inherit it can share it",
+    "multiprocessing.queues.Queue": "a queue of multiprocessing: only children that inherit it can share it",
     "socket.socket": f"a socket: {_LOCAL}",
     "mmap.mmap": f"a memory map: {_LOCAL}",
     "ctypes.CDLL": f"a loaded C library: {_LOCAL}",

@@ -54,9 +54,9 @@ class LoadedData:
         for (module, name, mark), value in zip(self.places, values, strict=True):
             names = vars(sys.modules[module])
             old = names.get(name, self)
-            if mark is not None and old is not self and _find_mark(_try_pickle(old)) == mark:
-                kept[id(value)] = old
-            elif _take_over(old, value):
+            if (mark is not None and old is not self and _find_mark(_try_pickle(old)) == mark) or _take_over(
+                old, value
+            ):
                 kept[id(value)] = old
         for (module, name, _), value in zip(self.places, values, strict=True):
             vars(sys.modules[module])[name] = kept.get(id(value), value)

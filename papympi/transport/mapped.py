@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import mmap
 import os
-import pickle
 from typing import Any
+
+from papympi.transport.blame import CannotTravelError
 
 
 def reduce_array(array: Any) -> Any:
@@ -18,27 +19,25 @@ def reduce_array(array: Any) -> Any:
     if root is None:
         return array.__reduce_ex__(5)
     if root.mode == "c":
-        raise pickle.PicklingError(
-            f"a copy-on-write map of {root.filename}: what is written to it stays here; use mode 'r'"
+        raise CannotTravelError(
+            array, f"a copy-on-write map of {root.filename}: what is written to it stays here", "map it in mode 'r'"
         )
     if root.mode != "r":
         root.flush()
     mode = "r" if root.mode == "r" else "r+"
-    source = os.fspath(root.filename), mode, root.offset, root.nbytes
+    source = root.filename, mode, root.offset, root.nbytes
     begin = array.__array_interface__["data"][0] - root.__array_interface__["data"][0]
-    return map_array, (type(array), source, array.dtype, array.shape, array.strides, begin, array.flags.writeable)
+    layout = array.dtype, array.shape, array.strides, begin
+    return map_array, (type(array), source, layout), None if array.flags.writeable else False, None, None, _protect
 
 
-def map_array(  # noqa: PLR0913 -- a pickle calls it by position
-    kind: type,
-    source: tuple[str, str, int, int],
-    dtype: Any,
-    shape: tuple[int, ...],
-    strides: tuple[int, ...],
-    begin: int,
-    writeable: bool,  # noqa: FBT001 - see above
-) -> Any:
+def map_array(kind: type, source: tuple[Any, str, int, int], layout: tuple[Any, ...]) -> Any:
     """Return an array in a file.
+
+    Args:
+        kind: its class.
+        source: the file's path, how it is mapped, where the map begins and how long it is.
+        layout: the array's dtype, shape, strides and beginning in the map.
 
     Raises:
         OSError: there is no such file here.
@@ -47,13 +46,18 @@ def map_array(  # noqa: PLR0913 -- a pickle calls it by position
     import numpy
 
     path, mode, offset, size = source
-    whole = numpy.memmap(path, dtype="u1", mode=mode, offset=offset, shape=(size,))  # type: ignore[call-overload]
+    dtype, shape, strides, begin = layout
+    whole: Any = numpy.memmap(path, "u1", mode, offset, (size,))  # type: ignore[call-overload]  # mode is one of them
     made = numpy.ndarray(shape, dtype, whole, begin, strides)
-    if kind is not numpy.ndarray:
-        made = made.view(kind)
-        made.__dict__.update(filename=whole.filename, offset=offset + begin, mode=mode, _mmap=whole._mmap)
-    made.flags.writeable = writeable
+    if kind is numpy.ndarray:
+        return made
+    made = made.view(kind)
+    vars(made).update(filename=whole.filename, offset=offset + begin, mode=mode)
     return made
+
+
+def _protect(array: Any, state: bool) -> None:  # noqa: FBT001 - a pickle calls it by position
+    array.flags.writeable = state
 
 
 def _find_map(array: Any) -> Any:

@@ -5,6 +5,7 @@ It is slow, and used for programs and for what plain pickle refuses.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import functools
 import marshal
@@ -18,10 +19,10 @@ from typing import Any, Final, Protocol
 
 from papympi.errors import ShippingError
 from papympi.transport import rebuild
-from papympi.transport.blame import read_cell
+from papympi.transport.blame import CannotTravelError, read_cell
 from papympi.transport.classes import reduce_class
 from papympi.transport.enumerations import reduce_enumeration
-from papympi.transport.kinds import Reduce, find_kind
+from papympi.transport.kinds import Reduce, find_kind, take_apart
 from papympi.transport.mapped import reduce_array
 from papympi.transport.sentinels import find_place, get_by_name
 from papympi.transport.uses import find_globals, find_submodules
@@ -31,6 +32,7 @@ Seen = Callable[[FunctionType], None]
 
 MAIN: Final = "__main__"
 _MAIN: Final = frozenset({MAIN, "__mp_main__"})
+_python_pickler: Final[Any] = vars(pickle)["_Pickler"]
 
 
 class Sink(Protocol):
@@ -51,6 +53,8 @@ def dump(pickler: Any, value: Any) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # dill warns of what then turns out as an error, or does not matter
             pickler.dump(value)
+    except CannotTravelError as error:
+        raise ShippingError(str(error)) from error
     except Exception as error:
         raise ShippingError(f"{type(error).__name__}: {error}") from error
 
@@ -63,8 +67,8 @@ def _pickler_class() -> type[Any]:
         """What dill does with each type, which it may learn while it pickles."""
 
         def get(self, kind: type) -> Any:
-            """Return how dill takes a type apart; dill would import what a dict has under "__name__"."""
-            return pickle._Pickler.save_dict if kind is dict else dill.Pickler.dispatch.get(kind)  # type: ignore[attr-defined]  # noqa: SLF001 - dill's base
+            """Return how dill takes a type apart; it would import what a dict has under "__name__"."""
+            return _python_pickler.save_dict if kind is dict else dill.Pickler.dispatch.get(kind)
 
     class Pickler(dill.Pickler):  # type: ignore[misc]  # dill has no types
         """See `make_pickler`."""
@@ -79,7 +83,15 @@ def _pickler_class() -> type[Any]:
         def save_global(self, obj: Any, name: str | None = None) -> None:
             """Write the name of a value; pickle and dill would look for it in modules that they import."""
             name = name or getattr(obj, "__qualname__", None) or obj.__name__
-            self.save(self._reducer.locate(obj, name))
+            try:
+                module = self._reducer.locate(obj, name)
+            except CannotTravelError:
+                parts = take_apart(obj)
+                if parts is None:
+                    raise
+                self.save_reduce(*parts, obj=obj)
+                return
+            self.save(module)
             self.save(name)
             self.write(pickle.STACK_GLOBAL)
             self.memoize(obj)
@@ -196,16 +208,16 @@ class Reducer:
         """Return the module in which the other end finds a value by its name; nothing is imported.
 
         Raises:
-            pickle.PicklingError: it does not find it.
+            CannotTravelError: it does not find it.
         """
         if self.is_found(value, name):
             return str(value.__module__)
         if not isinstance(getattr(value, "__module__", None), str):
             for place, module in list(sys.modules.items()):
-                if place not in _MAIN and isinstance(module, ModuleType) and _follow(module, name) is value:
+                if place not in _MAIN and _follow(module, name) is value:
                     return place
-        kind = type(value).__qualname__
-        raise pickle.PicklingError(f"the {kind} {name!r} is known by its name only, in a module that is not imported")
+        reason = f"{name!r} is known by its name only, which nothing has there"
+        raise CannotTravelError(value, reason, "put it into a module that workers can import")
 
     def _take_apart(self, value: Any) -> Any:
         reduce = self._kinds.get(type(value))
@@ -222,7 +234,8 @@ class Reducer:
         if kind.__module__ == "numpy" and kind.__qualname__ == "ufunc":
             return lambda _, value: value.__name__
         if kind.__module__ == "numpy" and kind.__qualname__ in {"ndarray", "memmap"}:
-            return lambda _, value: reduce_array(value)  # dill would copy the array into the pickle
+            # dill would copy the array into the pickle; an item is what it is now, whatever becomes of its file
+            return lambda _, value: reduce_array(value) if self.by_parts else value.__reduce_ex__(5)
         return find_kind(kind) or (lambda _finder, _value: NotImplemented)
 
     def _is_sent(self, module: ModuleType) -> bool:
@@ -255,11 +268,13 @@ class Reducer:
             return value.__qualname__  # dill would let the other end import it for classes that are built in
         if value.__module__ == "builtins":
             return NotImplemented
-        return reduce_enumeration(value) if isinstance(value, enum.EnumMeta) else reduce_class(value)
+        reduce = reduce_enumeration if isinstance(value, enum.EnumMeta) else reduce_class
+        return reduce(value, refills=self.by_parts)
 
     def _reduce_dict(self, names: dict[Any, Any]) -> Any:
         """Take the globals of a module for what they are."""
-        module = sys.modules.get(name) if isinstance(name := names.get("__name__"), str) else None
+        name = names.get("__name__")
+        module = sys.modules.get(name) if isinstance(name, str) else None
         if module is None or module.__dict__ is not names:
             return NotImplemented
         return rebuild.get_namespace, (name, self._is_sent(module))
@@ -275,9 +290,11 @@ class Reducer:
 def _follow(module: ModuleType, name: str) -> Any:
     """Return what a module has under a dotted name, or `None`."""
     first, *rest = name.split(".")
-    found = vars(module).get(first)
-    if found is None and "__getattr__" in vars(module):
-        found = getattr(module, first, None)
+    names = getattr(module, "__dict__", {})
+    found = names.get(first)
+    if found is None and "__getattr__" in names:
+        with contextlib.suppress(AttributeError, ImportError, ShippingError):
+            found = getattr(module, first)
     for part in rest:
         found = getattr(found, part, None)
     return found

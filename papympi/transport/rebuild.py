@@ -20,6 +20,18 @@ from papympi.errors import ShippingError
 Load = Callable[[], Any]
 
 
+def import_first(name: str) -> None:
+    """Import a module that a by-value module has imported.
+
+    Raises:
+        ShippingError: it is not here, or cannot be imported here.
+    """
+    try:
+        importlib.import_module(name)
+    except Exception as error:
+        raise ShippingError(f"module {name!r} cannot be imported: {type(error).__name__}: {error}") from error
+
+
 def get_module(name: str, by_value: bool) -> ModuleType:  # noqa: FBT001 - a pickle calls it by position
     """Return a module; one that travels by value is made here, empty, if it is not there yet."""
     if not by_value:

@@ -66,4 +66,4 @@ def _reduce_plain(value: object) -> Any:
     return object.__reduce_ex__(value, 2) if place is None else get_by_name(place)
 
 
-copyreg.pickle(object, _reduce_plain)  # type: ignore[arg-type]  # it may return longer tuples, too
+copyreg.pickle(object, _reduce_plain)

@@ -10,8 +10,8 @@ from typing import TypeVar
 import pytest
 
 from papympi.errors import ShippingError
+from papympi.transport.classes import identify
 from papympi.transport.pickling import Reducer, dump, make_pickler
-from papympi.transport.uses import find_globals
 
 FACTOR = 3
 T = TypeVar("T")
@@ -70,7 +70,10 @@ def test_a_local_class_goes_in_parts():
         def double(self):
             return 2 * self.x
 
-    arrived = copy(Local)
+    data = send(Local)
+    token = identify(Local)
+    assert pickle.loads(data) is Local
+    arrived = pickle.loads(data.replace(token, bytes(16)))
     made = arrived()
     made.x = 4
     assert arrived is not Local
@@ -117,8 +120,8 @@ def test_globals_used_come_along(module):
 
 def test_by_value_overrules_the_name(module):
     found, parts = Reducer(), Reducer(frozenset({"papympi_test_sent"}))
-    assert copy(module.C, found) is module.C
-    assert copy(module.C, parts) is not module.C
+    assert len(send(module.C, found)) < 200 < len(send(module.C, parts))
+    assert copy(module.C, parts) is module.C
 
 
 def test_functions_in_parts_are_told():
@@ -152,16 +155,36 @@ def test_what_cannot_be_pickled_is_told():
         send(i for i in "x")
 
 
-def test_globals_of_inner_functions_count():
-    def outer():
-        return lambda: FACTOR + scale(1)
+def test_no_name_is_imported(tmp_path, monkeypatch):
+    """Neither of a function, nor of what a dict has under "__name__"."""
+    (tmp_path / "papympi_test_bomb.py").write_text("raise SystemExit")
+    monkeypatch.syspath_prepend(tmp_path)
 
-    assert find_globals(outer.__code__) == {"FACTOR", "scale"}
+    def papympi_test_bomb():
+        pass
+
+    papympi_test_bomb.__qualname__ = "papympi_test_bomb"
+    assert copy([papympi_test_bomb, {"__name__": "papympi_test_bomb"}])[1] == {"__name__": "papympi_test_bomb"}
 
 
-def test_locals_and_builtins_are_told_apart():
-    def function(x):
-        y = len(x)
-        return y + y
+def test_globals_as_a_value_go_by_name():
+    assert copy([globals()])[0] is globals()
 
-    assert find_globals(function.__code__) == {"len"}
+
+def test_offered_globals_go_by_place(module):
+    reducer = Reducer(frozenset({"papympi_test_sent"}))
+    reducer.placed[id(module.C)] = ("papympi_test_sent", "C")
+    assert len(send([module.C], reducer)) < 200
+    assert copy([module.C], reducer)[0] is module.C
+
+
+def test_a_name_that_leads_nowhere_is_told():
+    value = type("Ghost", (bytes,), {"__reduce__": lambda self: "ghost", "__module__": __name__})()
+    with pytest.raises(ShippingError, match="'ghost' is known by its name only.*put it into a module"):
+        send(value)
+
+
+def test_ufuncs_go_by_name():
+    import numpy as np
+
+    assert copy([np.sin, np.add.reduce])[0] is np.sin

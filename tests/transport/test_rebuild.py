@@ -1,13 +1,12 @@
-"""The receiving end of what travels by value: functions and classes are made empty and filled afterwards."""
+"""The receiving end of what travels by value: functions are made empty and filled afterwards."""
 
-import abc
-import enum
 import marshal
 import sys
 import types
 
 import pytest
 
+from papympi.errors import ShippingError
 from papympi.transport import rebuild
 
 
@@ -25,7 +24,7 @@ def make(function, namespace=None):
 
 
 def fill(function, **state):
-    rebuild.fill_function(function, {"cells": [], "attributes": {}, "globals": {}} | state)
+    rebuild.fill_function(function, {"cells": [], "attributes": {}, "globals": {}, "submodules": ()} | state)
 
 
 def test_an_importable_module_is_imported():
@@ -87,61 +86,65 @@ def test_an_empty_cell_stays_empty():
         _ = rebuild.make_cell().cell_contents
 
 
-def test_a_class_is_filled():
-    made = rebuild.make_class(type, "Thing", (), {"__module__": "m"})
-    rebuild.fill_class(made, {"size": 3, "double": lambda self: 2 * self.size})
-    assert (made().double(), made.__name__, made.__module__) == (6, "Thing", "m")
-
-
-def test_no_hook_is_called_again():
-    calls = []
-
-    class Base:
-        def __init_subclass__(cls, **options):
-            calls.append(cls)
-
-    rebuild.make_class(type, "Child", (Base,), {})
-    assert calls == []
-    type("Other", (Base,), {})
-    assert len(calls) == 1
-
-
-def test_no_metaclass_is_called_again():
-    calls = []
-
-    class Meta(type):
-        def __new__(cls, *args):
-            calls.append(args)
-            return super().__new__(cls, *args)
-
-    assert type(rebuild.make_class(Meta, "Thing", (), {})) is Meta
-    assert calls == []
-
-
-def test_an_abstract_class_stays_abstract():
-    made = rebuild.make_class(abc.ABCMeta, "Thing", (), {"go": abc.abstractmethod(lambda self: None)})
-    with pytest.raises(TypeError, match="abstract"):
-        made()
-
-
-def test_an_enumeration_has_its_members():
-    made = rebuild.make_enum(enum.EnumMeta, "Colour", (enum.Enum,), {"RED": 1, "CRIMSON": 1, "BLUE": 2}, {})
-    rebuild.fill_enum(made, ({"warm": lambda self: self is made.RED}, {"BLUE": {"note": "cold"}}))
-    assert [member.name for member in made] == ["RED", "BLUE"]
-    assert made.CRIMSON is made.RED
-    assert made.RED.warm()
-    assert made.BLUE.note == "cold"
-
-
-def test_flags_keep_their_boundary():
-    made = rebuild.make_enum(enum.EnumMeta, "Right", (enum.Flag,), {"READ": 1}, {"boundary": enum.KEEP})
-    assert made(5).value == 5
-
-
-def test_a_type_variable_is_made():
-    made = rebuild.make_type_variable("T", (int, str), {"covariant": True})
-    assert (made.__name__, made.__constraints__, made.__covariant__) == ("T", (int, str), True)
-
-
 def test_a_made_function_is_a_function():
     assert type(make(lambda: None)) is types.FunctionType
+
+
+def test_submodules_are_imported():
+    made = make(lambda: 1)
+    sys.modules.pop("xml.sax.saxutils", None)
+    fill(made, submodules=("xml.sax.saxutils",))
+    assert "xml.sax.saxutils" in sys.modules
+
+
+def test_an_offer_is_made_when_asked_for(name):
+    made = []
+    rebuild.offer(name, "a", lambda: made.append(1) or 5)
+    assert made == []
+    assert sys.modules[name].a == 5
+    rebuild.take_offer(name, "a")
+    assert made == [1]
+
+
+def test_an_offer_may_need_another(name):
+    rebuild.offer(name, "a", lambda: rebuild.get_global(name, "b") + 1)
+    rebuild.offer(name, "b", lambda: 2)
+    rebuild.take_offer(name, "a")
+    assert (sys.modules[name].a, sys.modules[name].b) == (3, 2)
+
+
+def test_a_failed_offer_says_why(name):
+    rebuild.offer(name, "a", lambda: 1 / 0)
+    with pytest.raises(ShippingError, match="ZeroDivisionError"):
+        rebuild.take_offer(name, "a")
+    for _ in range(2):
+        with pytest.raises(ShippingError, match=f"'a' of '{name}' is not here: .*ZeroDivisionError"):
+            _ = sys.modules[name].a
+
+
+def test_what_was_left_out_says_why(name):
+    rebuild.offer(name, "a", "it is too big")
+    with pytest.raises(ShippingError, match="too big"):
+        _ = sys.modules[name].a
+    with pytest.raises(AttributeError):
+        _ = sys.modules[name].b
+
+
+def test_a_new_offer_replaces_the_old(name):
+    for value in (1, 2):
+        rebuild.offer(name, "a", lambda value=value: value)
+        rebuild.take_offer(name, "a")
+    assert sys.modules[name].a == 2
+
+
+def test_a_half_made_global_is_in_place(name):
+    seen = []
+
+    def load():
+        made = rebuild.make_placed(name, "a", list, ())
+        seen.append(rebuild.get_global(name, "a") is made)
+        return made
+
+    rebuild.offer(name, "a", load)
+    rebuild.take_offer(name, "a")
+    assert seen == [True]

@@ -337,10 +337,8 @@ def test_unsendable_global_is_named(load_module):
         """,
     )
     try:
-        expected = (
-            r"node 'parse': global 'db' used by 'fetch' \(sqlite3.Connection\) cannot be sent: .*; make it a @resource"
-        )
-        with pytest.raises(ShippingError, match=expected):
+        expected = r"node 'parse': global 'db' used by 'fetch' \(sqlite3.Connection\) cannot be sent: .*"
+        with pytest.raises(ShippingError, match=expected + "; make it a @resource"):
             pack_program(program_of(module.parse, by_value=["recipe"]))
         with pytest.raises(ShippingError, match=r"item 'db' of global 'config' \(sqlite3.Connection\)"):
             pack_program(program_of(module.configured, by_value=["recipe"]))

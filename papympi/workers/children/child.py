@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
+from papympi.errors import ShippingError
 from papympi.script.prepare import prepare
 from papympi.transport import frames
 from papympi.transport.arena import ChildAllocator
@@ -46,8 +47,9 @@ def _report_crash(
 ) -> None:
     """Send home what a child dies of, when that is an exception and not a signal, and end it with exit code 1."""
     if isinstance(error, Exception):
+        words = [f"{error}\n"] if isinstance(error, ShippingError) else []
         with contextlib.suppress(OSError):
-            frames.send(connection, "".join(traceback.format_exception(error)))
+            frames.send(connection, "".join([*words, *traceback.format_exception(error)]))
         raise SystemExit(1) from None
 
 
