@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from papympi import DROP, Failure, Graph
-from papympi.engine.operators.source import Feed
+from papympi.engine.operators.feed import Feed
 from papympi.errors import InputError
 
 
