@@ -105,7 +105,7 @@ class Kept:
         ("thread", lambda: iter(queue.Queue().get, None)),
         ("caller", lambda: io.StringIO("line\n")),
         ("caller", lambda: iter([sys.stdin])),
-        ("thread", lambda: open(os.devnull, encoding="utf-8")),  # noqa: SIM115, PTH123
+        ("thread", lambda: open(os.devnull, encoding="utf-8")),  # noqa: SIM115, PTH123 -- a file as people open it
         ("thread", Rows),
     ],
 )
@@ -173,7 +173,7 @@ def test_what_waits_holds_up_nobody(pool):
 
 def test_pipe_holds_up_nobody():
     reading, writing = os.pipe()
-    with open(reading, encoding="utf-8") as lines, open(writing, "w", encoding="utf-8") as pipe:  # noqa: PTH123
+    with open(reading, encoding="utf-8") as lines, open(writing, "w", encoding="utf-8") as pipe:  # noqa: PTH123 -- descriptors have no path
         pipe.write("1\n")
         pipe.flush()
         running = papympi.map(int, lines, pool="threads")
