@@ -14,7 +14,8 @@ from papympi.errors import GraphError
 from papympi.model.graph import Graph
 from papympi.model.node import Node, Resource
 
-_graphs: dict[str, ModuleGraph] = {}
+_graphs: dict[int, ModuleGraph] = {}
+"""By the identity of the module's globals, which a graph keeps: a module may be loaded again under its name."""
 
 
 class ModuleGraph(Graph):
@@ -32,9 +33,10 @@ class ModuleGraph(Graph):
     def __reduce__(self) -> tuple[Any, ...]:
         return _find_by_name, (self.module,)
 
-    def belongs_to(self, namespace: dict[str, Any]) -> bool:
-        """Return whether it is the graph of the module with these globals, not of an earlier one of its name."""
-        return self._namespace is namespace
+    def is_current(self) -> bool:
+        """Return whether its module is the one that is imported under its name."""
+        module = sys.modules.get(self.module)
+        return module is not None and vars(module) is self._namespace
 
     def include(self, other: Graph | ModuleType, prefix: str = "") -> None:
         """Take over the nodes and resources of another graph or module as they are now, their names prefixed.
@@ -55,7 +57,7 @@ class ModuleGraph(Graph):
         """Return the name of a node that is given by its name or function; of another module's, `MODULE:NAME`."""
         if isinstance(node, str) or self.declares(node):
             return super().name_of(node, label)
-        homes = [graph for graph in _graphs.values() if graph.declares(node)]
+        homes = [graph for graph in _list_current().values() if graph.declares(node)]
         own = [graph for graph in homes if graph.module == getattr(node, "__module__", None)]
         for home in (own or homes)[:1]:
             return f"{home.module}:{home.name_of(node, label)}"
@@ -63,17 +65,16 @@ class ModuleGraph(Graph):
 
     def imported(self) -> list[ModuleGraph]:
         """Return the graphs of the modules that its module has imported, or has imported nodes from."""
+        others = {name: graph for name, graph in _list_current().items() if graph is not self and graph.list_declared()}
+        homes = {id(each.function): graph for graph in others.values() for each in graph.list_declared()}
         found: dict[str, ModuleGraph] = {}
-        for value in list(self._namespace.values()):
-            if isinstance(value, ModuleType):
-                name = value.__name__
-                within = [module for module in _graphs if module == name or module.startswith(name + ".")]
-                found.update((module, _graphs[module]) for module in within)
-            else:
-                graph = _graphs.get(getattr(value, "__module__", None) or "")
-                if graph is not None and graph.declares(value):
-                    found[graph.module] = graph
-        return [graph for graph in found.values() if graph is not self and (graph.nodes or graph.resources)]
+        for value in list(self._namespace.values()):  # nothing of a value is looked at: it may be a proxy
+            if issubclass(type(value), ModuleType):
+                name = str(vars(value).get("__name__"))
+                found.update((key, graph) for key, graph in others.items() if f"{key}.".startswith(f"{name}."))
+            elif id(value) in homes:
+                found[homes[id(value)].module] = homes[id(value)]
+        return list(found.values())
 
     def assemble(self, given: Collection[str] = (), targets: Sequence[str | Callable[..., Any]] = ()) -> Graph:
         """Return its nodes together with those of other modules that they take items from; itself if there are none.
@@ -101,7 +102,11 @@ class ModuleGraph(Graph):
 
     def declares(self, function: object) -> bool:
         """Return whether one of its nodes or resources is made of a function."""
-        return any(each.function is function for some in (self._nodes, self._resources) for each in some.values())
+        return any(each.function is function for each in self.list_declared())
+
+    def list_declared(self) -> list[Node | Resource]:
+        """Return its nodes and resources."""
+        return [*self._nodes.values(), *self._resources.values()]
 
 
 class _Assembly:
@@ -141,7 +146,7 @@ class _Assembly:
         """Return what a name is called here that a node of a module uses; take over what it stands for."""
         module, colon, short = name.partition(":")
         if colon:
-            return self._take(_graphs[module], short)
+            return self._take(_list_current()[module], short)
         if name in home.nodes or name in home.resources:
             return self._take(home, name)
         if name in self._given or name in self._own.nodes or name in self._own.resources:
@@ -175,15 +180,23 @@ class _Assembly:
 
 def find_module_graph(namespace: dict[str, Any]) -> ModuleGraph:
     """Return the graph of the module with these globals; there is always one."""
-    name = namespace.get("__name__", "__main__")
-    found = _graphs.get(name)
-    if found is None or not found.belongs_to(namespace):
-        found = _graphs[name] = ModuleGraph(namespace)
+    if id(namespace) not in _graphs:
+        _graphs[id(namespace)] = ModuleGraph(namespace)
+    return _graphs[id(namespace)]
+
+
+def _list_current() -> dict[str, ModuleGraph]:
+    """Return the graphs by the names of their modules; of several with a name that of the imported one, or the last."""
+    found: dict[str, ModuleGraph] = {}
+    for graph in list(_graphs.values()):
+        if graph.module not in found or graph.is_current() or not found[graph.module].is_current():
+            found[graph.module] = graph
     return found
 
 
 def _find_by_name(module: str) -> ModuleGraph:
-    return _graphs.get(module) or find_module_graph(vars(sys.modules.get(module) or ModuleType(module)))
+    known = _list_current()
+    return known[module] if module in known else find_module_graph(vars(sys.modules.get(module, ModuleType(module))))
 
 
 def list_callers() -> Iterator[dict[str, Any]]:

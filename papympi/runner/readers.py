@@ -12,10 +12,20 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from io import BytesIO, IOBase, StringIO
 from pathlib import Path
-from types import BuiltinFunctionType, CodeType, FunctionType, GeneratorType, MethodType, ModuleType
+from types import (
+    AsyncGeneratorType,
+    BuiltinFunctionType,
+    CodeType,
+    CoroutineType,
+    FunctionType,
+    GeneratorType,
+    MethodType,
+    ModuleType,
+)
 from typing import Any, Final, Literal
 
 Reader = Literal["anybody", "caller", "thread"]
@@ -69,23 +79,23 @@ def choose_reader(origins: Sequence[Any]) -> Reader:
 
 def _is_tied(each: Any) -> bool:
     """Return whether an object may be used in the caller's thread only."""
-    if isinstance(each, FunctionType | BuiltinFunctionType):
+    if issubclass(type(each), FunctionType | BuiltinFunctionType):
         return each in _TIED_CALLS
-    return isinstance(each, threading.local) or any(_root(cls.__module__) in TIED for cls in type(each).__mro__)
+    return issubclass(type(each), threading.local) or any(_root(cls.__module__) in TIED for cls in type(each).__mro__)
 
 
 def _waits(each: Any) -> bool:
     """Return whether an object, or a function, is there to wait for something."""
-    if isinstance(each, GeneratorType):
+    if issubclass(type(each), GeneratorType):
         frame = each.gi_frame
         return frame is not None and _root(frame.f_globals.get("__name__")) in {*WAITING, "papympi"}
-    if isinstance(each, type | FunctionType | BuiltinFunctionType):
+    if issubclass(type(each), type | FunctionType | BuiltinFunctionType):
         return each in _WAITING_CALLS or _root(each.__module__) in WAITING
-    if inspect.isasyncgen(each) or inspect.iscoroutine(each):
+    if issubclass(type(each), AsyncGeneratorType | CoroutineType):
         return True
-    if isinstance(each, IOBase):
-        return not isinstance(each, StringIO | BytesIO) and not each.closed and each.readable()
-    return isinstance(each, _WAITS) or any(
+    if issubclass(type(each), IOBase):
+        return not issubclass(type(each), StringIO | BytesIO) and not each.closed and each.readable()
+    return issubclass(type(each), _WAITS) or any(
         _root(cls.__module__) in WAITING or cls.__module__ == "papympi.runner.run" for cls in type(each).__mro__
     )
 
@@ -110,7 +120,7 @@ def _reach(values: Sequence[Any]) -> Iterator[Any]:
 def _parts(each: Any) -> Iterable[Any]:
     """Return what an object holds and names."""
     for kinds, find in _KINDS:
-        if isinstance(each, kinds):
+        if issubclass(type(each), kinds):
             return find(each)
     return _parts_of_object(each)
 
@@ -138,9 +148,10 @@ def _parts_of_object(each: Any) -> Iterator[Any]:
     """Yield attributes of an object of the user's own, and the methods that read it."""
     cls = type(each)
     if cls.__module__ in _PARTS:
-        yield from (part for part in gc.get_referents(each) if not isinstance(part, type | list | dict | set))
+        yield from (part for part in gc.get_referents(each) if not issubclass(type(part), type | list | dict | set))
     elif not _is_library_module(cls.__module__):
-        yield from getattr(each, "__dict__", {}).values()
+        with suppress(AttributeError):  # it has slots; nothing of its class is asked, which may be a proxy's
+            yield from object.__getattribute__(each, "__dict__").values()
         names = ["__iter__", "__next__", "__getitem__"]
         for name in names:
             method = inspect.getattr_static(cls, name, None)
@@ -178,7 +189,7 @@ def _within(value: Any, names: tuple[str, ...]) -> Iterator[Any]:
     """Yield a value; in place of a module those of its members that are named."""
     found, seen = [value], {id(value)}
     for each in found:
-        if not isinstance(each, ModuleType):
+        if not issubclass(type(each), ModuleType):
             yield each
             continue
         members = [vars(each)[name] for name in names if name in vars(each)]

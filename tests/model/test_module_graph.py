@@ -208,6 +208,34 @@ def test_copy_is_the_same(load, other):
     assert pickle.loads(pickle.dumps(graph)) is graph
 
 
+class Proxy:
+    """An object that stands for another that is not there yet."""
+
+    @property
+    def __class__(self):
+        raise RuntimeError
+
+    def __getattribute__(self, name):
+        raise RuntimeError
+
+
+def test_globals_are_not_touched(load, other):
+    """Of what a module has only its modules and functions matter."""
+    mine = load("mine", "import other\nfrom papympi import node\n@node\ndef square(clean): return clean ** 2")
+    mine.proxy = Proxy()
+    assert values(mine, {"path": [1]}) == {"square": [121]}
+
+
+def test_nameless_code_has_its_own():
+    """What is executed without a name does not take the place of the script's graph."""
+    here = papympi.graph
+    for text in ("one", "two"):
+        scope = {}
+        exec(f"import papympi\n@papympi.node\ndef {text}(x): pass\nfound = papympi.graph", scope)
+        assert list(scope["found"]) == [text]
+    assert papympi.graph is here
+
+
 def test_module_loaded_again_starts_anew(load, other):
     load("other", "from papympi import node\n@node\ndef only(x): return x")
     assert list(find_module_graph(vars(sys.modules["other"]))) == ["only"]

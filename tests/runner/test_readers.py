@@ -105,13 +105,23 @@ class Kept:
         ("thread", lambda: iter(queue.Queue().get, None)),
         ("caller", lambda: io.StringIO("line\n")),
         ("caller", lambda: iter([sys.stdin])),
-        ("thread", lambda: open(os.devnull, encoding="utf-8")),  # noqa: SIM115, PTH123 -- a file as people open it
         ("thread", Rows),
     ],
 )
 def test_reader_is_chosen(reader, make):
     """By what an iterable holds and names: what is tied to a thread outweighs what waits."""
     assert choose_reader([make()]) == reader
+
+
+def test_objects_are_not_touched():
+    """A proxy may not be asked for anything yet."""
+
+    class Proxy:
+        def __getattribute__(self, name):
+            raise RuntimeError
+
+    proxy = Proxy()
+    assert choose_reader([(proxy for _ in range(3))]) == "caller"
 
 
 def test_partners_share_a_reader():
