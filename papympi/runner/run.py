@@ -223,7 +223,8 @@ def run(
     """Run a graph lazily: nothing is computed before the first result is asked for.
 
     Args:
-        inputs: for each input of the graph its iterable, by name; may be endless.
+        inputs: for each input of the graph its iterable, by name; may be endless. Read in the thread that asks for
+            results; one that waits (a file, a queue, a generator that sleeps) by another, in a copy of its context.
         graph: default: that of the module that calls it.
         targets: nodes whose results are wanted; default: the sinks.
         pools: for names of pools what they are: `"processes:4"`, a table of options, a pool, or any
