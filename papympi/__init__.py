@@ -33,11 +33,13 @@ from papympi.errors import (
 )
 from papympi.model.graph import Graph, add_check
 from papympi.model.item import DROP, Failure, Result
+from papympi.model.module_graph import find_callers_own
 from papympi.model.options import load_options_with
-from papympi.model.registry import graph, node, resource
+from papympi.model.registry import node, resource
 
 if TYPE_CHECKING:
     from papympi.hookspecs import hookimpl
+    from papympi.model.registry import graph
     from papympi.runner.journal_options import JournalOptions
     from papympi.runner.mapping import map  # noqa: A004 - the field's name for it; `papympi.map` hides nothing
     from papympi.runner.run import Run, run
@@ -90,6 +92,8 @@ add_check(lambda: import_module("papympi.plan.layout").check_graph)
 
 
 def __getattr__(name: str) -> Any:
+    if name == "graph":  # each module has its own
+        return find_callers_own()
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(_LAZY[name]), name)

@@ -23,7 +23,8 @@ class Capabilities:
     Attributes:
         shares_memory: workers see the runner's objects: payloads need no pickling.
         streams: a worker can hold a suspended generator.
-        holds_up: the users' functions run inside `collect`, which blocks meanwhile.
+        holds_up: the users' functions run inside `collect`, which blocks meanwhile; it is called only in the thread of
+            whoever asks for results.
         parallel: functions that block run beside one another, and the pool can be closed meanwhile.
         survives_crash: a worker that dies is replaced, and reported by `Lost`.
         can_kill: `kill()` ends workers whatever they are doing.

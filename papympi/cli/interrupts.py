@@ -11,6 +11,8 @@ from typing import Any, Self
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _NOTICE = b"\npapympi: stopping; what is in flight is finished. Once more ends it at once.\n"
+TERM_GRACE_S = 5.0
+"""So long after SIGTERM a run that keeps nothing may still take, in seconds; what sends it often kills after ten."""
 _OVER = b"papympi: the time of grace is over\n"
 
 
@@ -25,6 +27,7 @@ class Interrupts:
             signal; must be safe to call from a signal handler.
         cancel: ends the run at once; likewise.
         grace_s: so long after the first signal this process sends itself the next one; `None`: never.
+        term_grace_s: the same after SIGTERM.
         more: other signals that do the same.
     """
 
@@ -34,11 +37,14 @@ class Interrupts:
         cancel: Callable[[], None],
         grace_s: float | None = None,
         more: tuple[signal.Signals, ...] = (),
+        *,
+        term_grace_s: float | None = None,
     ) -> None:
         self.code = 0
         self._stop = stop
         self._cancel = cancel
         self._grace_s = grace_s
+        self._term_grace_s = grace_s if term_grace_s is None else term_grace_s
         self._numbers = (*_SIGNALS, *more)
         self._over = threading.Event()
         self._timer: threading.Thread | None = None
@@ -65,13 +71,14 @@ class Interrupts:
             raise KeyboardInterrupt
         self.code = 128 + number
         os.write(2, _NOTICE)  # not through sys.stderr, which may be in the middle of a write
-        if self._grace_s is not None:
-            self._timer = threading.Thread(target=self._wait, args=(number,), name="papympi-grace", daemon=True)
+        grace_s = self._term_grace_s if doubt else self._grace_s
+        if grace_s is not None:
+            self._timer = threading.Thread(target=self._wait, args=(number, grace_s), name="papympi-grace", daemon=True)
             self._timer.start()
         self._stop(doubt=doubt)
 
-    def _wait(self, number: int) -> None:
+    def _wait(self, number: int, grace_s: float) -> None:
         """Send the signal again when the time of grace is over."""
-        if not self._over.wait(self._grace_s):
+        if not self._over.wait(grace_s):
             os.write(2, _OVER)
             os.kill(os.getpid(), number)

@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from papympi.cli.exits import FAILED, FINE, REMAINS
-from papympi.cli.interrupts import Interrupts
+from papympi.cli.interrupts import TERM_GRACE_S, Interrupts
 from papympi.cli.journal_options import journal_options, lock_directory, read_journal_options
 from papympi.cli.options import block_plugins, invocation, plan_options, read_plan_options, target_argument
 from papympi.cli.show import Show, Style, ready_stdout
@@ -190,7 +190,7 @@ def style_of(output: str, targets: int) -> Style:
 def take_results(session: Run, show: Show, request: Request, *, progress: bool | None) -> int:
     """Take every result, say how it went, and return the exit code; failures are kept by the run."""
     journal = request.journal
-    interrupts = Interrupts(session.stop, session.cancel)
+    interrupts = Interrupts(session.stop, session.cancel, term_grace_s=TERM_GRACE_S)
     if journal is not None:
         interrupts = Interrupts(session.stop, session.cancel, journal.grace_s, (read_drain_signal(),))
     try:
@@ -203,7 +203,7 @@ def take_results(session: Run, show: Show, request: Request, *, progress: bool |
             conclude(session, show.count, request, "ended early; so far:")
         raise
     except KeyboardInterrupt:
-        if journal is None or not interrupts.code:
+        if not interrupts.code or (journal is None and interrupts.code != 128 + signal.SIGTERM):
             raise
     return end(session, show.count, request, interrupts.code)
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-import json
 import sys
 from collections.abc import Callable
 from typing import Any, Literal
 
 from papympi.contracts import Writer
 from papympi.formats.file_formats import to_line
-from papympi.formats.json_values import to_plain, to_record
+from papympi.formats.json_values import dump, to_plain, to_record
 from papympi.model.item import Result
 from papympi.monitors.report import format_table
 
@@ -62,7 +61,7 @@ def to_table(value: Any) -> str:
 def to_json(value: Any) -> str:
     """Return a value as JSON, or its `repr` where JSON cannot say it."""
     plain, exact = to_plain(value)
-    return json.dumps(plain, ensure_ascii=False) if exact else repr(value)
+    return dump(plain) if exact else plain if isinstance(plain, str) else repr(value)
 
 
 def put_line(line: str) -> None:

@@ -21,8 +21,8 @@ from collections.abc import Callable, Mapping
 from papympi.contracts import History, Pool, Statistics, Store
 from papympi.engine.fail_fast import FailFast
 from papympi.engine.operators.assembly import make_context, make_operators, open_sources
+from papympi.engine.operators.feed import Feed
 from papympi.engine.operators.protocol import Operator
-from papympi.engine.operators.source import Feed
 from papympi.engine.output_order import ArrivalOrder, Delivery, InputOrder
 from papympi.engine.recording import restored
 from papympi.engine.scheduling import Scheduler, Waiter, count_places
@@ -79,7 +79,9 @@ class Engine:
         self.tally = Tally()
         if history is not None:
             self.tally.restore(restored(history.failures, plan))
-        self._waiter = Waiter(self._pools.values())
+        held = [name for name, pool in self._pools.items() if pool.capabilities.holds_up]
+        self._free = {name: pool for name, pool in self._pools.items() if name not in held}
+        self._waiter = Waiter(self._pools.values(), [self._pools[name] for name in held])
         context = make_context(
             plan, self._pools, self.tally, admission, admission_bytes, store=store, history=history, ordered=ordered
         )
@@ -137,12 +139,12 @@ class Engine:
             self.halt()
         return None
 
-    def _wait(self) -> bool:
+    def _wait(self, *, away: bool = False) -> bool:
         """Return once there may be something to do; `False`: there is nothing left."""
         if self._paused and self._is_held():
             self._waiter.rest()
         elif self._scheduler.tasks or not self.is_idle():
-            self._waiter.wait(self._retries.waiting[0][0] if self._retries.waiting else None)
+            self._waiter.wait(self._retries.waiting[0][0] if self._retries.waiting else None, away=away)
         else:
             return self._go_on()
         return True
@@ -154,25 +156,9 @@ class Engine:
             return False
         if self._stopping:
             return False
-        if self._force():
+        if self._scheduler.force_first(self._operators):
             return True
         raise AssertionError(f"the engine is stuck with {self._accounts} at {self._order and self._order.awaited}")
-
-    def _force(self) -> bool:
-        """Grant one quota to the producer that comes first, whatever the bounds; return whether there is one.
-
-        Raises:
-            InputError: the first is the end of aligned inputs of unequal length.
-        """
-        waiting = [
-            (order, number) for number, each in enumerate(self._operators) if (order := each.pending()) is not None
-        ]
-        if not waiting:
-            return False
-        chosen = self._operators[min(waiting)[1]].force()
-        if chosen is not None:
-            self._scheduler.force(*chosen)
-        return True
 
     def _is_held(self) -> bool:
         """Return whether all there is to do in a pause is to wait for its end."""
@@ -187,12 +173,15 @@ class Engine:
     def _awaits_rows(self) -> bool:
         return any(source.is_waiting() for source in self._sources)
 
-    def turn(self) -> bool:
-        """Do everything that can be done now; return whether anything moved. The caller holds the lock."""
+    def turn(self, *, away: bool = False) -> bool:
+        """Do everything that can be done now, and while the consumer is away without its iterators and functions.
+
+        Returns whether anything moved. The caller holds the lock.
+        """
         if self._batch_sizes.changed or self._item_sizes.changed:
             usual, few, quotas = self._batch_sizes.propose(self._places)
             self._admission.resize(self._bound or usual, few, quotas)
-        moved = self._collect()
+        moved = self._collect(self._free if away else self._pools)
         if self._retries.waiting:
             for operator, work in self._retries.take():
                 moved = True
@@ -202,13 +191,13 @@ class Engine:
             self._recorder.check()
         if not self._stopping and not self._paused:
             for source in self._sources:
-                moved |= source.pull()
+                moved |= not (away and source.is_tied) and source.pull()
             moved |= self._scheduler.dispatch()
         return moved
 
-    def _collect(self) -> bool:
+    def _collect(self, pools: Mapping[str, Pool]) -> bool:
         moved = False
-        for name, pool in self._pools.items():
+        for name, pool in pools.items():
             for arrival in pool.collect():
                 moved = True
                 logs = arrival if isinstance(arrival, Logs) else arrival.logs
@@ -242,11 +231,17 @@ class Engine:
     def tend(self, wanted: threading.Event) -> bool:
         """Turn while the consumer is away, until it is back; return whether there may be more to do."""
         while not wanted.is_set() and not self._over:
-            if not self.turn():
-                if self.is_idle():
+            if not self.turn(away=True):
+                if self.is_idle() or not self._goes_on_alone():
                     return False
-                self._wait()
+                self._wait(away=True)
         return not self._over
+
+    def _goes_on_alone(self) -> bool:
+        """Return whether anything is on its way that comes home without the consumer."""
+        if len(self._free) == len(self._pools) or self._retries.waiting or self._awaits_rows():
+            return True
+        return self._scheduler.has_tasks_of(self._free.values())
 
     def wake(self) -> None:
         """End a wait; from any thread or signal handler."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import select
 import selectors
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import count
 
@@ -119,6 +119,22 @@ class Scheduler:
         loads[load - 1][worker] = None
         return task
 
+    def has_tasks_of(self, pools: Collection[Pool]) -> bool:
+        """Return whether some of the pools have tasks."""
+        return any(task.worker.pool.pool in pools for task in self.tasks.values())
+
+    def force_first(self, operators: Sequence[Operator]) -> bool:
+        """Grant one quota to the producer that comes first, whatever the bounds; return whether there is one.
+
+        Raises:
+            InputError: the first is the end of aligned inputs of unequal length.
+        """
+        waiting = [(order, number) for number, each in enumerate(operators) if (order := each.pending()) is not None]
+        chosen = operators[min(waiting)[1]].force() if waiting else None
+        if chosen is not None:
+            self.force(*chosen)
+        return bool(waiting)
+
     def force(self, candidate: Candidate, holder: WorkerState | None) -> None:
         """Launch something although nothing fits, on the worker that holds it or any other; every worker is free."""
         pool = self._pools[candidate.operator.step.pool or ""]
@@ -162,55 +178,66 @@ class Scheduler:
 class Waiter:
     """Waits until a pool has something to collect, or somebody wakes it.
 
+    Args:
+        pools: all pools.
+        held: those that do nothing while the consumer is away: it calls their functions.
+
     Attributes:
         polls: a pool has no descriptor, so all are looked at again and again.
         backoff: how long the pauses between two looks are; to be reset when something has come.
     """
 
-    def __init__(self, pools: Iterable[Pool]) -> None:
+    def __init__(self, pools: Iterable[Pool], held: Collection[Pool] = ()) -> None:
         self._pools = list(pools)
+        self._free = [pool for pool in self._pools if pool not in held]
         self._doorbell = Doorbell()
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(self._doorbell, selectors.EVENT_READ)
-        self.polls = False
-        for pool in self._pools:
-            descriptor = pool.fileno()
-            if descriptor is None:
-                self.polls = True
-            else:
-                self._selector.register(descriptor, selectors.EVENT_READ)
+        self._selector = self._watch(self._pools)
+        self._free_selector = self._watch(self._free) if held else self._selector
+        self.polls = any(pool.fileno() is None for pool in self._pools)
         self.backoff = Backoff()
 
-    def wait(self, until: float | None = None) -> None:
+    def _watch(self, pools: Iterable[Pool]) -> selectors.BaseSelector:
+        """Return a selector of the doorbell and the pools that have a descriptor."""
+        selector = selectors.DefaultSelector()
+        selector.register(self._doorbell, selectors.EVENT_READ)
+        for pool in pools:
+            descriptor = pool.fileno()
+            if descriptor is not None:
+                selector.register(descriptor, selectors.EVENT_READ)
+        return selector
+
+    def wait(self, until: float | None = None, *, away: bool = False) -> None:
         """Return as soon as there may be something to collect, at the latest when the caller or a pool has a deadline.
 
         Args:
             until: the caller's, by `time.monotonic`.
+            away: the consumer is, so the pools that it holds up do not count.
         """
+        selector, pools = (self._free_selector, self._free) if away else (self._selector, self._pools)
         if self.polls:
-            self._poll()
+            self._poll(selector)
             return
         longest_s = LONGEST_S
         if until is not None:
             longest_s = min(longest_s, until - time.monotonic())
-        for pool in self._pools:
+        for pool in pools:
             deadline = pool.deadline()
             if deadline is not None:
                 longest_s = min(longest_s, deadline - time.monotonic())
-        for key, _ in self._selector.select(max(longest_s, 0.0)):
+        for key, _ in selector.select(max(longest_s, 0.0)):
             if key.fileobj is self._doorbell:
                 self._doorbell.silence()
 
-    def _poll(self) -> None:
+    def _poll(self, selector: selectors.BaseSelector) -> None:
         """Nap, or give the processor away if something has come a moment ago."""
         pause_s = self.backoff.next()
         if not pause_s:
             self.backoff.give_way()
         else:
             with suppress(AttributeError):  # selectors without a descriptor of their own cannot nap on it
-                if not select.select([self._selector.fileno()], [], [], pause_s)[0]:
+                if not select.select([selector.fileno()], [], [], pause_s)[0]:  # type: ignore[attr-defined]  # see above
                     return
-        self._selector.select(0)
+        selector.select(0)
         self._doorbell.silence()
 
     def rest(self) -> None:
@@ -225,6 +252,7 @@ class Waiter:
     def close(self) -> None:
         """Let go of the descriptors."""
         self._selector.close()
+        self._free_selector.close()
         self._doorbell.close()
 
 

@@ -7,6 +7,7 @@ import io
 import json
 import pickle
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -17,8 +18,11 @@ from typing import IO, Any, Final
 
 from papympi.contracts import Reader, WriterFactory
 from papympi.errors import InputError, ShippingError
-from papympi.formats.json_values import plain_key, to_plain, to_record
+from papympi.formats.json_values import dump, load, plain_key, to_plain, to_record
 from papympi.model.item import Result
+
+ENCODING: Final = "utf-8-sig"
+"""UTF-8, with or without the mark that Excel begins its files with."""
 
 
 class RowFile:
@@ -86,7 +90,7 @@ class Csv:
 
 def read_lines(path: Path) -> Iterable[str]:
     """Yield the lines of a text file without their ends; what is not UTF-8 survives as in file names."""
-    with path.open(encoding="utf-8", errors="surrogateescape") as lines:
+    with path.open(encoding=ENCODING, errors="surrogateescape") as lines:
         yield from strip_ends(lines)
 
 
@@ -95,14 +99,14 @@ def read_jsonl(path: Path) -> Iterable[Any]:
     for number, line in enumerate(read_lines(path), 1):
         if line.strip():
             try:
-                yield json.loads(line)
+                yield load(line)
             except ValueError as error:
                 raise InputError(f"{path}, line {number}: not JSON: {error}") from error
 
 
 def read_csv(path: Path) -> Iterable[dict[str, str]]:
     """Yield each row of a CSV file as a dict by the names in its first row."""
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding=ENCODING, newline="") as file:
         yield from csv.DictReader(file)
 
 
@@ -124,12 +128,19 @@ def to_line(result: Result) -> str:
     row["value"] = value
     if not exact:
         row["repr"] = True
-    return encode_text(json.dumps(row, ensure_ascii=False)).decode()
+    return encode_text(dump(row)).decode()
 
 
 def encode_text(text: str) -> bytes:
     """Return text as UTF-8; what that cannot say, such as file names in another encoding, becomes an escape."""
     return text.encode(errors="backslashreplace")
+
+
+def read_stdin() -> Iterable[str]:
+    """Return the lines of standard input, as those of a file."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding=ENCODING, errors="surrogateescape", newline=None)
+    return strip_ends(sys.stdin)
 
 
 def strip_ends(lines: IO[str]) -> Iterator[str]:
@@ -148,11 +159,11 @@ def _to_fields(value: Any) -> dict[str, Any]:
 
 
 def _to_cell(value: Any) -> str:
-    """Return a value as the text of one cell: strings as they are, nothing for `None`, JSON for the rest."""
+    """Return a value as the text of one cell: strings as they are, nothing for `None`, "nan", JSON for the rest."""
     plain, _ = to_plain(value)
     if plain is None:
-        return ""
-    return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
+        return "" if value is None else str(value)
+    return plain if isinstance(plain, str) else dump(plain)
 
 
 def _encode_line(result: Result) -> bytes:
@@ -177,7 +188,7 @@ def _read_line_rows(path: Path) -> Iterator[Result]:
     """Yield the lines of a file of JSON lines as they are, each with the key of its result."""
     with path.open("rb") as file:
         for line in file:
-            row = json.loads(line)
+            row = load(line)
             yield Result(row["node"], tuple(row["key"]), line)
 
 

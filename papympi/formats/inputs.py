@@ -5,15 +5,15 @@ from __future__ import annotations
 import ast
 import glob
 import itertools
+import os
 import re
-import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from papympi.contracts import Reader
 from papympi.errors import InputError
-from papympi.formats.file_formats import READERS, list_suffixes, read_lines, strip_ends
+from papympi.formats.file_formats import READERS, list_suffixes, read_lines, read_stdin
 
 FORMS = f"""\
 a..b        the integers from a up to but not including b; `a..` never ends
@@ -29,6 +29,7 @@ EXAMPLES = "number=0..100, path='*.txt' or name=@names.txt"
 WHOLE_FILE = 64 << 20
 """Files up to this size are read at once, so that their length is known; longer ones as the run goes."""
 
+_ANY_DEPTH = re.compile(r"(?:^|(?<=/))\*\*(?:/|$)")
 _RANGE = re.compile(r"(-?\d[\d_]*)\.\.(-?\d[\d_]*)?")
 
 
@@ -56,7 +57,7 @@ def parse_inputs(settings: Sequence[str], readers: Mapping[str, Reader] | None =
 def parse_value(name: str, value: str, readers: Mapping[str, Reader]) -> Iterable[Any]:
     """Return the items that the VALUE of one setting stands for; `FORMS` lists them."""
     if value == "-":
-        return strip_ends(sys.stdin)
+        return read_stdin()
     if value.startswith("@"):
         return _read(name, Path(value[1:]).expanduser(), readers)
     if match := _RANGE.fullmatch(value):
@@ -86,10 +87,26 @@ def _paths(name: str, value: str) -> list[Any]:
         return [path]
     if not glob.has_magic(value):
         return [value]
-    found = sorted(Path(match) for match in glob.glob(str(path), recursive=True))  # noqa: PTH207 -- also absolute ones
+    found = sorted(set(map(Path, _match(str(path)))))
     if not found:
         raise InputError(f"input {name!r}: nothing matches {value!r}; for the text itself, write {name}='\"{value}\"'")
     return found
+
+
+def _match(pattern: str) -> Iterator[str]:
+    """Yield the paths that a glob matches; `**` does not follow links to folders, which may lead back."""
+    head, *tails = _ANY_DEPTH.split(pattern, maxsplit=1)
+    if not tails:
+        yield from glob.iglob(pattern)  # noqa: PTH207 -- also absolute ones
+        return
+    for start in glob.glob(head) if head else [os.curdir]:  # noqa: PTH207 -- also absolute ones
+        for folder, folders, files in os.walk(start):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            if tails[0]:
+                yield from _match(str(Path(glob.escape(folder), tails[0])))
+            else:
+                yield folder
+                yield from (str(Path(folder, name)) for name in files if not name.startswith("."))
 
 
 def _join(parts: list[Iterable[Any]]) -> Iterable[Any]:

@@ -107,21 +107,31 @@ class Graph:
         Raises:
             GraphError: a name is taken.
         """
-        taken = other._nodes.keys() | other._resources.keys()
-        nodes = [_rename(node, prefix, taken) for node in other._nodes.values()]
-        resources = [dataclasses.replace(each, name=prefix + each.name) for each in other._resources.values()]
+        if not isinstance(other, Graph):
+            raise GraphError(f"{other!r} is no graph; of a module papympi.graph.include() takes the nodes")
+        other = other.assemble()
+        taken = other.nodes.keys() | other.resources.keys()
+        nodes = [_rename(node, prefix, taken) for node in other.nodes.values()]
+        resources = [dataclasses.replace(each, name=prefix + each.name) for each in other.resources.values()]
         self._refuse_taken([*nodes, *resources])
         self._nodes.update((node.name, node) for node in nodes)
         self._resources.update((resource.name, resource) for resource in resources)
 
     def with_functions(self, functions: Mapping[str, Callable[..., Any]]) -> Graph:
         """Return a copy in which some nodes, by name, call other functions; edges and options stay what they are."""
+        replaced = {name: dataclasses.replace(self[name], function=function) for name, function in functions.items()}
+        return self.copy_with({**self._nodes, **replaced}, self._resources)
+
+    def copy_with(self, nodes: Mapping[str, Node], resources: Mapping[str, Resource]) -> Graph:
+        """Return a graph of the same name that has other nodes and resources."""
         copy = Graph(self.name)
-        copy._resources.update(self._resources)
-        copy._nodes.update(self._nodes)
-        for name, function in functions.items():
-            copy._nodes[name] = dataclasses.replace(self[name], function=function)
+        copy._nodes.update(nodes)
+        copy._resources.update(resources)
         return copy
+
+    def assemble(self, given: Collection[str] = (), targets: Sequence[str | Callable[..., Any]] = ()) -> Graph:  # noqa: ARG002 -- it has all its nodes
+        """Return the graph with all nodes that it needs: itself; the graph of a module looks in others, too."""
+        return self
 
     def check(self, pools: Collection[str] | None = None) -> None:
         """Look for everything that keeps the graph from running.

@@ -1,19 +1,25 @@
-"""The global graph, and the decorators that declare nodes and resources in it."""
+"""The decorators that declare nodes and resources in the graph of their module."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from papympi.model.graph import Graph, InputOption
+from papympi.model.module_graph import find_callers_own, find_home
 from papympi.model.options import ErrorOption, ExceptionOption, StrideOption
+
+if TYPE_CHECKING:
+    graph: Graph
+    """The graph of the module that asks: where its `node` and `resource` declare what is not told another graph."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-graph: Final = Graph("main")
-"""Where `node` and `resource` declare what is not told another graph."""
 
-_global_graph = graph
+def __getattr__(name: str) -> Any:
+    if name == "graph":  # each module has its own
+        return find_callers_own()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 @overload
@@ -53,7 +59,7 @@ def node(function: F | None = None, /, *, graph: Graph | None = None, **options:
 
     Args:
         function: any callable; what has no name of its own needs `name`.
-        graph: where it is declared, instead of the global graph.
+        graph: where it is declared, instead of the graph of its module.
         **options: `name`: instead of the function's own.
             `inputs`: for parameters the node (its name or function) to take; of `*args` a list of them.
             `pool`: name of the pool that evaluates it.
@@ -77,8 +83,12 @@ def node(function: F | None = None, /, *, graph: Graph | None = None, **options:
         GraphError: it cannot be a node, or its name is taken by another.
         OptionError: an unknown option or an impossible value.
     """
-    home = _global_graph if graph is None else graph
-    mark: Callable[[F], F] = home.node(**options)
+
+    def mark(function: F) -> F:
+        home = find_home(function) if graph is None else graph
+        marked: F = home.node(**options)(function)
+        return marked
+
     return mark if function is None else mark(function)
 
 
@@ -100,8 +110,12 @@ def resource(
     Args:
         function: takes no arguments.
         name: instead of the function's own.
-        graph: where it is declared, instead of the global graph.
+        graph: where it is declared, instead of the graph of its module.
     """
-    home = _global_graph if graph is None else graph
-    mark: Callable[[F], F] = home.resource(name=name)
+
+    def mark(function: F) -> F:
+        home = find_home(function) if graph is None else graph
+        marked: F = home.resource(name=name)(function)
+        return marked
+
     return mark if function is None else mark(function)

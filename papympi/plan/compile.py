@@ -77,6 +77,7 @@ def compile_plan(
     """
     settings = settings or PlanSettings()
     wiring = wire(graph, targets, given or ())
+    graph = wiring.graph
     if given is not None:
         _check_inputs(wiring, given)
     _check_choices(wiring, settings)

@@ -77,6 +77,7 @@ def wire(graph: Graph, targets: Sequence[str] | None = None, given: Collection[s
     Raises:
         GraphError: an unknown target, a cycle, a parameter that cannot be given what it names.
     """
+    graph = graph.assemble(given, targets or ())
     if not graph.nodes:
         raise GraphError(f"graph {graph.name!r} has no nodes; declare functions with @node first")
     bindings = _bind_all(graph, given)

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from papympi.engine.operators.source import Feed, unequal_lengths
+from papympi.engine.operators.feed import Feed, unequal_lengths
 from papympi.errors import InputError
 from papympi.plan.plan import Plan, Step
 from papympi.plan.program import open_source
+from papympi.runner.readers import choose_reader
 from papympi.workers.evaluation.async_blocking import AsyncSource
 from papympi.workers.evaluation.attempt import attempt
-
-PEEKABLE = (list, tuple, range, dict, set, frozenset, deque)
-"""Iterables that never block: they need no thread of their own."""
 
 
 def make_feeds(plan: Plan, given: Mapping[str, Iterable[Any]]) -> tuple[dict[Step, Feed], int | None]:
@@ -30,25 +27,27 @@ def make_feeds(plan: Plan, given: Mapping[str, Iterable[Any]]) -> tuple[dict[Ste
         sized: dict[str, int] = {}
         makers: list[Callable[[], Iterable[Any]]] = []
         interrupts: list[Callable[[], None]] = []
-        blocks = False
+        origins: list[Any] = []
         for name in names:
             if name in given:
                 values = _check_input(name, given[name])
                 makers.append(partial(iter, values))
-                blocks |= not isinstance(values, PEEKABLE)
+                origins.append(values)
                 if hasattr(values, "__len__"):
                     sized[name] = len(values)
             else:
                 call = plan.origins[name]
+                resources = [each.resource.function for each in call.arguments if each.resource is not None]
+                origins += [call.function, *resources]
                 if call.awaits:
                     source = AsyncSource(call.function, attempt)
                     call = replace(call, function=source.rows)
                     interrupts.append(source.interrupt)
                 makers.append(partial(open_source, call) if call.arguments else call.function)
-                blocks = True
         _compare_lengths(sized)
         lengths.append(min(sized.values(), default=None) if len(sized) == len(names) else None)
-        feeds[step] = Feed(names, makers, blocks, interrupts)
+        reader = "thread" if interrupts else choose_reader(origins)
+        feeds[step] = Feed(names, makers, reader == "thread", interrupts, tied=reader == "caller")
     known = [length for length in lengths if length is not None]
     return feeds, max(known) if known and len(known) == len(lengths) else None
 

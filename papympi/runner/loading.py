@@ -17,7 +17,7 @@ from types import ModuleType, TracebackType
 
 from papympi.errors import LoadError, PapympiError, did_you_mean
 from papympi.model.graph import Graph
-from papympi.model.registry import graph as global_graph
+from papympi.model.module_graph import find_module_graph
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,8 @@ def load_graph(target: str) -> LoadedGraph:
     """Load `FILE`, `FILE:GRAPH`, `MODULE` or `MODULE:GRAPH`.
 
     A file becomes a module with the name of its stem, so that what stands under `if __name__ == "__main__"` does not
-    run, and its folder comes first in `sys.path`. Without `:GRAPH` it is the global graph if that has nodes, else the
-    one `Graph` in the module.
+    run, and its folder comes first in `sys.path`. Without `:GRAPH` it is the module's own graph if that has nodes, else
+    the one `Graph` in the module, else that of the one module with nodes that it imports.
 
     Raises:
         LoadError: no such file, module or graph, or one that cannot be imported; then with its traceback.
@@ -158,14 +158,18 @@ def _find_graph(module: ModuleType, name: str, target: str) -> Graph:
         if isinstance(found, Graph):
             return found
         raise LoadError(f"{target!r}: no graph named {name!r}{_list_graphs(graphs, name)}")
-    if global_graph.nodes:
-        return global_graph
+    own = find_module_graph(vars(module))
+    if own.nodes:
+        return own
     different = {id(value): value for value in graphs.values()}
-    different.pop(id(global_graph), None)
+    different.pop(id(own), None)
     if len(different) == 1:
         return next(iter(different.values()))
     if different:
         raise LoadError(f"{target!r} has several graphs; say which: {', '.join(f'{target}:{key}' for key in graphs)}")
+    imported = own.imported()
+    if imported:
+        return imported[0] if len(imported) == 1 else own
     raise LoadError(f"{target!r} defines no node; mark its functions with @papympi.node")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import os
 import traceback
@@ -211,6 +212,14 @@ def find_culprit(error: Exception, pools: Mapping[str, Pool]) -> PoolError | Non
 
 def _explain(name: str, pool: Pool, method: str, error: Exception) -> PoolError:
     kind = type(pool)
+    if kind.__module__.startswith("papympi.pools.") and not isinstance(pool, ExecutorPool | MembersPool):
+        if isinstance(error, OSError):
+            limit = "; raise the limit of open files (ulimit -n)" if error.errno == errno.EMFILE else ""
+            return PoolError(f"pool {name!r}: the system refused what it needs to {method}: {error}{limit}")
+        return PoolError(
+            f"pool {name!r}: {method} raised {type(error).__name__}: {error}; no node is to blame but papympi itself "
+            f"({kind.__module__}.{kind.__qualname__}): please report it"
+        )
     return PoolError(
         f"pool {name!r}: {method} raised {type(error).__name__}: {error}; no node is to blame but the pool itself "
         f"({kind.__module__}.{kind.__qualname__}), `--pool {name}=processes` takes its place"

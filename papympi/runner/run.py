@@ -14,7 +14,7 @@ from papympi.contracts import Statistics
 from papympi.errors import OptionError, StateError
 from papympi.model.graph import Graph
 from papympi.model.item import Failure, Result
-from papympi.model.registry import graph as global_graph
+from papympi.model.module_graph import find_callers_graph
 from papympi.monitors.report import Summary, group_failures
 from papympi.plan.compile import PlanSettings, compile_plan
 from papympi.plan.plan import Stride
@@ -224,8 +224,9 @@ def run(
     """Run a graph lazily: nothing is computed before the first result is asked for.
 
     Args:
-        inputs: for each input of the graph its iterable, by name; may be endless.
-        graph: default: the global graph.
+        inputs: for each input of the graph its iterable, by name; may be endless. Read in the thread that asks for
+            results; one that waits (a file, a queue, a generator that sleeps) by another, in a copy of its context.
+        graph: default: that of the module that calls it.
         targets: nodes whose results are wanted; default: the sinks.
         pools: for names of pools what they are: `"processes:4"`, a table of options, a pool, or any
             `concurrent.futures.Executor`.
@@ -252,7 +253,7 @@ def run(
         JournalError: the first result is asked for, and the run directory cannot be used; says why.
     """
     options = read_options() if options is None else options
-    graph = global_graph if graph is None else graph
+    graph = (find_callers_graph() if graph is None else graph).assemble(inputs or {}, targets or ())
     if errors not in {"raise", "keep", "drop"}:
         raise OptionError(f"errors={errors!r}: it is 'raise', 'keep' or 'drop'")
     options = override(options, admission=admission, admission_bytes=admission_bytes, seed=seed)

@@ -114,7 +114,8 @@ class Session:
                     pool.open(self.plan.program)
                 self._check_going()
             self.engine = Engine(self.plan, self._pools, tell=self._echo, **self._settings)
-            self._driver = EngineDriver(self.engine, runs_ahead=not self._needs_consumer())
+            works_alone = not all(pool.capabilities.holds_up for pool in self._pools.values())
+            self._driver = EngineDriver(self.engine, runs_ahead=works_alone)
             self._watchers.start(self.engine.statistics)
             if self._journal is not None:
                 self._journal.start(self.engine.statistics)
@@ -138,12 +139,6 @@ class Session:
             )
         if not all(pool.capabilities.shares_memory for pool in self._made.values()):
             self.plan.program.preparation = describe_script(self.plan.program)
-
-    def _needs_consumer(self) -> bool:
-        """Return whether the runner itself calls functions with time-outs: another thread cannot interrupt them."""
-        pools = {name for name, pool in self._pools.items() if pool.capabilities.holds_up}
-        numbers = (step.number for step in self.plan.steps if step.pool in pools)
-        return any(call.timeout for number in numbers for call in self.plan.program.stages[number].calls)
 
     def deliveries(self) -> Iterator[Delivery]:
         """Yield what the engine hands over; end the session at the end, and whenever the iteration is given up."""

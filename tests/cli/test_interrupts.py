@@ -85,6 +85,18 @@ def test_sigterm_stops_with_143(start, slow, project, nothing_left):
     assert "stopped; so far:" in err
 
 
+@pytest.mark.parametrize("pool", ["inline", "threads:2", "processes:2", "mpi:2"])
+def test_sigterm_waits_for_no_item(start, slow, project, nothing_left, pool):
+    """What keeps nothing has nothing to finish that takes long."""
+    process = start("run", slow(600), "--input", "x=0..", "--pool", f"*={pool}", "--no-progress")
+    wait_for((project / "began-0").exists)
+    process.terminate()
+    _, err = process.communicate(timeout=40)
+    assert process.returncode == 143, err
+    assert "the time of grace is over" in err
+    assert "Traceback" not in err
+
+
 def test_ctrl_c_while_loading(start, project):
     """Ctrl-C while the file is loaded."""
     (project / "loads.py").write_text("import pathlib, time\npathlib.Path('began').touch()\ntime.sleep(600)\n")

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -10,11 +11,17 @@ from papympi.engine.driver import EngineDriver
 from papympi.engine.loop import Engine
 from papympi.errors import PoolError
 from papympi.plan.compile import PlanSettings, compile_plan
-from papympi.pools.inline import InlinePool
+from papympi.pools.inline import CAPABILITIES, InlinePool
 from papympi.runner.feeds import make_feeds
 
 
-class PickyPool(InlinePool):
+class OwnPool(InlinePool):
+    """A pool that may be collected in whichever thread turns the engine."""
+
+    capabilities = replace(CAPABILITIES, holds_up=False)
+
+
+class PickyPool(OwnPool):
     """A pool that breaks whenever another thread than the one that made it comes with work."""
 
     def __init__(self, name):
@@ -28,7 +35,7 @@ class PickyPool(InlinePool):
         return super().collect()
 
 
-class DeafPool(InlinePool):
+class DeafPool(OwnPool):
     """A pool that brings nothing home."""
 
     def collect(self):
@@ -79,7 +86,7 @@ def start(calls):
         graph = Graph("driver")
         graph.add(calls, name="node", inputs={"x": "x"}, stride=1, timeout=60.0)  # no batch grows where time counts
         plan = compile_plan(graph, settings=PlanSettings(default_pool="pool"))
-        pool = pool or InlinePool("pool")
+        pool = pool or OwnPool("pool")
         pool.open(plan.program)
         engine = Engine(plan, {"pool": pool}, make_feeds(plan, {"x": rows})[0], admission_bytes=1 << 40, **options)
         made.append((engine, pool, EngineDriver(engine, runs_ahead=runs_ahead)))

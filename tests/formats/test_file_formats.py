@@ -1,11 +1,15 @@
 """Whatever format is registered, everything that lists or merges formats knows it."""
 
+import json
+import math
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from papympi.cli.run import run
-from papympi.formats.file_formats import FORMATS
+from papympi.formats.file_formats import FORMATS, to_line
 from papympi.formats.inputs import FORMS
 from papympi.formats.output_files import open_output
 from papympi.model.item import Result
@@ -41,3 +45,55 @@ def test_the_reference_lists_every_format(suffix):
     rows = [line for line in page.splitlines() if line.startswith(("| `--output FILE`", "| `@FILE`"))]
     assert len(rows) == 2
     assert all(f"`{suffix}`" in row for row in rows)
+
+
+class Mute:
+    """An object that cannot be described."""
+
+    def __repr__(self):
+        raise ValueError
+
+
+class Liar(dict):
+    """A mapping that cannot be read."""
+
+    def keys(self):
+        raise KeyError
+
+    def __iter__(self):
+        raise KeyError
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (math.nan, None),
+        ([1.0, -math.inf, {"a": math.nan}], [1.0, None, {"a": None}]),
+        (np.array([np.nan, 2.0]), [None, 2.0]),
+        (np.float64("inf"), None),
+        ({math.nan}, [None]),
+    ],
+)
+def test_json_has_no_nan(value, written):
+    row = json.loads(to_line(Result("n", (0,), value)), parse_constant=pytest.fail)
+    assert row == {"node": "n", "key": [0], "value": written}
+
+
+def test_long_integers_are_whole(tmp_path):
+    """Whatever limit Python sets to its texts; it stays as it is."""
+    limit, number = sys.get_int_max_str_digits(), 10**5000 + 7
+    digits = "1" + "0" * 4999 + "7"
+    assert f'"value": [{digits}]}}' in to_line(Result("n", (0,), [number]))
+    (row,) = FORMATS[".jsonl"].read(write(tmp_path / "a.jsonl", [Result("n", (0,), number)]))
+    assert row["value"] == number
+    with open_output(tmp_path / "a.csv") as writer:
+        writer.write(Result("n", (0,), number))
+        writer.write(Result("n", (1,), math.inf))
+    assert (tmp_path / "a.csv").read_text() == f"node,key,value\nn,[0],{digits}\nn,[1],inf\n"
+    assert sys.get_int_max_str_digits() == limit
+
+
+@pytest.mark.parametrize("value", [Mute(), [Mute()], Liar(a=1)])
+def test_whatever_it_is_is_written(value):
+    """A value whose own methods raise is one row, and not the end."""
+    assert json.loads(to_line(Result("n", (0,), value)))["repr"]

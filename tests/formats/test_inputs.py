@@ -132,6 +132,53 @@ def test_standard_input(monkeypatch):
     assert list(parse("-")) == ["a", "b"]
 
 
+@pytest.mark.parametrize("text", [b"\xef\xbb\xbfa\r\nb\xff\r\n", b"a\nb\xff\n"])
+def test_standard_input_is_as_a_file(text, tmp_path, monkeypatch):
+    """With a mark of Excel's, with other ends of lines, with bytes that are not UTF-8."""
+    (tmp_path / "lines.txt").write_bytes(text)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text), encoding="ascii", newline="\n"))
+    assert list(parse("-")) == list(parse(f"@{tmp_path / 'lines.txt'}")) == ["a", "b\udcff"]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "text", "rows"),
+    [
+        ("csv", b"id,name\r\n1,A\r\n", [{"id": "1", "name": "A"}]),
+        ("jsonl", b'{"id": 1}\r\n', [{"id": 1}]),
+        ("txt", b"first\r\n", ["first"]),
+    ],
+)
+def test_mark_of_excel_is_no_text(suffix, text, rows, tmp_path):
+    path = tmp_path / f"plate.{suffix}"
+    path.write_bytes(b"\xef\xbb\xbf" + text)
+    assert list(parse(f"@{path}")) == rows
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("loop/**/*.txt", ["loop/a.txt", "loop/sub/b.txt"]),
+        ("**/*.txt", ["loop/a.txt", "loop/sub/b.txt"]),
+        ("lo*/**/sub/**/*.txt", ["loop/sub/b.txt"]),
+        ("loop/**", ["loop", "loop/a.txt", "loop/sub", "loop/sub/b.txt"]),
+        ("loop/sub/back/*.txt", ["loop/sub/back/a.txt"]),
+        ("link/**/*.txt", ["link/a.txt", "link/sub/b.txt"]),
+    ],
+)
+def test_links_are_not_followed(pattern, names, project):
+    """By `**`, which would go round in circles; what is named is."""
+    (project / "loop" / "sub").mkdir(parents=True)
+    (project / "loop" / ".hidden").mkdir()
+    for name in ("a.txt", "sub/b.txt", ".hidden/c.txt", ".d.txt"):
+        (project / "loop" / name).touch()
+    (project / "loop" / "sub" / "back").symlink_to("..")
+    (project / "loop" / "sub" / "up").symlink_to("../..")
+    (project / "link").symlink_to("loop")
+    if pattern.startswith("**"):
+        (project / "link").unlink()
+    assert list(map(str, parse(pattern))) == names
+
+
 def test_name_twice_has_both():
     """A name that comes twice has both."""
     assert parse_inputs(["x=0..2", "y=1", "x=[9]"]) == {"x": [0, 1, 9], "y": [1]}

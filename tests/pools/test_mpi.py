@@ -147,6 +147,15 @@ def test_program_never_loads_mpi(local):
     assert not any(map(psutil.pid_exists, pids))
 
 
+def test_long_tmpdir(local, monkeypatch, tmp_path):
+    """As batch systems make them; a socket's name may have 107 bytes."""
+    folder = tmp_path / ("d" * 110)
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    assert values_of(local(abs).call([-1, -2])) == [1, 2]
+    assert list(folder.iterdir()) == []
+
+
 def test_prints_are_seen(local, capsys):
     """What ranks print is seen."""
     driver = local(say)

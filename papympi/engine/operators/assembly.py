@@ -9,13 +9,14 @@ from papympi.contracts import History, Pool, Store
 from papympi.engine.admission import Accounts, Admission
 from papympi.engine.index.segment import Segment
 from papympi.engine.index.tables import Layout
+from papympi.engine.operators.feed import Feed
 from papympi.engine.operators.fold import FoldOperator
 from papympi.engine.operators.gather import GatherOperator
 from papympi.engine.operators.group import GroupOperator
 from papympi.engine.operators.map import MapOperator
 from papympi.engine.operators.protocol import Operator, RunContext
 from papympi.engine.operators.scatter import ScatterOperator
-from papympi.engine.operators.source import Feed, SourceOperator
+from papympi.engine.operators.source import SourceOperator
 from papympi.engine.recording import Recorder
 from papympi.engine.resume import Replay
 from papympi.engine.retries import RetryQueue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -13,7 +14,7 @@ Read = Callable[[Callable[[Iterable[Any]], None], int], None]
 
 
 class ReaderThread:
-    """A thread that reads rows. What it has read can be taken at once.
+    """A thread that reads rows, in a copy of the context that it was made in. What it has read can be taken at once.
 
     The thread extends a queue that the engine takes from; before it asks for the next row, which may be long in coming,
     it wakes the engine if that has found the queue empty.
@@ -43,12 +44,14 @@ class ReaderThread:
         self._rows: deque[Any] = deque()
         self._whole = True
         self._hungry = False
+        self._context = contextvars.copy_context()
         self._thread: threading.Thread | None = None
 
     def ask(self, count: int) -> None:
         """Ask for a quota of rows; there is one under way at a time."""
         if self._thread is None:
-            self._thread = threading.Thread(target=self._read, name=f"papympi-{self._name}", daemon=True)
+            run, name = self._context.run, f"papympi-{self._name}"
+            self._thread = threading.Thread(target=run, args=(self._read,), name=name, daemon=True)
             self._thread.start()
         self._whole = False
         self._wanted.put(count)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from papympi.plan.program import Call
@@ -166,7 +167,8 @@ def _call_aside(function: Callable[[], Any], attempt: Attempt, interrupt: Callab
     if _get_running_loop() is None:
         return attempt(function)
     tried: list[Tried] = []
-    thread = threading.Thread(target=lambda: tried.append(attempt(function)), name="papympi-loop", daemon=True)
+    run = partial(contextvars.copy_context().run, attempt, function)
+    thread = threading.Thread(target=lambda: tried.append(run()), name="papympi-loop", daemon=True)
     thread.start()
     try:
         thread.join()

@@ -25,7 +25,7 @@ from papympi.transport.lending import ParentAllocator
 from papympi.transport.relaying import offer
 from papympi.workers.children.mpi_blocks import kill_tree
 from papympi.workers.ranks.messages import Answer, LeaveWorld, Order, RankLeft, RanksStarted, from_parts, to_parts
-from papympi.workers.ranks.relay import BOOT, ORDERLY_S, Frame
+from papympi.workers.ranks.relay import BOOT, ORDERLY_S, Frame, address
 
 _LAUNCH_S: Final = 120.0
 """How long mpiexec may take to start the ranks."""
@@ -77,7 +77,8 @@ class LocalJob:
     def start(self, argv: Sequence[str], environment: Mapping[str, str]) -> None:
         """Start mpiexec and wait until its ranks are there."""
         with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(str(self._folder / "socket"))
+            with address(self._folder / "socket") as name:
+                listener.bind(name)
             listener.listen(self._ranks)
             try:
                 self._process = subprocess.Popen(

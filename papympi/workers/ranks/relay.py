@@ -6,11 +6,13 @@ gone, all ranks end.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import shutil
 import socket
 import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from pickle import PickleBuffer
@@ -38,6 +40,8 @@ Frame = tuple[int, list[Any]] | list[int]
 ORDERLY_S: Final = 5.0
 """How long ranks may take to finish what they are at."""
 _HASTY_S: Final = 0.3
+LONGEST_NAME: Final = 100
+"""A socket's name may have a few bytes more than that, and no longer."""
 
 
 def main(path: str, ranks: int, isolates: int) -> int:
@@ -54,6 +58,19 @@ def main(path: str, ranks: int, isolates: int) -> int:
     return code
 
 
+@contextlib.contextmanager
+def address(path: Path) -> Iterator[str]:
+    """Give a name for a socket's path that is short enough for sockets, as long as the block lasts."""
+    if len(os.fsencode(path)) <= LONGEST_NAME:
+        yield str(path)
+        return
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
+
+
 class Relay:
     """The two ends that are forwarded between: the ranks of a world, and the socket at `path`."""
 
@@ -68,7 +85,8 @@ class Relay:
     def run(self) -> int:
         """Forward until the user's process says that it is the end, or is gone; return the exit code."""
         try:
-            self._sock.connect(self._path)
+            with address(Path(self._path)) as name:
+                self._sock.connect(name)
         except OSError:  # it was killed before it could listen, and has left its folder behind
             shutil.rmtree(Path(self._path).parent, ignore_errors=True)
             self._dismiss(_HASTY_S)

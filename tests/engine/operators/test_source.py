@@ -1,11 +1,12 @@
 """A step that makes the rows of a run: when it reads, what it numbers, and how it ends."""
 
 import threading
+import time
 
 import pytest
 
 from papympi import DROP, Failure, Graph
-from papympi.engine.operators.source import Feed
+from papympi.engine.operators.feed import BRIEF_S, Feed
 from papympi.errors import InputError
 
 
@@ -214,6 +215,24 @@ def test_away_reads_no_more(make):
     assert (bench.accounts.live, source_of(bench).pull(), source_of(bench).rows) == (0, False, 5)
     bench.context.admission.consumer_waits = True
     assert source_of(bench).pull()
+
+
+def test_callers_rows_are_read_briefly(make):
+    """Where the consumer reads, it looks at results again before a quota is complete."""
+
+    def rows():
+        for row in range(100):
+            time.sleep(2 * BRIEF_S)
+            yield row
+
+    bench = make([], quota=50)
+    source = source_of(bench)
+    source._feed.makers, source._feed.tied = [rows], True
+    source._reads = source._feed.read_briefly
+    bench.pull()
+    assert source.rows == 1
+    bench.pull()
+    assert (source.rows, bench.accounts.live, source.is_waiting()) == (2, 2, False)
 
 
 def test_close_lets_the_rows_go(make):
