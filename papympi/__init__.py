@@ -24,9 +24,11 @@ from papympi.errors import (
     NodeError,
     OptionError,
     PapympiError,
+    PapympiWarning,
     PluginError,
     PoolError,
     RemoteError,
+    SetupError,
     ShippingError,
     StateError,
     WorkerLost,
@@ -34,7 +36,7 @@ from papympi.errors import (
 from papympi.model.graph import Graph, add_check
 from papympi.model.item import DROP, Failure, Result
 from papympi.model.options import load_options_with
-from papympi.model.registry import graph, node, resource
+from papympi.model.registry import graph, node, resource, setup
 
 if TYPE_CHECKING:
     from papympi.hookspecs import hookimpl
@@ -67,11 +69,13 @@ __all__ = [
     "NodeError",
     "OptionError",
     "PapympiError",
+    "PapympiWarning",
     "PluginError",
     "PoolError",
     "RemoteError",
     "Result",
     "Run",
+    "SetupError",
     "ShippingError",
     "StateError",
     "WorkerLost",
@@ -83,6 +87,7 @@ __all__ = [
     "resource",
     "run",
     "seed",
+    "setup",
 ]
 
 load_options_with(lambda: import_module("papympi.runner.plugins").declare_node_options())

@@ -1,4 +1,4 @@
-"""The global graph, and the decorators that declare nodes and resources in it."""
+"""The global graph, and the decorators that declare nodes, resources and setups in it."""
 
 from __future__ import annotations
 
@@ -104,4 +104,29 @@ def resource(
     """
     home = _global_graph if graph is None else graph
     mark: Callable[[F], F] = home.resource(name=name)
+    return mark if function is None else mark(function)
+
+
+@overload
+def setup(function: F, /) -> F: ...
+
+
+@overload
+def setup(*, name: str | None = None, graph: Graph | None = None) -> Callable[[F], F]: ...
+
+
+def setup(function: F | None = None, /, *, name: str | None = None, graph: Graph | None = None) -> F | Callable[[F], F]:
+    """Declare that every worker process calls the function once, before its first item. Returns it unchanged.
+
+    A generator function is resumed to tear it down when the worker ends. Setups are called in the order of their
+    declaration, on every pool: on `inline`, `threads` and `asyncio` once in the runner, in the thread that asks for
+    the first result; in a worker that replaces another again. What one raises ends the run with a `SetupError`.
+
+    Args:
+        function: takes no arguments.
+        name: instead of the function's own.
+        graph: where it is declared, instead of the global graph.
+    """
+    home = _global_graph if graph is None else graph
+    mark: Callable[[F], F] = home.setup(name=name)
     return mark if function is None else mark(function)

@@ -6,7 +6,7 @@ names the columns that go home.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from inspect import isgeneratorfunction
@@ -20,7 +20,7 @@ OnError = Literal["fail", "drop"] | Callable[[Any], Any]
 
 @dataclass(frozen=True, slots=True)
 class ResourceSpec:
-    """A resource as a worker makes it: its name, and the function (or generator function) without parameters."""
+    """A resource or a setup as a worker calls it: its name, and the (generator) function without parameters."""
 
     name: str
     function: Callable[[], Any]
@@ -140,14 +140,16 @@ class Program:
             (`__main__`, the pipeline file). Everything else travels by reference.
         path: folders that a worker adds to `sys.path`, so that helpers beside the pipeline file can be imported.
         seed: of the run, from which every item gets its own.
-        levels: the levels of the runner's loggers, by name ("" for the root), which hold for the workers, too.
+        setups: what every worker process calls before its first item; torn down like resources.
+        state: settings of the runner that hold in other processes, too, by name; read when the run begins.
     """
 
     stages: dict[int, Stage] = field(default_factory=dict)
     by_value: tuple[str, ...] = ("__main__",)
     path: tuple[str, ...] = ()
     seed: int = 0
-    levels: dict[str, int] = field(default_factory=dict)
+    setups: tuple[ResourceSpec, ...] = ()
+    state: Mapping[str, Any] = field(default_factory=dict)
 
 
 def open_source(call: Call) -> Iterator[Any]:

@@ -24,6 +24,7 @@ from papympi.runner.echo import Echo
 from papympi.runner.hooks import Watchers
 from papympi.runner.journal_options import JournalOptions
 from papympi.runner.pooling import find_culprit, name_pool
+from papympi.script.state import read_state
 from papympi.workers.evaluation.capture import be_runner
 from papympi.workers.evaluation.recorder import shown_by
 
@@ -105,11 +106,7 @@ class Session:
             _OPEN.add(self)
             if self._journal is not None:
                 self._settings |= self._journal.open()
-            for name, pool in self._made.items():
-                self._pools[name] = pool
-                with name_pool(name, pool, "open"):
-                    pool.open(self.plan.program)
-                self._check_going()
+            self._open_pools()
             self.engine = Engine(self.plan, self._pools, tell=self._echo, **self._settings)
             self._driver = EngineDriver(self.engine, runs_ahead=not self._needs_consumer())
             self._watchers.start(self.engine.statistics)
@@ -125,6 +122,16 @@ class Session:
             self.state = "running"
             self._check_going()
             undo.pop_all()
+
+    def _open_pools(self) -> None:
+        """Open the pools; other processes get the settings that hold here and now."""
+        if not all(pool.capabilities.shares_memory for pool in self._made.values()):
+            self.plan.program.state = read_state(self.plan.program)
+        for name, pool in self._made.items():
+            self._pools[name] = pool
+            with name_pool(name, pool, "open"):
+                pool.open(self.plan.program)
+            self._check_going()
 
     def _needs_consumer(self) -> bool:
         """Return whether the runner itself calls functions with time-outs: another thread cannot interrupt them."""

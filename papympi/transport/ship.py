@@ -45,23 +45,24 @@ def pack_program(program: Program) -> Packed:
     pickler.dump(len(entries))
     for namespace, name in reversed(entries):  # what was found last is used by what was found first
         pickler.dump((namespace, name, namespace.names[name]))
-    pickler.dump(program.stages)
-    head = program.by_value, program.path, program.seed, program.levels
+    pickler.dump((program.stages, program.setups))
+    head = program.by_value, program.path, program.seed, program.state
     return Packed(pickle.dumps((*head, file.getvalue()), 5), buffers)
 
 
 def unpack_program(packed: Packed) -> Program:
     """Return the program, its functions ready to be called; what travelled by value is put into its modules.
 
-    The packed buffers become parts of what the functions refer to.
+    The packed buffers become parts of what the functions refer to. The state is yet to be set, by `script.state`.
     """
-    by_value, path, seed, levels, body = pickle.loads(packed.body)
+    by_value, path, seed, state, body = pickle.loads(packed.body)
     sys.path[:0] = [folder for folder in path if folder not in sys.path]
     unpickler = pickle.Unpickler(io.BytesIO(body), buffers=packed.buffers)
     for _ in range(unpickler.load()):
         names, name, value = unpickler.load()
         names[name] = value
-    return Program(unpickler.load(), by_value, path, seed, levels)
+    stages, setups = unpickler.load()
+    return Program(stages, by_value, path, seed, setups, state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ class _Census:
 
     def take(self, program: Program) -> list[tuple[Namespace, str]]:
         """Return the globals to send, the users of each before it."""
-        for user, function in _functions_of(program):
+        for user, function in functions_of(program):
             error = self._probe.refusal(function)
             if error is not None:
                 raise self._refuse(user, "its function", function, error)
@@ -203,8 +204,9 @@ class _Probe:
         return False
 
 
-def _functions_of(program: Program) -> Iterator[tuple[str, Any]]:
+def functions_of(program: Program) -> Iterator[tuple[str, Any]]:
     """Yield whatever of a program is the user's, each with whose it is."""
+    yield from ((f"setup {spec.name!r}", spec.function) for spec in program.setups)
     for stage in program.stages.values():
         for call in stage.calls:
             node = f"node {call.node!r}"

@@ -11,17 +11,19 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
+from papympi.errors import SetupError
 from papympi.transport import frames
 from papympi.transport.arena import ChildAllocator
 from papympi.transport.packed import map_packed
 from papympi.transport.records import Logs
 from papympi.transport.sealed import open_task, seal_outcome
-from papympi.transport.ship import unpack_program
 from papympi.transport.task import Kind
 from papympi.workers.children.mpi_blocks import watch_import
 from papympi.workers.evaluation.evaluate import Evaluator
+from papympi.workers.evaluation.loading import load_program
 from papympi.workers.evaluation.progress import SharedProgressRecord
 from papympi.workers.evaluation.recorder import OutputRecorder, show
+from papympi.workers.evaluation.setups import WorkerSetups
 from papympi.workers.host import limit_memory
 
 
@@ -46,7 +48,7 @@ def _report_crash(
     """Send home what a child dies of, when that is an exception and not a signal, and end it with exit code 1."""
     if isinstance(error, Exception):
         with contextlib.suppress(OSError):
-            frames.send(connection, "".join(traceback.format_exception(error)))
+            frames.send(connection, error if type(error) is SetupError else "".join(traceback.format_exception(error)))
         raise SystemExit(1) from None
 
 
@@ -88,10 +90,12 @@ def work(given: ChildDescriptors) -> None:
         watch_import()
         sender = _Sender(given.connection, blocks)
         recorder = OutputRecorder(label, sender.send)
-        program = unpack_program(packed if given.program is None else map_packed(given.program))
+        program = load_program(packed if given.program is None else map_packed(given.program))
         evaluator = Evaluator(program, label, record, memory=memory, recorder=recorder)
-        sender.send(None)
+        setups = WorkerSetups(program, label, recorder, record)
         try:
+            setups.open()
+            sender.send(None)
             for message in messages:
                 if type(message) is list:
                     assert blocks is not None
@@ -103,6 +107,7 @@ def work(given: ChildDescriptors) -> None:
                     sender.send(seal_outcome(outcome) if is_sealed else outcome.to_wire())
         finally:
             evaluator.close()
+            setups.close()
 
 
 def _read_all(reader: frames.FrameReader) -> Iterator[Any]:
