@@ -31,7 +31,10 @@ def find_generators(program: Program) -> Iterator[Use]:
         uses = [(use, _find_generator(use)) for use in find_uses(user, function)] if callable(function) else []
         found = [(use, generator) for use, generator in uses if generator is not None]
         seeded = {id(generator) for use, generator in found if use.attribute in _SEEDS or _name(use) in _SEEDS}
-        yield from (use._replace(value=each) for use, each in found if id(each) not in seeded)
+        first = {id(generator): use._replace(value=generator) for use, generator in reversed(found)}
+        yield from (
+            first[each] for each in dict.fromkeys(id(generator) for _, generator in found) if each not in seeded
+        )
 
 
 def _describe(use: Use) -> str:

@@ -54,7 +54,9 @@ def find_uses(user: str, function: Any) -> Iterator[Use]:
 
 def _is_own(name: str) -> bool:
     """Return whether a module seems to be the user's own, at a glance at its file."""
-    if name.partition(".")[0] in sys.stdlib_module_names and name != "__main__":
+    if name == "__main__":
+        return True
+    if name.partition(".")[0] in sys.stdlib_module_names:
         return False
     file = getattr(sys.modules.get(name), "__file__", None)
     return file is None or not (file.startswith(_PACKAGE) or any(folder in file for folder in _INSTALLED))

@@ -5,6 +5,7 @@ It is slow, and used for programs and for what plain pickle refuses.
 
 from __future__ import annotations
 
+import contextlib
 import dis
 import enum
 import functools
@@ -13,6 +14,7 @@ import pickle
 import sys
 import warnings
 from collections.abc import Callable
+from contextvars import Context, ContextVar
 from dataclasses import dataclass
 from types import CellType, CodeType, FunctionType, GetSetDescriptorType, MemberDescriptorType, ModuleType
 from typing import Any, Final, Protocol, TypeVar
@@ -104,6 +106,7 @@ class Reducer:
             CodeType: lambda code: (rebuild.make_code, (marshal.dumps(code),)),
             ModuleType: self._reduce_module,
             TypeVar: self._reduce_type_variable,
+            ContextVar: self._reduce_context_variable,
         }
 
     def reduce(self, value: Any) -> Any:
@@ -170,6 +173,18 @@ class Reducer:
 
     def _reduce_module(self, module: ModuleType) -> Any:
         return rebuild.get_module, (module.__name__, self._is_sent(module))
+
+    def _reduce_context_variable(self, variable: ContextVar[Any]) -> Any:
+        """Name the global of an importable module that a variable is; else it is made anew, with its default."""
+        modules: list[Any] = list(sys.modules.values())
+        for module in (each for each in modules if isinstance(each, ModuleType) and not self._is_sent(each)):
+            for name, value in list(vars(module).items()):
+                if value is variable:
+                    return getattr, (module, name)
+        default: list[Any] = []
+        with contextlib.suppress(LookupError):
+            default.append(Context().run(variable.get))  # nothing was set in a context of its own
+        return rebuild.make_context_variable, (variable.name, *default)
 
     def _reduce_type_variable(self, variable: TypeVar) -> Any:
         if self._is_found(variable):

@@ -13,6 +13,7 @@ import importlib
 import marshal
 import sys
 from collections.abc import Iterator
+from contextvars import ContextVar
 from types import CellType, CodeType, FunctionType, ModuleType
 from typing import Any, TypeVar
 
@@ -106,6 +107,11 @@ def fill_enum(made: type[enum.Enum], state: tuple[dict[str, Any], dict[str, dict
 def make_type_variable(name: str, constraints: tuple[Any, ...], options: dict[str, Any]) -> TypeVar:
     """Return a type variable."""
     return TypeVar(name, *constraints, **options)
+
+
+def make_context_variable(name: str, *default: Any) -> ContextVar[Any]:
+    """Return a context variable, which holds nothing but its default."""
+    return ContextVar(name, default=default[0]) if default else ContextVar(name)
 
 
 @contextlib.contextmanager
