@@ -31,10 +31,12 @@ USES = {
     "imported inside": "def f(x):\n    import random\n    return random.random()",
     "imported from": "def f(x):\n    from random import random as draw\n    return draw()",
     "a default": "import random\ndef f(x, rng=random.Random(1)): return rng.random()",
-    "in a closure": "import random\ndef make():\n    rng = random.Random(1)\n    return lambda x: rng.random()\nf = make()",
+    "in a closure": "import random\ndef make():\n    rng = random.Random(1)\n"
+    "    return lambda x: rng.random()\nf = make()",
     "of an object": "import random\nclass A:\n    def __init__(self): self.rng = random.Random(1)\n"
     "    def __call__(self, x): return self.rng.random()\nf = A()",
-    "of a method": "import random\nclass A:\n    def draw(self): return random.random()\na = A()\ndef f(x): return a.draw()",
+    "of a method": "import random\nclass A:\n    def draw(self): return random.random()\n"
+    "a = A()\ndef f(x): return a.draw()",
     "in a partial": "import random, functools\ndef g(rng, x): return rng.random()\n"
     "f = functools.partial(g, random.Random(1))",
     "of a class": "import random\nclass A:\n    rng = random.Random(1)\ndef f(x): return A.rng.random()",
