@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _SEEDS: Final = frozenset({"seed", "setstate", "set_state", "bit_generator", "manual_seed"})
 """What a function calls to say itself where a generator begins."""
+_PACKAGE: Final = __file__.removesuffix("script/generators.py")
 _GLOBAL: Final = ("random", "numpy.random", "torch")
 """Modules with a generator of their own, which `seed()` begins anew."""
 
@@ -48,12 +49,20 @@ def _describe(use: Use) -> str:
 
 
 def warn_generators(plan: Plan, pools: Collection[str]) -> None:
-    """Warn of the generators that nodes on some pools draw from; the warning points to the caller's caller's caller."""
+    """Warn of the generators that nodes on some pools draw from, where the user's program asks for the run."""
     numbers = {step.number for step in plan.steps if step.pool in pools}
     stages = {number: stage for number, stage in plan.program.stages.items() if number in numbers}
     uses = find_generators(replace(plan.program, setups=(), stages=stages))
     for text in dict.fromkeys(map(_describe, uses)):
-        warnings.warn(text, PapympiWarning, stacklevel=4)
+        warnings.warn(text, PapympiWarning, stacklevel=_find_level())
+
+
+def _find_level() -> int:
+    """Return how many calls above the caller the first is that is not papympi's own."""
+    level, frame = 1, sys._getframe(1)  # noqa: SLF001 - the documented way to a caller's frame
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def renew_generators(program: Program, *, thorough: bool) -> None:
