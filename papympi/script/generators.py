@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import random
 import sys
 import warnings
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 _SEEDS: Final = frozenset({"seed", "setstate", "set_state", "bit_generator", "manual_seed"})
 """What a function calls to say itself where a generator begins."""
 _PACKAGE: Final = __file__.removesuffix("script/generators.py")
-_GLOBAL: Final = ("random", "numpy.random", "torch")
-"""Modules with a generator of their own, which `seed()` begins anew."""
 
 
 def find_generators(program: Program) -> Iterator[Use]:
@@ -65,18 +62,9 @@ def _find_level() -> int:
     return level
 
 
-def renew_generators(program: Program, *, thorough: bool) -> None:
-    """Let the generators of this process begin anew, as others may have copies of them.
-
-    Args:
-        program: whose functions use them.
-        thorough: not only those of modules, but also those that its functions use.
-    """
-    for name in _GLOBAL:
-        if name in sys.modules:
-            with contextlib.suppress(TypeError):  # NumPy's was replaced by one that cannot be seeded
-                sys.modules[name].seed()
-    for use in find_generators(program) if thorough else ():
+def renew_used(program: Program) -> None:
+    """Let the generators that the functions of a program use begin anew, as other workers have copies of them."""
+    for use in find_generators(program):
         _renew(use.value)
 
 

@@ -20,13 +20,17 @@ def _module(name: str) -> Any:
 
 def _make(name: str, module: str, read: str, write: str, *, local: bool = False) -> Setting:
     """Return the setting that one function of a module returns as a dict and another takes as keywords."""
-    return Setting(
-        name,
-        module,
-        lambda: dict(getattr(_module(module), read)()),
-        lambda values: getattr(_module(module), write)(**values),
-        local,
-    )
+
+    def get() -> dict[str, Any]:
+        return dict(getattr(_module(module), read)())
+
+    def put(wanted: dict[str, Any]) -> None:
+        here = get()
+        changed = {option: value for option, value in wanted.items() if option in here and here[option] != value}
+        if changed:  # to set all of them may be refused, or warned of
+            getattr(_module(module), write)(**changed)
+
+    return Setting(name, module, get, put, local)
 
 
 _BACKENDS: Final = ("backend", "interactive", "toolbar", "webagg.", "savefig.directory", "tk.", "figure.raise_window")

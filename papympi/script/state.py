@@ -6,6 +6,7 @@ the program's modules are there. What belongs to a thread or a context is set in
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import warnings
 from collections.abc import Mapping
@@ -16,17 +17,16 @@ from typing import Final
 from papympi.errors import PapympiWarning, ShippingError
 from papympi.plan.program import Program
 from papympi.script import libraries, settings
-from papympi.script.generators import find_generators, renew_generators
 from papympi.script.imports import when_loaded
-from papympi.script.reach import find_uses
 from papympi.script.settings import Setting
 from papympi.script.variables import check_variables, read_variables, set_variables
 from papympi.transport.payload import Payload
-from papympi.transport.ship import functions_of
 
 _VARIABLES: Final = Setting("context variables", "contextvars", read_variables, set_variables, local=True)
 SETTINGS: Final = (*settings.SETTINGS, *libraries.SETTINGS, _VARIABLES)
 _GENERATORS: Final = "random number generators"
+_SEEDED: Final = ("random", "numpy.random", "torch")
+"""Modules with a generator of their own, which `seed()` begins anew."""
 
 
 def read_state(program: Program) -> dict[str, Payload]:
@@ -35,6 +35,10 @@ def read_state(program: Program) -> dict[str, Payload]:
     Raises:
         ShippingError: a function of the program needs something of it that cannot be sent.
     """
+    from papympi.script.generators import find_generators  # workers seldom need it
+    from papympi.script.reach import find_uses
+    from papympi.transport.ship import functions_of
+
     for user, function in functions_of(program):
         if callable(function):
             check_variables(find_uses(user, function))
@@ -71,7 +75,19 @@ def apply_state(program: Program, *, whole: bool = True) -> None:
         if payload is not None and (whole or setting.local):
             when_loaded(setting.module, setting.name, partial(_set, setting, payload))
     if whole:
-        renew_generators(program, thorough=_GENERATORS in state and state[_GENERATORS].values()[0])
+        _renew_generators(program)
+
+
+def _renew_generators(program: Program) -> None:
+    """Let the random generators of this process begin anew: others may have copies of them."""
+    for name in _SEEDED:
+        if name in sys.modules:
+            with contextlib.suppress(TypeError):  # NumPy's was replaced by one that cannot be seeded
+                sys.modules[name].seed()
+    if _GENERATORS in program.state and program.state[_GENERATORS].values()[0]:
+        from papympi.script.generators import renew_used
+
+        renew_used(program)
 
 
 def _set(setting: Setting, payload: Payload) -> None:

@@ -11,13 +11,15 @@ from collections.abc import Iterable, Iterator
 from contextvars import ContextVar, copy_context
 from functools import partial
 from types import ModuleType
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from papympi.errors import ShippingError
 from papympi.script.imports import when_loaded
-from papympi.script.reach import Use
 from papympi.transport.blame import describe_kind
 from papympi.transport.payload import Payload
+
+if TYPE_CHECKING:
+    from papympi.script.reach import Use  # workers do without
 
 _OWN_ROWS: Final = frozenset({"decimal_context", "numpy.ufunc.extobj", "format_options", "papympi_here"})
 

@@ -79,7 +79,7 @@ class _ClosingEvaluator:
         self._context = context
 
     def __del__(self) -> None:
-        self._context.run(self.evaluator.close)
+        self._context.copy().run(self.evaluator.close)  # a thread that was abandoned may be in the context itself
 
 
 def serve(run: str, pool: str, data: bytes, packed: bytes | None) -> bytes | None:
