@@ -24,9 +24,11 @@ from papympi.errors import (
     NodeError,
     OptionError,
     PapympiError,
+    PapympiWarning,
     PluginError,
     PoolError,
     RemoteError,
+    SetupError,
     ShippingError,
     StateError,
     WorkerLost,
@@ -35,7 +37,7 @@ from papympi.model.graph import Graph, add_check
 from papympi.model.item import DROP, Failure, Result
 from papympi.model.module_graph import find_callers_own
 from papympi.model.options import load_options_with
-from papympi.model.registry import node, resource
+from papympi.model.registry import node, resource, setup
 
 if TYPE_CHECKING:
     from papympi.hookspecs import hookimpl
@@ -69,11 +71,13 @@ __all__ = [
     "NodeError",
     "OptionError",
     "PapympiError",
+    "PapympiWarning",
     "PluginError",
     "PoolError",
     "RemoteError",
     "Result",
     "Run",
+    "SetupError",
     "ShippingError",
     "StateError",
     "WorkerLost",
@@ -85,6 +89,7 @@ __all__ = [
     "resource",
     "run",
     "seed",
+    "setup",
 ]
 
 load_options_with(lambda: import_module("papympi.runner.plugins").declare_node_options())

@@ -1,4 +1,4 @@
-"""Every error that papympi raises, in one tree under `PapympiError`."""
+"""Every error that papympi raises, in one tree under `PapympiError`, and its warnings under `PapympiWarning`."""
 
 from __future__ import annotations
 
@@ -36,6 +36,10 @@ class LoadError(PapympiError):
         return str(self.args[0])
 
 
+class PapympiWarning(UserWarning):
+    """Whatever papympi warns of: something that runs, and may not do what it was meant to do."""
+
+
 class OptionError(PapympiError, TypeError):
     """An option that does not exist or has an impossible value."""
 
@@ -46,6 +50,25 @@ class InputError(PapympiError):
 
 class PoolError(PapympiError):
     """A pool that is unknown, cannot be opened, or broke beyond repair."""
+
+
+class SetupError(PoolError):
+    """A function that every worker calls before its first item, which raised there.
+
+    Attributes:
+        setup: its name.
+        worker: the worker's label.
+        text: what it raised, with the remote traceback.
+    """
+
+    def __init__(self, setup: str, worker: str, text: str) -> None:
+        super().__init__(setup, worker, text)
+        self.setup = setup
+        self.worker = worker
+        self.text = text
+
+    def __str__(self) -> str:
+        return f"setup {self.setup!r} failed on worker {self.worker}:\n{self.text.rstrip()}"
 
 
 class LaunchError(PoolError):

@@ -169,10 +169,10 @@ def find_namesakes(modules: tuple[Module, ...]) -> list[str]:
 
 
 def find_unlisted(modules: tuple[Module, ...]) -> list[str]:
-    """Each room of engine and workers lists its public classes in the docstring of its `__init__`."""
+    """Each room of engine, workers and script lists its public classes in the docstring of its `__init__`."""
     found = []
     for room in modules:
-        if re.fullmatch(r"papympi/(engine|workers)(/\w+)*/__init__\.py", room.place):
+        if re.fullmatch(r"papympi/(engine|workers|script)(/\w+)*/__init__\.py", room.place):
             inside = [module for module in modules if Path(module.place).parent == Path(room.place).parent]
             statements = [each for module in inside for each in module.tree.body]
             classes = {each.name for each in statements if isinstance(each, ast.ClassDef)}

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from papympi.errors import JournalError
+from papympi.model.graph import Graph
 from papympi.model.item import DROP, Key
 from papympi.plan.compile import PlanSettings, compile_plan
-from papympi.plan.program import Call, Inner, Stage, open_resource
+from papympi.plan.program import Call, Inner, ResourceSpec, Stage, open_resource
 from papympi.runner.loading import LoadedGraph, load_graph
 from papympi.runner.options import parse_stride
 from papympi.stores.failures import read_given
@@ -37,10 +38,10 @@ def repeat_item(folder: Path, node: str, key: Key) -> Callable[[], Any]:
     given = read_given(folder, node, key)
     for stage, depth in _find_stages(loaded, options, node):
         if stage.kind == "fold":
-            return partial(_refold, stage, given)
+            return partial(_set_up, loaded.graph, partial(_refold, stage, given))
         if stage.inputs == len(given):
             child = key[depth] if stage.inner and len(key) > depth else None
-            return partial(_repeat, stage, node, given, child)
+            return partial(_set_up, loaded.graph, partial(_repeat, stage, node, given, child))
     raise JournalError(f"the pipeline has no node {node!r} any more that takes what was given to it at item {key}")
 
 
@@ -55,6 +56,14 @@ def _find_stages(loaded: LoadedGraph, options: dict[str, Any], node: str) -> lis
         for number, stage in plan.program.stages.items()
         if any(call.node == node for call in stage.calls)
     ]
+
+
+def _set_up(graph: Graph, repeat: Callable[[], Any]) -> Any:
+    """Repeat a call as a worker would have made it, after the setups."""
+    with ExitStack() as stack:
+        for setup in graph.setups.values():
+            open_resource(ResourceSpec(setup.name, setup.function), stack)
+        return repeat()
 
 
 class _Reached(Exception):

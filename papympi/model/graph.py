@@ -1,4 +1,4 @@
-"""A graph: nodes and resources under names, and what may be done to it."""
+"""A graph: nodes, resources and setups under names, and what may be done to it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, TypeVar, overload
 
-from papympi.errors import GraphError, OptionError, did_you_mean
-from papympi.model.node import Node, Resource, find_place, make_node, make_resource
+from papympi.errors import GraphError, OptionError, PapympiWarning, did_you_mean
+from papympi.model.node import Node, Resource, Setup, find_place, make_node, make_resource, make_setup
 from papympi.model.options import read_options
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -18,7 +18,7 @@ Check = Callable[["Graph", "Collection[str] | None"], None]
 _checks: list[Callable[[], Check]] = []
 
 
-class GraphWarning(UserWarning):
+class GraphWarning(PapympiWarning):
     """A graph that runs, but not as well as it could."""
 
 
@@ -28,7 +28,7 @@ def add_check(load: Callable[[], Check]) -> None:
 
 
 class Graph:
-    """Nodes and resources under unique names. Edges are looked up when the graph is checked or run.
+    """Nodes, resources and setups under unique names. Edges are looked up when the graph is checked or run.
 
     Attributes:
         name: for messages.
@@ -38,6 +38,7 @@ class Graph:
         self.name = name
         self._nodes: dict[str, Node] = {}
         self._resources: dict[str, Resource] = {}
+        self._setups: dict[str, Setup] = {}
 
     @property
     def nodes(self) -> Mapping[str, Node]:
@@ -48,6 +49,11 @@ class Graph:
     def resources(self) -> Mapping[str, Resource]:
         """The resources by name, in the order of definition."""
         return MappingProxyType(self._resources)
+
+    @property
+    def setups(self) -> Mapping[str, Setup]:
+        """The setups by name, in the order of definition."""
+        return MappingProxyType(self._setups)
 
     @overload
     def node(self, function: F, /) -> F: ...
@@ -81,6 +87,23 @@ class Graph:
 
         return mark if function is None else mark(function)
 
+    @overload
+    def setup(self, function: F, /) -> F: ...
+
+    @overload
+    def setup(self, /, *, name: str | None = None) -> Callable[[F], F]: ...
+
+    def setup(self, function: F | None = None, /, *, name: str | None = None) -> F | Callable[[F], F]:
+        """Declare a setup of this graph: called once by every worker process, before its first item."""
+
+        def mark(function: F) -> F:
+            made = make_setup(function, name, find_place(function))
+            self._refuse_taken([made])
+            self._setups[made.name] = made
+            return function
+
+        return mark if function is None else mark(function)
+
     def add(self, function: Callable[..., Any], /, **options: Any) -> Node:
         """Declare a node: any callable, with the options of `papympi.node`. Returns its record.
 
@@ -100,7 +123,7 @@ class Graph:
         return made
 
     def include(self, other: Graph, prefix: str = "") -> None:
-        """Take over the nodes and resources of another graph as they are now, their names prefixed.
+        """Take over the nodes, resources and setups of another graph as they are now, their names prefixed.
 
         Edges inside `other` stay; parameters that name nothing there keep their name and may name a node here.
 
@@ -113,9 +136,11 @@ class Graph:
         taken = other.nodes.keys() | other.resources.keys()
         nodes = [_rename(node, prefix, taken) for node in other.nodes.values()]
         resources = [dataclasses.replace(each, name=prefix + each.name) for each in other.resources.values()]
-        self._refuse_taken([*nodes, *resources])
+        setups = [dataclasses.replace(each, name=prefix + each.name) for each in other.setups.values()]
+        self._refuse_taken([*nodes, *resources, *setups])
         self._nodes.update((node.name, node) for node in nodes)
         self._resources.update((resource.name, resource) for resource in resources)
+        self._setups.update((setup.name, setup) for setup in setups)
 
     def with_functions(self, functions: Mapping[str, Callable[..., Any]]) -> Graph:
         """Return a copy in which some nodes, by name, call other functions; edges and options stay what they are."""
@@ -127,6 +152,7 @@ class Graph:
         copy = Graph(self.name)
         copy._nodes.update(nodes)
         copy._resources.update(resources)
+        copy._setups.update(self._setups)
         return copy
 
     def assemble(self, given: Collection[str] = (), targets: Sequence[str | Callable[..., Any]] = ()) -> Graph:  # noqa: ARG002 -- it has all its nodes
@@ -146,9 +172,9 @@ class Graph:
             load()(self, pools)
 
     def clear(self) -> None:
-        """Forget all nodes and resources."""
-        self._nodes.clear()
-        self._resources.clear()
+        """Forget all nodes, resources and setups."""
+        for part in (self._nodes, self._resources, self._setups):
+            part.clear()
 
     def __getitem__(self, name: str) -> Node:
         """Return the node of that name.
@@ -208,7 +234,7 @@ class Graph:
     def _refuse_taken(self, made: Sequence[Node | Resource]) -> None:
         """Refuse names that something else has; the same function may be declared again."""
         for each in made:
-            for there in (self._nodes.get(each.name), self._resources.get(each.name)):
+            for there in (part.get(each.name) for part in (self._nodes, self._resources, self._setups)):
                 if there is not None and (type(there) is not type(each) or there.identity != each.identity):
                     raise GraphError(
                         f"the name {each.name!r} is taken: {there.label} and {each.label}; "

@@ -70,6 +70,16 @@ class Resource:
         return f"resource {self.name!r} ({self.where})"
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Setup(Resource):
+    """What every worker process calls once, before its first item."""
+
+    @property
+    def label(self) -> str:
+        """How messages call it: its name and its place."""
+        return f"setup {self.name!r} ({self.where})"
+
+
 def find_place(function: Callable[..., Any]) -> str:
     """Return `file:line` of a function's definition; of other callables, of the line that declares them."""
     code = getattr(inspect.unwrap(function), "__code__", None) if isinstance(function, FunctionType) else None
@@ -134,19 +144,30 @@ def make_node(
 def make_resource(function: Callable[[], Any], name: str | None, where: str) -> Resource:
     """Return the resource of a function, after looking whether it can be one."""
     name = find_name(function, name, where)
-    label = f"resource {name!r} ({where})"
+    _refuse_arguments(function, f"resource {name!r} ({where})", "a resource is made")
+    return Resource(name, function, where, identify(function, where))
+
+
+def make_setup(function: Callable[[], Any], name: str | None, where: str) -> Setup:
+    """Return the setup of a function, after looking whether it can be one."""
+    name = find_name(function, name, where)
+    _refuse_arguments(function, f"setup {name!r} ({where})", "a setup is called")
+    return Setup(name, function, where, identify(function, where))
+
+
+def _refuse_arguments(function: Callable[..., Any], label: str, what: str) -> None:
+    """Refuse what a worker cannot call by itself."""
     if is_async(function):
-        raise GraphError(f"{label} is async; a worker makes resources with plain functions")
+        raise GraphError(f"{label} is async; {what} by a plain function")
     try:
         needed = [each.name for each in inspect.signature(function).parameters.values() if _is_required(each)]
     except (TypeError, ValueError):
         needed = []
     if needed:
         raise GraphError(
-            f"{label} has the parameter {needed[0]!r}; a resource is made on each worker without arguments: "
+            f"{label} has the parameter {needed[0]!r}; {what} on each worker without arguments: "
             "give the parameter a default or use functools.partial"
         )
-    return Resource(name, function, where, identify(function, where))
 
 
 def is_async(function: Callable[..., Any]) -> bool:

@@ -1,4 +1,4 @@
-"""The decorators that declare nodes and resources in the graph of their module."""
+"""The decorators that declare nodes, resources and setups in the graph of their module."""
 
 from __future__ import annotations
 
@@ -116,6 +116,35 @@ def resource(
     def mark(function: F) -> F:
         home = find_home(function) if graph is None else graph
         marked: F = home.resource(name=name)(function)
+        return marked
+
+    return mark if function is None else mark(function)
+
+
+@overload
+def setup(function: F, /) -> F: ...
+
+
+@overload
+def setup(*, name: str | None = None, graph: Graph | None = None) -> Callable[[F], F]: ...
+
+
+def setup(function: F | None = None, /, *, name: str | None = None, graph: Graph | None = None) -> F | Callable[[F], F]:
+    """Declare that every worker process calls the function once, before its first item. Returns it unchanged.
+
+    A generator function is resumed to tear it down when the worker ends. Setups are called in the order of their
+    declaration, on every pool: on `inline`, `threads` and `asyncio` once in the runner, in the thread that asks for
+    the first result; in a worker that replaces another again. What one raises ends the run with a `SetupError`.
+
+    Args:
+        function: takes no arguments.
+        name: instead of the function's own.
+        graph: where it is declared, instead of the graph of its module.
+    """
+
+    def mark(function: F) -> F:
+        home = find_home(function) if graph is None else graph
+        marked: F = home.setup(name=name)(function)
         return marked
 
     return mark if function is None else mark(function)

@@ -16,7 +16,7 @@ from papympi.plan.expand import Expansion, NodeSettings, Part, expand
 from papympi.plan.fuse import FusedGroup, fuse
 from papympi.plan.layout import check_layout, lay_out
 from papympi.plan.plan import Plan, Space, Step, Stream, Stride
-from papympi.plan.program import Argument, Call, Program, Stage, StageKind
+from papympi.plan.program import Argument, Call, Program, ResourceSpec, Stage, StageKind
 from papympi.plan.taking import make_argument, take
 from papympi.plan.wiring import Wiring, merge_problems, wire
 
@@ -38,7 +38,6 @@ class PlanSettings:
         by_value: modules whose functions travel by value.
         path: folders that workers add to `sys.path`.
         seed: from which every item gets its own.
-        levels: of the runner's loggers, by name.
         loads: the module of the pipeline, which the command line has loaded.
     """
 
@@ -51,7 +50,6 @@ class PlanSettings:
     by_value: tuple[str, ...] = ("__main__",)
     path: tuple[str, ...] = ()
     seed: int = 0
-    levels: Mapping[str, int] = field(default_factory=dict)
     loads: str = ""
 
 
@@ -96,7 +94,8 @@ def compile_plan(
         expansion.streams[name].target = True
     for name in settings_of:
         expansion.streams[name].checkpoint = graph.nodes[name].options.checkpoint
-    program = Program({}, settings.by_value, settings.path, settings.seed, dict(settings.levels), settings.loads)
+    setups = tuple(ResourceSpec(each.name, each.function) for each in graph.setups.values())
+    program = Program({}, settings.by_value, settings.path, settings.seed, setups, loads=settings.loads)
     steps = _make_steps(groups, program)
     return Plan(
         steps=steps,

@@ -6,7 +6,7 @@ names the columns that go home.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from inspect import isgeneratorfunction
@@ -22,7 +22,7 @@ OnError = Literal["fail", "drop"] | Callable[[Any], Any]
 
 @dataclass(frozen=True, slots=True)
 class ResourceSpec:
-    """A resource as a worker makes it: its name, and the function (or generator function) without parameters."""
+    """A resource or a setup as a worker calls it: its name, and the (generator) function without parameters."""
 
     name: str
     function: Callable[[], Any]
@@ -143,7 +143,8 @@ class Program:
         path: folders that come first in a worker's `sys.path`.
         loads: the module of the pipeline, which the command line has loaded; "": there is a script.
         seed: of the run, from which every item gets its own.
-        levels: the levels of the runner's loggers, by name ("" for the root), which hold for the workers, too.
+        setups: what every worker process calls before its first item; torn down like resources.
+        state: settings of the runner that hold in other processes, too, by name; read when the run begins.
         preparation: what a worker does before it loads the stages; `None`: nothing.
     """
 
@@ -151,7 +152,8 @@ class Program:
     by_value: tuple[str, ...] = ("__main__",)
     path: tuple[str, ...] = ()
     seed: int = 0
-    levels: dict[str, int] = field(default_factory=dict)
+    setups: tuple[ResourceSpec, ...] = ()
+    state: Mapping[str, Any] = field(default_factory=dict)
     loads: str = ""
     preparation: Preparation | None = None
 
@@ -159,7 +161,8 @@ class Program:
         """Return the modules that its functions come from."""
         calls = [call for stage in self.stages.values() for call in stage.calls]
         resources = (argument.resource for call in calls for argument in call.arguments)
-        functions = [call.function for call in calls] + [spec.function for spec in resources if spec is not None]
+        specs = [*self.setups, *(spec for spec in resources if spec is not None)]
+        functions = [call.function for call in calls] + [spec.function for spec in specs]
         return list(dict.fromkeys(str(getattr(_find_inner(function), "__module__", "")) for function in functions))
 
 

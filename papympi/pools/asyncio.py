@@ -9,11 +9,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextvars import Context
 from typing import TYPE_CHECKING, Final
 
 from papympi.contracts import Backend, Capabilities
 from papympi.errors import ItemTimeout, PoolError
 from papympi.plan.program import Program
+from papympi.script.state import CallerContext
 from papympi.transport.doorbell import Doorbell
 from papympi.transport.task import Kind, Lost, Outcome, Task
 from papympi.workers.evaluation.alarm import (
@@ -27,6 +29,7 @@ from papympi.workers.evaluation.async_call import end_loop
 from papympi.workers.evaluation.async_evaluator import AwaitingEvaluator
 from papympi.workers.evaluation.attempt import attempt
 from papympi.workers.evaluation.progress import ProgressRecord, ProgressSnapshot
+from papympi.workers.evaluation.setups import WorkerSetups
 from papympi.workers.host import check_count
 
 if TYPE_CHECKING:
@@ -48,18 +51,21 @@ class LoopThread:
     Args:
         room: how many items may wait at the same time.
         send: called in the thread with every outcome, or with what the evaluation broke of.
+        caller: what its functions see of the thread that has opened the pool.
 
     Attributes:
         stages: by id of each task that it has, the number of its stage.
         record: what keeps the loop.
     """
 
-    def __init__(self, program: Program, label: str, room: int, send: Send) -> None:
+    def __init__(self, program: Program, label: str, room: int, send: Send, caller: CallerContext) -> None:
         import asyncio
 
         self.stages: dict[int, int] = {}
         self.record = ProgressRecord()
         self._send = send
+        self._caller = caller
+        self._context = Context()
         self._selector = selectors.DefaultSelector()
         self._loop = asyncio.SelectorEventLoop(self._selector)
         self._evaluator = AwaitingEvaluator(program, label, self.record, room)
@@ -106,6 +112,10 @@ class LoopThread:
         interrupt_thread(self._thread.ident or 0)
 
     def _work(self) -> None:
+        self._context = self._caller.copy()
+        self._context.run(self._serve)
+
+    def _serve(self) -> None:
         while self._state in {"open", "draining"}:
             attempt(self._loop.run_forever)  # a task of the user's that ends in SystemExit stops it, too
         self._stopped.set()
@@ -118,7 +128,8 @@ class LoopThread:
     def _take(self) -> None:
         self._woken = False
         while self._inbox and self._state in {"open", "draining"}:
-            batch = self._loop.create_task(self._evaluator.evaluate(self._inbox.popleft()))
+            coroutine = self._evaluator.evaluate(self._inbox.popleft())
+            batch = self._loop.create_task(coroutine, context=self._context.copy())
             self._batches.add(batch)
             batch.add_done_callback(self._end)
 
@@ -159,6 +170,8 @@ class AsyncioPool:
         self.notes: list[str] = []
         self._given_up = 0
         self._bell: Doorbell | None = None
+        self._setups: WorkerSetups | None = None
+        self._caller = CallerContext()
         self._thread: LoopThread | None = None
         self._arrived: deque[tuple[LoopThread, Outcome | BaseException]] = deque()
 
@@ -167,11 +180,14 @@ class AsyncioPool:
         self._program = program
         self._bell = Doorbell()
         self._shortest = find_shortest_timeout(program)
+        self._setups = WorkerSetups(program, self.workers[0], shares=True)
+        self._setups.open()
+        self._caller = CallerContext()
 
     def submit(self, worker: int, task: Task) -> None:  # noqa: ARG002 - there is one worker
         """Hand a task to the loop."""
         if self._thread is None:
-            self._thread = LoopThread(self._program, self.workers[0], self.places, self._take_home)
+            self._thread = LoopThread(self._program, self.workers[0], self.places, self._take_home, self._caller)
         self._thread.submit(task)
 
     def collect(self) -> list[Outcome | Lost]:
@@ -258,6 +274,9 @@ class AsyncioPool:
         if self._bell is not None:
             self._bell.close()
             self._bell = None
+        if self._setups is not None:
+            self._setups.close()
+            self._setups = None
 
 
 def _forget_loop(loop: asyncio.AbstractEventLoop) -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from papympi.contracts import Capabilities
-from papympi.errors import ItemTimeout, PoolError, WorkerLost
+from papympi.errors import ItemTimeout, PoolError, SetupError, WorkerLost
 from papympi.plan.program import Program
 from papympi.pools.executor_tasks import LocalTasks, RemoteTasks
 from papympi.transport.doorbell import Doorbell
@@ -199,6 +199,9 @@ class ExecutorPool:
         error = future.exception()
         if isinstance(error, BrokenExecutor):
             return self._break(error, [task])
+        if isinstance(error, SetupError):
+            self._broken = error
+            return []
         if error is not None:
             return self._fail("could not evaluate a batch", error)
         outcome = tasks.unpack(future.result())

@@ -10,12 +10,14 @@ from typing import Any, Final, NamedTuple
 
 from papympi.errors import ItemTimeout
 from papympi.plan.program import Program
+from papympi.script.state import CallerContext
 from papympi.transport.ship import pack_program
 from papympi.transport.task import Kind, Lost, Outcome, Task
 from papympi.workers.evaluation.alarm import find_shortest_timeout, find_timeout, interrupt_thread
 from papympi.workers.evaluation.executor_worker import ThreadEvaluators, leave, live, serve
 from papympi.workers.evaluation.progress import ProgressRecord
 from papympi.workers.evaluation.scatter import SuspendedScatter
+from papympi.workers.evaluation.setups import WorkerSetups
 
 _RETURN_S: Final = 2.0
 """How long after the time-outs of a task a process that nothing is known about is left to bring it home, at least."""
@@ -38,7 +40,9 @@ class LocalTasks:
     def __init__(self, program: Program, pool: str) -> None:
         self._program = program
         self._generators: dict[int, SuspendedScatter] = {}
-        self._evaluators = ThreadEvaluators(program, pool, self._generators)
+        self._setups = WorkerSetups(program, pool, shares=True)
+        self._setups.open()
+        self._evaluators = ThreadEvaluators(program, pool, self._generators, CallerContext())
         self._running: dict[int, _RunningTask] = {}
         self._shortest = find_shortest_timeout(program)
 
@@ -78,9 +82,10 @@ class LocalTasks:
         return lost
 
     def close(self) -> None:
-        """Close the generators that stand suspended."""
+        """Close the generators that stand suspended, and tear down the setups."""
         while self._generators:
             self._generators.popitem()[1].close()
+        self._setups.close()
 
     def _deadline_of(self, running: _RunningTask, now: float) -> float:
         """Return when the item that a thread is at has had its time; if it has none, when to look again."""
@@ -93,7 +98,7 @@ class LocalTasks:
                 self._evaluators.progress, threading.get_ident(), self._evaluators.label, task.stage
             )
         try:
-            return self._evaluators.evaluator.run(task)
+            return self._evaluators.context.run(self._evaluators.evaluator.run, task)
         finally:
             self._running.pop(task.id, None)
 

@@ -13,6 +13,7 @@ from papympi.plan.program import Program
 from papympi.transport.doorbell import Doorbell
 from papympi.transport.task import Kind, Lost, Outcome, Task
 from papympi.workers.evaluation.evaluate import Evaluator
+from papympi.workers.evaluation.setups import WorkerSetups
 
 CAPABILITIES: Final = Capabilities(shares_memory=True, streams=True, holds_up=True, parallel=False)
 
@@ -31,11 +32,14 @@ class InlinePool:
         self._queue: deque[Task] = deque()
         self._bell: Doorbell | None = None
         self._evaluator: Evaluator | None = None
+        self._setups: WorkerSetups | None = None
 
     def open(self, program: Program) -> None:
         """Make ready to call the program's functions."""
         self._bell = Doorbell()
         self._evaluator = Evaluator(program, self.workers[0], encodes=False, interruptible=True)
+        self._setups = WorkerSetups(program, self.workers[0], shares=True)
+        self._setups.open()
 
     def submit(self, worker: int, task: Task) -> None:  # noqa: ARG002 - there is one worker
         """Queue a task."""
@@ -72,6 +76,9 @@ class InlinePool:
         if self._evaluator is not None:
             self._evaluator.close()
             self._evaluator = None
+        if self._setups is not None:
+            self._setups.close()
+            self._setups = None
         if self._bell is not None:
             self._bell.close()
             self._bell = None

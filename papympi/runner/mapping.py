@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from papympi.contracts import Pool
@@ -26,6 +27,8 @@ def map(  # noqa: A001 - the field's name for it; `papympi.map` hides nothing
     admission: int | None = None,
     admission_bytes: int | str | None = None,
     seed: int | None = None,
+    initializer: Callable[..., Any] | None = None,
+    initargs: tuple[Any, ...] = (),
 ) -> Run:
     """Return the results of `function` for the items of the iterables: a lazy, bounded, parallel `map`.
 
@@ -42,6 +45,8 @@ def map(  # noqa: A001 - the field's name for it; `papympi.map` hides nothing
         admission: how many items may be under way at once.
         admission_bytes: about how many bytes they may have, as of `run`.
         seed: what the items' seeds are derived from, as of `run`.
+        initializer: every worker process calls it once, before its first item; see `papympi.setup`.
+        initargs: what it is given.
 
     Raises:
         TypeError: no iterable was given.
@@ -56,6 +61,8 @@ def map(  # noqa: A001 - the field's name for it; `papympi.map` hides nothing
     options = {"timeout": timeout, "retries": retries}
     called = AwaitedByPosition(function) if is_async(function) else ByPosition(function)
     graph.add(called, name=node, inputs={"items": names}, pool="map", stride=stride, **options)
+    if initializer is not None:
+        graph.setup(name="map.initializer")(partial(initializer, *initargs))
     return run(
         dict(zip(names, iterables, strict=True)),
         graph=graph,

@@ -11,10 +11,11 @@ from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from papympi.contracts import Backend, Pool
 from papympi.errors import OptionError, PapympiError, PoolError, did_you_mean
+from papympi.plan.program import Program, ResourceSpec
 from papympi.pools.executor import ExecutorPool
 from papympi.pools.members import MembersPool
 from papympi.runner.plugins import collect_offers, find_backend
@@ -22,6 +23,8 @@ from papympi.runner.plugins import collect_offers, find_backend
 if TYPE_CHECKING:
     from pluggy import PluginManager
 
+_INITIALIZER: Final = frozenset({"initializer", "initargs"})
+"""Options of every pool that a backend makes, as executors have them."""
 ALL = "*"
 """The name of the override that takes the place of every pool."""
 
@@ -131,6 +134,13 @@ class _PoolMaker:
         if name in above:
             raise PoolError(f"pool {name!r} is a member of itself: {' -> '.join((*above, name))}")
         spec = self._find(name, member=bool(above))
+        if isinstance(spec, PoolSpec) and not _INITIALIZER.isdisjoint(spec.options):
+            spec, setup = _take_initializer(spec)
+            return _add_setup(self._make(name, spec, above), setup)
+        return self._make(name, spec, above)
+
+    def _make(self, name: str, spec: PoolSpec | Pool | Executor, above: tuple[str, ...]) -> Pool:
+        """Return the pool that stands behind a name."""
         if isinstance(spec, Executor):
             return ExecutorPool(name, spec, os.cpu_count() or 1, owned=False)
         if not isinstance(spec, PoolSpec):
@@ -167,6 +177,29 @@ class _PoolMaker:
             set(self._specs) if name == backend else set()
         )
         return f"{what}{did_you_mean(backend, known)} (there are {', '.join(sorted(known))})"
+
+
+def _take_initializer(spec: PoolSpec) -> tuple[PoolSpec, ResourceSpec]:
+    """Return a pool without the function that its workers call first, and that function as a setup."""
+    options = dict(spec.options)
+    function, arguments = options.pop("initializer", None), options.pop("initargs", ())
+    if not callable(function):
+        raise OptionError(f"pool {spec.name!r}: initializer is {function!r}, not a function")
+    if not isinstance(arguments, list | tuple):
+        raise OptionError(f"pool {spec.name!r}: initargs is {arguments!r}, not a tuple of arguments")
+    setup = ResourceSpec(f"initializer of {spec.name}", partial(function, *arguments))
+    return replace(spec, options=options), setup
+
+
+def _add_setup(pool: Pool, setup: ResourceSpec) -> Pool:
+    """Return the pool, which has one more setup than the graph, called before the others."""
+    opens = pool.open
+
+    def open_with(program: Program) -> None:
+        opens(replace(program, setups=(setup, *program.setups)))
+
+    pool.open = open_with  # type: ignore[method-assign]  # of this one pool, whatever its class is
+    return pool
 
 
 def _check_options(spec: PoolSpec, backend: Backend) -> None:

@@ -35,7 +35,7 @@ from papympi.runner.reading import (
     split_results,
 )
 from papympi.runner.session import Session, prepare_journal
-from papympi.workers.evaluation.capture import read_levels
+from papympi.script.generators import warn_generators
 from papympi.workers.host import share_memory
 
 
@@ -229,7 +229,8 @@ def run(
         graph: default: that of the module that calls it.
         targets: nodes whose results are wanted; default: the sinks.
         pools: for names of pools what they are: `"processes:4"`, a table of options, a pool, or any
-            `concurrent.futures.Executor`.
+            `concurrent.futures.Executor`. In a table `initializer` is a function that every worker process calls first,
+            with `initargs`.
         errors: "raise": stop at the first failure; "keep": yield `Failure`s in their places; "drop": leave them out.
         ordered: yield results in input order; else as they come.
         admission: how many items may be in the graph at once; default: enough to keep the workers busy.
@@ -267,16 +268,17 @@ def run(
         by_value=tuple(by_value),
         path=tuple(path),
         seed=options.seed,
-        levels=read_levels(),
         loads=loads,
     )
     names = None if targets is None else [graph.name_of(target) for target in targets]
     plan = compile_plan(compile_nodes(manager, graph), names, given, settings)
     manager.hook.papympi_rewrite(plan=plan)
     feeds, length = make_feeds(plan, given)
+    made = open_pools(plan.pools, manager, tables=options.pools, given=pools, overrides=options.overrides)
+    warn_generators(plan, [name for name, pool in made.items() if not pool.capabilities.holds_up])
     session = Session(
         plan,
-        open_pools(plan.pools, manager, tables=options.pools, given=pools, overrides=options.overrides),
+        made,
         Watchers(manager, plan),
         progress=progress,
         journal=prepare_journal(journal, plan, graph, given, resume=resume),

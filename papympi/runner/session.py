@@ -26,6 +26,7 @@ from papympi.runner.journal_options import JournalOptions
 from papympi.runner.pooling import find_culprit, name_pool
 from papympi.script.describe import describe_script
 from papympi.script.prepare import find_loading
+from papympi.script.state import read_state
 from papympi.workers.evaluation.capture import be_runner
 from papympi.workers.evaluation.recorder import shown_by
 
@@ -107,12 +108,7 @@ class Session:
             _OPEN.add(self)
             if self._journal is not None:
                 self._settings |= self._journal.open()
-            self._describe_script()
-            for name, pool in self._made.items():
-                self._pools[name] = pool
-                with name_pool(name, pool, "open"):
-                    pool.open(self.plan.program)
-                self._check_going()
+            self._open_pools()
             self.engine = Engine(self.plan, self._pools, tell=self._echo, **self._settings)
             works_alone = not all(pool.capabilities.holds_up for pool in self._pools.values())
             self._driver = EngineDriver(self.engine, runs_ahead=works_alone)
@@ -130,8 +126,8 @@ class Session:
             self._check_going()
             undo.pop_all()
 
-    def _describe_script(self) -> None:
-        """Say what workers need of the user's script, where they are not in its process."""
+    def _open_pools(self) -> None:
+        """Open the pools; workers in other processes get the script, and the settings that hold here and now."""
         if (file := find_loading()) is not None:
             raise StateError(
                 f"{file} starts a run while a worker loads it, which would never end: start it in a function that only "
@@ -139,6 +135,12 @@ class Session:
             )
         if not all(pool.capabilities.shares_memory for pool in self._made.values()):
             self.plan.program.preparation = describe_script(self.plan.program)
+            self.plan.program.state = read_state(self.plan.program)
+        for name, pool in self._made.items():
+            self._pools[name] = pool
+            with name_pool(name, pool, "open"):
+                pool.open(self.plan.program)
+            self._check_going()
 
     def deliveries(self) -> Iterator[Delivery]:
         """Yield what the engine hands over; end the session at the end, and whenever the iteration is given up."""

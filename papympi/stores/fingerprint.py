@@ -56,6 +56,9 @@ def _fingerprint(wiring: Wiring, node: Node) -> Fingerprint:
     code = _CodeWalker()
     code.found["function"] = digest(code.stand_in(node.function)).hex()
     code.drain()
+    for setup in wiring.graph.setups.values():
+        code.found[f"setup {setup.name}"] = digest(code.stand_in(setup.function)).hex()
+    code.drain()
     for link in wiring.bindings[node.name]:
         if link.kind == "resource":
             code.add(wiring.graph.resources[link.name].function)

@@ -113,7 +113,7 @@ class Census:
         """
         probe = _Probe(self.reducer)
         found: list[Entry] = []
-        for user, function in _functions_of(program):
+        for user, function in functions_of(program):
             error = probe.refusal(function)
             if error is not None:
                 raise self._refuse(user, "its function", function, error)
@@ -282,8 +282,9 @@ class _Probe:
         return memoryview(data).nbytes
 
 
-def _functions_of(program: Program) -> Iterator[tuple[str, Any]]:
+def functions_of(program: Program) -> Iterator[tuple[str, Any]]:
     """Yield whatever of a program is the user's, each with whose it is."""
+    yield from ((f"setup {spec.name!r}", spec.function) for spec in program.setups)
     for stage in program.stages.values():
         for call in stage.calls:
             node = f"node {call.node!r}"

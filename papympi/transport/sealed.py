@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pickle import PickleBuffer
 from typing import Any
 
-from papympi.plan.program import Call, Program, Stage
+from papympi.plan.program import Call, Program, ResourceSpec, Stage
 from papympi.transport.payload import BIG, Buffer, sort_out
 from papympi.transport.task import Outcome, Task
 
@@ -74,7 +74,8 @@ def outline(program: Program) -> Program:
     for number, stage in program.stages.items():
         calls = tuple(Call(call.node, _absent, (), timeout=call.timeout) for call in stage.calls)
         stages[number] = Stage(stage.kind, stage.inputs, calls, ())
-    return Program(stages, (), preparation=program.preparation)
+    setups = tuple(ResourceSpec(spec.name, _absent) for spec in program.setups)
+    return Program(stages, (), setups=setups, preparation=program.preparation)
 
 
 def _absent() -> None:

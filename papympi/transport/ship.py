@@ -37,11 +37,11 @@ def pack_program(program: Program) -> Packed:
     pickler = make_pickler(file, census.reducer, sort_out(buffers))
     for entry in needed:
         pickler.dump((entry.namespace, entry.name, entry.value))
-    pickler.dump(program.stages)
+    pickler.dump((program.stages, program.setups))
     labels = [f"{entry.user}: {entry.what}" for entry in needed]
     offers = census.find_offers(needed, buffers)[::-1]
     loaded = pickle_loaded(census.reach, {(entry.namespace.name, entry.name) for entry in needed}, buffers)
-    head = program.by_value, program.preparation, program.seed, program.levels
+    head = program.by_value, program.preparation, program.seed, program.state
     return Packed(pickle.dumps((head, labels, offers, loaded, file.getvalue()), 5), buffers)
 
 
@@ -52,7 +52,7 @@ def _leave_alone(_preparation: Preparation) -> None:
 def unpack_program(packed: Packed, prepare: Callable[[Preparation], None] = _leave_alone) -> Program:
     """Return the program, its functions ready to be called; what travelled by value is put into its modules.
 
-    The packed buffers become parts of what the functions refer to.
+    The packed buffers become parts of what the functions refer to. The state is yet to be set, by `script.state`.
 
     Args:
         packed: the program.
@@ -62,7 +62,7 @@ def unpack_program(packed: Packed, prepare: Callable[[Preparation], None] = _lea
         ShippingError: what the functions need cannot be made here; names it.
     """
     head, labels, offers, loaded, body = pickle.loads(packed.body)
-    by_value, preparation, seed, levels = head
+    by_value, preparation, seed, state = head
     if preparation is not None:
         prepare(preparation)
     for each in offers:
@@ -76,11 +76,11 @@ def unpack_program(packed: Packed, prepare: Callable[[Preparation], None] = _lea
     with _making("what the script's modules hold"):
         loaded.apply(packed.buffers)
     with _making("the program"):
-        stages = unpickler.load()
+        stages, setups = unpickler.load()
     for each in offers:
         with contextlib.suppress(ShippingError):
             take_offer(each.module, each.name)
-    return Program(stages, by_value, seed=seed, levels=levels, preparation=preparation)
+    return Program(stages, by_value, seed=seed, setups=setups, state=state, preparation=preparation)
 
 
 def _load_offer(given: Offer, buffers: Sequence[Buffer]) -> Any:

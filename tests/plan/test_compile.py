@@ -66,9 +66,9 @@ def test_targets_and_checkpoints_are_kept(graph):
 
 
 def test_settings_reach_the_program(graph):
-    settings = PlanSettings(by_value=("m",), path=("/p",), seed=7, levels={"": 10})
+    settings = PlanSettings(by_value=("m",), path=("/p",), seed=7)
     program = compile_plan(graph, settings=settings).program
-    assert (program.by_value, program.path, program.seed, program.levels) == (("m",), ("/p",), 7, {"": 10})
+    assert (program.by_value, program.path, program.seed) == (("m",), ("/p",), 7)
 
 
 def test_async_nodes_have_their_pool():

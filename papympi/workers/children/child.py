@@ -11,19 +11,19 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
-from papympi.errors import ShippingError
-from papympi.script.prepare import prepare
+from papympi.errors import SetupError, ShippingError
 from papympi.transport import frames
 from papympi.transport.arena import ChildAllocator
 from papympi.transport.packed import map_packed
 from papympi.transport.records import Logs
 from papympi.transport.sealed import open_task, seal_outcome
-from papympi.transport.ship import unpack_program
 from papympi.transport.task import Kind
 from papympi.workers.children.mpi_blocks import watch_import
 from papympi.workers.evaluation.evaluate import Evaluator
+from papympi.workers.evaluation.loading import load_program
 from papympi.workers.evaluation.progress import SharedProgressRecord
 from papympi.workers.evaluation.recorder import OutputRecorder, show
+from papympi.workers.evaluation.setups import WorkerSetups
 from papympi.workers.host import limit_memory
 
 
@@ -49,7 +49,8 @@ def _report_crash(
     if isinstance(error, Exception):
         words = [f"{error}\n"] if isinstance(error, ShippingError) else []
         with contextlib.suppress(OSError):
-            frames.send(connection, "".join([*words, *traceback.format_exception(error)]))
+            words = [*words, *traceback.format_exception(error)]
+            frames.send(connection, error if type(error) is SetupError else "".join(words))
         raise SystemExit(1) from None
 
 
@@ -91,10 +92,12 @@ def work(given: ChildDescriptors) -> None:
         watch_import()
         sender = _Sender(given.connection, blocks)
         recorder = OutputRecorder(label, sender.send)
-        program = unpack_program(packed if given.program is None else map_packed(given.program), prepare)
+        program = load_program(packed if given.program is None else map_packed(given.program))
         evaluator = Evaluator(program, label, record, memory=memory, recorder=recorder)
-        sender.send(None)
+        setups = WorkerSetups(program, label, recorder, record)
         try:
+            setups.open()
+            sender.send(None)
             for message in messages:
                 if type(message) is list:
                     assert blocks is not None
@@ -106,6 +109,7 @@ def work(given: ChildDescriptors) -> None:
                     sender.send(seal_outcome(outcome) if is_sealed else outcome.to_wire())
         finally:
             evaluator.close()
+            setups.close()
 
 
 def _read_all(reader: frames.FrameReader) -> Iterator[Any]:

@@ -10,7 +10,7 @@ import socket
 import time
 from typing import Final
 
-from papympi.errors import ItemTimeout, PoolError, ShippingError, WorkerLost
+from papympi.errors import ItemTimeout, PoolError, SetupError, ShippingError, WorkerLost
 from papympi.plan.program import Program
 from papympi.transport.frames import FrameReader, FrameWriter
 from papympi.transport.lending import ParentAllocator
@@ -79,7 +79,7 @@ class ChildHandle:
         self._shortest = find_shortest_timeout(program)
         self._tasks: dict[int, int] = {}
         self._startup_failures = 0
-        self._last_words = ""
+        self._last_words: str | SetupError = ""
         self.logs: Logs | None = None
         self._end = ""
         self._resources = contextlib.ExitStack()
@@ -175,7 +175,7 @@ class ChildHandle:
         code = self._fork_server.reap(pid)
         reason = tell_end(code, self._memory) if went else "it closed its connection and did not end"
         if self._last_words:
-            reason += f"\n{self._last_words.rstrip()}"
+            reason += f"\n{str(self._last_words).rstrip()}"
         lost = self._report(reason, progress)
         lost.logs = self.take_logs()
         self._tasks.clear()
@@ -228,6 +228,8 @@ class ChildHandle:
     def _check_startup(self) -> None:
         """Raise if the last child could not load the program, or if too many have died of something before."""
         if self._startup_failures and self._last_words:
+            if isinstance(self._last_words, SetupError):
+                raise self._last_words
             raise ShippingError(f"worker {self.label} cannot load the program:\n{self._last_words.rstrip()}")
         if self._startup_failures >= _FEW:
             raise PoolError(f"{_FEW} children in a row of worker {self.name} died before they were ready: {self._end}")
@@ -246,9 +248,7 @@ class ChildHandle:
 
     def _report(self, reason: str, progress: ProgressSnapshot) -> Lost:
         """Return what is known of the child's end; a task that had been answered is not what it died of."""
-        resource = self._name_resource(progress.resource)
-        if resource:
-            reason += f", while it made the resource {resource!r}"
+        reason += self._name_resource(progress.resource)
         self._end = reason
         lost = Lost(self.number, WorkerLost(self.label, reason))
         if self._is_given_up:
@@ -267,10 +267,12 @@ class ChildHandle:
         return lost
 
     def _name_resource(self, mark: int | None) -> str:
-        """Return the name of the resource that the child was making; "" if none."""
+        """Return what to say of the resource that the child was making, or of the setup; "" if none."""
         arguments = (a for stage in self._program.stages.values() for call in stage.calls for a in call.arguments)
-        specs = (a.resource for a in arguments if mark is not None and a.resource is not None)
-        return next((spec.name for spec in specs if mark_resource(spec.name) == mark), "")
+        resources = {a.resource.name for a in arguments if a.resource is not None}
+        made = [(f", while it made the resource {name!r}", name) for name in resources]
+        made += [(f", while it called the setup {spec.name!r}", spec.name) for spec in self._program.setups]
+        return next((words for words, name in made if mark is not None and mark_resource(name) == mark), "")
 
 
 def _is_readable(descriptor: int, seconds: float) -> bool:

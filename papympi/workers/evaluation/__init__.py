@@ -8,6 +8,7 @@ by item.
 | --- | --- |
 | `Evaluator`, `AwaitingEvaluator` | evaluates one task at a time; many at a time, in an event loop |
 | `WorkerContext`, `Resources` | what all tasks of one worker share; what nodes need that is made once in a worker |
+| `WorkerSetups` | what is called once in a process before the first item |
 | `Calls` | the calls of one task: their arguments, failures and counts |
 | `Column`, `Arguments` | values by position, with bitmaps of what is there and failed; the columns that a call takes |
 | `FastPath`, `FastPathResult`, `Stop` | functions over whole columns; how far a task got; where a call stopped |

@@ -100,7 +100,7 @@ class Calls:
     def fail(self, call: Call, key: Key, error: BaseException, given: Sequence[Any] = (), attempts: int = 1) -> Failure:
         """Return the failure that an exception makes of an item."""
         error = self._translate(call, error)
-        text = "".join(traceback.format_exception(type(error), error, _skip_own_frames(error)))
+        text = "".join(traceback.format_exception(type(error), error, skip_own_frames(error)))
         if isinstance(error, MemoryError) and self.worker.memory:
             text += f"The worker may allocate {format_memory(self.worker.memory)}, as its pool's option memory says.\n"
         return Failure(call.node, key, _strip(error), text, _describe(given), self.worker.label, attempts)
@@ -239,7 +239,7 @@ def _describe(given: Sequence[Any]) -> str:
     return ", ".join(describe(value) for value in given)[:1000]
 
 
-def _skip_own_frames(error: BaseException) -> TracebackType | None:
+def skip_own_frames(error: BaseException) -> TracebackType | None:
     """Return the traceback without the frames of the machinery that called the user's function."""
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_HERE):

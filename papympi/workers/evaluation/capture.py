@@ -15,7 +15,6 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from papympi.plan.program import Program
 from papympi.workers.evaluation.location import current
 from papympi.workers.evaluation.recorder import OutputRecorder
 
@@ -112,6 +111,11 @@ def be_runner() -> None:
     _runner[0] = os.getpid()
 
 
+def is_runner() -> bool:
+    """Say whether this process runs graphs."""
+    return _runner[0] == os.getpid()
+
+
 class OutputCapture:
     """Listens, for one evaluator, until it is closed.
 
@@ -125,12 +129,8 @@ class OutputCapture:
         recorder: what it hears with.
     """
 
-    def __init__(
-        self, program: Program, label: str, recorder: OutputRecorder | None, *, shares: bool, raw: bool
-    ) -> None:
-        local = shares or _runner[0] == os.getpid()
-        for name, level in {} if local else program.levels.items():  # loggers are as verbose as they are in the runner
-            logging.getLogger(name or None).setLevel(level)
+    def __init__(self, label: str, recorder: OutputRecorder | None, *, shares: bool, raw: bool) -> None:
+        local = shares or is_runner()
         self.recorder = recorder or OutputRecorder(label, local=local, raw=raw)
         self._open = True
         _capture.open()
@@ -141,10 +141,3 @@ class OutputCapture:
             self._open = False
             self.recorder.close()
             _capture.close()
-
-
-def read_levels() -> dict[str, int]:
-    """Return the levels that loggers of this process have been given, by name."""
-    loggers = logging.Logger.manager.loggerDict
-    levels = {name: logger.level for name, logger in loggers.items() if isinstance(logger, logging.Logger)}
-    return {name: level for name, level in {"": logging.getLogger().level, **levels}.items() if level}

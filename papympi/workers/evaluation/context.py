@@ -20,16 +20,20 @@ _END: Final = object()
 
 
 class Resources:
-    """The resources of one worker.
+    """The resources of one worker, or the setups of a process.
 
     A resource that cannot be made is not tried again: every call that needs it fails with its error.
 
     Args:
         slots: of the worker's progress record, where a resource is noted while it is made.
         outside: the place of what the worker does for no item.
+        kind: what messages call them.
     """
 
-    def __init__(self, attempt: Attempt, slots: memoryview[int], outside: FixedLocation) -> None:
+    def __init__(
+        self, attempt: Attempt, slots: memoryview[int], outside: FixedLocation, kind: str = "resource"
+    ) -> None:
+        self._kind = kind
         self._attempt = attempt
         self._slots = slots
         self._outside = outside
@@ -53,12 +57,12 @@ class Resources:
                 if error is None and more is not _END:
                     error = StateError("it yields more than once")
                 if error is not None:
-                    logging.getLogger("papympi.resources").error("it could not be taken down", exc_info=error)
+                    logging.getLogger(f"papympi.{self._kind}s").error("it could not be taken down", exc_info=error)
         self._made.clear()
 
     def _at(self, name: str) -> Any:
-        """Return a block in which a resource is at work."""
-        return at(replace(self._outside, node=f"resource {name!r}"))
+        """Return a block in which one is at work."""
+        return at(replace(self._outside, node=f"{self._kind} {name!r}"))
 
     def _make(self, spec: ResourceSpec) -> tuple[Any, BaseException | None, TracebackType | None]:
         """Make a resource; while that goes on, the progress record says so."""
@@ -74,7 +78,7 @@ class Resources:
         generator = spec.function()
         resource = next(generator, _END)
         if resource is _END:
-            raise StateError(f"resource {spec.name!r} is a generator function that yields nothing")
+            raise StateError(f"{self._kind} {spec.name!r} is a generator function that yields nothing")
         self._open.append((spec.name, generator))
         return resource
 

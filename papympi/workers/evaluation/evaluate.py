@@ -57,7 +57,7 @@ class Evaluator:
     ) -> None:
         self._program = program
         trying = attempt_interruptibly if interruptible else attempt
-        self._capture = OutputCapture(program, label, recorder, shares=not encodes, raw=interruptible)
+        self._capture = OutputCapture(label, recorder, shares=not encodes, raw=interruptible)
         outside = FixedLocation(self._capture.recorder, program.seed, "", None)
         self._worker = WorkerContext(trying, label, progress or ProgressRecord(), outside, sends=encodes, memory=memory)
         self._generators: dict[int, SuspendedScatter] = {} if generators is None else generators

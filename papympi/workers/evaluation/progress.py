@@ -31,7 +31,7 @@ class ProgressSnapshot(NamedTuple):
         begun_ns: since when an item is at work whose node has a time-out, by `time.monotonic_ns`; `None`: none is.
         items: how many the function was given at once.
         child: number of the child of the item at `position`, if the call is made for children; else `None`.
-        resource: mark of the resource that was being made, see `mark_resource`; `None`: none was.
+        resource: mark of the resource that was being made, or of the setup, see `mark_resource`; `None`: none was.
     """
 
     task: int | None
@@ -112,7 +112,7 @@ class ProgressRecord:
         task, *rest, count, made = self.slots[: RESOURCE + 1]
         node, index, begun, resource = (None if value == NOTHING else value for value in (*rest, made))
         if task == NOTHING:
-            return ProgressSnapshot(None, None, None, None, 1)
+            return ProgressSnapshot(None, None, None, None, 1, resource)
         child = None
         if index is not None and self.slots[RUNS] > 0:
             index, child = self._find_child(index)

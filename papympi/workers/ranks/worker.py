@@ -12,19 +12,19 @@ from collections.abc import Sequence
 from pickle import PickleBuffer
 from typing import Final
 
-from papympi.errors import PoolError, ShippingError
-from papympi.script.prepare import prepare
+from papympi.errors import PoolError, SetupError, ShippingError
 from papympi.transport.arena import LEAST
 from papympi.transport.doorbell import Backoff
 from papympi.transport.packed import Packed, PackedFile, map_packed
 from papympi.transport.records import Logs
 from papympi.transport.sealed import SealedOutcome, SealedTask
-from papympi.transport.ship import unpack_program
 from papympi.transport.task import Kind, Lost, Task
 from papympi.workers.children.client import ForkServerClient
 from papympi.workers.children.supervisor import Supervisor
 from papympi.workers.evaluation.attempt import attempt
 from papympi.workers.evaluation.evaluate import Evaluator
+from papympi.workers.evaluation.loading import load_program
+from papympi.workers.evaluation.setups import WorkerSetups
 from papympi.workers.host import share_memory
 from papympi.workers.ranks import messages
 from papympi.workers.ranks.messages import Answer, Isolation, OpenProgram, Order, from_parts, to_parts
@@ -60,7 +60,9 @@ class _OwnEvaluator:
         self.find_program = self._packed.find_file
         try:
             file = self._packed.file
-            program = unpack_program(self._packed if file is None else map_packed(os.dup(file)), prepare)
+            program = load_program(self._packed if file is None else map_packed(os.dup(file)))
+            self._setups = WorkerSetups(program, label)
+            self._setups.open()
         except BaseException:
             self._packed.close()
             raise
@@ -74,6 +76,7 @@ class _OwnEvaluator:
 
     def close(self, _grace: float) -> None:
         self._evaluator.close()
+        self._setups.close()
         self._packed.close()
 
 
@@ -208,7 +211,7 @@ class RankWorker:
             own: _OwnEvaluator
             own, failed = attempt(_OwnEvaluator, found, order.label)
             if failed is not None:
-                return messages.OpeningFailed("".join(traceback.format_exception(failed)))
+                return _explain(failed)
             self._served = own
             return messages.ProgramOpened(own.find_program())
         if self._fork_server is None or not self._fork_server.is_alive():
@@ -227,6 +230,13 @@ class RankWorker:
         served, self._served = self._served, None
         if served is not None:
             served.close(grace)
+
+
+def _explain(failed: BaseException) -> Answer:
+    """Return what to answer when a rank that evaluates itself cannot load a program, or a setup has raised."""
+    if isinstance(failed, SetupError):
+        return messages.ChildrenFailed(failed)
+    return messages.OpeningFailed("".join(traceback.format_exception(failed)))
 
 
 def serve(world: World, *ignored: signal.Signals) -> int:
