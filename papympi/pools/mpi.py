@@ -23,6 +23,7 @@ from papympi.transport.records import Logs
 from papympi.transport.sealed import decode, outline, seal
 from papympi.transport.ship import pack_program
 from papympi.transport.task import Lost, Outcome, Task
+from papympi.workers.children.citizen import find_secret
 from papympi.workers.host import check_count, count_cpus, parse_memory, parse_shared_memory, share_memory
 from papympi.workers.ranks import messages
 from papympi.workers.ranks.allocation import joined
@@ -121,7 +122,8 @@ class MpiPool:
         child, number = divmod(worker, len(self._link.places))
         if self._isolate:
             parts = seal(task.to_wire())
-            order = messages.ForwardTask(child, self._deaths[worker], task.id, int(task.kind), task.stage, parts)
+            head = child, self._deaths[worker], task.id, int(task.kind), task.stage, task.keys
+            order = messages.ForwardTask(*head, parts)
             self._link.send(number, order)
         else:
             self._link.send(number, messages.EvaluateTask(task.to_wire()))
@@ -201,7 +203,7 @@ class MpiPool:
         self, link: RankLink, program: Program, names: Sequence[str]
     ) -> Callable[[int, Packed | PackedFile], OpenProgram]:
         """Return what makes the order that tells a rank what it will be asked for."""
-        outlined = outline(program)
+        outlined, secret = outline(program), find_secret()
         sharers = Counter(place.host for place in link.places)
         if isinstance(link, LocalRanks):
             sharers.update(sharers.keys())  # the link takes a share, too
@@ -211,7 +213,7 @@ class MpiPool:
             limits = self._memory, self._shared, sharers[place.host]
             isolation = Isolation(self.name, names[number :: len(link.places)], outlined, *limits)
             label = f"{names[number]} pid {place.pid} on {place.host}"
-            return OpenProgram(label, packed, isolation if self._isolate else None)
+            return OpenProgram(label, packed, isolation if self._isolate else None, secret)
 
         return compose
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import sys
 import threading
 import traceback
 from collections.abc import Iterator
@@ -18,7 +19,9 @@ from papympi.transport.records import Logs
 from papympi.transport.sealed import open_task, seal_outcome
 from papympi.transport.ship import unpack_program
 from papympi.transport.task import Kind
+from papympi.workers.children.citizen import introduce
 from papympi.workers.children.mpi_blocks import watch_import
+from papympi.workers.children.output import OutputMarker
 from papympi.workers.evaluation.evaluate import Evaluator
 from papympi.workers.evaluation.progress import SharedProgressRecord
 from papympi.workers.evaluation.recorder import OutputRecorder, show
@@ -32,12 +35,16 @@ class ChildDescriptors(NamedTuple):
         record: in which it says what it is at.
         arena: through which big buffers travel.
         program: in which the packed program is, unless the first message has it.
+        output: what its standard output and error become.
+        tracker: what the resource tracker of multiprocessing is told through.
     """
 
     connection: socket.socket
     record: int
     arena: int | None = None
     program: int | None = None
+    output: int | None = None
+    tracker: int | None = None
 
 
 def _report_crash(
@@ -48,6 +55,36 @@ def _report_crash(
         with contextlib.suppress(OSError):
             frames.send(connection, "".join(traceback.format_exception(error)))
         raise SystemExit(1) from None
+
+
+class _Copies:
+    """Sees to it that a process that a function forks is none of papympi's: the worker's affairs are not its own.
+
+    Attributes:
+        is_copy: this process is such a one.
+    """
+
+    def __init__(self, connection: socket.socket, record: SharedProgressRecord, marker: OutputMarker) -> None:
+        self.is_copy = False
+        self._connection = connection
+        self._record = record
+        self._marker = marker
+        os.register_at_fork(after_in_child=self._leave)
+
+    def _leave(self) -> None:
+        """Let go of what belongs to the worker."""
+        self.is_copy = True
+        self._connection.close()
+        self._record.part()
+        self._marker.rest()
+
+    def end(self) -> None:
+        """End a copy that has come back from the function that it was made in; what it has printed is seen."""
+        if self.is_copy:
+            for stream in (sys.stdout, sys.stderr):
+                with contextlib.suppress(AttributeError, OSError, ValueError):
+                    stream.flush()
+            os._exit(0)
 
 
 class _Sender:
@@ -75,22 +112,26 @@ def work(given: ChildDescriptors) -> None:
     os.close(given.record)
     with given.connection, contextlib.ExitStack() as stack, contextlib.suppress(ConnectionError):
         stack.push(partial(_report_crash, given.connection))
+        marker = OutputMarker(given.output)
+        copies = _Copies(given.connection, record, marker)
         blocks = None if given.arena is None else ChildAllocator(given.arena)
         messages = _read_all(frames.FrameReader(given.connection, blocks))
         hello = next(messages, None)
         if hello is None:
             return
-        label, packed, memory, *terms = hello
+        label, packed, memory, passport, *terms = hello
         if blocks is not None:
             blocks.use_part(*terms)
         if memory:
             limit_memory(memory)
         watch_import()
+        introduce(passport, given.tracker)
         sender = _Sender(given.connection, blocks)
         recorder = OutputRecorder(label, sender.send)
         program = unpack_program(packed if given.program is None else map_packed(given.program))
         evaluator = Evaluator(program, label, record, memory=memory, recorder=recorder)
         sender.send(None)
+        marker.end_batch(0, evaluator)
         try:
             for message in messages:
                 if type(message) is list:
@@ -99,9 +140,12 @@ def work(given: ChildDescriptors) -> None:
                     continue
                 task, is_sealed = open_task(message)
                 outcome = evaluator.run(task)
+                copies.end()
+                marker.end_batch(outcome.seconds, evaluator)
                 if task.kind is not Kind.DISCARD:
                     sender.send(seal_outcome(outcome) if is_sealed else outcome.to_wire())
         finally:
+            marker.leave()
             evaluator.close()
 
 

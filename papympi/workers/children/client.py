@@ -55,13 +55,11 @@ class ForkServerClient:
                 os.close(alive)
         self._control = control
 
-    def spawn(
-        self, connection: socket.socket, record: int, arena: int | None = None, program: int | None = None
-    ) -> int:
-        """Return the process id of a new child that has got `connection` and the descriptors of its memory files."""
-        which = server.ARENA * (arena is not None) + server.PROGRAM * (program is not None)
-        files = [descriptor for descriptor in (record, arena, program) if descriptor is not None]
-        pid, error = self._ask(server.SPAWN, which, [connection.fileno(), *files])
+    def spawn(self, connection: socket.socket, record: int, **others: int | None) -> int:
+        """Return the process id of a new child that has got `connection`, its record, and others of `server.GIVEN`."""
+        given = {name: descriptor for name in server.GIVEN if (descriptor := others.get(name)) is not None}
+        which = sum(server.GIVEN[name] for name in given)
+        pid, error = self._ask(server.SPAWN, which, [connection.fileno(), record, *given.values()])
         if pid < 0:
             raise PoolError(f"pool {self.owner!r}: cannot start another worker: {os.strerror(error)}")
         return pid

@@ -18,14 +18,12 @@ from papympi.transport.packed import Packed
 from papympi.transport.records import Logs
 from papympi.transport.sealed import read_sealed
 from papympi.transport.task import Kind, Lost, Outcome, Task
+from papympi.workers.children.citizen import Passport, find_secret
 from papympi.workers.children.client import ANSWER_S, ForkServerClient, open_pidfd
-from papympi.workers.evaluation.alarm import MERCY_S, find_shortest_timeout, find_timeout
-from papympi.workers.evaluation.progress import (
-    ProgressSnapshot,
-    SharedProgressRecord,
-    create_record_file,
-    mark_resource,
-)
+from papympi.workers.children.output import OutputReader
+from papympi.workers.children.workload import Workload
+from papympi.workers.evaluation.alarm import MERCY_S, find_shortest_timeout
+from papympi.workers.evaluation.progress import ProgressSnapshot, SharedProgressRecord, create_record_file
 from papympi.workers.host import tell_end
 
 _DYING_S: Final = 0.5
@@ -47,11 +45,14 @@ class ChildHandle:
         packed: the same as the child gets it.
         memory: how many bytes it may allocate; 0: as many as there are.
         blocks: shared memory for big buffers, if there is any.
+        secret: of the caller's; default: this process's.
+        tracker: what the child tells the resource tracker through.
 
     Attributes:
         label: the child's name with process id and host.
         descriptors: what to watch: first the socket, then, on Linux, the end of the process. A child's end does not
             close the socket while a process that it forked still holds it.
+        output: what else to watch, for `listen`: what is written to the child's standard output and error.
     """
 
     def __init__(
@@ -64,6 +65,8 @@ class ChildHandle:
         memory: int = 0,
         *,
         blocks: ParentAllocator | None = None,
+        secret: bytes = b"",
+        tracker: int | None = None,
     ) -> None:
         self.number = number
         self.name = name
@@ -75,9 +78,12 @@ class ChildHandle:
         self._packed = packed
         self._memory = memory
         self._blocks = blocks
+        self._secret = secret
+        self._tracker = tracker
         self._held: dict[int, list[memoryview]] = {}
         self._shortest = find_shortest_timeout(program)
-        self._tasks: dict[int, int] = {}
+        self._tasks = Workload(program)
+        self.output = -1
         self._startup_failures = 0
         self._last_words = ""
         self.logs: Logs | None = None
@@ -99,8 +105,12 @@ class ChildHandle:
             given.callback(os.close, record)
             self._record = SharedProgressRecord(record)
             stack.callback(self._record.close)
+            self.output, output = os.pipe()
+            stack.callback(os.close, self.output)
+            given.callback(os.close, output)
             arena = None if blocks is None else blocks.descriptor
-            self.pid = self._fork_server.spawn(theirs, record, arena, self._packed.file)
+            others = {"arena": arena, "program": self._packed.file, "output": output, "tracker": self._tracker}
+            self.pid = self._fork_server.spawn(theirs, record, **others)
             self._pidfd = open_pidfd(self.pid)
             if self._pidfd >= 0:
                 stack.callback(os.close, self._pidfd)
@@ -109,10 +119,12 @@ class ChildHandle:
         self.label = f"{self.name} pid {self.pid} on {socket.gethostname()}"
         ours.settimeout(0)
         self._socket = ours
+        self._listener = OutputReader(self.output, self.label)
         self._reader = FrameReader(ours, blocks)
         self._writer = FrameWriter(ours, blocks)
         terms = () if blocks is None else (blocks.child_part(),)
-        self._writer.put((self.label, self._packed, self._memory, *terms))
+        passport = Passport(self.name, os.getpid(), self._secret or find_secret())
+        self._writer.put((self.label, self._packed, self._memory, passport, *terms))
         return self.flush()
 
     def send(self, task: Task) -> bool:
@@ -124,7 +136,7 @@ class ChildHandle:
         if blocks is not None and blocks.held:
             self._held[task.id] = blocks.take_held()
         if task.kind is not Kind.DISCARD:
-            self._tasks[task.id] = task.stage
+            self._tasks.put(task)
         return self.flush()
 
     def flush(self) -> bool:
@@ -140,7 +152,8 @@ class ChildHandle:
         for message in self._reader.read():
             if type(message) is tuple:
                 outcome = Outcome.from_wire(message) if message[0] is not None else read_sealed(message)
-                self._tasks.pop(outcome.task, None)
+                self._tasks.take(outcome.task)
+                self._listener.finish()
                 if self._held:
                     self._held.pop(outcome.task, None)
                 if self.logs is not None:
@@ -155,6 +168,18 @@ class ChildHandle:
                 self._last_words = message
         return outcomes
 
+    def listen(self) -> bool:
+        """Read once what is written to the child's standard output and error; return `False` when that is over."""
+        more = self._listener.read(self._tasks.locate(self._record.read(finished=True)))
+        self._take_lines()
+        return more
+
+    def _take_lines(self) -> None:
+        """Put the lines that are complete to what the child has sent."""
+        lines = self._listener.take()
+        if lines is not None:
+            self.logs = lines if self.logs is None else self.take_logs(lines)
+
     def take_logs(self, last: Logs | None = None) -> Logs | None:
         """Return what the child has sent of prints and log messages and no outcome has taken along, and then `last`."""
         logs, self.logs = self.logs, None
@@ -167,8 +192,10 @@ class ChildHandle:
         went = self._wait_dead(_DYING_S)
         self.kill()  # what it left in its group, if it went by itself
         self._wait_dead(ANSWER_S)
-        outcomes = self._drain()
         progress = self._record.read()
+        self._listener.read_all(self._tasks.locate(progress))
+        outcomes = self._drain()
+        self._take_lines()
         self.close()
         pid, self.pid = self.pid, 0
         code = self._fork_server.reap(pid)
@@ -188,12 +215,23 @@ class ChildHandle:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
 
-    def close(self) -> None:
+    def hang_up(self) -> None:
         """Close the connection, which ends the child once it has finished what it is at; the fork server reaps it."""
         self.descriptors = ()
         self._held.clear()
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)  # closing is not enough if a copy of this process was forked
+
+    def hear_out(self) -> Logs | None:
+        """Return all that the child has printed and nobody has heard yet."""
+        self._listener.read_all(self._tasks.locate(self._record.read(finished=True)))
+        self._take_lines()
+        return self.take_logs()
+
+    def close(self) -> None:
+        """Hang up, and let go of all that belongs to the child."""
+        self.hang_up()
+        self.output = -1
         self._resources.close()
 
     def progress(self) -> ProgressSnapshot:
@@ -202,22 +240,17 @@ class ChildHandle:
 
     def deadline(self) -> float | None:
         """Return when the child has to be looked at again, by `time.monotonic`; `None`: it is at nothing."""
-        if not self._tasks or not self._shortest:
+        if not len(self._tasks) or not self._shortest:
             return None
-        timeout, end = self._timeout_of(self._record.read())
+        timeout, end = self._tasks.find_timeout(self._record.read())
         return end if timeout else time.monotonic() + self._shortest + MERCY_S
 
     def kill_overdue(self) -> None:
         """Kill the child if the item that it is at has had its time; `descriptors` will tell of its end."""
         progress = self._record.read()
-        if time.monotonic() >= self._timeout_of(progress)[1]:
+        if time.monotonic() >= self._tasks.find_timeout(progress)[1]:
             self._overdue = progress
             self.kill()
-
-    def _timeout_of(self, progress: ProgressSnapshot) -> tuple[float, float]:
-        """Return the time-out of what the child is at, in seconds, and when it has had that."""
-        stage = None if progress.task is None else self._tasks.get(progress.task)
-        return find_timeout(self._program, stage, progress)
 
     def _check_startup(self) -> None:
         """Raise if the last child could not load the program, or if too many have died of something before."""
@@ -239,30 +272,19 @@ class ChildHandle:
         return outcomes
 
     def _report(self, reason: str, progress: ProgressSnapshot) -> Lost:
-        """Return what is known of the child's end; a task that had been answered is not what it died of."""
-        resource = self._name_resource(progress.resource)
+        """Return what is known of the child's end."""
+        resource = self._tasks.name_resource(progress)
         if resource:
             reason += f", while it made the resource {resource!r}"
         self._end = reason
         lost = Lost(self.number, WorkerLost(self.label, reason))
         if self._overdue is not None:
-            timeout, _ = self._timeout_of(self._overdue)
+            timeout, _ = self._tasks.find_timeout(self._overdue)
             lost.error = ItemTimeout(timeout, self.label, "replaced")
             if progress != self._overdue:  # it had just come to an end
                 return lost
-        if progress.task is not None and progress.task in self._tasks:
-            lost.task = progress.task
-            if progress.items == 1:
-                lost.position, lost.child = progress.position, progress.child
-            if progress.node is not None:
-                lost.node = self._program.stages[self._tasks[progress.task]].calls[progress.node].node
+        self._tasks.blame(lost, progress)
         return lost
-
-    def _name_resource(self, mark: int | None) -> str:
-        """Return the name of the resource that the child was making; "" if none."""
-        arguments = (a for stage in self._program.stages.values() for call in stage.calls for a in call.arguments)
-        specs = (a.resource for a in arguments if mark is not None and a.resource is not None)
-        return next((spec.name for spec in specs if mark_resource(spec.name) == mark), "")
 
 
 def _is_readable(descriptor: int, seconds: float) -> bool:

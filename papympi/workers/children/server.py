@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import io
 import os
 import select
 import signal
@@ -25,12 +24,12 @@ from papympi.workers.children.child import ChildDescriptors, work
 from papympi.workers.host import adopt_orphans, die_with_parent, set_process_name
 
 SPAWN: Final = 1
-"""Fork a child, which gets the socket, the record and those memory files (ARENA + PROGRAM) that come with the request.
+"""Fork a child, which gets the socket, the record and what else comes with the request: a sum of the numbers below.
 
 Reply: its process id; or -1, errno.
 """
-ARENA: Final = 1
-PROGRAM: Final = 2
+GIVEN: Final = {"arena": 1, "program": 2, "output": 4, "tracker": 8}
+"""The other descriptors of a child, in the order in which they come: `ChildDescriptors`."""
 REAP: Final = 2
 """Forget the child with this process id, which is dead. Reply: process id, wait status."""
 END: Final = 3
@@ -112,7 +111,7 @@ class ForkServer:
             if ready:
                 break
         try:
-            data, descriptors, _, _ = socket.recv_fds(self._control, REQUEST.size, 4, _CLOSE_ON_EXEC)
+            data, descriptors, _, _ = socket.recv_fds(self._control, REQUEST.size, 2 + len(GIVEN), _CLOSE_ON_EXEC)
         except OSError:
             return None
         return (*REQUEST.unpack(data), descriptors) if len(data) == REQUEST.size else None
@@ -133,9 +132,9 @@ class ForkServer:
             self._reply(-1, error.errno or 0)
         if pid == 0:
             self._become_child(server)
-            arena = files[0] if which & ARENA else None
+            names = [name for name, number in GIVEN.items() if which & number]
             return ChildDescriptors(
-                socket.socket(fileno=connection), record, arena, files[-1] if which & PROGRAM else None
+                socket.socket(fileno=connection), record, **dict(zip(names, files, strict=True))
             )
         for descriptor in (connection, record, *files):
             os.close(descriptor)
@@ -229,6 +228,5 @@ def main(control: int, parent: int, alive: int) -> None:
     if given is None:
         server.end()
         return
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)  # what a function prints is seen even if it crashes
     work(given)
+    gc.unfreeze()  # or the interpreter's end would not close the files that globals hold: their module's dict is frozen

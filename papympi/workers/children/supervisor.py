@@ -14,9 +14,11 @@ from papympi.transport.lending import ParentAllocator
 from papympi.transport.packed import Packed, PackedFile
 from papympi.transport.records import Logs
 from papympi.transport.task import Lost, Outcome, Task
+from papympi.workers.children.citizen import TrackerRelay
 from papympi.workers.children.client import ForkServerClient
 from papympi.workers.children.handle import ChildHandle
 from papympi.workers.evaluation.alarm import find_shortest_timeout
+from papympi.workers.evaluation.recorder import show
 
 _READ: Final = selectors.EVENT_READ
 _BOTH: Final = selectors.EVENT_READ | selectors.EVENT_WRITE
@@ -51,23 +53,33 @@ class Supervisor:
         self._shared = shared
         self._arena: Arena | None = None
         self._packed: Packed | None = None
+        self._relay: TrackerRelay | None = None
         self._children: list[ChildHandle] = []
         self._selector: selectors.DefaultSelector | None = None
         self._waiting: set[ChildHandle] = set()
         self._timed = False
         self._talking: set[ChildHandle] = set()
 
-    def start(self, program: Program, packed: Packed) -> None:
-        """Start a child under each name; the fork server has been started."""
+    def start(self, program: Program, packed: Packed, secret: bytes = b"") -> None:
+        """Start a child under each name; the fork server has been started.
+
+        Args:
+            program: what they evaluate.
+            packed: the same as they get it.
+            secret: by which processes of the caller know each other; default: this process's.
+        """
         with contextlib.ExitStack() as stack:
             stack.callback(self.kill)
             self._selector = selectors.DefaultSelector()
             self._timed = find_shortest_timeout(program) > 0
             self._packed = packed.store()
             self._arena = open_arena(self._shared, len(self._names))
+            self._relay = TrackerRelay()
+            self._selector.register(self._relay.descriptor, _READ, self._relay)
             for number, name in enumerate(self._names):
                 blocks = None if self._arena is None else ParentAllocator(self._arena, number)
-                child = ChildHandle(number, name, self._fork_server, program, self._packed, self._memory, blocks=blocks)
+                more = {"blocks": blocks, "secret": secret, "tracker": self._relay.writer}
+                child = ChildHandle(number, name, self._fork_server, program, self._packed, self._memory, **more)
                 self._start(child)
                 self._children.append(child)
             stack.pop_all()
@@ -94,6 +106,9 @@ class Supervisor:
             self._kill_overdue()
         dead: list[ChildHandle] = []
         for key, events in self._selector.select(0):
+            if key.data is self._relay:
+                self._relay.forward()
+                continue
             child: ChildHandle = key.data
             if events & _READ:
                 try:
@@ -116,9 +131,14 @@ class Supervisor:
 
     def _read(self, child: ChildHandle, descriptor: int) -> list[Outcome]:
         """Return what a child has sent; raise if it has ended."""
-        if descriptor != child.descriptors[0]:
+        outcomes: list[Outcome] = []
+        if descriptor == child.output:
+            if not child.listen():
+                self._unwatch_output(child)
+        elif descriptor == child.descriptors[0]:
+            outcomes = child.read()
+        else:
             raise EOFError
-        outcomes = child.read()
         if child.logs is not None:
             self._talking.add(child)
         return outcomes
@@ -153,18 +173,26 @@ class Supervisor:
             self._forget(child)
             if orphaned:
                 child.kill()
-            child.close()
-        self._children.clear()
+            child.hang_up()
         if self._lasting:
             self._fork_server.clear(grace)
         else:
             self._fork_server.end(grace)
+        for child in self._children:
+            logs = child.hear_out()
+            child.close()
+            if logs is not None:
+                show(logs)
+        self._children.clear()
         if self._arena is not None:
             self._arena.close()
             self._arena = None
         if self._packed is not None:
             self._packed.close()
             self._packed = None
+        if self._relay is not None:
+            self._relay.close()
+            self._relay = None
         if self._selector is not None:
             self._selector.close()
             self._selector = None
@@ -180,7 +208,7 @@ class Supervisor:
         """Start a child and watch it."""
         assert self._selector is not None
         written = child.start()
-        for descriptor in child.descriptors:
+        for descriptor in (*child.descriptors, child.output):
             self._selector.register(descriptor, _READ, child)
         if not written:
             self._await_room(child)
@@ -195,7 +223,11 @@ class Supervisor:
         """Put a fresh child in the place of a dead one; return what that had sent, and how it ended."""
         self._forget(child)
         outcomes, lost = child.reap()
-        self._start(child)
+        with contextlib.ExitStack() as stack:
+            if lost.logs is not None:
+                stack.callback(show, lost.logs)  # nobody else will, if there is no other child to be had
+            self._start(child)
+            stack.pop_all()
         return [*outcomes, lost]
 
     def _forget(self, child: ChildHandle) -> None:
@@ -204,3 +236,10 @@ class Supervisor:
         self._waiting.discard(child)
         for descriptor in child.descriptors:
             self._selector.unregister(descriptor)
+        self._unwatch_output(child)
+
+    def _unwatch_output(self, child: ChildHandle) -> None:
+        """Stop watching what is written to a child's standard output and error."""
+        assert self._selector is not None
+        with contextlib.suppress(KeyError, ValueError):  # it had come to its end
+            self._selector.unregister(child.output)

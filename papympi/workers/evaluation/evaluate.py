@@ -9,13 +9,13 @@ from functools import partial
 from typing import Any
 
 from papympi.errors import StateError
-from papympi.model.item import Failure
+from papympi.model.item import Failure, Key
 from papympi.plan.program import Call, Program
 from papympi.transport.bitmap import FULL
 from papympi.transport.task import Kind, Outcome, Output, Task
 from papympi.workers.evaluation import fast_path
 from papympi.workers.evaluation.alarm import NS, TimeoutAlarm
-from papympi.workers.evaluation.apply import apply_rows, apply_single, apply_timed, compute_vector
+from papympi.workers.evaluation.apply import apply_rows, apply_single, apply_timed, compute_vector, follow_up
 from papympi.workers.evaluation.async_blocking import CallLoop, run_to_end
 from papympi.workers.evaluation.attempt import Steps, attempt, attempt_interruptibly, drive
 from papympi.workers.evaluation.calls import Calls, TaskLocation
@@ -65,6 +65,7 @@ class Evaluator:
         self._functions: dict[tuple[int, int], Callable[..., Any]] = {}
         self._fast_paths: dict[int, fast_path.FastPath] = {}
         self._loop = CallLoop(trying)
+        self._after: Callable[[], None] | None = None
 
     def run(self, task: Task) -> Outcome:
         """Return the task's outcome; of a DISCARD it is empty and nobody wants it."""
@@ -113,6 +114,16 @@ class Evaluator:
         self._loop.close()
         self._capture.close()
 
+    def locate(self) -> tuple[str, Key | None]:
+        """Return the node and the key of the item at work; between two tasks the last one's."""
+        return self._location.locate()
+
+    def follow(self, after: Callable[[], None] | None) -> None:
+        """Call `after` behind each call of a function from the next task on, or nothing any more."""
+        self._after = after
+        self._functions.clear()
+        self._fast_paths.clear()
+
     def _discard(self, number: int) -> None:
         suspended = self._generators.pop(number, None)
         if suspended is not None:
@@ -151,7 +162,9 @@ class Evaluator:
     def _prepare(self, call: Call) -> Callable[..., Any]:
         """Return a call's function as one that is given its arguments by position and returns its result."""
         function = to_positional(call)
-        return run_to_end(function, call, self._worker.progress.slots, self._loop) if call.awaits else function
+        if call.awaits:
+            function = run_to_end(function, call, self._worker.progress.slots, self._loop)
+        return function if self._after is None else follow_up(function, self._after)
 
     def _call(self, calls: Calls) -> list[Column]:
         """Evaluate the calls of a stage, one after the other over the whole batch; return all columns."""

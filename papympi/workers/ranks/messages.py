@@ -14,7 +14,7 @@ from papympi.transport.packed import Packed, PackedFile
 from papympi.transport.payload import Buffer
 from papympi.transport.records import Logs
 from papympi.transport.sealed import decode, encode
-from papympi.transport.task import Lost
+from papympi.transport.task import KeyRun, Lost
 
 Parts = Sequence[Any]
 """Something sealed: pickle buffers where it is sent, other buffers where it has come."""
@@ -46,11 +46,13 @@ class OpenProgram(NamedTuple):
         label: how failures name the rank, if it evaluates itself.
         program: the program, or where it is.
         isolation: how to isolate; `None`: evaluate yourself.
+        secret: by which processes of the caller know each other; b"": it has none.
     """
 
     label: str
     program: Packed | PackedFile
     isolation: Isolation | None
+    secret: bytes = b""
 
 
 class EvaluateTask(NamedTuple):
@@ -64,6 +66,7 @@ class ForwardTask(NamedTuple):
 
     Attributes:
         deaths: how many children of this number rank 0 knows to be dead.
+        keys: of its items.
         parts: all of it.
     """
 
@@ -72,6 +75,7 @@ class ForwardTask(NamedTuple):
     task: int
     kind: int
     stage: int
+    keys: list[KeyRun]
     parts: Parts
 
 

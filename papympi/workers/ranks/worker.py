@@ -20,6 +20,7 @@ from papympi.transport.records import Logs
 from papympi.transport.sealed import SealedOutcome, SealedTask
 from papympi.transport.ship import unpack_program
 from papympi.transport.task import Kind, Lost, Task
+from papympi.workers.children.citizen import be_trusted
 from papympi.workers.children.client import ForkServerClient
 from papympi.workers.children.supervisor import Supervisor
 from papympi.workers.evaluation.attempt import attempt
@@ -79,7 +80,7 @@ class _OwnEvaluator:
 class _Children(Supervisor):
     """The rank's children evaluate; it hands tasks and outcomes on without opening them."""
 
-    def __init__(self, fork_server: ForkServerClient, packed: Packed, isolation: Isolation) -> None:
+    def __init__(self, fork_server: ForkServerClient, packed: Packed, isolation: Isolation, secret: bytes) -> None:
         fork_server.owner = isolation.pool
         shared = share_memory(isolation.shared) // isolation.sharers
         super().__init__(fork_server, isolation.names, isolation.memory, lasting=True, shared=shared)
@@ -88,7 +89,7 @@ class _Children(Supervisor):
         self._deaths = [0] * len(isolation.names)
         self._last = time.monotonic()
         self._pace = 0.0
-        self.start(isolation.outline, packed)
+        self.start(isolation.outline, packed, secret)
 
     def choose_pause(self, length: float) -> float:
         """Return how long to wait for children that are at work, in seconds, if `length` would be due otherwise.
@@ -103,7 +104,7 @@ class _Children(Supervisor):
         """Hand a task to its child."""
         if order.deaths != self._deaths[order.child]:
             return  # it was for a child that has died meanwhile: rank 0 will send it again when it hears of that
-        task = SealedTask(order.task, Kind(order.kind), order.stage, parts=order.parts)
+        task = SealedTask(order.task, Kind(order.kind), order.stage, keys=order.keys, parts=order.parts)
         if task.kind is not Kind.DISCARD:
             self.tasks[order.task] = order.child
         self.submit(order.child, task)
@@ -201,6 +202,7 @@ class RankWorker:
             return messages.ProgramMissing()
         if order.isolation is None:
             own: _OwnEvaluator
+            be_trusted(order.secret)
             own, failed = attempt(_OwnEvaluator, found, order.label)
             if failed is not None:
                 return messages.OpeningFailed("".join(traceback.format_exception(failed)))
@@ -212,7 +214,7 @@ class RankWorker:
                 f"there is no fork server, as {why}: say `isolate = false`, or start the ranks anew"
             )
         try:
-            self._served = children = _Children(self._fork_server, found, order.isolation)
+            self._served = children = _Children(self._fork_server, found, order.isolation, order.secret)
         except PoolError as error:
             return messages.OpeningFailed(str(error))
         return messages.ProgramOpened(children.find_program())
