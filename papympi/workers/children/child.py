@@ -22,6 +22,7 @@ from papympi.transport.task import Kind
 from papympi.workers.children.citizen import introduce
 from papympi.workers.children.mpi_blocks import watch_import
 from papympi.workers.children.output import OutputMarker
+from papympi.workers.children.renewal import RENEW, Endurance, Growth
 from papympi.workers.evaluation.evaluate import Evaluator
 from papympi.workers.evaluation.progress import SharedProgressRecord
 from papympi.workers.evaluation.recorder import OutputRecorder, show
@@ -119,13 +120,14 @@ def work(given: ChildDescriptors) -> None:
         hello = next(messages, None)
         if hello is None:
             return
-        label, packed, memory, passport, *terms = hello
+        label, packed, memory, *terms = hello
+        growth, endurance = Growth(terms[0].renew_above if terms else 0, memory), Endurance()
         if blocks is not None:
-            blocks.use_part(*terms)
+            blocks.use_part(terms.pop())
         if memory:
             limit_memory(memory)
         watch_import()
-        introduce(passport, given.tracker)
+        introduce(*terms, tracker=given.tracker)
         sender = _Sender(given.connection, blocks)
         recorder = OutputRecorder(label, sender.send)
         program = unpack_program(packed if given.program is None else map_packed(given.program))
@@ -139,11 +141,18 @@ def work(given: ChildDescriptors) -> None:
                     blocks.give(message)
                     continue
                 task, is_sealed = open_task(message)
+                endurance.begin(task)
                 outcome = evaluator.run(task)
                 copies.end()
                 marker.end_batch(outcome.seconds, evaluator)
+                exhausted = evaluator.take_exhausted()
+                if exhausted and (resignation := endurance.resign(task)) is not None:
+                    sender.send(resignation)
+                    return
                 if task.kind is not Kind.DISCARD:
                     sender.send(seal_outcome(outcome) if is_sealed else outcome.to_wire())
+                    if exhausted or (growth.watched and growth.is_too_much()):
+                        sender.send(RENEW)
         finally:
             marker.leave()
             evaluator.close()

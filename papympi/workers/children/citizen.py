@@ -22,11 +22,13 @@ class Passport(NamedTuple):
         name: of the process.
         parent: process id of the parent, on the same host.
         secret: by which processes that belong together know each other; b"": nobody has one.
+        renew_above: how many bytes it may have before it would like to be replaced; 0: as many as there are.
     """
 
     name: str
     parent: int
     secret: bytes
+    renew_above: int = 0
 
 
 def find_secret() -> bytes:
@@ -35,14 +37,15 @@ def find_secret() -> bytes:
     return b"" if module is None else bytes(module.current_process().authkey)
 
 
-def introduce(passport: Passport, tracker: int | None) -> None:
+def introduce(passport: Passport | None = None, tracker: int | None = None) -> None:
     """Let this process be a child of its parent as those of `multiprocessing` are.
 
     Args:
         passport: what it is told of itself.
         tracker: what the resource tracker of the parent is told through.
     """
-    call_after_import("multiprocessing.process", partial(_name_process, passport))
+    if passport is not None:
+        call_after_import("multiprocessing.process", partial(_name_process, passport))
     if tracker is not None:
         call_after_import("multiprocessing.resource_tracker", partial(_share_tracker, tracker))
 

@@ -21,10 +21,11 @@ from papympi.transport.task import Kind, Lost, Outcome, Task
 from papympi.workers.children.citizen import Passport, find_secret
 from papympi.workers.children.client import ANSWER_S, ForkServerClient, open_pidfd
 from papympi.workers.children.output import OutputReader
-from papympi.workers.children.workload import Workload
+from papympi.workers.children.renewal import NEVER, RENEW, Renewal, Resignation
+from papympi.workers.children.workload import Workload, count_items
 from papympi.workers.evaluation.alarm import MERCY_S, find_shortest_timeout
 from papympi.workers.evaluation.progress import ProgressSnapshot, SharedProgressRecord, create_record_file
-from papympi.workers.host import tell_end
+from papympi.workers.host import format_memory, tell_end
 
 _DYING_S: Final = 0.5
 """How long a child that has closed its connection may take to end."""
@@ -47,12 +48,16 @@ class ChildHandle:
         blocks: shared memory for big buffers, if there is any.
         secret: of the caller's; default: this process's.
         tracker: what the child tells the resource tracker through.
+        renewal: when another is to take the child's place.
 
     Attributes:
         label: the child's name with process id and host.
         descriptors: what to watch: first the socket, then, on Linux, the end of the process. A child's end does not
             close the socket while a process that it forked still holds it.
+        end: the second of them, which stays after `hang_up`; -1 where there is no such thing.
         output: what else to watch, for `listen`: what is written to the child's standard output and error.
+        is_due: another is to take its place as soon as it has nothing at hand.
+        resignation: it has ended by itself, for want of memory.
     """
 
     def __init__(
@@ -67,6 +72,7 @@ class ChildHandle:
         blocks: ParentAllocator | None = None,
         secret: bytes = b"",
         tracker: int | None = None,
+        renewal: Renewal = NEVER,
     ) -> None:
         self.number = number
         self.name = name
@@ -80,20 +86,35 @@ class ChildHandle:
         self._blocks = blocks
         self._secret = secret
         self._tracker = tracker
+        self._renewal = renewal
         self._held: dict[int, list[memoryview]] = {}
         self._shortest = find_shortest_timeout(program)
-        self._tasks = Workload(program)
+        self.workload = Workload(program, counts=renewal.after > 0)
         self.output = -1
         self._startup_failures = 0
         self._last_words = ""
         self.logs: Logs | None = None
-        self._end = ""
+        self._reason = ""
         self._resources = contextlib.ExitStack()
+
+    def renew(self) -> ChildHandle:
+        """Return the handle of another child, to take the place of this one."""
+        rest = {"blocks": self._blocks, "secret": self._secret, "tracker": self._tracker, "renewal": self._renewal}
+        program = self._program, self._packed
+        return ChildHandle(self.number, self.name, self._fork_server, *program, self._memory, **rest)
+
+    def resign(self) -> Lost:
+        """Return the report of a child that has ended for want of memory."""
+        assert self.resignation is not None
+        limit = f"it had no memory left; its limit is {format_memory(self._memory)}"
+        task = self.resignation.task if self.resignation.alone else None
+        return Lost(self.number, WorkerLost(self.label, limit), task, logs=self.take_logs())
 
     def start(self) -> bool:
         """Start a child and send it the program; return `False` if some of it must wait, as `send` does."""
         self._check_startup()
-        self._ready = False
+        self._ready = self.is_due = False
+        self.resignation: Resignation | None = None
         self._last_words = ""
         self._overdue: ProgressSnapshot | None = None
         blocks = self._blocks
@@ -111,11 +132,11 @@ class ChildHandle:
             arena = None if blocks is None else blocks.descriptor
             others = {"arena": arena, "program": self._packed.file, "output": output, "tracker": self._tracker}
             self.pid = self._fork_server.spawn(theirs, record, **others)
-            self._pidfd = open_pidfd(self.pid)
-            if self._pidfd >= 0:
-                stack.callback(os.close, self._pidfd)
+            self.end = open_pidfd(self.pid)
+            if self.end >= 0:
+                stack.callback(os.close, self.end)
             self._resources = stack.pop_all()
-        self.descriptors = (ours.fileno(), self._pidfd) if self._pidfd >= 0 else (ours.fileno(),)
+        self.descriptors = (ours.fileno(), self.end) if self.end >= 0 else (ours.fileno(),)
         self.label = f"{self.name} pid {self.pid} on {socket.gethostname()}"
         ours.settimeout(0)
         self._socket = ours
@@ -123,9 +144,15 @@ class ChildHandle:
         self._reader = FrameReader(ours, blocks)
         self._writer = FrameWriter(ours, blocks)
         terms = () if blocks is None else (blocks.child_part(),)
-        passport = Passport(self.name, os.getpid(), self._secret or find_secret())
+        passport = Passport(self.name, os.getpid(), self._secret or find_secret(), self._renewal.above)
         self._writer.put((self.label, self._packed, self._memory, passport, *terms))
         return self.flush()
+
+    def weigh(self, task: Task) -> None:
+        """Note whether a task would be more items than the child is to have."""
+        items = self.workload.items
+        if items and items + count_items(task) > self._renewal.after:
+            self.is_due = True
 
     def send(self, task: Task) -> bool:
         """Send a task, all of it or none; return `False` if some must wait until the socket can be written to."""
@@ -135,8 +162,7 @@ class ChildHandle:
         self._writer.put(task.to_wire())
         if blocks is not None and blocks.held:
             self._held[task.id] = blocks.take_held()
-        if task.kind is not Kind.DISCARD:
-            self._tasks.put(task)
+        self.workload.put(task)
         return self.flush()
 
     def flush(self) -> bool:
@@ -152,7 +178,7 @@ class ChildHandle:
         for message in self._reader.read():
             if type(message) is tuple:
                 outcome = Outcome.from_wire(message) if message[0] is not None else read_sealed(message)
-                self._tasks.take(outcome.task)
+                self.workload.take(outcome.task, gone=outcome.finished or bool(outcome.again))
                 self._listener.finish()
                 if self._held:
                     self._held.pop(outcome.task, None)
@@ -164,13 +190,18 @@ class ChildHandle:
             elif message is None:
                 self._ready = True
                 self._startup_failures = 0
+            elif message is RENEW:
+                self.is_due = True
+            elif type(message) is Resignation:
+                self.is_due = True
+                self.resignation = message
             else:
                 self._last_words = message
         return outcomes
 
     def listen(self) -> bool:
         """Read once what is written to the child's standard output and error; return `False` when that is over."""
-        more = self._listener.read(self._tasks.locate(self._record.read(finished=True)))
+        more = self._listener.read(self.workload.locate(self._record.read(finished=True)))
         self._take_lines()
         return more
 
@@ -193,7 +224,7 @@ class ChildHandle:
         self.kill()  # what it left in its group, if it went by itself
         self._wait_dead(ANSWER_S)
         progress = self._record.read()
-        self._listener.read_all(self._tasks.locate(progress))
+        self._listener.read_all(self.workload.locate(progress))
         outcomes = self._drain()
         self._take_lines()
         self.close()
@@ -204,7 +235,7 @@ class ChildHandle:
             reason += f"\n{self._last_words.rstrip()}"
         lost = self._report(reason, progress)
         lost.logs = self.take_logs()
-        self._tasks.clear()
+        self.workload.clear()
         if not self._ready:
             self._startup_failures += 1
         return outcomes, lost
@@ -224,7 +255,7 @@ class ChildHandle:
 
     def hear_out(self) -> Logs | None:
         """Return all that the child has printed and nobody has heard yet."""
-        self._listener.read_all(self._tasks.locate(self._record.read(finished=True)))
+        self._listener.read_all(self.workload.locate(self._record.read(finished=True)))
         self._take_lines()
         return self.take_logs()
 
@@ -240,15 +271,15 @@ class ChildHandle:
 
     def deadline(self) -> float | None:
         """Return when the child has to be looked at again, by `time.monotonic`; `None`: it is at nothing."""
-        if not len(self._tasks) or not self._shortest:
+        if not len(self.workload) or not self._shortest:
             return None
-        timeout, end = self._tasks.find_timeout(self._record.read())
+        timeout, end = self.workload.find_timeout(self._record.read())
         return end if timeout else time.monotonic() + self._shortest + MERCY_S
 
     def kill_overdue(self) -> None:
         """Kill the child if the item that it is at has had its time; `descriptors` will tell of its end."""
         progress = self._record.read()
-        if time.monotonic() >= self._tasks.find_timeout(progress)[1]:
+        if time.monotonic() >= self.workload.find_timeout(progress)[1]:
             self._overdue = progress
             self.kill()
 
@@ -257,11 +288,11 @@ class ChildHandle:
         if self._startup_failures and self._last_words:
             raise ShippingError(f"worker {self.label} cannot load the program:\n{self._last_words.rstrip()}")
         if self._startup_failures >= _FEW:
-            raise PoolError(f"{_FEW} children in a row of worker {self.name} died before they were ready: {self._end}")
+            raise PoolError(f"{_FEW} children in a row of worker {self.name} died before they were ready: {self._reason}")
 
     def _wait_dead(self, seconds: float) -> bool:
         """Return whether the child ends within `seconds`; without a pidfd its closed connection must do."""
-        return self._pidfd < 0 or _is_readable(self._pidfd, seconds)
+        return self.end < 0 or _is_readable(self.end, seconds)
 
     def _drain(self) -> list[Outcome]:
         """Return the outcomes that lie in the socket of a dead child."""
@@ -273,17 +304,17 @@ class ChildHandle:
 
     def _report(self, reason: str, progress: ProgressSnapshot) -> Lost:
         """Return what is known of the child's end."""
-        resource = self._tasks.name_resource(progress)
+        resource = self.workload.name_resource(progress)
         if resource:
             reason += f", while it made the resource {resource!r}"
-        self._end = reason
+        self._reason = reason
         lost = Lost(self.number, WorkerLost(self.label, reason))
         if self._overdue is not None:
-            timeout, _ = self._tasks.find_timeout(self._overdue)
+            timeout, _ = self.workload.find_timeout(self._overdue)
             lost.error = ItemTimeout(timeout, self.label, "replaced")
             if progress != self._overdue:  # it had just come to an end
                 return lost
-        self._tasks.blame(lost, progress)
+        self.workload.blame(lost, progress)
         return lost
 
 

@@ -16,7 +16,9 @@ from papympi.transport.records import Logs
 from papympi.transport.task import Lost, Outcome, Task
 from papympi.workers.children.citizen import TrackerRelay
 from papympi.workers.children.client import ForkServerClient
+from papympi.workers.children.departures import Departures
 from papympi.workers.children.handle import ChildHandle
+from papympi.workers.children.renewal import NEVER, Renewal
 from papympi.workers.evaluation.alarm import find_shortest_timeout
 from papympi.workers.evaluation.recorder import show
 
@@ -35,6 +37,7 @@ class Supervisor:
         memory: how many bytes each may allocate; 0: as many as there are.
         lasting: the fork server outlives them, for others to come.
         shared: how many bytes of shared memory big buffers may take; 0: they travel through the sockets.
+        renewal: when another child takes the place of one.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class Supervisor:
         *,
         lasting: bool = False,
         shared: int = 0,
+        renewal: Renewal = NEVER,
     ) -> None:
         self._fork_server = fork_server
         self._lasting = lasting
@@ -59,6 +63,9 @@ class Supervisor:
         self._waiting: set[ChildHandle] = set()
         self._timed = False
         self._talking: set[ChildHandle] = set()
+        self._renewal = renewal
+        self._kept: dict[int, list[Task]] = {}
+        self._leaving: Departures | None = None
 
     def start(self, program: Program, packed: Packed, secret: bytes = b"") -> None:
         """Start a child under each name; the fork server has been started.
@@ -72,13 +79,14 @@ class Supervisor:
             stack.callback(self.kill)
             self._selector = selectors.DefaultSelector()
             self._timed = find_shortest_timeout(program) > 0
+            self._leaving = Departures(self._selector, _GRACE_S)
             self._packed = packed.store()
             self._arena = open_arena(self._shared, len(self._names))
             self._relay = TrackerRelay()
             self._selector.register(self._relay.descriptor, _READ, self._relay)
             for number, name in enumerate(self._names):
                 blocks = None if self._arena is None else ParentAllocator(self._arena, number)
-                more = {"blocks": blocks, "secret": secret, "tracker": self._relay.writer}
+                more = {"blocks": blocks, "secret": secret, "tracker": self._relay.writer, "renewal": self._renewal}
                 child = ChildHandle(number, name, self._fork_server, program, self._packed, self._memory, **more)
                 self._start(child)
                 self._children.append(child)
@@ -91,7 +99,13 @@ class Supervisor:
     def submit(self, worker: int, task: Task) -> None:
         """Send a task to a child; what its socket does not take now is sent by `collect`."""
         child = self._children[worker]
-        if not child.send(task) and child not in self._waiting:
+        if self._renewal.after:
+            child.weigh(task)
+        if child.is_due and child.workload.may_wait(task):
+            self._kept.setdefault(worker, []).append(task)
+            if not len(child.workload):
+                self._renew(child)
+        elif not child.send(task) and child not in self._waiting:
             self._await_room(child)
 
     def collect(self) -> list[Outcome | Lost | Logs]:
@@ -116,11 +130,15 @@ class Supervisor:
                 except (EOFError, OSError):
                     dead.append(child)
                     continue
+                if child.is_due:
+                    news += self._renew(child)
             if events & selectors.EVENT_WRITE and child.flush():
                 self._selector.modify(key.fd, _READ, child)
                 self._waiting.discard(child)
         for child in dict.fromkeys(dead):
             news += self._replace(child)
+        if self._leaving:
+            news += self._leaving.bury_overdue()
         return [*news, *self._take_logs()] if self._talking else news
 
     def _take_logs(self) -> list[Logs]:
@@ -135,7 +153,7 @@ class Supervisor:
         if descriptor == child.output:
             if not child.listen():
                 self._unwatch_output(child)
-        elif descriptor == child.descriptors[0]:
+        elif descriptor in child.descriptors[:1]:
             outcomes = child.read()
         else:
             raise EOFError
@@ -169,21 +187,23 @@ class Supervisor:
     def _end(self, grace: float) -> None:
         """End children, server and all that belongs to them; a lasting server stays."""
         orphaned = not self._fork_server.is_alive()  # then nobody else ends what the children had started
+        leaving = [] if self._leaving is None else self._leaving.take_all()
         for child in self._children:
             self._forget(child)
-            if orphaned:
-                child.kill()
             child.hang_up()
+        for child in (*leaving, *self._children) if orphaned else ():
+            child.kill()
         if self._lasting:
             self._fork_server.clear(grace)
         else:
             self._fork_server.end(grace)
-        for child in self._children:
+        for child in (*leaving, *self._children):
             logs = child.hear_out()
             child.close()
             if logs is not None:
                 show(logs)
         self._children.clear()
+        self._kept.clear()
         if self._arena is not None:
             self._arena.close()
             self._arena = None
@@ -219,8 +239,12 @@ class Supervisor:
         self._waiting.add(child)
         self._selector.modify(child.descriptors[0], _BOTH, child)
 
-    def _replace(self, child: ChildHandle) -> list[Outcome | Lost]:
+    def _replace(self, child: ChildHandle) -> list[Outcome | Lost | Logs]:
         """Put a fresh child in the place of a dead one; return what that had sent, and how it ended."""
+        assert self._leaving is not None
+        if child in self._leaving:
+            return [*self._leaving.bury(child)]
+        self._kept.pop(child.number, None)
         self._forget(child)
         outcomes, lost = child.reap()
         with contextlib.ExitStack() as stack:
@@ -229,6 +253,27 @@ class Supervisor:
             self._start(child)
             stack.pop_all()
         return [*outcomes, lost]
+
+    def _renew(self, child: ChildHandle) -> list[Outcome | Lost | Logs]:
+        """Put another in the place of a child that is due for it, if it has nothing at hand, or has resigned."""
+        assert self._leaving is not None
+        if child in self._leaving:
+            return []
+        number = child.number
+        if child.resignation is None and (len(child.workload) or child.workload.generators):
+            for task in self._kept.pop(number, ()) if child.workload.generators else ():
+                self.submit(number, task)
+            return []
+        self._waiting.discard(child)
+        self._leaving.add(child)
+        self._children[number] = child.renew()
+        self._start(self._children[number])
+        kept = self._kept.pop(number, ())
+        if child.resignation is not None:
+            return [child.resign()]
+        for task in kept:
+            self.submit(number, task)
+        return []
 
     def _forget(self, child: ChildHandle) -> None:
         """Stop watching a child."""

@@ -118,6 +118,11 @@ class Evaluator:
         """Return the node and the key of the item at work; between two tasks the last one's."""
         return self._location.locate()
 
+    def take_exhausted(self) -> bool:
+        """Say whether a call has got no memory, below the worker's limit, since this was last asked."""
+        exhausted, self._worker.exhausted = self._worker.exhausted, False
+        return exhausted
+
     def follow(self, after: Callable[[], None] | None) -> None:
         """Call `after` behind each call of a function from the next task on, or nothing any more."""
         self._after = after

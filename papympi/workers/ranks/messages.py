@@ -15,6 +15,7 @@ from papympi.transport.payload import Buffer
 from papympi.transport.records import Logs
 from papympi.transport.sealed import decode, encode
 from papympi.transport.task import KeyRun, Lost
+from papympi.workers.children.renewal import NEVER, Renewal
 
 Parts = Sequence[Any]
 """Something sealed: pickle buffers where it is sent, other buffers where it has come."""
@@ -29,6 +30,7 @@ class Isolation(NamedTuple):
         memory: how many bytes each may allocate; 0: as many as there are.
         shared: how many bytes of shared memory big buffers may take on this host; `None`: the usual part.
         sharers: how many ranks of the pool are on this host, which divide it.
+        renewal: when another child takes the place of one.
     """
 
     pool: str
@@ -37,6 +39,7 @@ class Isolation(NamedTuple):
     memory: int = 0
     shared: int | None = None
     sharers: int = 1
+    renewal: Renewal = NEVER
 
 
 class OpenProgram(NamedTuple):
@@ -66,8 +69,8 @@ class ForwardTask(NamedTuple):
 
     Attributes:
         deaths: how many children of this number rank 0 knows to be dead.
-        keys: of its items.
         parts: all of it.
+        keys: of its items.
     """
 
     child: int
@@ -75,8 +78,8 @@ class ForwardTask(NamedTuple):
     task: int
     kind: int
     stage: int
-    keys: list[KeyRun]
     parts: Parts
+    keys: Sequence[KeyRun] = ()
 
 
 class ClosePool(NamedTuple):

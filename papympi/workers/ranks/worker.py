@@ -83,7 +83,8 @@ class _Children(Supervisor):
     def __init__(self, fork_server: ForkServerClient, packed: Packed, isolation: Isolation, secret: bytes) -> None:
         fork_server.owner = isolation.pool
         shared = share_memory(isolation.shared) // isolation.sharers
-        super().__init__(fork_server, isolation.names, isolation.memory, lasting=True, shared=shared)
+        more = {"shared": shared, "renewal": isolation.renewal}
+        super().__init__(fork_server, isolation.names, isolation.memory, lasting=True, **more)
         self._room = 2 * len(isolation.names)
         self.tasks: dict[int, int] = {}  # that are at work, each with its child
         self._deaths = [0] * len(isolation.names)
@@ -104,7 +105,7 @@ class _Children(Supervisor):
         """Hand a task to its child."""
         if order.deaths != self._deaths[order.child]:
             return  # it was for a child that has died meanwhile: rank 0 will send it again when it hears of that
-        task = SealedTask(order.task, Kind(order.kind), order.stage, keys=order.keys, parts=order.parts)
+        task = SealedTask(order.task, Kind(order.kind), order.stage, keys=list(order.keys), parts=order.parts)
         if task.kind is not Kind.DISCARD:
             self.tasks[order.task] = order.child
         self.submit(order.child, task)
