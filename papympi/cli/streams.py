@@ -60,7 +60,7 @@ def own_input() -> Iterator[None]:
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, IN)
     os.close(null)
-    sys.stdin = open(copy, encoding=stdin.encoding, errors=stdin.errors)  # noqa: SIM115 - it lives as long as the input
+    sys.stdin = open(copy, encoding=stdin.encoding, errors=stdin.errors)  # noqa: SIM115, PTH123 - of a descriptor; it lives as long as the input
     try:
         yield
     finally:

@@ -49,6 +49,7 @@ class ProcessesPool(Supervisor):
         places: int = 2,
         memory: int | str | None = None,
         shared_memory: int | str | None = None,
+        *,
         renew_after: int | None = None,
         renew_above: int | str | None = None,
     ) -> None:

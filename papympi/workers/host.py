@@ -58,7 +58,9 @@ def parse_renewal(pool: str, after: Any, above: Any) -> tuple[int, int]:
     """Return after how many items and above how many bytes a worker is replaced; 0 for `None`: it is not."""
     size = 0 if above is None else _parse_size(pool, "renew_above", above)
     if above is not None and size < _LEAST:
-        raise OptionError(f"pool {pool!r}: renew_above={above!r} is too little; a worker has 64 MiB as soon as it works")
+        raise OptionError(
+            f"pool {pool!r}: renew_above={above!r} is too little; a worker has 64 MiB as soon as it works"
+        )
     return 0 if after is None else check_count(pool, "renew_after", after), size
 
 

@@ -121,41 +121,60 @@ def work(given: ChildDescriptors) -> None:
         if hello is None:
             return
         label, packed, memory, *terms = hello
-        growth, endurance = Growth(terms[0].renew_above if terms else 0, memory), Endurance()
+        growth = Growth(terms[0].renew_above if terms else 0, memory)
         if blocks is not None:
             blocks.use_part(terms.pop())
         if memory:
             limit_memory(memory)
         watch_import()
-        introduce(*terms, tracker=given.tracker)
+        introduce(terms[0] if terms else None, given.tracker)
         sender = _Sender(given.connection, blocks)
         recorder = OutputRecorder(label, sender.send)
         program = unpack_program(packed if given.program is None else map_packed(given.program))
         evaluator = Evaluator(program, label, record, memory=memory, recorder=recorder)
         sender.send(None)
         marker.end_batch(0, evaluator)
+        duty = _Duty(evaluator, sender, marker, growth)
         try:
             for message in messages:
                 if type(message) is list:
                     assert blocks is not None
                     blocks.give(message)
-                    continue
-                task, is_sealed = open_task(message)
-                endurance.begin(task)
-                outcome = evaluator.run(task)
-                copies.end()
-                marker.end_batch(outcome.seconds, evaluator)
-                exhausted = evaluator.take_exhausted()
-                if exhausted and (resignation := endurance.resign(task)) is not None:
-                    sender.send(resignation)
-                    return
-                if task.kind is not Kind.DISCARD:
-                    sender.send(seal_outcome(outcome) if is_sealed else outcome.to_wire())
-                    if exhausted or (growth.watched and growth.is_too_much()):
-                        sender.send(RENEW)
+                elif not duty.do(message, copies):
+                    break
         finally:
             marker.leave()
             evaluator.close()
+
+
+class _Duty:
+    """What a child does with each task."""
+
+    def __init__(self, evaluator: Evaluator, sender: _Sender, marker: OutputMarker, growth: Growth) -> None:
+        self._evaluator = evaluator
+        self._sender = sender
+        self._marker = marker
+        self._growth = growth
+        self._endurance = Endurance()
+
+    def do(self, message: tuple[Any, ...], copies: _Copies) -> bool:
+        """Evaluate a task and send its outcome; return `False` if the child has no memory for it and resigns."""
+        task, is_sealed = open_task(message)
+        self._endurance.begin(task)
+        outcome = self._evaluator.run(task)
+        copies.end()
+        self._marker.end_batch(outcome.seconds, self._evaluator)
+        exhausted = self._evaluator.take_exhausted()
+        if exhausted and (resignation := self._endurance.resign(task)) is not None:
+            if outcome.logs is not None:
+                self._sender.send(outcome.logs)
+            self._sender.send(resignation)
+            return False
+        if task.kind is not Kind.DISCARD:
+            self._sender.send(seal_outcome(outcome) if is_sealed else outcome.to_wire())
+            if exhausted or (self._growth.watched and self._growth.is_too_much()):
+                self._sender.send(RENEW)
+        return True
 
 
 def _read_all(reader: frames.FrameReader) -> Iterator[Any]:

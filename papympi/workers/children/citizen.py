@@ -10,9 +10,10 @@ import contextlib
 import os
 import sys
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from papympi.workers.children.late_imports import call_after_import
+from papympi.workers.children.renewal import NEVER, Renewal
 
 
 class Passport(NamedTuple):
@@ -29,6 +30,25 @@ class Passport(NamedTuple):
     parent: int
     secret: bytes
     renew_above: int = 0
+
+
+class ChildTerms(NamedTuple):
+    """What the children of one pool have in common.
+
+    Attributes:
+        memory: how many bytes each may allocate; 0: as many as there are.
+        secret: of the caller; b"": that of this process.
+        tracker: what the resource tracker of this process is told through.
+        renewal: when another takes the place of one.
+    """
+
+    memory: int = 0
+    secret: bytes = b""
+    tracker: int | None = None
+    renewal: Renewal = NEVER
+
+
+NO_TERMS: Final = ChildTerms()
 
 
 def find_secret() -> bytes:
@@ -98,11 +118,11 @@ class TrackerRelay:
             *lines, self._rest = (self._rest + os.read(self.descriptor, 1 << 16)).split(b"\n")
             if not lines or _keeps_nothing:
                 return
-            from multiprocessing.resource_tracker import getfd
+            from multiprocessing.resource_tracker import ensure_running, getfd
 
-            target = getfd()
+            ensure_running()
             for line in lines:
-                os.write(target, line + b"\n")
+                os.write(cast("int", getfd()), line + b"\n")
 
     def close(self) -> None:
         """Hand on what is left, and let go of it."""
@@ -117,5 +137,3 @@ _keeps_nothing: list[bool] = []
 def keep_nothing() -> None:
     """Note that this process ends before those whose resources its children make: it has no tracker for them."""
     _keeps_nothing.append(True)
-
-

@@ -8,7 +8,7 @@ import select
 import signal
 import socket
 import time
-from typing import Final
+from typing import Any, Final
 
 from papympi.errors import ItemTimeout, PoolError, ShippingError, WorkerLost
 from papympi.plan.program import Program
@@ -17,11 +17,11 @@ from papympi.transport.lending import ParentAllocator
 from papympi.transport.packed import Packed
 from papympi.transport.records import Logs
 from papympi.transport.sealed import read_sealed
-from papympi.transport.task import Kind, Lost, Outcome, Task
-from papympi.workers.children.citizen import Passport, find_secret
+from papympi.transport.task import Lost, Outcome, Task
+from papympi.workers.children.citizen import NO_TERMS, ChildTerms, Passport, find_secret
 from papympi.workers.children.client import ANSWER_S, ForkServerClient, open_pidfd
 from papympi.workers.children.output import OutputReader
-from papympi.workers.children.renewal import NEVER, RENEW, Renewal, Resignation
+from papympi.workers.children.renewal import RENEW, Resignation
 from papympi.workers.children.workload import Workload, count_items
 from papympi.workers.evaluation.alarm import MERCY_S, find_shortest_timeout
 from papympi.workers.evaluation.progress import ProgressSnapshot, SharedProgressRecord, create_record_file
@@ -44,17 +44,15 @@ class ChildHandle:
         name: how messages name the worker, e.g. `processes[3]`.
         program: what the child is told first.
         packed: the same as the child gets it.
-        memory: how many bytes it may allocate; 0: as many as there are.
+        terms: what it has in common with others.
         blocks: shared memory for big buffers, if there is any.
-        secret: of the caller's; default: this process's.
-        tracker: what the child tells the resource tracker through.
-        renewal: when another is to take the child's place.
 
     Attributes:
         label: the child's name with process id and host.
         descriptors: what to watch: first the socket, then, on Linux, the end of the process. A child's end does not
             close the socket while a process that it forked still holds it.
         end: the second of them, which stays after `hang_up`; -1 where there is no such thing.
+        said: what it has printed and logged.
         output: what else to watch, for `listen`: what is written to the child's standard output and error.
         is_due: another is to take its place as soon as it has nothing at hand.
         resignation: it has ended by itself, for want of memory.
@@ -67,12 +65,9 @@ class ChildHandle:
         fork_server: ForkServerClient,
         program: Program,
         packed: Packed,
-        memory: int = 0,
+        terms: ChildTerms = NO_TERMS,
         *,
         blocks: ParentAllocator | None = None,
-        secret: bytes = b"",
-        tracker: int | None = None,
-        renewal: Renewal = NEVER,
     ) -> None:
         self.number = number
         self.name = name
@@ -82,33 +77,28 @@ class ChildHandle:
         self._fork_server = fork_server
         self._program = program
         self._packed = packed
-        self._memory = memory
+        self._terms = terms
         self._blocks = blocks
-        self._secret = secret
-        self._tracker = tracker
-        self._renewal = renewal
         self._held: dict[int, list[memoryview]] = {}
         self._shortest = find_shortest_timeout(program)
-        self.workload = Workload(program, counts=renewal.after > 0)
+        self.workload = Workload(program, counts=terms.renewal.after > 0)
         self.output = -1
         self._startup_failures = 0
         self._last_words = ""
-        self.logs: Logs | None = None
         self._reason = ""
         self._resources = contextlib.ExitStack()
 
     def renew(self) -> ChildHandle:
         """Return the handle of another child, to take the place of this one."""
-        rest = {"blocks": self._blocks, "secret": self._secret, "tracker": self._tracker, "renewal": self._renewal}
         program = self._program, self._packed
-        return ChildHandle(self.number, self.name, self._fork_server, *program, self._memory, **rest)
+        return ChildHandle(self.number, self.name, self._fork_server, *program, self._terms, blocks=self._blocks)
 
     def resign(self) -> Lost:
         """Return the report of a child that has ended for want of memory."""
         assert self.resignation is not None
-        limit = f"it had no memory left; its limit is {format_memory(self._memory)}"
+        limit = f"it had no memory left; its limit is {format_memory(self._terms.memory)}"
         task = self.resignation.task if self.resignation.alone else None
-        return Lost(self.number, WorkerLost(self.label, limit), task, logs=self.take_logs())
+        return Lost(self.number, WorkerLost(self.label, limit), task, logs=self.said.take())
 
     def start(self) -> bool:
         """Start a child and send it the program; return `False` if some of it must wait, as `send` does."""
@@ -130,7 +120,7 @@ class ChildHandle:
             stack.callback(os.close, self.output)
             given.callback(os.close, output)
             arena = None if blocks is None else blocks.descriptor
-            others = {"arena": arena, "program": self._packed.file, "output": output, "tracker": self._tracker}
+            others = {"arena": arena, "program": self._packed.file, "output": output, "tracker": self._terms.tracker}
             self.pid = self._fork_server.spawn(theirs, record, **others)
             self.end = open_pidfd(self.pid)
             if self.end >= 0:
@@ -140,19 +130,18 @@ class ChildHandle:
         self.label = f"{self.name} pid {self.pid} on {socket.gethostname()}"
         ours.settimeout(0)
         self._socket = ours
-        self._listener = OutputReader(self.output, self.label)
+        self.said = OutputReader(self.output, self.label)
         self._reader = FrameReader(ours, blocks)
         self._writer = FrameWriter(ours, blocks)
         terms = () if blocks is None else (blocks.child_part(),)
-        passport = Passport(self.name, os.getpid(), self._secret or find_secret(), self._renewal.above)
-        self._writer.put((self.label, self._packed, self._memory, passport, *terms))
+        passport = Passport(self.name, os.getpid(), self._terms.secret or find_secret(), self._terms.renewal.above)
+        self._writer.put((self.label, self._packed, self._terms.memory, passport, *terms))
         return self.flush()
 
     def weigh(self, task: Task) -> None:
         """Note whether a task would be more items than the child is to have."""
         items = self.workload.items
-        if items and items + count_items(task) > self._renewal.after:
-            self.is_due = True
+        self.is_due |= items > 0 and items + count_items(task) > self._terms.renewal.after
 
     def send(self, task: Task) -> bool:
         """Send a task, all of it or none; return `False` if some must wait until the socket can be written to."""
@@ -177,46 +166,33 @@ class ChildHandle:
         outcomes = []
         for message in self._reader.read():
             if type(message) is tuple:
-                outcome = Outcome.from_wire(message) if message[0] is not None else read_sealed(message)
-                self.workload.take(outcome.task, gone=outcome.finished or bool(outcome.again))
-                self._listener.finish()
-                if self._held:
-                    self._held.pop(outcome.task, None)
-                if self.logs is not None:
-                    outcome.logs = self.take_logs(outcome.logs)
-                outcomes.append(outcome)
+                outcomes.append(self._take_outcome(message))
             elif type(message) is Logs:
-                self.logs = message if self.logs is None else self.take_logs(message)
+                self.said.put(message)
             elif message is None:
                 self._ready = True
                 self._startup_failures = 0
-            elif message is RENEW:
-                self.is_due = True
-            elif type(message) is Resignation:
-                self.is_due = True
-                self.resignation = message
-            else:
+            elif type(message) is str:
                 self._last_words = message
+            else:
+                self.is_due = True
+                self.resignation = None if message is RENEW else message
         return outcomes
+
+    def _take_outcome(self, message: tuple[Any, ...]) -> Outcome:
+        """Return an outcome that has come, with what was said before it."""
+        outcome = Outcome.from_wire(message) if message[0] is not None else read_sealed(message)
+        self.workload.take(outcome.task, gone=outcome.finished or bool(outcome.again))
+        self.said.finish()
+        if self._held:
+            self._held.pop(outcome.task, None)
+        if self.said.logs is not None:
+            outcome.logs = self.said.take(outcome.logs)
+        return outcome
 
     def listen(self) -> bool:
         """Read once what is written to the child's standard output and error; return `False` when that is over."""
-        more = self._listener.read(self.workload.locate(self._record.read(finished=True)))
-        self._take_lines()
-        return more
-
-    def _take_lines(self) -> None:
-        """Put the lines that are complete to what the child has sent."""
-        lines = self._listener.take()
-        if lines is not None:
-            self.logs = lines if self.logs is None else self.take_logs(lines)
-
-    def take_logs(self, last: Logs | None = None) -> Logs | None:
-        """Return what the child has sent of prints and log messages and no outcome has taken along, and then `last`."""
-        logs, self.logs = self.logs, None
-        if logs is not None and last is not None:
-            logs.add(last)
-        return logs or last
+        return self.said.read(self.workload.locate(self._record.read(finished=True)))
 
     def reap(self) -> tuple[list[Outcome], Lost]:
         """See that the child is dead, and return the outcomes that it had still sent, and what is known of its end."""
@@ -224,17 +200,16 @@ class ChildHandle:
         self.kill()  # what it left in its group, if it went by itself
         self._wait_dead(ANSWER_S)
         progress = self._record.read()
-        self._listener.read_all(self.workload.locate(progress))
+        self.hear_out()
         outcomes = self._drain()
-        self._take_lines()
         self.close()
         pid, self.pid = self.pid, 0
         code = self._fork_server.reap(pid)
-        reason = tell_end(code, self._memory) if went else "it closed its connection and did not end"
+        reason = tell_end(code, self._terms.memory) if went else "it closed its connection and did not end"
         if self._last_words:
             reason += f"\n{self._last_words.rstrip()}"
         lost = self._report(reason, progress)
-        lost.logs = self.take_logs()
+        lost.logs = self.said.take()
         self.workload.clear()
         if not self._ready:
             self._startup_failures += 1
@@ -253,11 +228,9 @@ class ChildHandle:
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)  # closing is not enough if a copy of this process was forked
 
-    def hear_out(self) -> Logs | None:
-        """Return all that the child has printed and nobody has heard yet."""
-        self._listener.read_all(self.workload.locate(self._record.read(finished=True)))
-        self._take_lines()
-        return self.take_logs()
+    def hear_out(self) -> None:
+        """Read all that is written there, when nobody watches it any more."""
+        self.said.read_all(self.workload.locate(self._record.read(finished=True)))
 
     def close(self) -> None:
         """Hang up, and let go of all that belongs to the child."""
@@ -288,7 +261,9 @@ class ChildHandle:
         if self._startup_failures and self._last_words:
             raise ShippingError(f"worker {self.label} cannot load the program:\n{self._last_words.rstrip()}")
         if self._startup_failures >= _FEW:
-            raise PoolError(f"{_FEW} children in a row of worker {self.name} died before they were ready: {self._reason}")
+            raise PoolError(
+                f"{_FEW} children in a row of worker {self.name} died before they were ready: {self._reason}"
+            )
 
     def _wait_dead(self, seconds: float) -> bool:
         """Return whether the child ends within `seconds`; without a pidfd its closed connection must do."""

@@ -40,16 +40,20 @@ _LATELY: Final = 64
 
 
 class OutputReader:
-    """The parent's end of the pipe.
+    """The parent's end of the pipe, and all that the child has printed and logged, also by other ways.
 
     Args:
         descriptor: of the pipe.
         label: what records call the child.
+
+    Attributes:
+        logs: what nobody has taken yet; `None`: nothing is there.
     """
 
     def __init__(self, descriptor: int, label: str) -> None:
         self._descriptor = descriptor
         os.set_blocking(descriptor, False)
+        self.logs: Logs | None = None
         self._recorder = OutputRecorder(label)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._rest = b""
@@ -74,6 +78,7 @@ class OutputReader:
         if not mark and (cut := _find_part(text)):
             text, self._rest = text[:cut], text[cut:]
         self._write(owner, text)
+        self._collect()
         return bool(data)
 
     def finish(self) -> None:
@@ -81,6 +86,7 @@ class OutputReader:
         if self._open:
             self._open = False
             self._recorder.finish()
+            self._collect()
 
     def read_all(self, owner: Owner) -> None:
         """Read all there is; more may come while something holds the other end."""
@@ -88,9 +94,22 @@ class OutputReader:
             pass
         self.finish()
 
-    def take(self) -> Logs | None:
-        """Return the lines that are complete; `None`: none are."""
-        return self._recorder.take(finish=False)
+    def put(self, logs: Logs) -> None:
+        """Take what the child has sent by another way."""
+        self.logs = logs if self.logs is None else self.take(logs)
+
+    def take(self, last: Logs | None = None) -> Logs | None:
+        """Return what is there, and then `last`."""
+        logs, self.logs = self.logs, None
+        if logs is not None and last is not None:
+            logs.add(last)
+        return logs or last
+
+    def _collect(self) -> None:
+        """Put the lines that are complete to the rest."""
+        lines = self._recorder.take(finish=False)
+        if lines is not None:
+            self.put(lines)
 
     def _write(self, owner: Owner, data: bytes) -> None:
         """Take text that has been read."""

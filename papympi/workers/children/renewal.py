@@ -1,4 +1,4 @@
-"""When a child is replaced by a fresh one although nothing is wrong with it: what leaks then costs time and no items."""
+"""When a child is replaced by a fresh one though nothing is wrong with it: what leaks then costs time, not items."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from papympi.transport.task import Kind, Task
 _PAUSE_S: Final = 0.25
 """How often a child looks at its size at most."""
 _PART: Final = 0.7
-"""A child whose memory is limited is replaced when it has grown by this part of what it had left after its first batch."""
+"""A child with a limit is replaced when it has grown by this part of what was left to it after its first batch."""
 
 
 class Renewal(NamedTuple):

@@ -14,7 +14,6 @@ import select
 import signal
 import socket
 import struct
-import sys
 import time
 from pathlib import Path
 from types import FrameType
@@ -133,9 +132,7 @@ class ForkServer:
         if pid == 0:
             self._become_child(server)
             names = [name for name, number in GIVEN.items() if which & number]
-            return ChildDescriptors(
-                socket.socket(fileno=connection), record, **dict(zip(names, files, strict=True))
-            )
+            return ChildDescriptors(socket.socket(fileno=connection), record, **dict(zip(names, files, strict=True)))
         for descriptor in (connection, record, *files):
             os.close(descriptor)
         if pid > 0:

@@ -14,7 +14,7 @@ from papympi.transport.lending import ParentAllocator
 from papympi.transport.packed import Packed, PackedFile
 from papympi.transport.records import Logs
 from papympi.transport.task import Lost, Outcome, Task
-from papympi.workers.children.citizen import TrackerRelay
+from papympi.workers.children.citizen import ChildTerms, TrackerRelay
 from papympi.workers.children.client import ForkServerClient
 from papympi.workers.children.departures import Departures
 from papympi.workers.children.handle import ChildHandle
@@ -84,10 +84,10 @@ class Supervisor:
             self._arena = open_arena(self._shared, len(self._names))
             self._relay = TrackerRelay()
             self._selector.register(self._relay.descriptor, _READ, self._relay)
+            terms = ChildTerms(self._memory, secret, self._relay.writer, self._renewal)
             for number, name in enumerate(self._names):
                 blocks = None if self._arena is None else ParentAllocator(self._arena, number)
-                more = {"blocks": blocks, "secret": secret, "tracker": self._relay.writer, "renewal": self._renewal}
-                child = ChildHandle(number, name, self._fork_server, program, self._packed, self._memory, **more)
+                child = ChildHandle(number, name, self._fork_server, program, self._packed, terms, blocks=blocks)
                 self._start(child)
                 self._children.append(child)
             stack.pop_all()
@@ -118,48 +118,49 @@ class Supervisor:
             return news
         if self._timed:
             self._kill_overdue()
-        dead: list[ChildHandle] = []
+        dead: dict[ChildHandle, None] = {}
         for key, events in self._selector.select(0):
             if key.data is self._relay:
                 self._relay.forward()
                 continue
-            child: ChildHandle = key.data
             if events & _READ:
                 try:
-                    news += self._read(child, key.fd)
+                    news += self._read(key.data, key.fd)
                 except (EOFError, OSError):
-                    dead.append(child)
+                    dead[key.data] = None
                     continue
-                if child.is_due:
-                    news += self._renew(child)
-            if events & selectors.EVENT_WRITE and child.flush():
-                self._selector.modify(key.fd, _READ, child)
-                self._waiting.discard(child)
-        for child in dict.fromkeys(dead):
+            if events & selectors.EVENT_WRITE:
+                self._flush(key.data)
+        for child in dead:
             news += self._replace(child)
-        if self._leaving:
-            news += self._leaving.bury_overdue()
-        return [*news, *self._take_logs()] if self._talking else news
+        return [*news, *self._take_logs()] if self._talking or self._leaving else news
+
+    def _flush(self, child: ChildHandle) -> None:
+        """Send a child what has waited for room."""
+        assert self._selector is not None
+        if child.flush():
+            self._selector.modify(child.descriptors[0], _READ, child)
+            self._waiting.discard(child)
 
     def _take_logs(self) -> list[Logs]:
         """Return what children have printed and logged since; what is not taken comes with their next outcome."""
-        found = [logs for child in self._talking if (logs := child.take_logs()) is not None]
+        found = [logs for child in self._talking if (logs := child.said.take()) is not None]
         self._talking.clear()
-        return found
+        return [*found, *self._leaving.bury_overdue()] if self._leaving else found
 
-    def _read(self, child: ChildHandle, descriptor: int) -> list[Outcome]:
-        """Return what a child has sent; raise if it has ended."""
-        outcomes: list[Outcome] = []
+    def _read(self, child: ChildHandle, descriptor: int) -> list[Outcome | Lost | Logs]:
+        """Return what a child has sent; raise if it has ended. One that is due is replaced."""
+        outcomes: list[Outcome | Lost | Logs] = []
         if descriptor == child.output:
             if not child.listen():
                 self._unwatch_output(child)
         elif descriptor in child.descriptors[:1]:
-            outcomes = child.read()
+            outcomes += child.read()
         else:
             raise EOFError
-        if child.logs is not None:
+        if child.said.logs is not None:
             self._talking.add(child)
-        return outcomes
+        return outcomes + self._renew(child) if child.is_due else outcomes
 
     def take_room(self, size: int) -> memoryview | None:
         """Return shared memory for a big buffer of a task, which is then not copied; `None`: there is no room."""
@@ -191,31 +192,29 @@ class Supervisor:
         for child in self._children:
             self._forget(child)
             child.hang_up()
-        for child in (*leaving, *self._children) if orphaned else ():
+        leaving += self._children
+        self._children.clear()
+        for child in leaving if orphaned else ():
             child.kill()
         if self._lasting:
             self._fork_server.clear(grace)
         else:
             self._fork_server.end(grace)
-        for child in (*leaving, *self._children):
-            logs = child.hear_out()
+        for child in leaving:
+            child.hear_out()
+            logs = child.said.take()
             child.close()
             if logs is not None:
                 show(logs)
-        self._children.clear()
         self._kept.clear()
-        if self._arena is not None:
-            self._arena.close()
-            self._arena = None
-        if self._packed is not None:
-            self._packed.close()
-            self._packed = None
-        if self._relay is not None:
-            self._relay.close()
-            self._relay = None
-        if self._selector is not None:
-            self._selector.close()
-            self._selector = None
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Close what belonged to the children."""
+        for owned in (self._arena, self._packed, self._relay, self._selector):
+            if owned is not None:
+                owned.close()
+        self._arena = self._packed = self._relay = self._selector = None
 
     def _kill_overdue(self) -> None:
         now = time.monotonic()

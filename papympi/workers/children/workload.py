@@ -1,4 +1,4 @@
-"""The tasks that one child has at hand, and what its progress record says of them: whose time is up, who is at fault."""
+"""The tasks that one child has at hand, and what its record says of them: whose time is up, who is at fault."""
 
 from __future__ import annotations
 

@@ -108,3 +108,8 @@ class WorkerContext:
         self.chunks: dict[tuple[int, int], int] = {}
         self.known: set[type] = {int, float, complex, bool, str, bytes, bytearray}
         self.known |= {tuple, list, dict, set, type(None), Failure}
+
+    def take_exhausted(self) -> bool:
+        """Return `exhausted`, and take it back."""
+        exhausted, self.exhausted = self.exhausted, False
+        return exhausted

@@ -12,7 +12,7 @@ from papympi.errors import StateError
 from papympi.model.item import Failure, Key
 from papympi.plan.program import Call, Program
 from papympi.transport.bitmap import FULL
-from papympi.transport.task import Kind, Outcome, Output, Task
+from papympi.transport.task import Kind, Outcome, Task
 from papympi.workers.evaluation import fast_path
 from papympi.workers.evaluation.alarm import NS, TimeoutAlarm
 from papympi.workers.evaluation.apply import apply_rows, apply_single, apply_timed, compute_vector, follow_up
@@ -20,11 +20,12 @@ from papympi.workers.evaluation.async_blocking import CallLoop, run_to_end
 from papympi.workers.evaluation.attempt import Steps, attempt, attempt_interruptibly, drive
 from papympi.workers.evaluation.calls import Calls, TaskLocation
 from papympi.workers.evaluation.capture import OutputCapture
-from papympi.workers.evaluation.columns import Arguments, Column, cut_output, mark_column, positions_of, to_positional
+from papympi.workers.evaluation.columns import Arguments, Column, mark_column, positions_of, to_positional
 from papympi.workers.evaluation.context import WorkerContext
 from papympi.workers.evaluation.fold import fold
 from papympi.workers.evaluation.inner import EvaluatorFunctions, call_inner
 from papympi.workers.evaluation.location import FixedLocation, at, enter, leave
+from papympi.workers.evaluation.outputs import make_output
 from papympi.workers.evaluation.progress import ProgressRecord
 from papympi.workers.evaluation.recorder import OutputRecorder
 from papympi.workers.evaluation.scatter import SuspendedScatter
@@ -99,10 +100,10 @@ class Evaluator:
         outcome = calls.open_outcome()
         if calls.task.kind is Kind.CALL:
             columns = self._run_fast_path(calls) or self._call(calls)
-            outcome.outputs = [self._to_output(calls, number, columns[number]) for number in calls.stage.outputs]
+            outcome.outputs = [make_output(calls, number, columns[number]) for number in calls.stage.outputs]
         else:
             column = drive(self._take_steps(calls, outcome), self._worker.attempt)
-            outcome.outputs = [self._to_output(calls, calls.stage.inputs, column)]
+            outcome.outputs = [make_output(calls, calls.stage.inputs, column)]
         return outcome
 
     def close(self) -> None:
@@ -120,8 +121,7 @@ class Evaluator:
 
     def take_exhausted(self) -> bool:
         """Say whether a call has got no memory, below the worker's limit, since this was last asked."""
-        exhausted, self._worker.exhausted = self._worker.exhausted, False
-        return exhausted
+        return self._worker.take_exhausted()
 
     def follow(self, after: Callable[[], None] | None) -> None:
         """Call `after` behind each call of a function from the next task on, or nothing any more."""
@@ -146,8 +146,7 @@ class Evaluator:
         if task.kind is Kind.START:
             suspended = SuspendedScatter(calls, self._function(task.stage, 0), calls.load())
         else:
-            found = self._generators.pop(task.generator, None)
-            if found is None:
+            if (found := self._generators.pop(task.generator, None)) is None:
                 raise StateError(f"node {calls.stage.calls[0].node!r}: its generator was interrupted and cannot go on")
             suspended = found
             suspended.resume(calls)
@@ -289,29 +288,13 @@ class Evaluator:
             rest = positions[len(results) :]
             rows = arguments.vectors(rest, resources)[0] if single else arguments.rows(rest, resources)
             progress.at(number, rest[0])
+            given = function, rows, results.append, progress.slots, rest
             if call.timeout:
-                limit = round(call.timeout * NS)
-                _, error = self._worker.attempt(
-                    apply_timed, function, rows, results.append, progress.slots, rest, limit
-                )
+                _, error = self._worker.attempt(apply_timed, *given, round(call.timeout * NS))
             else:
-                apply = apply_single if single else apply_rows
-                _, error = self._worker.attempt(apply, function, rows, results.append, progress.slots, rest)
+                _, error = self._worker.attempt(apply_single if single else apply_rows, *given)
             if error is None:
                 break
             position = positions[len(results)]
             results.append(calls.fail_call(call, position, error, arguments.given(position)))
         return results
-
-    def _to_output(self, calls: Calls, number: int, column: Column) -> Output:
-        """Return a column as an output; what cannot be pickled fails alone."""
-        output = cut_output(column, calls.task.max_payload)
-        if not self._worker.sends:
-            return output
-        sound = calls.can_return(column)
-        if sound and all(self._worker.attempt(payload.encode)[1] is None for payload in output.payloads):
-            return output
-        call = calls.stage.calls[max(number - calls.stage.inputs, 0)]
-        for position in positions_of(column.present, len(column.values)):
-            column.values[position] = calls.check_sendable(call, position, column.values[position])
-        return cut_output(mark_column(column.values, column.present), calls.task.max_payload)

@@ -83,8 +83,8 @@ class _Children(Supervisor):
     def __init__(self, fork_server: ForkServerClient, packed: Packed, isolation: Isolation, secret: bytes) -> None:
         fork_server.owner = isolation.pool
         shared = share_memory(isolation.shared) // isolation.sharers
-        more = {"shared": shared, "renewal": isolation.renewal}
-        super().__init__(fork_server, isolation.names, isolation.memory, lasting=True, **more)
+        limits = isolation.names, isolation.memory
+        super().__init__(fork_server, *limits, lasting=True, shared=shared, renewal=isolation.renewal)
         self._room = 2 * len(isolation.names)
         self.tasks: dict[int, int] = {}  # that are at work, each with its child
         self._deaths = [0] * len(isolation.names)
