@@ -113,32 +113,35 @@ class Supervisor:
 
         What children have printed and logged comes with their outcomes, or by itself.
         """
-        news: list[Outcome | Lost | Logs] = []
         if self._selector is None:
-            return news
+            return []
         if self._timed:
             self._kill_overdue()
         dead: dict[ChildHandle, None] = {}
+        news: list[Outcome | Lost | Logs] = []
         for key, events in self._selector.select(0):
-            if key.data is self._relay:
-                self._relay.forward()
-                continue
-            if events & _READ:
-                try:
-                    news += self._read(key.data, key.fd)
-                except (EOFError, OSError):
-                    dead[key.data] = None
-                    continue
-            if events & selectors.EVENT_WRITE:
-                self._flush(key.data)
+            try:
+                news += self._take(key, events)
+            except (EOFError, OSError):
+                dead[key.data] = None
         for child in dead:
             news += self._replace(child)
         return [*news, *self._take_logs()] if self._talking or self._leaving else news
 
+    def _take(self, key: selectors.SelectorKey, events: int) -> Sequence[Outcome | Lost | Logs]:
+        """Return what has come through one descriptor, and send what has waited for room there."""
+        if key.data is self._relay:
+            self._relay.forward()
+            return ()
+        news = self._read(key.data, key.fd) if events & _READ else ()
+        if events & selectors.EVENT_WRITE:
+            self._flush(key.data)
+        return news
+
     def _flush(self, child: ChildHandle) -> None:
         """Send a child what has waited for room."""
         assert self._selector is not None
-        if child.flush():
+        if child in self._waiting and child.flush():
             self._selector.modify(child.descriptors[0], _READ, child)
             self._waiting.discard(child)
 
