@@ -7,6 +7,7 @@ import io
 import os
 import sys
 from collections.abc import Iterator
+from fcntl import F_DUPFD_CLOEXEC, fcntl
 from typing import Final, TextIO
 
 IN: Final = 0
@@ -30,7 +31,7 @@ def own_output(*, lasting: bool) -> Iterator[TextIO]:
     assert isinstance(sys.stdout, io.TextIOWrapper)
     sys.stdout.flush()
     sys.stdout.reconfigure(errors="backslashreplace", line_buffering=True)
-    copy = os.dup(OUT)  # which programs do not get
+    copy = _copy(OUT)
     os.dup2(_target(), OUT)
     results = open(copy, "w", encoding=sys.stdout.encoding, errors="backslashreplace", closefd=False)  # noqa: SIM115 - closed below
     try:
@@ -56,7 +57,7 @@ def own_input() -> Iterator[None]:
     if _number(stdin) != IN:
         yield
         return
-    copy = os.dup(IN)
+    copy = _copy(IN)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, IN)
     os.close(null)
@@ -65,6 +66,11 @@ def own_input() -> Iterator[None]:
         yield
     finally:
         sys.stdin = stdin
+
+
+def _copy(descriptor: int) -> int:
+    """Return a copy of a descriptor, which programs do not get, and which is not in the place of one that is closed."""
+    return fcntl(descriptor, F_DUPFD_CLOEXEC, ERR + 1)
 
 
 def _number(stream: TextIO | None) -> int:

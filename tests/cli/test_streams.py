@@ -104,7 +104,8 @@ def test_input_stays_without_dash(papympi, pipeline):
 def test_closed_streams(project, pipeline):
     """A run without standard input or error gets through."""
     pipeline(CHATTY)
-    command = f"{sys.executable} -m papympi run pipeline.py --input sample=[1] --pool '*=inline' <&- 2>&-"
+    options = "--input sample=[1] --pool '*=inline' --no-progress"
+    command = f"{sys.executable} -m papympi run pipeline.py {options} <&- 2>&-"
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=50, check=False)
     assert (done.returncode, done.stdout) == (0, "1\n")
 

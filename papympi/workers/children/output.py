@@ -134,7 +134,7 @@ class OutputMarker:
 
     def __init__(self, descriptor: int | None) -> None:
         self._descriptor = -1 if descriptor is None else descriptor
-        self._before = os.dup(2)
+        self._before = _copy_stderr()
         self._follows = False
         self._left = 0 if descriptor is None else _LATELY
         self._unread = array("i", [0])
@@ -174,6 +174,14 @@ class OutputMarker:
         """Let standard output and standard error be a descriptor."""
         for number in (1, 2) if descriptor >= 0 else ():
             os.dup2(descriptor, number)
+
+
+def _copy_stderr() -> int:
+    """Return a copy of standard error, or of nothing if it is closed."""
+    try:
+        return os.dup(2)
+    except OSError:
+        return os.open(os.devnull, os.O_WRONLY)
 
 
 def _unbuffer() -> None:
