@@ -84,18 +84,18 @@ def papympi(ctx: click.Context, /) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code. Under a launcher rank 0 runs it, and the other ranks serve it."""
-    command = partial(_call, list(sys.argv[1:] if arguments is None else arguments))
+    command = partial(_call, list(sys.argv[1:] if arguments is None else arguments), is_process=arguments is None)
     if not launched_ranks():
         return guard(command)
     drains = any(word.partition("=")[0] == "--run-dir" for word in command.args[0])
     return guard(partial(rank_main, partial(guard, command), drains=drains))
 
 
-def _call(arguments: list[str]) -> int:
+def _call(arguments: list[str], *, is_process: bool) -> int:
     """Let click do its work, but raise what goes wrong."""
     read_drain_signal()  # and take it out of the environment, where it is no option
     try:
-        with papympi.make_context("papympi", list(arguments), obj=Invocation(tuple(arguments))) as ctx:
+        with papympi.make_context("papympi", list(arguments), obj=Invocation(tuple(arguments), is_process)) as ctx:
             code: Any = papympi.invoke(ctx)
     except click.exceptions.Exit as end:
         return end.exit_code

@@ -21,10 +21,12 @@ class Invocation:
 
     Attributes:
         arguments: as they were given.
+        is_process: it is what this process is there for.
         blocked: names of the plugins that `-p no:NAME` leaves out, before or behind the sub-command.
     """
 
     arguments: tuple[str, ...]
+    is_process: bool = False
     blocked: list[str] = field(default_factory=list)
 
 

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -19,7 +19,8 @@ from papympi.cli.exits import FAILED, FINE, REMAINS
 from papympi.cli.interrupts import TERM_GRACE_S, Interrupts
 from papympi.cli.journal_options import journal_options, lock_directory, read_journal_options
 from papympi.cli.options import block_plugins, invocation, plan_options, read_plan_options, target_argument
-from papympi.cli.show import Show, Style, ready_stdout
+from papympi.cli.show import Show, Style
+from papympi.cli.streams import own_input, own_output
 from papympi.errors import OptionError, PapympiError
 from papympi.formats.file_formats import list_suffixes
 from papympi.formats.inputs import FORMS, parse_inputs
@@ -102,7 +103,9 @@ def run(ctx: click.Context, /, *, ranks: int | None, **asked: Any) -> int:
     """  # fmt: skip
     journal = read_journal_options(ctx, asked)
     if ranks is None:
-        return execute(Request(**asked, blocked=tuple(invocation(ctx).blocked), journal=journal))
+        request = Request(**asked, blocked=tuple(invocation(ctx).blocked), journal=journal)
+        with own_output(lasting=invocation(ctx).is_process) as stdout:
+            return execute(request, stdout)
     if under := launched_ranks():
         raise click.UsageError(f"--ranks {ranks} starts a launcher of its own, but this runs under one ({under} ranks)")
     return run_under_mpiexec(ranks, strip_ranks(invocation(ctx).arguments), drains=journal is not None)
@@ -120,9 +123,8 @@ def strip_ranks(arguments: tuple[str, ...]) -> list[str]:
     return kept
 
 
-def execute(request: Request) -> int:
+def execute(request: Request, stdout: TextIO) -> int:
     """Run what was asked for and return the exit code."""
-    ready_stdout()
     options = read_plan_options(
         request.pools,
         request.strides,
@@ -134,13 +136,15 @@ def execute(request: Request) -> int:
         block=request.blocked or None,
     )
     with contextlib.nullcontext() if launched_ranks() else early_template(request.target, options):
-        return _execute(request, options, load_graph(request.target))
+        return _execute(request, options, load_graph(request.target), stdout)
 
 
-def _execute(request: Request, options: RunOptions, loaded: LoadedGraph) -> int:
+def _execute(request: Request, options: RunOptions, loaded: LoadedGraph, stdout: TextIO) -> int:
     """Run a pipeline that is loaded."""
     manager = plugin_manager(options.block)
-    inputs = parse_inputs(request.inputs, collect_offers(manager, "papympi_readers") if request.inputs else None)
+    reads = any(setting.partition("=")[2] == "-" for setting in request.inputs)
+    with own_input() if reads else contextlib.nullcontext():
+        inputs = parse_inputs(request.inputs, collect_offers(manager, "papympi_readers") if request.inputs else None)
     with contextlib.ExitStack() as stack:
         if request.journal is not None:
             journal = stack.enter_context(lock_directory(request.journal))
@@ -150,7 +154,7 @@ def _execute(request: Request, options: RunOptions, loaded: LoadedGraph) -> int:
             writers = collect_offers(manager, "papympi_writers")
             writer = stack.enter_context(open_output(Path(request.output), writers))
         session = stack.enter_context(open_run(request, loaded, options, inputs))
-        show = Show(style_of(request.output, len(session.plan.targets)), writer)
+        show = Show(style_of(request.output, len(session.plan.targets)), stdout, writer)
         return take_results(session, show, request, progress=options.progress)
 
 
@@ -241,7 +245,7 @@ def show_progress(session: Run, show: Show, *, progress: bool | None) -> Iterato
         display = stack.enter_context(ProgressDisplay(session.statistics, row_nodes=find_row_nodes(session.plan)))
         if sys.stderr.isatty():
             stack.enter_context(shown_by(display.put))
-            if sys.stdout.isatty():
+            if show.stream.isatty():
                 show.put = display.put
         yield
 

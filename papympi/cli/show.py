@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import io
-import sys
 from collections.abc import Callable
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Literal, TextIO
 
 from papympi.contracts import Writer
 from papympi.formats.file_formats import to_line
@@ -25,16 +24,18 @@ class Show:
 
     Attributes:
         count: how many results it has taken.
-        put: writes one line to standard output.
+        stream: where it writes what is shown.
+        put: writes one line there.
 
     Args:
-        style: what to write to standard output.
+        style: what to show.
         writer: of the output file, if there is one.
     """
 
-    def __init__(self, style: Style, writer: Writer | None = None) -> None:
+    def __init__(self, style: Style, stream: TextIO, writer: Writer | None = None) -> None:
         self.count = 0
-        self.put: Callable[[str], None] = put_line
+        self.stream = stream
+        self.put: Callable[[str], None] = partial(put_line, stream)
         self._style = style
         self._writer = writer
 
@@ -64,13 +65,7 @@ def to_json(value: Any) -> str:
     return dump(plain) if exact else plain if isinstance(plain, str) else repr(value)
 
 
-def put_line(line: str) -> None:
-    """Write a line to standard output at once."""
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
-
-
-def ready_stdout() -> None:
-    """Let standard output take any text: what its encoding lacks is written as an escape."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
+def put_line(stream: TextIO, line: str) -> None:
+    """Write a line at once."""
+    stream.write(f"{line}\n")
+    stream.flush()

@@ -23,7 +23,17 @@ from papympi.transport.records import Logs
 from papympi.transport.sealed import decode, outline, seal
 from papympi.transport.ship import pack_program
 from papympi.transport.task import Lost, Outcome, Task
-from papympi.workers.host import check_count, check_load, count_cpus, parse_memory, parse_shared_memory, share_memory
+from papympi.workers.children.citizen import find_secret
+from papympi.workers.children.renewal import Renewal
+from papympi.workers.host import (
+    check_count,
+    check_load,
+    count_cpus,
+    parse_memory,
+    parse_renewal,
+    parse_shared_memory,
+    share_memory,
+)
 from papympi.workers.ranks import messages
 from papympi.workers.ranks.allocation import joined
 from papympi.workers.ranks.hang_detector import GRACE_S, Hang, HangDetector
@@ -51,6 +61,8 @@ class MpiPool:
             ranks there, and the way to them if they are local; by default a quarter of the memory of the host. What
             finds no room goes through sockets.
         load: as for the pool `processes`, on each rank that isolates.
+        renew_after: after how many items another process takes the place of a child, between two batches.
+        renew_above: above how much memory of its own one does so, in the same form as `memory`.
     """
 
     concurrency = 1
@@ -67,6 +79,8 @@ class MpiPool:
         memory: int | str | None = None,
         shared_memory: int | str | None = None,
         load: str = "template",
+        renew_after: int | None = None,
+        renew_above: int | str | None = None,
     ) -> None:
         self.name = name
         self.places = check_count(name, "places", places)
@@ -80,10 +94,13 @@ class MpiPool:
         self._memory = parse_memory(name, memory)
         self._has_template = check_load(name, load)
         self._shared = parse_shared_memory(name, shared_memory)
+        self._renewal = Renewal(*parse_renewal(name, renew_after, renew_above))
         for option, given in (
             ("workers_per_rank", self._each > 1),
             ("memory", self._memory),
             ("shared_memory", shared_memory is not None),
+            ("renew_after", renew_after),
+            ("renew_above", renew_above),
         ):
             if given and not isolate:
                 raise OptionError(f"pool {name!r}: {option} is for the children of ranks: it needs isolate = true")
@@ -124,7 +141,8 @@ class MpiPool:
         child, number = divmod(worker, len(self._link.places))
         if self._isolate:
             parts = seal(task.to_wire())
-            order = messages.ForwardTask(child, self._deaths[worker], task.id, int(task.kind), task.stage, parts)
+            head = child, self._deaths[worker], task.id, int(task.kind), task.stage
+            order = messages.ForwardTask(*head, parts, task.keys)
             self._link.send(number, order)
         else:
             self._link.send(number, messages.EvaluateTask(task.to_wire()))
@@ -202,7 +220,7 @@ class MpiPool:
 
     def _compose_openings(self, link: RankLink, program: Program, names: Sequence[str]) -> Compose:
         """Return what makes the order that tells a rank what it will be asked for."""
-        outlined = outline(program)
+        outlined, secret = outline(program), find_secret()
         if not self._has_template:
             outlined.preparation = None
         sharers = Counter(place.host for place in link.places)
@@ -212,9 +230,9 @@ class MpiPool:
         def compose(number: int, packed: Packed | PackedFile, door: str) -> OpenProgram:
             place = link.places[number]
             limits = self._memory, self._shared, sharers[place.host]
-            isolation = Isolation(self.name, names[number :: len(link.places)], outlined, *limits)
+            isolation = Isolation(self.name, names[number :: len(link.places)], outlined, *limits, self._renewal)
             label = f"{names[number]} pid {place.pid} on {place.host}"
-            return OpenProgram(label, packed, isolation if self._isolate else None, door)
+            return OpenProgram(label, packed, isolation if self._isolate else None, door, secret)
 
         return compose
 
@@ -266,6 +284,6 @@ _reserved: Final[weakref.WeakKeyDictionary[MpiPool, frozenset[int]]] = weakref.W
 BACKEND: Final = Backend(
     make=MpiPool,
     summary="MPI ranks: those that mpiexec has started, else local ones of its own (options: workers, ranks, places, "
-    "isolate, workers_per_rank, memory, shared_memory, load)",
+    "isolate, workers_per_rank, memory, shared_memory, load, renew_after, renew_above)",
     capabilities=CAPABILITIES,
 )

@@ -10,8 +10,17 @@ from papympi.contracts import Backend, Capabilities
 from papympi.plan.program import Program
 from papympi.transport.ship import pack_program
 from papympi.workers.children.client import ForkServerClient, take_early
+from papympi.workers.children.renewal import Renewal
 from papympi.workers.children.supervisor import Supervisor
-from papympi.workers.host import check_count, check_load, count_cpus, parse_memory, parse_shared_memory, share_memory
+from papympi.workers.host import (
+    check_count,
+    check_load,
+    count_cpus,
+    parse_memory,
+    parse_renewal,
+    parse_shared_memory,
+    share_memory,
+)
 
 CAPABILITIES: Final = Capabilities(streams=True, survives_crash=True, can_kill=True)
 
@@ -28,6 +37,8 @@ class ProcessesPool(Supervisor):
             quarter of the memory that there is. What finds no room there, with 0 everything, goes through sockets.
         load: "template": one process loads the user's script, and workers are forked from it, unless that has started
             threads that would not survive; "each": every worker loads the script itself.
+        renew_after: after how many items another process takes the place of a worker, between two batches.
+        renew_above: above how much memory of its own one does so, in the same form as `memory`.
     """
 
     capabilities = CAPABILITIES
@@ -41,7 +52,10 @@ class ProcessesPool(Supervisor):
         places: int = 2,
         memory: int | str | None = None,
         shared_memory: int | str | None = None,
+        *,
         load: str = "template",
+        renew_after: int | None = None,
+        renew_above: int | str | None = None,
     ) -> None:
         self.name = name
         count = count_cpus() if workers is None else check_count(name, "workers", workers)
@@ -50,7 +64,8 @@ class ProcessesPool(Supervisor):
         self.workers: Sequence[str] = [f"{name}[{number}] on {socket.gethostname()}" for number in range(count)]
         names = [f"{name}[{number}]" for number in range(count)]
         shared = share_memory(parse_shared_memory(name, shared_memory))
-        super().__init__(ForkServerClient(name), names, parse_memory(name, memory), shared=shared)
+        renewal = Renewal(*parse_renewal(name, renew_after, renew_above))
+        super().__init__(ForkServerClient(name), names, parse_memory(name, memory), shared=shared, renewal=renewal)
 
     def open(self, program: Program) -> None:
         """Start the fork server and a child for each worker."""
@@ -70,6 +85,6 @@ class ProcessesPool(Supervisor):
 BACKEND: Final = Backend(
     make=ProcessesPool,
     summary="child processes on this host; a crash costs one item (options: workers, places, memory, shared_memory, "
-    "load)",
+    "load, renew_after, renew_above)",
     capabilities=CAPABILITIES,
 )

@@ -64,6 +64,7 @@ def rank_main(main: Callable[[], int], *, drains: bool = False) -> int:
             return 2
         raise
     if world.rank:
+        _leave_output()
         code = world.protect(partial(serve, world, *([signal.SIGTERM] if drains else [])))
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # likewise: rank 0 may be gone with another code than 0
         world.leave()
@@ -210,6 +211,13 @@ def _signals(handle: Callable[[int, FrameType | None], None], numbers: Iterable[
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _leave_output() -> None:
+    """Let descriptor 1 be standard error: launchers put what all ranks write there together, and rank 0 has results."""
+    sys.stdout.flush()
+    with contextlib.suppress(OSError):  # standard error is closed
+        os.dup2(2, 1)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from papympi.model.item import Key
 
 PRINTED: Final = 0
-"""The level of what was printed; `Record.name` is then "stdout" or "stderr"."""
+"""The level of what was printed; `Record.name` is then "stdout" or "stderr", "output" if not through Python's own."""
 
 _MOST_WAITING: Final = 2000
 """How many records may wait for the outcome that takes them home."""

@@ -41,7 +41,7 @@ class SealedTask(Task):
 
 @dataclass(slots=True)
 class SealedOutcome(Outcome):
-    """An outcome of which only the task's id is known here; `parts` are all of it."""
+    """An outcome of which only the task's id is known here, and whether a generator is gone; `parts` are all of it."""
 
     parts: Sequence[Buffer] = ()
 
@@ -53,12 +53,12 @@ def seal(wire: tuple[Any, ...]) -> list[Buffer | PickleBuffer]:
 
 def seal_outcome(outcome: Outcome) -> tuple[Any, ...]:
     """Return an outcome as `read_sealed` takes it."""
-    return (None, outcome.task, *seal(outcome.to_wire()))
+    return (None, outcome.task, outcome.finished or bool(outcome.again), *seal(outcome.to_wire()))
 
 
 def read_sealed(message: tuple[Any, ...]) -> SealedOutcome:
     """Return the outcome that a child has sent sealed, as it was; one that is not has its task's id in front."""
-    return SealedOutcome(message[1], parts=message[2:])
+    return SealedOutcome(message[1], finished=message[2], parts=message[3:])
 
 
 def open_task(message: tuple[Any, ...]) -> tuple[Task, bool]:

@@ -62,6 +62,16 @@ def parse_memory(pool: str, value: Any) -> int:
     return size
 
 
+def parse_renewal(pool: str, after: Any, above: Any) -> tuple[int, int]:
+    """Return after how many items and above how many bytes a worker is replaced; 0 for `None`: it is not."""
+    size = 0 if above is None else _parse_size(pool, "renew_above", above)
+    if above is not None and size < _LEAST:
+        raise OptionError(
+            f"pool {pool!r}: renew_above={above!r} is too little; a worker has 64 MiB as soon as it works"
+        )
+    return 0 if after is None else check_count(pool, "renew_after", after), size
+
+
 def parse_shared_memory(pool: str, value: Any) -> int | None:
     """Return how many bytes of shared memory a pool may take on a host; `None`: nobody has said."""
     return None if value is None else _parse_size(pool, "shared_memory", value)

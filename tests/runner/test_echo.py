@@ -1,6 +1,8 @@
 """What node functions print and log reaches the runner from every pool, with where it is from, and never floods it."""
 
 import contextlib
+import ctypes
+import faulthandler
 import logging
 import os
 import re
@@ -182,17 +184,66 @@ def test_prints_come_at_once(pool, tmp_path, monkeypatch):
 
 def speak_below(x):
     os.write(1, f"descriptor {x}\n".encode())
-    subprocess.run([sys.executable, "-c", f"print('child {x}')"], check=True)
+    sys.stdout.buffer.write(b"buffer %d\n" % x)
+    print("dunder", x, file=sys.__stdout__)
+    ctypes.CDLL(None).printf(b"printf %d\n", x)
+    subprocess.run([sys.executable, "-c", f"print('program {x}')"], check=True)
     return x
 
 
 @pytest.mark.parametrize("pool", ["processes", "mpi"])
 def test_c_code_and_programs(pool, capfd):
-    """What C code and programs write is still seen."""
-    go(speak_below, [1], pool)
-    out = capfd.readouterr().out
-    assert "descriptor 1" in out
-    assert "child 1" in out
+    """What C code and programs write comes as lines of node and item, and on standard error."""
+    go(speak_below, range(5), pool)
+    out, err = capfd.readouterr()
+    assert out == ""
+    found = lines_of(err)
+    for x in range(5):
+        own = [text for node, key, text in found if (node, key) == ("speak_below", f"({x},)")]
+        assert own == [f"{word} {x}" for word in ("descriptor", "buffer", "dunder", "printf", "program")]
+
+
+def speak_quickly(x):
+    os.write(2, b"quick %d\n" % x)
+    return x
+
+
+@pytest.mark.parametrize("pool", ["processes:2", "mpi:2"])
+def test_quick_items_have_their_own(pool, capfd):
+    """However many quick items a batch has, each has its own lines."""
+    go(speak_quickly, range(300), pool, stride=50)
+    found = [(key, text) for _, key, text in lines_of(capfd.readouterr().err)]
+    assert sorted(found) == sorted((f"({x},)", f"quick {x}") for x in range(300))
+
+
+def gush(x):
+    subprocess.run(["sh", "-c", "yes | head -c 3000000; printf half"], check=True)
+    return x
+
+
+@pytest.mark.parametrize("pool", ["processes", "mpi"])
+def test_programs_cannot_flood(pool, capfd):
+    """A program that writes without end blocks nobody, and what is left out is counted."""
+    assert go(gush, [1], pool) == [1]
+    err = capfd.readouterr().err
+    assert err.count("] y\n") < 2000
+    assert "lines of node 'gush' dropped" in err
+
+
+def abort(x):
+    faulthandler.enable()
+    os.write(2, b"last words\n")
+    os.abort()
+
+
+@pytest.mark.parametrize("pool", ["processes", "mpi"])
+def test_crash_is_heard(pool, capfd):
+    """What a process writes when it crashes is seen."""
+    (failure,) = go(abort, [1], pool, errors="keep")
+    assert isinstance(failure.error, WorkerLost)
+    err = capfd.readouterr().err
+    assert "] last words\n" in err
+    assert "] Fatal Python error: Aborted\n" in err
 
 
 def fork(x):
@@ -207,7 +258,7 @@ def fork(x):
 def test_fork_speaks_for_itself(capfd):
     """A forked process speaks for itself."""
     assert go(fork, [1, 2], "processes") == [1, 2]
-    assert capfd.readouterr().out.count("from a fork") == 2
+    assert capfd.readouterr().err.count("from a fork") == 2
 
 
 def scatter(x):

@@ -9,5 +9,12 @@ culprit.
 | `ForkServer`, `ForkServerClient` | the process that forks and reaps children; its parent's end |
 | `ChildDescriptors` | what a child gets from its fork server |
 | `ChildHandle` | one child as its parent sees it, from its first task to the report of its death |
+| `ChildTerms`, `Passport` | what the children of a pool have in common; what one is told of itself |
+| `TrackerRelay` | what they tell the resource tracker of `multiprocessing`, on its way to their parent's |
+| `OutputReader`, `OutputMarker` | the two ends of a child's standard output and error |
+| `Workload` | the tasks that one child has at hand |
+| `Renewal`, `Growth` | when a child is replaced though nothing is wrong; how big it is |
+| `Endurance`, `Resignation` | what a child does, and says, that has no memory left |
+| `Departures` | children that are leaving, in whose place there are others |
 | `Supervisor` | several children: tasks to them, outcomes from them, a fresh one for each that dies |
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import signal
@@ -14,10 +15,10 @@ from papympi.script.interpreter import list_flags
 from papympi.workers.children.child import ChildDescriptors, work
 from papympi.workers.host import set_process_name
 
-ARENA: Final = 1
-PROGRAM: Final = 2
-FRESH: Final = 4
-"""Likewise: the child becomes a Python of its own, which has loaded nothing."""
+GIVEN: Final = {"arena": 1, "program": 2, "output": 4, "tracker": 8}
+"""The other descriptors of a child, in the order in which they come: `ChildDescriptors`."""
+FRESH: Final = 16
+"""Added to these: the child becomes a Python of its own, which has loaded nothing."""
 CHILD_BOOT: Final = (
     "import sys; numbers = map(int, sys.argv[1].split(',')); sys.path[:] = sys.argv[2:]; del sys.argv[1:];"
     "from papympi.workers.children.birth import begin_child; begin_child(*numbers)"
@@ -58,8 +59,8 @@ def begin_child(which: int, connection: int, record: int, *files: int) -> None:
 
 def find_given(which: int, connection: int, record: int, *files: int) -> ChildDescriptors:
     """Return what a child begins with."""
-    arena = files[0] if which & ARENA else None
-    return ChildDescriptors(socket.socket(fileno=connection), record, arena, files[-1] if which & PROGRAM else None)
+    names = [name for name, number in GIVEN.items() if which & number]
+    return ChildDescriptors(socket.socket(fileno=connection), record, **dict(zip(names, files, strict=True)))
 
 
 def begin_work(given: ChildDescriptors) -> None:
@@ -67,3 +68,4 @@ def begin_work(given: ChildDescriptors) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # what a function prints is seen even if it crashes
     work(given)
+    gc.unfreeze()  # or the interpreter's end would not close the files that globals hold: their module's dict is frozen

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import sys
 import threading
 import traceback
 from collections.abc import Iterator
@@ -18,7 +19,10 @@ from papympi.transport.packed import map_packed
 from papympi.transport.records import Logs
 from papympi.transport.sealed import open_task, seal_outcome
 from papympi.transport.task import Kind
+from papympi.workers.children.citizen import introduce
 from papympi.workers.children.mpi_blocks import watch_import
+from papympi.workers.children.output import OutputMarker
+from papympi.workers.children.renewal import RENEW, Endurance, Growth
 from papympi.workers.evaluation.evaluate import Evaluator
 from papympi.workers.evaluation.loading import load_program
 from papympi.workers.evaluation.progress import SharedProgressRecord
@@ -34,12 +38,16 @@ class ChildDescriptors(NamedTuple):
         record: in which it says what it is at.
         arena: through which big buffers travel.
         program: in which the packed program is, unless the first message has it.
+        output: what its standard output and error become.
+        tracker: what the resource tracker of multiprocessing is told through.
     """
 
     connection: socket.socket
     record: int
     arena: int | None = None
     program: int | None = None
+    output: int | None = None
+    tracker: int | None = None
 
 
 def _report_crash(
@@ -52,6 +60,36 @@ def _report_crash(
             words = [*words, *traceback.format_exception(error)]
             frames.send(connection, error if type(error) is SetupError else "".join(words))
         raise SystemExit(1) from None
+
+
+class _Copies:
+    """Sees to it that a process that a function forks is none of papympi's: the worker's affairs are not its own.
+
+    Attributes:
+        is_copy: this process is such a one.
+    """
+
+    def __init__(self, connection: socket.socket, record: SharedProgressRecord, marker: OutputMarker) -> None:
+        self.is_copy = False
+        self._connection = connection
+        self._record = record
+        self._marker = marker
+        os.register_at_fork(after_in_child=self._leave)
+
+    def _leave(self) -> None:
+        """Let go of what belongs to the worker."""
+        self.is_copy = True
+        self._connection.close()
+        self._record.part()
+        self._marker.rest()
+
+    def end(self) -> None:
+        """End a copy that has come back from the function that it was made in; what it has printed is seen."""
+        if self.is_copy:
+            for stream in (sys.stdout, sys.stderr):
+                with contextlib.suppress(AttributeError, OSError, ValueError):
+                    stream.flush()
+            os._exit(0)
 
 
 class _Sender:
@@ -79,37 +117,71 @@ def work(given: ChildDescriptors) -> None:
     os.close(given.record)
     with given.connection, contextlib.ExitStack() as stack, contextlib.suppress(ConnectionError):
         stack.push(partial(_report_crash, given.connection))
+        marker = OutputMarker(given.output)
+        copies = _Copies(given.connection, record, marker)
         blocks = None if given.arena is None else ChildAllocator(given.arena)
         messages = _read_all(frames.FrameReader(given.connection, blocks))
         hello = next(messages, None)
         if hello is None:
             return
         label, packed, memory, *terms = hello
+        growth = Growth(terms[0].renew_above if terms else 0, memory)
         if blocks is not None:
-            blocks.use_part(*terms)
+            blocks.use_part(terms.pop())
         if memory:
             limit_memory(memory)
         watch_import()
+        introduce(terms[0] if terms else None, given.tracker)
         sender = _Sender(given.connection, blocks)
         recorder = OutputRecorder(label, sender.send)
         program = load_program(packed if given.program is None else map_packed(given.program))
         evaluator = Evaluator(program, label, record, memory=memory, recorder=recorder)
         setups = WorkerSetups(program, label, recorder, record)
+        duty = _Duty(evaluator, sender, marker, growth)
         try:
             setups.open()
             sender.send(None)
+            marker.end_batch(0, evaluator)
             for message in messages:
                 if type(message) is list:
                     assert blocks is not None
                     blocks.give(message)
-                    continue
-                task, is_sealed = open_task(message)
-                outcome = evaluator.run(task)
-                if task.kind is not Kind.DISCARD:
-                    sender.send(seal_outcome(outcome) if is_sealed else outcome.to_wire())
+                elif not duty.do(message, copies):
+                    break
         finally:
+            marker.leave()
             evaluator.close()
             setups.close()
+
+
+class _Duty:
+    """What a child does with each task."""
+
+    def __init__(self, evaluator: Evaluator, sender: _Sender, marker: OutputMarker, growth: Growth) -> None:
+        self._evaluator = evaluator
+        self._sender = sender
+        self._marker = marker
+        self._growth = growth
+        self._endurance = Endurance()
+
+    def do(self, message: tuple[Any, ...], copies: _Copies) -> bool:
+        """Evaluate a task and send its outcome; return `False` if the child has no memory for it and resigns."""
+        task, is_sealed = open_task(message)
+        self._endurance.begin(task)
+        outcome = self._evaluator.run(task)
+        copies.end()
+        self._marker.end_batch(outcome.seconds, self._evaluator)
+        exhausted = self._evaluator.take_exhausted()
+        if exhausted and (resignation := self._endurance.resign(task)) is not None:
+            if outcome.logs is not None:
+                self._sender.send(outcome.logs)
+            self._sender.send(resignation)
+            return False
+        if task.kind is not Kind.DISCARD:
+            self._sender.send(seal_outcome(outcome) if is_sealed else outcome.to_wire())
+            if exhausted or (self._growth.watched and self._growth.is_too_much()):
+                self._sender.send(RENEW)
+        return True
 
 
 def _read_all(reader: frames.FrameReader) -> Iterator[Any]:

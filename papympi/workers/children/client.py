@@ -123,15 +123,12 @@ class ForkServerClient:
         if status == template.LOADED:
             self.watched, self.door = threads > 0, text
 
-    def spawn(
-        self, connection: socket.socket, record: int, arena: int | None = None, program: int | None = None
-    ) -> int:
-        """Return the process id of a new child that has got `connection` and the descriptors of its memory files."""
+    def spawn(self, connection: socket.socket, record: int, **others: int | None) -> int:
+        """Return the process id of a new child that has got `connection`, its record, and others of `birth.GIVEN`."""
         self._await_load()
-        fresh = birth.FRESH * self._is_fresh
-        which = fresh | birth.ARENA * (arena is not None) + birth.PROGRAM * (program is not None)
-        files = [descriptor for descriptor in (record, arena, program) if descriptor is not None]
-        pid, error = self._ask(server.SPAWN, which, [connection.fileno(), *files])
+        given = {name: descriptor for name in birth.GIVEN if (descriptor := others.get(name)) is not None}
+        which = birth.FRESH * self._is_fresh + sum(birth.GIVEN[name] for name in given)
+        pid, error = self._ask(server.SPAWN, which, [connection.fileno(), record, *given.values()])
         if pid < 0:
             raise PoolError(f"pool {self.owner!r}: cannot start another worker: {os.strerror(error)}")
         return pid

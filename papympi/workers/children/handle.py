@@ -8,7 +8,7 @@ import select
 import signal
 import socket
 import time
-from typing import Final
+from typing import Any, Final
 
 from papympi.errors import ItemTimeout, PoolError, SetupError, ShippingError, WorkerLost
 from papympi.plan.program import Program
@@ -17,16 +17,15 @@ from papympi.transport.lending import ParentAllocator
 from papympi.transport.packed import Packed
 from papympi.transport.records import Logs
 from papympi.transport.sealed import read_sealed
-from papympi.transport.task import Kind, Lost, Outcome, Task
+from papympi.transport.task import Lost, Outcome, Task
+from papympi.workers.children.citizen import NO_TERMS, ChildTerms, Passport, find_secret
 from papympi.workers.children.client import ANSWER_S, ForkServerClient
-from papympi.workers.evaluation.alarm import MERCY_S, find_shortest_timeout, find_timeout
-from papympi.workers.evaluation.progress import (
-    ProgressSnapshot,
-    SharedProgressRecord,
-    create_record_file,
-    mark_resource,
-)
-from papympi.workers.host import open_pidfd, tell_end
+from papympi.workers.children.output import OutputReader
+from papympi.workers.children.renewal import RENEW, Resignation
+from papympi.workers.children.workload import Workload, count_items
+from papympi.workers.evaluation.alarm import MERCY_S, find_shortest_timeout
+from papympi.workers.evaluation.progress import ProgressSnapshot, SharedProgressRecord, create_record_file
+from papympi.workers.host import format_memory, open_pidfd, tell_end
 
 _DYING_S: Final = 0.5
 """How long a child that has closed its connection may take to end."""
@@ -45,13 +44,18 @@ class ChildHandle:
         name: how messages name the worker, e.g. `processes[3]`.
         program: what the child is told first.
         packed: the same as the child gets it.
-        memory: how many bytes it may allocate; 0: as many as there are.
+        terms: what it has in common with others.
         blocks: shared memory for big buffers, if there is any.
 
     Attributes:
         label: the child's name with process id and host.
         descriptors: what to watch: first the socket, then, on Linux, the end of the process. A child's end does not
             close the socket while a process that it forked still holds it.
+        end: the second of them, which stays after `hang_up`; -1 where there is no such thing.
+        said: what it has printed and logged.
+        output: what else to watch, for `listen`: what is written to the child's standard output and error.
+        is_due: another is to take its place as soon as it has nothing at hand.
+        resignation: it has ended by itself, for want of memory.
     """
 
     def __init__(
@@ -61,7 +65,7 @@ class ChildHandle:
         fork_server: ForkServerClient,
         program: Program,
         packed: Packed,
-        memory: int = 0,
+        terms: ChildTerms = NO_TERMS,
         *,
         blocks: ParentAllocator | None = None,
     ) -> None:
@@ -73,21 +77,34 @@ class ChildHandle:
         self._fork_server = fork_server
         self._program = program
         self._packed = packed
-        self._memory = memory
+        self._terms = terms
         self._blocks = blocks
         self._held: dict[int, list[memoryview]] = {}
         self._shortest = find_shortest_timeout(program)
-        self._tasks: dict[int, int] = {}
+        self.workload = Workload(program, counts=terms.renewal.after > 0)
+        self.output = -1
         self._startup_failures = 0
         self._last_words: str | SetupError = ""
-        self.logs: Logs | None = None
-        self._end = ""
+        self._reason = ""
         self._resources = contextlib.ExitStack()
+
+    def renew(self) -> ChildHandle:
+        """Return the handle of another child, to take the place of this one."""
+        program = self._program, self._packed
+        return ChildHandle(self.number, self.name, self._fork_server, *program, self._terms, blocks=self._blocks)
+
+    def resign(self) -> Lost:
+        """Return the report of a child that has ended for want of memory."""
+        assert self.resignation is not None
+        limit = f"it had no memory left; its limit is {format_memory(self._terms.memory)}"
+        task = self.resignation.task if self.resignation.alone else None
+        return Lost(self.number, WorkerLost(self.label, limit), task, logs=self.said.take())
 
     def start(self) -> bool:
         """Start a child and send it the program; return `False` if some of it must wait, as `send` does."""
         self._check_startup()
-        self._ready = False
+        self._ready = self.is_due = False
+        self.resignation: Resignation | None = None
         self._last_words = ""
         self._overdue: ProgressSnapshot | None = None
         self._is_given_up = False
@@ -100,21 +117,32 @@ class ChildHandle:
             given.callback(os.close, record)
             self._record = SharedProgressRecord(record)
             stack.callback(self._record.close)
+            self.output, output = os.pipe()
+            stack.callback(os.close, self.output)
+            given.callback(os.close, output)
             arena = None if blocks is None else blocks.descriptor
-            self.pid = self._fork_server.spawn(theirs, record, arena, self._packed.file)
-            self._pidfd = open_pidfd(self.pid)
-            if self._pidfd >= 0:
-                stack.callback(os.close, self._pidfd)
+            others = {"arena": arena, "program": self._packed.file, "output": output, "tracker": self._terms.tracker}
+            self.pid = self._fork_server.spawn(theirs, record, **others)
+            self.end = open_pidfd(self.pid)
+            if self.end >= 0:
+                stack.callback(os.close, self.end)
             self._resources = stack.pop_all()
-        self.descriptors = (ours.fileno(), self._pidfd) if self._pidfd >= 0 else (ours.fileno(),)
+        self.descriptors = (ours.fileno(), self.end) if self.end >= 0 else (ours.fileno(),)
         self.label = f"{self.name} pid {self.pid} on {socket.gethostname()}"
         ours.settimeout(0)
         self._socket = ours
+        self.said = OutputReader(self.output, self.label)
         self._reader = FrameReader(ours, blocks)
         self._writer = FrameWriter(ours, blocks)
         terms = () if blocks is None else (blocks.child_part(),)
-        self._writer.put((self.label, self._packed, self._memory, *terms))
+        passport = Passport(self.name, os.getpid(), self._terms.secret or find_secret(), self._terms.renewal.above)
+        self._writer.put((self.label, self._packed, self._terms.memory, passport, *terms))
         return self.flush()
+
+    def weigh(self, task: Task) -> None:
+        """Note whether a task would be more items than the child is to have."""
+        items = self.workload.items
+        self.is_due |= items > 0 and items + count_items(task) > self._terms.renewal.after
 
     def send(self, task: Task) -> bool:
         """Send a task, all of it or none; return `False` if some must wait until the socket can be written to."""
@@ -124,8 +152,7 @@ class ChildHandle:
         self._writer.put(task.to_wire())
         if blocks is not None and blocks.held:
             self._held[task.id] = blocks.take_held()
-        if task.kind is not Kind.DISCARD:
-            self._tasks[task.id] = task.stage
+        self.workload.put(task)
         return self.flush()
 
     def flush(self) -> bool:
@@ -140,45 +167,51 @@ class ChildHandle:
         outcomes = []
         for message in self._reader.read():
             if type(message) is tuple:
-                outcome = Outcome.from_wire(message) if message[0] is not None else read_sealed(message)
-                self._tasks.pop(outcome.task, None)
-                if self._held:
-                    self._held.pop(outcome.task, None)
-                if self.logs is not None:
-                    outcome.logs = self.take_logs(outcome.logs)
-                outcomes.append(outcome)
+                outcomes.append(self._take_outcome(message))
             elif type(message) is Logs:
-                self.logs = message if self.logs is None else self.take_logs(message)
+                self.said.put(message)
             elif message is None:
                 self._ready = True
                 self._startup_failures = 0
-            else:
+            elif type(message) is str:
                 self._last_words = message
+            else:
+                self.is_due = True
+                self.resignation = None if message is RENEW else message
         return outcomes
 
-    def take_logs(self, last: Logs | None = None) -> Logs | None:
-        """Return what the child has sent of prints and log messages and no outcome has taken along, and then `last`."""
-        logs, self.logs = self.logs, None
-        if logs is not None and last is not None:
-            logs.add(last)
-        return logs or last
+    def _take_outcome(self, message: tuple[Any, ...]) -> Outcome:
+        """Return an outcome that has come, with what was said before it."""
+        outcome = Outcome.from_wire(message) if message[0] is not None else read_sealed(message)
+        self.workload.take(outcome.task, gone=outcome.finished or bool(outcome.again))
+        self.said.finish()
+        if self._held:
+            self._held.pop(outcome.task, None)
+        if self.said.logs is not None:
+            outcome.logs = self.said.take(outcome.logs)
+        return outcome
+
+    def listen(self) -> bool:
+        """Read once what is written to the child's standard output and error; return `False` when that is over."""
+        return self.said.read(self.workload.locate(self._record.read(finished=True)))
 
     def reap(self) -> tuple[list[Outcome], Lost]:
         """See that the child is dead, and return the outcomes that it had still sent, and what is known of its end."""
         went = self._wait_dead(_DYING_S)
         self.kill()  # what it left in its group, if it went by itself
         self._wait_dead(ANSWER_S)
-        outcomes = self._drain()
         progress = self._record.read()
+        self.hear_out()
+        outcomes = self._drain()
         self.close()
         pid, self.pid = self.pid, 0
         code = self._fork_server.reap(pid)
-        reason = tell_end(code, self._memory) if went else "it closed its connection and did not end"
+        reason = tell_end(code, self._terms.memory) if went else "it closed its connection and did not end"
         if self._last_words:
             reason += f"\n{str(self._last_words).rstrip()}"
         lost = self._report(reason, progress)
-        lost.logs = self.take_logs()
-        self._tasks.clear()
+        lost.logs = self.said.take()
+        self.workload.clear()
         if not self._ready:
             self._startup_failures += 1
         return outcomes, lost
@@ -189,12 +222,21 @@ class ChildHandle:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
 
-    def close(self) -> None:
+    def hang_up(self) -> None:
         """Close the connection, which ends the child once it has finished what it is at; the fork server reaps it."""
         self.descriptors = ()
         self._held.clear()
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)  # closing is not enough if a copy of this process was forked
+
+    def hear_out(self) -> None:
+        """Read all that is written there, when nobody watches it any more."""
+        self.said.read_all(self.workload.locate(self._record.read(finished=True)))
+
+    def close(self) -> None:
+        """Hang up, and let go of all that belongs to the child."""
+        self.hang_up()
+        self.output = -1
         self._resources.close()
 
     def progress(self) -> ProgressSnapshot:
@@ -203,15 +245,15 @@ class ChildHandle:
 
     def deadline(self) -> float | None:
         """Return when the child has to be looked at again, by `time.monotonic`; `None`: it is at nothing."""
-        if not self._tasks or not self._shortest:
+        if not len(self.workload) or not self._shortest:
             return None
-        timeout, end = self._timeout_of(self._record.read())
+        timeout, end = self.workload.find_timeout(self._record.read())
         return end if timeout else time.monotonic() + self._shortest + MERCY_S
 
     def kill_overdue(self) -> None:
         """Kill the child if the item that it is at has had its time; `descriptors` will tell of its end."""
         progress = self._record.read()
-        if time.monotonic() >= self._timeout_of(progress)[1]:
+        if time.monotonic() >= self.workload.find_timeout(progress)[1]:
             self._overdue = progress
             self.kill()
 
@@ -220,11 +262,6 @@ class ChildHandle:
         self._is_given_up = True
         self.kill()
 
-    def _timeout_of(self, progress: ProgressSnapshot) -> tuple[float, float]:
-        """Return the time-out of what the child is at, in seconds, and when it has had that."""
-        stage = None if progress.task is None else self._tasks.get(progress.task)
-        return find_timeout(self._program, stage, progress)
-
     def _check_startup(self) -> None:
         """Raise if the last child could not load the program, or if too many have died of something before."""
         if self._startup_failures and self._last_words:
@@ -232,11 +269,13 @@ class ChildHandle:
                 raise self._last_words
             raise ShippingError(f"worker {self.label} cannot load the program:\n{self._last_words.rstrip()}")
         if self._startup_failures >= _FEW:
-            raise PoolError(f"{_FEW} children in a row of worker {self.name} died before they were ready: {self._end}")
+            raise PoolError(
+                f"{_FEW} children in a row of worker {self.name} died before they were ready: {self._reason}"
+            )
 
     def _wait_dead(self, seconds: float) -> bool:
         """Return whether the child ends within `seconds`; without a pidfd its closed connection must do."""
-        return self._pidfd < 0 or _is_readable(self._pidfd, seconds)
+        return self.end < 0 or _is_readable(self.end, seconds)
 
     def _drain(self) -> list[Outcome]:
         """Return the outcomes that lie in the socket of a dead child."""
@@ -247,32 +286,19 @@ class ChildHandle:
         return outcomes
 
     def _report(self, reason: str, progress: ProgressSnapshot) -> Lost:
-        """Return what is known of the child's end; a task that had been answered is not what it died of."""
-        reason += self._name_resource(progress.resource)
-        self._end = reason
+        """Return what is known of the child's end."""
+        reason += self.workload.describe_making(progress)
+        self._reason = reason
         lost = Lost(self.number, WorkerLost(self.label, reason))
         if self._is_given_up:
             return lost
         if self._overdue is not None:
-            timeout, _ = self._timeout_of(self._overdue)
+            timeout, _ = self.workload.find_timeout(self._overdue)
             lost.error = ItemTimeout(timeout, self.label, "replaced")
             if progress != self._overdue:  # it had just come to an end
                 return lost
-        if progress.task is not None and progress.task in self._tasks:
-            lost.task = progress.task
-            if progress.items == 1:
-                lost.position, lost.child = progress.position, progress.child
-            if progress.node is not None:
-                lost.node = self._program.stages[self._tasks[progress.task]].calls[progress.node].node
+        self.workload.blame(lost, progress)
         return lost
-
-    def _name_resource(self, mark: int | None) -> str:
-        """Return what to say of the resource that the child was making, or of the setup; "" if none."""
-        arguments = (a for stage in self._program.stages.values() for call in stage.calls for a in call.arguments)
-        resources = {a.resource.name for a in arguments if a.resource is not None}
-        made = [(f", while it made the resource {name!r}", name) for name in resources]
-        made += [(f", while it called the setup {spec.name!r}", spec.name) for spec in self._program.setups]
-        return next((words for words, name in made if mark is not None and mark_resource(name) == mark), "")
 
 
 def _is_readable(descriptor: int, seconds: float) -> bool:

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
-import sys
 from collections.abc import Sequence
-from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final
 
-if TYPE_CHECKING:
-    from importlib.abc import Loader  # importing it takes as long as much of what a worker needs
+from papympi.workers.children.late_imports import call_after_import
 
 _BLOCKS: Final = ("/dev/shm/mpich_shm_", "/dev/shm/sm_segment.", "/dev/shm/vader_segment.")  # noqa: S108 - names to look for
 _LATE: Final = "/dev/shm/ucx_shm_posix_"  # noqa: S108 - likewise; other ranks may map it at any time
@@ -55,35 +50,6 @@ def kill_tree(pid: int) -> None:
         path.unlink(missing_ok=True)
 
 
-class _Loader:
-    """Loads a module as another loader does, and tidies up behind it."""
-
-    def __init__(self, loader: Loader) -> None:
-        self._loader = loader
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        return self._loader.create_module(spec)
-
-    def exec_module(self, module: ModuleType) -> None:
-        self._loader.exec_module(module)
-        drop_blocks(os.getpid(), (*_BLOCKS, _LATE))
-
-
-class _Finder:
-    """Waits for the one import that initialises MPI."""
-
-    def find_spec(
-        self, fullname: str, _path: Sequence[str] | None, _target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        if fullname != "mpi4py.MPI":
-            return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(fullname)
-        if spec is not None and spec.loader is not None:
-            spec.loader = cast("Loader", _Loader(spec.loader))
-        return spec
-
-
 def watch_import() -> None:
     """Drop the blocks of an MPI that user code initialises here as soon as it has: this process may be killed."""
-    sys.meta_path.insert(0, _Finder())
+    call_after_import("mpi4py.MPI", lambda _: drop_blocks(os.getpid(), (*_BLOCKS, _LATE)))

@@ -25,7 +25,7 @@ from papympi.workers.children.sharing import TemplateDoor
 from papympi.workers.host import adopt_orphans, die_with_parent, open_pidfd, set_process_name, tell_end
 
 SPAWN: Final = 1
-"""Fork a child, which gets the socket, the record and those memory files (ARENA + PROGRAM) that come with the request.
+"""Fork a child, which gets the socket, the record and what else comes with the request: a sum of `birth.GIVEN`.
 
 Reply: its process id; or -1, errno.
 """
@@ -192,7 +192,7 @@ class ForkServer(ServerProcess):
             if self._control.fileno() in numbers:
                 break
         try:
-            data, descriptors, _, _ = socket.recv_fds(self._control, REQUEST.size, 4, _CLOSE_ON_EXEC)
+            data, descriptors, _, _ = socket.recv_fds(self._control, REQUEST.size, 2 + len(birth.GIVEN), _CLOSE_ON_EXEC)
         except OSError:
             return None
         return (*REQUEST.unpack(data), descriptors) if len(data) == REQUEST.size else None

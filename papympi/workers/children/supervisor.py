@@ -14,10 +14,14 @@ from papympi.transport.lending import ParentAllocator
 from papympi.transport.packed import Packed, PackedFile
 from papympi.transport.records import Logs
 from papympi.transport.task import Lost, Outcome, Task
+from papympi.workers.children.citizen import ChildTerms, TrackerRelay
 from papympi.workers.children.client import ForkServerClient
+from papympi.workers.children.departures import Departures
 from papympi.workers.children.handle import ChildHandle
+from papympi.workers.children.renewal import NEVER, Renewal
 from papympi.workers.children.stalls import StallWatch
 from papympi.workers.evaluation.alarm import find_shortest_timeout
+from papympi.workers.evaluation.recorder import show
 
 _READ: Final = selectors.EVENT_READ
 _BOTH: Final = selectors.EVENT_READ | selectors.EVENT_WRITE
@@ -34,6 +38,7 @@ class Supervisor:
         memory: how many bytes each may allocate; 0: as many as there are.
         lasting: the fork server outlives them, for others to come.
         shared: how many bytes of shared memory big buffers may take; 0: they travel through the sockets.
+        renewal: when another child takes the place of one.
     """
 
     def __init__(
@@ -44,6 +49,7 @@ class Supervisor:
         *,
         lasting: bool = False,
         shared: int = 0,
+        renewal: Renewal = NEVER,
     ) -> None:
         self._fork_server = fork_server
         self._lasting = lasting
@@ -52,24 +58,38 @@ class Supervisor:
         self._shared = shared
         self._arena: Arena | None = None
         self._packed: Packed | None = None
+        self._relay: TrackerRelay | None = None
         self._children: list[ChildHandle] = []
         self._selector: selectors.DefaultSelector | None = None
         self._waiting: set[ChildHandle] = set()
         self._timed = False
         self._stalls = StallWatch()
         self._talking: set[ChildHandle] = set()
+        self._renewal = renewal
+        self._kept: dict[int, list[Task]] = {}
+        self._leaving: Departures | None = None
 
-    def start(self, program: Program, packed: Packed) -> None:
-        """Start a child under each name; the fork server has been started."""
+    def start(self, program: Program, packed: Packed, secret: bytes = b"") -> None:
+        """Start a child under each name; the fork server has been started.
+
+        Args:
+            program: what they evaluate.
+            packed: the same as they get it.
+            secret: by which processes of the caller know each other; default: this process's.
+        """
         with contextlib.ExitStack() as stack:
             stack.callback(self.kill)
             self._selector = selectors.DefaultSelector()
             self._timed = find_shortest_timeout(program) > 0
+            self._leaving = Departures(self._selector, _GRACE_S)
             self._packed = packed.store()
             self._arena = open_arena(self._shared, len(self._names))
+            self._relay = TrackerRelay()
+            self._selector.register(self._relay.descriptor, _READ, self._relay)
+            terms = ChildTerms(self._memory, secret, self._relay.writer, self._renewal)
             for number, name in enumerate(self._names):
                 blocks = None if self._arena is None else ParentAllocator(self._arena, number)
-                child = ChildHandle(number, name, self._fork_server, program, self._packed, self._memory, blocks=blocks)
+                child = ChildHandle(number, name, self._fork_server, program, self._packed, terms, blocks=blocks)
                 self._start(child)
                 self._children.append(child)
             stack.pop_all()
@@ -81,7 +101,13 @@ class Supervisor:
     def submit(self, worker: int, task: Task) -> None:
         """Send a task to a child; what its socket does not take now is sent by `collect`."""
         child = self._children[worker]
-        if not child.send(task) and child not in self._waiting:
+        if self._renewal.after:
+            child.weigh(task)
+        if child.is_due and child.workload.may_wait(task):
+            self._kept.setdefault(worker, []).append(task)
+            if not len(child.workload):
+                self._renew(child)
+        elif not child.send(task) and child not in self._waiting:
             self._await_room(child)
 
     def collect(self) -> list[Outcome | Lost | Logs]:
@@ -89,42 +115,58 @@ class Supervisor:
 
         What children have printed and logged comes with their outcomes, or by itself.
         """
-        news: list[Outcome | Lost | Logs] = []
         if self._selector is None:
-            return news
+            return []
         self._kill_late()
-        dead: list[ChildHandle] = []
+        dead: dict[ChildHandle, None] = {}
+        news: list[Outcome | Lost | Logs] = []
         for key, events in self._selector.select(0):
-            child: ChildHandle = key.data
-            if events & _READ:
-                try:
-                    news += self._read(child, key.fd)
-                except (EOFError, OSError):
-                    dead.append(child)
-                    continue
-            if events & selectors.EVENT_WRITE and child.flush():
-                self._selector.modify(key.fd, _READ, child)
-                self._waiting.discard(child)
-        for child in dict.fromkeys(dead):
+            try:
+                news += self._take(key, events)
+            except (EOFError, OSError):
+                dead[key.data] = None
+        for child in dead:
             news += self._replace(child)
-        return [*news, *self._take_logs()] if self._talking else news
+        return [*news, *self._take_logs()] if self._talking or self._leaving else news
+
+    def _take(self, key: selectors.SelectorKey, events: int) -> Sequence[Outcome | Lost | Logs]:
+        """Return what has come through one descriptor, and send what has waited for room there."""
+        if key.data is self._relay:
+            self._relay.forward()
+            return ()
+        news = self._read(key.data, key.fd) if events & _READ else ()
+        if events & selectors.EVENT_WRITE:
+            self._flush(key.data)
+        return news
+
+    def _flush(self, child: ChildHandle) -> None:
+        """Send a child what has waited for room."""
+        assert self._selector is not None
+        if child in self._waiting and child.flush():
+            self._selector.modify(child.descriptors[0], _READ, child)
+            self._waiting.discard(child)
 
     def _take_logs(self) -> list[Logs]:
         """Return what children have printed and logged since; what is not taken comes with their next outcome."""
-        found = [logs for child in self._talking if (logs := child.take_logs()) is not None]
+        found = [logs for child in self._talking if (logs := child.said.take()) is not None]
         self._talking.clear()
-        return found
+        return [*found, *self._leaving.bury_overdue()] if self._leaving else found
 
-    def _read(self, child: ChildHandle, descriptor: int) -> list[Outcome]:
-        """Return what a child has sent; raise if it has ended."""
-        if descriptor != child.descriptors[0]:
+    def _read(self, child: ChildHandle, descriptor: int) -> list[Outcome | Lost | Logs]:
+        """Return what a child has sent; raise if it has ended. One that is due is replaced."""
+        outcomes: list[Outcome | Lost | Logs] = []
+        if descriptor == child.output:
+            if not child.listen():
+                self._unwatch_output(child)
+        elif descriptor in child.descriptors[:1]:
+            outcomes += child.read()
+        else:
             raise EOFError
-        outcomes = child.read()
         if outcomes:
             self._stalls.end(child.number)
-        if child.logs is not None:
+        if child.said.logs is not None:
             self._talking.add(child)
-        return outcomes
+        return outcomes + self._renew(child) if child.is_due else outcomes
 
     def take_room(self, size: int) -> memoryview | None:
         """Return shared memory for a big buffer of a task, which is then not copied; `None`: there is no room."""
@@ -150,25 +192,33 @@ class Supervisor:
     def _end(self, grace: float) -> None:
         """End children, server and all that belongs to them; a lasting server stays."""
         orphaned = not self._fork_server.is_alive()  # then nobody else ends what the children had started
+        leaving = [] if self._leaving is None else self._leaving.take_all()
         for child in self._children:
             self._forget(child)
-            if orphaned:
-                child.kill()
-            child.close()
+            child.hang_up()
+        leaving += self._children
         self._children.clear()
+        for child in leaving if orphaned else ():
+            child.kill()
         if self._lasting:
             self._fork_server.clear(grace)
         else:
             self._fork_server.end(grace)
-        if self._arena is not None:
-            self._arena.close()
-            self._arena = None
-        if self._packed is not None:
-            self._packed.close()
-            self._packed = None
-        if self._selector is not None:
-            self._selector.close()
-            self._selector = None
+        for child in leaving:
+            child.hear_out()
+            logs = child.said.take()
+            child.close()
+            if logs is not None:
+                show(logs)
+        self._kept.clear()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Close what belonged to the children."""
+        for owned in (self._arena, self._packed, self._relay, self._selector):
+            if owned is not None:
+                owned.close()
+        self._arena = self._packed = self._relay = self._selector = None
 
     def _kill_late(self) -> None:
         """Kill children whose item has had its time, and those that wait for a thread in vain."""
@@ -187,7 +237,7 @@ class Supervisor:
         written = child.start()
         if self._fork_server.watched:
             self._stalls.begin(child.number, child.pid)
-        for descriptor in child.descriptors:
+        for descriptor in (*child.descriptors, child.output):
             self._selector.register(descriptor, _READ, child)
         if not written:
             self._await_room(child)
@@ -198,13 +248,42 @@ class Supervisor:
         self._waiting.add(child)
         self._selector.modify(child.descriptors[0], _BOTH, child)
 
-    def _replace(self, child: ChildHandle) -> list[Outcome | Lost]:
+    def _replace(self, child: ChildHandle) -> list[Outcome | Lost | Logs]:
         """Put a fresh child in the place of a dead one; return what that had sent, and how it ended."""
+        assert self._leaving is not None
+        if child in self._leaving:
+            return [*self._leaving.bury(child)]
+        self._kept.pop(child.number, None)
         self._forget(child)
         self._stalls.end(child.number)
         outcomes, lost = child.reap()
-        self._start(child)
+        with contextlib.ExitStack() as stack:
+            if lost.logs is not None:
+                stack.callback(show, lost.logs)  # nobody else will, if there is no other child to be had
+            self._start(child)
+            stack.pop_all()
         return [*outcomes, lost]
+
+    def _renew(self, child: ChildHandle) -> list[Outcome | Lost | Logs]:
+        """Put another in the place of a child that is due for it, if it has nothing at hand, or has resigned."""
+        assert self._leaving is not None
+        if child in self._leaving:
+            return []
+        number = child.number
+        if child.resignation is None and (len(child.workload) or child.workload.generators):
+            for task in self._kept.pop(number, ()) if child.workload.generators else ():
+                self.submit(number, task)
+            return []
+        self._waiting.discard(child)
+        self._leaving.add(child)
+        self._children[number] = child.renew()
+        self._start(self._children[number])
+        kept = self._kept.pop(number, ())
+        if child.resignation is not None:
+            return [child.resign()]
+        for task in kept:
+            self.submit(number, task)
+        return []
 
     def _forget(self, child: ChildHandle) -> None:
         """Stop watching a child."""
@@ -212,3 +291,10 @@ class Supervisor:
         self._waiting.discard(child)
         for descriptor in child.descriptors:
             self._selector.unregister(descriptor)
+        self._unwatch_output(child)
+
+    def _unwatch_output(self, child: ChildHandle) -> None:
+        """Stop watching what is written to a child's standard output and error."""
+        assert self._selector is not None
+        with contextlib.suppress(KeyError, ValueError):  # it had come to its end
+            self._selector.unregister(child.output)

@@ -57,6 +57,18 @@ def apply_vector(
     return list(call_timed(function, vectors, slots, limit_ns) if limit_ns else function(*vectors))
 
 
+def follow_up(function: Callable[..., Any], after: Callable[[], None]) -> Callable[..., Any]:
+    """Return a function with something that is called behind each call of it."""
+
+    def followed(*values: Any) -> Any:
+        try:
+            return function(*values)
+        finally:
+            after()
+
+    return followed
+
+
 def call_timed(function: Callable[..., Any], row: Sequence[Any], slots: memoryview[int], limit_ns: int) -> Any:
     """Return what a function returns; raise `Overdue` if it took too long, whether or not it could be interrupted."""
     begun = monotonic_ns()

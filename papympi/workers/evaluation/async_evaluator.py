@@ -17,6 +17,7 @@ from papympi.workers.evaluation.columns import Arguments, Column, positions_of, 
 from papympi.workers.evaluation.evaluate import Evaluator
 from papympi.workers.evaluation.fold import fold_rows
 from papympi.workers.evaluation.location import at
+from papympi.workers.evaluation.outputs import make_output
 from papympi.workers.evaluation.progress import COUNT, INDEX, NOTHING, ProgressRecord
 from papympi.workers.evaluation.scatter import close_children, open_children, take, take_timed
 
@@ -47,10 +48,10 @@ class AwaitingEvaluator(Evaluator):
         with at(self._location):
             if task.kind is Kind.CALL:
                 columns = await self._await_columns(calls, self._location)
-                outcome.outputs = [self._to_output(calls, number, columns[number]) for number in calls.stage.outputs]
+                outcome.outputs = [make_output(calls, number, columns[number]) for number in calls.stage.outputs]
             else:
                 column = await self._run_steps(calls, self._take_steps(calls, outcome))
-                outcome.outputs = [self._to_output(calls, calls.stage.inputs, column)]
+                outcome.outputs = [make_output(calls, calls.stage.inputs, column)]
         return self._end(outcome, begin)
 
     async def clean_up(self) -> None:

@@ -109,6 +109,8 @@ class Calls:
         """Return the error as users know it; a worker that was given up ends here."""
         if isinstance(error, Abandoned):
             raise error
+        if isinstance(error, MemoryError) and self.worker.memory:
+            self.worker.exhausted = True
         if not isinstance(error, Overdue):
             return error
         seconds = (call.timeout or 0.0) * self.worker.progress.slots[COUNT]

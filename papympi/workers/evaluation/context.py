@@ -95,6 +95,7 @@ class WorkerContext:
         sends: results leave this process: what cannot be pickled fails.
         memory: how many bytes it may allocate; 0: as many as there are.
         chunks: how many children that do not leave a task are taken at a time, by the numbers of stage and scatter.
+        exhausted: a call has got no memory since somebody last looked.
         known: classes of which a value was seen to come out of its pickle.
     """
 
@@ -107,6 +108,12 @@ class WorkerContext:
 
     def __post_init__(self) -> None:
         self.resources = Resources(self.attempt, self.progress.slots, self.outside)
+        self.exhausted = False
         self.chunks: dict[tuple[int, int], int] = {}
         self.known: set[type] = {int, float, complex, bool, str, bytes, bytearray}
         self.known |= {tuple, list, dict, set, type(None), Failure}
+
+    def take_exhausted(self) -> bool:
+        """Return `exhausted`, and take it back."""
+        exhausted, self.exhausted = self.exhausted, False
+        return exhausted

@@ -9,22 +9,23 @@ from functools import partial
 from typing import Any
 
 from papympi.errors import StateError
-from papympi.model.item import Failure
+from papympi.model.item import Failure, Key
 from papympi.plan.program import Call, Program
 from papympi.transport.bitmap import FULL
-from papympi.transport.task import Kind, Outcome, Output, Task
+from papympi.transport.task import Kind, Outcome, Task
 from papympi.workers.evaluation import fast_path
 from papympi.workers.evaluation.alarm import NS, TimeoutAlarm
-from papympi.workers.evaluation.apply import apply_rows, apply_single, apply_timed, compute_vector
+from papympi.workers.evaluation.apply import apply_rows, apply_single, apply_timed, compute_vector, follow_up
 from papympi.workers.evaluation.async_blocking import CallLoop, run_to_end
 from papympi.workers.evaluation.attempt import Steps, attempt, attempt_interruptibly, drive
 from papympi.workers.evaluation.calls import Calls, TaskLocation
 from papympi.workers.evaluation.capture import OutputCapture
-from papympi.workers.evaluation.columns import Arguments, Column, cut_output, mark_column, positions_of, to_positional
+from papympi.workers.evaluation.columns import Arguments, Column, mark_column, positions_of, to_positional
 from papympi.workers.evaluation.context import WorkerContext
 from papympi.workers.evaluation.fold import fold
 from papympi.workers.evaluation.inner import EvaluatorFunctions, call_inner
 from papympi.workers.evaluation.location import FixedLocation, at, enter, leave
+from papympi.workers.evaluation.outputs import make_output
 from papympi.workers.evaluation.progress import ProgressRecord
 from papympi.workers.evaluation.recorder import OutputRecorder
 from papympi.workers.evaluation.scatter import SuspendedScatter
@@ -65,6 +66,7 @@ class Evaluator:
         self._functions: dict[tuple[int, int], Callable[..., Any]] = {}
         self._fast_paths: dict[int, fast_path.FastPath] = {}
         self._loop = CallLoop(trying)
+        self._after: Callable[[], None] | None = None
 
     def run(self, task: Task) -> Outcome:
         """Return the task's outcome; of a DISCARD it is empty and nobody wants it."""
@@ -98,10 +100,10 @@ class Evaluator:
         outcome = calls.open_outcome()
         if calls.task.kind is Kind.CALL:
             columns = self._run_fast_path(calls) or self._call(calls)
-            outcome.outputs = [self._to_output(calls, number, columns[number]) for number in calls.stage.outputs]
+            outcome.outputs = [make_output(calls, number, columns[number]) for number in calls.stage.outputs]
         else:
             column = drive(self._take_steps(calls, outcome), self._worker.attempt)
-            outcome.outputs = [self._to_output(calls, calls.stage.inputs, column)]
+            outcome.outputs = [make_output(calls, calls.stage.inputs, column)]
         return outcome
 
     def close(self) -> None:
@@ -112,6 +114,20 @@ class Evaluator:
         self._worker.resources.close()
         self._loop.close()
         self._capture.close()
+
+    def locate(self) -> tuple[str, Key | None]:
+        """Return the node and the key of the item at work; between two tasks the last one's."""
+        return self._location.locate()
+
+    def take_exhausted(self) -> bool:
+        """Say whether a call has got no memory, below the worker's limit, since this was last asked."""
+        return self._worker.take_exhausted()
+
+    def follow(self, after: Callable[[], None] | None) -> None:
+        """Call `after` behind each call of a function from the next task on, or nothing any more."""
+        self._after = after
+        self._functions.clear()
+        self._fast_paths.clear()
 
     def _discard(self, number: int) -> None:
         suspended = self._generators.pop(number, None)
@@ -130,8 +146,7 @@ class Evaluator:
         if task.kind is Kind.START:
             suspended = SuspendedScatter(calls, self._function(task.stage, 0), calls.load())
         else:
-            found = self._generators.pop(task.generator, None)
-            if found is None:
+            if (found := self._generators.pop(task.generator, None)) is None:
                 raise StateError(f"node {calls.stage.calls[0].node!r}: its generator was interrupted and cannot go on")
             suspended = found
             suspended.resume(calls)
@@ -151,7 +166,9 @@ class Evaluator:
     def _prepare(self, call: Call) -> Callable[..., Any]:
         """Return a call's function as one that is given its arguments by position and returns its result."""
         function = to_positional(call)
-        return run_to_end(function, call, self._worker.progress.slots, self._loop) if call.awaits else function
+        if call.awaits:
+            function = run_to_end(function, call, self._worker.progress.slots, self._loop)
+        return function if self._after is None else follow_up(function, self._after)
 
     def _call(self, calls: Calls) -> list[Column]:
         """Evaluate the calls of a stage, one after the other over the whole batch; return all columns."""
@@ -271,29 +288,13 @@ class Evaluator:
             rest = positions[len(results) :]
             rows = arguments.vectors(rest, resources)[0] if single else arguments.rows(rest, resources)
             progress.at(number, rest[0])
+            given = function, rows, results.append, progress.slots, rest
             if call.timeout:
-                limit = round(call.timeout * NS)
-                _, error = self._worker.attempt(
-                    apply_timed, function, rows, results.append, progress.slots, rest, limit
-                )
+                _, error = self._worker.attempt(apply_timed, *given, round(call.timeout * NS))
             else:
-                apply = apply_single if single else apply_rows
-                _, error = self._worker.attempt(apply, function, rows, results.append, progress.slots, rest)
+                _, error = self._worker.attempt(apply_single if single else apply_rows, *given)
             if error is None:
                 break
             position = positions[len(results)]
             results.append(calls.fail_call(call, position, error, arguments.given(position)))
         return results
-
-    def _to_output(self, calls: Calls, number: int, column: Column) -> Output:
-        """Return a column as an output; what cannot be pickled fails alone."""
-        output = cut_output(column, calls.task.max_payload)
-        if not self._worker.sends:
-            return output
-        sound = calls.can_return(column)
-        if sound and all(self._worker.attempt(payload.encode)[1] is None for payload in output.payloads):
-            return output
-        call = calls.stage.calls[max(number - calls.stage.inputs, 0)]
-        for position in positions_of(column.present, len(column.values)):
-            column.values[position] = calls.check_sendable(call, position, column.values[position])
-        return cut_output(mark_column(column.values, column.present), calls.task.max_payload)

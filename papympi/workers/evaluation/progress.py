@@ -19,6 +19,7 @@ _SIZE: Final = 8 * (TABLE + MOST)
 _CLEAR: Final = b"\xff" * 64
 """The head of a record that says nothing: -1 everywhere."""
 _SHIFT: Final = 32
+_FIXED: Final = 0x10  # MAP_FIXED, which Python does not name
 
 
 class ProgressSnapshot(NamedTuple):
@@ -104,14 +105,16 @@ class ProgressRecord:
         self.slots[RUNS] = 0
 
     def done(self) -> None:
-        """Note that nothing is running."""
-        self.slots[TASK] = NOTHING
+        """Note that nothing is running; which task was can still be seen."""
+        self.slots[TASK] = NOTHING - 1 - self.slots[TASK]
 
-    def read(self) -> ProgressSnapshot:
-        """Return what the worker is at."""
+    def read(self, *, finished: bool = False) -> ProgressSnapshot:
+        """Return what the worker is at, or, if told to, what it was at last."""
         task, *rest, count, made = self.slots[: RESOURCE + 1]
+        if finished and task < NOTHING:
+            task = NOTHING - 1 - task
         node, index, begun, resource = (None if value == NOTHING else value for value in (*rest, made))
-        if task == NOTHING:
+        if task <= NOTHING:
             return ProgressSnapshot(None, None, None, None, 1, resource)
         child = None
         if index is not None and self.slots[RUNS] > 0:
@@ -138,6 +141,18 @@ class SharedProgressRecord(ProgressRecord):
         """Map the memory behind `descriptor`, which may be closed afterwards."""
         self._map = mmap.mmap(descriptor, _SIZE)
         super().__init__(self._map)
+
+    def part(self) -> None:
+        """Put memory of this process alone in the place of what it shares, with all who refer to it: it is a copy."""
+        import ctypes
+
+        libc, content = ctypes.CDLL(None), bytes(self._map)
+        place = ctypes.c_void_p(ctypes.addressof(ctypes.c_char.from_buffer(self._map)))
+        how = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _FIXED
+        libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_longlong]
+        libc.mmap.restype = ctypes.c_void_p
+        libc.mmap(place, len(content), mmap.PROT_READ | mmap.PROT_WRITE, how, -1, 0)
+        self._map[:] = content
 
     def close(self) -> None:
         """Give the memory back."""

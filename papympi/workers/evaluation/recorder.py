@@ -95,17 +95,23 @@ class OutputRecorder:
             self._finish_all()
             self._put(Record(node, key, record.levelno, record.name, _cut(text, 0, len(text)), record.created))
 
-    def take(self) -> Logs | None:
-        """Return what waits, unfinished lines too; `None`: nothing does."""
+    def take(self, *, finish: bool = True) -> Logs | None:
+        """Return what waits, unfinished lines too if they are to be finished; `None`: nothing does."""
         if self._unfinished is not None:
             self._unfinished = None
             write_text("\n")
         if not self._open and not self._logs.records and not self._logs.dropped:
             return None
         with hold(), self._lock:
-            self._finish_all()
+            if finish:
+                self._finish_all()
             logs, self._logs = self._logs, Logs(self._worker)
         return logs if logs.records or logs.dropped else None
+
+    def finish(self) -> None:
+        """End the lines that have no end yet."""
+        with hold(), self._lock:
+            self._finish_all()
 
     def close(self) -> None:
         """Show what is left, of which nobody will ask any more."""

@@ -24,6 +24,7 @@ from papympi.transport.frames import FrameReader, FrameWriter
 from papympi.transport.lending import ParentAllocator
 from papympi.transport.relaying import offer
 from papympi.workers.children.mpi_blocks import kill_tree
+from papympi.workers.evaluation.recorder import write_text
 from papympi.workers.ranks.messages import Answer, LeaveWorld, Order, RankLeft, RanksStarted, from_parts, to_parts
 from papympi.workers.ranks.relay import BOOT, ORDERLY_S, Frame, address
 
@@ -180,7 +181,7 @@ class LocalJob:
         assert self._process is not None
         for name in ("stdout", "stderr"):
             pipe = getattr(self._process, name)
-            self._outputs.append(OutputPipe(pipe, name))
+            self._outputs.append(OutputPipe(pipe))
             self._selector.register(pipe, _READ, self._outputs[-1])
 
     def _read_output(self, output: OutputPipe) -> None:
@@ -260,17 +261,15 @@ class LocalJob:
 
 
 class OutputPipe:
-    """What comes out of one pipe: passed on, and its end remembered for the message that needs it.
+    """What comes out of one pipe: passed on to standard error, and its end remembered for the message that needs it.
 
     Attributes:
-        name: "stdout" or "stderr": where it goes.
         text: the end of what has come.
     """
 
-    def __init__(self, pipe: IO[bytes], name: str) -> None:
+    def __init__(self, pipe: IO[bytes]) -> None:
         self.pipe = pipe
         self.text = ""
-        self.name = name
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def read(self, *, quiet: bool) -> bool:
@@ -278,8 +277,6 @@ class OutputPipe:
         data = os.read(self.pipe.fileno(), 65536)
         text = self._decoder.decode(data)
         self.text = (self.text + text)[-_LAST_WORDS:]
-        stream = getattr(sys, self.name)
-        if text and stream is not None and not quiet:
-            stream.write(text)
-            stream.flush()
+        if text and not quiet:
+            write_text(text)
         return bool(data)

@@ -14,7 +14,8 @@ from papympi.transport.packed import Packed, PackedFile
 from papympi.transport.payload import Buffer
 from papympi.transport.records import Logs
 from papympi.transport.sealed import decode, encode
-from papympi.transport.task import Lost
+from papympi.transport.task import KeyRun, Lost
+from papympi.workers.children.renewal import NEVER, Renewal
 
 Parts = Sequence[Any]
 """Something sealed: pickle buffers where it is sent, other buffers where it has come."""
@@ -29,6 +30,7 @@ class Isolation(NamedTuple):
         memory: how many bytes each may allocate; 0: as many as there are.
         shared: how many bytes of shared memory big buffers may take on this host; `None`: the usual part.
         sharers: how many ranks of the pool are on this host, which divide it.
+        renewal: when another child takes the place of one.
     """
 
     pool: str
@@ -37,6 +39,7 @@ class Isolation(NamedTuple):
     memory: int = 0
     shared: int | None = None
     sharers: int = 1
+    renewal: Renewal = NEVER
 
 
 class OpenProgram(NamedTuple):
@@ -47,12 +50,14 @@ class OpenProgram(NamedTuple):
         program: the program, or where it is.
         isolation: how to isolate; `None`: evaluate yourself.
         door: where a template of this host is that has loaded the script; "": load it yourself.
+        secret: by which processes of the caller know each other; b"": it has none.
     """
 
     label: str
     program: Packed | PackedFile
     isolation: Isolation | None
     door: str = ""
+    secret: bytes = b""
 
 
 class EvaluateTask(NamedTuple):
@@ -67,6 +72,7 @@ class ForwardTask(NamedTuple):
     Attributes:
         deaths: how many children of this number rank 0 knows to be dead.
         parts: all of it.
+        keys: of its items.
     """
 
     child: int
@@ -75,6 +81,7 @@ class ForwardTask(NamedTuple):
     kind: int
     stage: int
     parts: Parts
+    keys: Sequence[KeyRun] = ()
 
 
 class ClosePool(NamedTuple):

@@ -23,6 +23,7 @@ from papympi.transport.doorbell import Backoff
 from papympi.transport.frames import FrameReader, FrameWriter
 from papympi.transport.memfile import drain
 from papympi.transport.relaying import accept
+from papympi.workers.children.citizen import keep_nothing
 from papympi.workers.ranks.allocation import RankAllocator
 from papympi.workers.ranks.messages import LeaveWorld, RankLeft, RanksStarted, from_parts, to_parts
 from papympi.workers.ranks.worker import serve
@@ -53,6 +54,7 @@ def main(path: str, ranks: int, isolates: int) -> int:
     except LaunchError as error:
         sys.stderr.write(f"{error}\n")
         return 2
+    keep_nothing()
     code = world.protect(partial(serve, world) if world.rank else lambda: Relay(world, path).run())
     world.leave()
     return code

@@ -19,6 +19,7 @@ from papympi.transport.packed import Packed, PackedFile, map_packed
 from papympi.transport.records import Logs
 from papympi.transport.sealed import SealedOutcome, SealedTask
 from papympi.transport.task import Kind, Lost, Task
+from papympi.workers.children.citizen import be_trusted
 from papympi.workers.children.client import ForkServerClient
 from papympi.workers.children.supervisor import Supervisor
 from papympi.workers.evaluation.attempt import attempt
@@ -83,20 +84,21 @@ class _OwnEvaluator:
 class _Children(Supervisor):
     """The rank's children evaluate; it hands tasks and outcomes on without opening them."""
 
-    def __init__(self, fork_server: ForkServerClient, packed: Packed, isolation: Isolation, door: str) -> None:
+    def __init__(self, fork_server: ForkServerClient, packed: Packed, order: OpenProgram, isolation: Isolation) -> None:
         fork_server.owner = isolation.pool
         self._fork_server = fork_server
         shared = share_memory(isolation.shared) // isolation.sharers
-        super().__init__(fork_server, isolation.names, isolation.memory, lasting=True, shared=shared)
+        limits = isolation.names, isolation.memory
+        super().__init__(fork_server, *limits, lasting=True, shared=shared, renewal=isolation.renewal)
         self._room = 2 * len(isolation.names)
         self.tasks: dict[int, int] = {}  # that are at work, each with its child
         self._deaths = [0] * len(isolation.names)
         self._last = time.monotonic()
         self._pace = 0.0
         preparation = isolation.outline.preparation
-        if preparation is not None and not (door and fork_server.join(door)):
+        if preparation is not None and not (order.door and fork_server.join(order.door)):
             fork_server.load(preparation)
-        self.start(isolation.outline, packed)
+        self.start(isolation.outline, packed, order.secret)
 
     def choose_pause(self, length: float) -> float:
         """Return how long to wait for children that are at work, in seconds, if `length` would be due otherwise.
@@ -111,7 +113,7 @@ class _Children(Supervisor):
         """Hand a task to its child."""
         if order.deaths != self._deaths[order.child]:
             return  # it was for a child that has died meanwhile: rank 0 will send it again when it hears of that
-        task = SealedTask(order.task, Kind(order.kind), order.stage, parts=order.parts)
+        task = SealedTask(order.task, Kind(order.kind), order.stage, keys=list(order.keys), parts=order.parts)
         if task.kind is not Kind.DISCARD:
             self.tasks[order.task] = order.child
         self.submit(order.child, task)
@@ -209,6 +211,7 @@ class RankWorker:
             return messages.ProgramMissing()
         if order.isolation is None:
             own: _OwnEvaluator
+            be_trusted(order.secret)
             own, failed = attempt(_OwnEvaluator, found, order.label)
             if failed is not None:
                 return _explain(failed)
@@ -220,7 +223,7 @@ class RankWorker:
                 f"there is no fork server, as {why}: say `isolate = false`, or start the ranks anew"
             )
         try:
-            self._served = children = _Children(self._fork_server, found, order.isolation, order.door)
+            self._served = children = _Children(self._fork_server, found, order, order.isolation)
         except (PoolError, ShippingError) as error:
             return messages.OpeningFailed(str(error))
         return messages.ProgramOpened(children.find_program(), self._fork_server.door)
