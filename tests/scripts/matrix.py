@@ -21,7 +21,9 @@ Cells = dict[str, dict[str, dict[str, Cell]]]
 def read_arguments() -> argparse.Namespace:
     """Return what was asked for."""
     parser = argparse.ArgumentParser(prog="python -m tests.scripts.matrix", description=__doc__)
-    parser.add_argument("--programs", help="some names, with commas between them; default: all, and the page is written")
+    parser.add_argument(
+        "--programs", help="some names, with commas between them; default: all, and the page is written"
+    )
     parser.add_argument("--ways", default=",".join(WAYS), help="some of: %(default)s")
     parser.add_argument("--pools", default=",".join(POOLS), help="some of: %(default)s")
     parser.add_argument("--beside", type=int, default=4, help="how many are played at once")
@@ -58,10 +60,17 @@ def main() -> int:
     cells = play_all(scripts, ways, pools, asked.beside)
     print(f"\nplayed in {time.monotonic() - begun:.0f} s")
     if asked.json:
-        plain = {name: {way: {p: asdict(c) for p, c in row.items()} for way, row in of.items()} for name, of in cells.items()}
+        plain = {
+            name: {way: {p: asdict(c) for p, c in row.items()} for way, row in of.items()} for name, of in cells.items()
+        }
         asked.json.write_text(json.dumps(plain, indent=1))
-    wrong = [(name, way, pool, cell) for name, of in cells.items() for way, row in of.items() for pool, cell in row.items()
-             if cell.word == "wrong"]
+    wrong = [
+        (name, way, pool, cell)
+        for name, of in cells.items()
+        for way, row in of.items()
+        for pool, cell in row.items()
+        if cell.word == "wrong"
+    ]
     for name, way, pool, cell in wrong:
         print(f"{name} {way} {pool}: {cell.why}\n")
     counted = sum(len(row) for of in cells.values() for row in of.values())

@@ -2,7 +2,7 @@
 
 kind: 11
 inputs: number=[1, 2]
-expect: ["\"1+1j\"", "\"2+1j\""]
+expect: ["1+1j", "2+1j"]
 """
 
 import json
@@ -15,7 +15,7 @@ from papympi import node, run
 
 @node(pool="work", stride=1)
 def told(number):
-    return json.dumps(complex(number, 1))
+    return json.loads(json.dumps(complex(number, 1)))
 
 
 if __name__ == "__main__":
