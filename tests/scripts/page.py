@@ -56,6 +56,7 @@ KINDS = {
     "functions": "Functions",
     "settings": "Logging, context variables, set-up",
     "multiprocessing": "Processes that nodes start",
+    "libraries": "Libraries with threads of their own",
 }
 """The headings, by what the heads of programs call their kind."""
 

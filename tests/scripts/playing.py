@@ -51,7 +51,8 @@ class Script:
 
     The head is the docstring: the first line is what it is about; then lines `name: value`. `expect` is what comes of
     it on every pool; `inputs` what `papympi run` is given; `after` the files of which `papympi run` is to count the
-    lines; `python` flags of the interpreter. `skip PLACES: why` says where it makes no sense; `refused PLACES: pattern`
+    lines; `python` flags of the interpreter; `needs` what
+    may not be installed; `alone` that pools are not played in one process. `skip PLACES: why` says where it makes no sense; `refused PLACES: pattern`
     and `warned PLACES: pattern` where it may also be refused before the first result, or another result be warned of.
     A place is a way, a pool, or `way/pool`; `*` is everywhere.
     """
@@ -87,6 +88,8 @@ class Script:
 
     def skips(self, way: str, pool: str) -> str:
         """Return why it makes no sense somewhere, or nothing."""
+        if (needed := self.fields.get("needs")) and not list(BIN.parent.glob(f"lib/*/site-packages/{needed}")):
+            return f"{needed} is not installed"
         if pool == "mpiexec" and way != "run":
             return "mpiexec starts `papympi run`"
         return next(iter(self.find("skip", way, pool)), "")
