@@ -110,7 +110,7 @@ def write_word(cell: Cell, notes: dict[str, int]) -> str:
 
 def short(why: str) -> str:
     """Return the first word of what was said."""
-    return f"`{why.split()[0]}`"
+    return f"`{why.split(maxsplit=1)[0]}`"
 
 
 def escape(text: Any) -> str:

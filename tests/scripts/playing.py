@@ -51,10 +51,10 @@ class Script:
 
     The head is the docstring: the first line is what it is about; then lines `name: value`. `expect` is what comes of
     it on every pool; `inputs` what `papympi run` is given; `after` the files of which `papympi run` is to count the
-    lines; `python` flags of the interpreter; `needs` what
-    may not be installed; `alone` that pools are not played in one process. `skip PLACES: why` says where it makes no sense; `refused PLACES: pattern`
-    and `warned PLACES: pattern` where it may also be refused before the first result, or another result be warned of.
-    A place is a way, a pool, or `way/pool`; `*` is everywhere.
+    lines; `python` flags of the interpreter; `needs` a package that may not be installed; `alone` that each pool has
+    a process of its own. `skip PLACES: why` says where it makes no sense; `refused PLACES: pattern` and `warned
+    PLACES: pattern` where it may also be refused before the first result, or another result be warned of. A place is
+    a way, a pool, or `way/pool`; `*` is everywhere.
     """
 
     path: Path

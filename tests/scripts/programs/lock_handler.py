@@ -18,7 +18,7 @@ handler = logging.StreamHandler(io.StringIO())
 @node(pool="work", stride=1)
 def written(number):
     handler.setStream(io.StringIO())
-    handler.handle(logging.LogRecord("lab", logging.INFO, __file__, 1, "number %d", (number,), None))
+    handler.handle(logging.LogRecord("lab", logging.INFO, "lab", 1, "number %d", (number,), None))
     return handler.stream.getvalue().strip()
 
 

@@ -3,6 +3,7 @@
 kind: multiprocessing
 inputs: number=[1]
 expect: [[10, 20]]
+skip unguarded: spawn imports the script again, which needs a guard in plain Python, too
 """
 
 import json

@@ -8,7 +8,6 @@ skip run: the consumer reads it
 
 import json
 import sys
-import traceback
 
 from papympi import node, run
 
