@@ -159,6 +159,8 @@ def read_json(text: str) -> Iterator[Any]:
 def environment(**more: str) -> dict[str, str]:
     """Return what programs find around them: nothing that speaks to Python or to papympi."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("PAPYMPI_", "PYTHON"))}
+    if tree := os.environ.get("SCRIPTS_TREE"):  # another papympi is to be tried
+        plain["PYTHONPATH"] = tree
     return plain | LOOPBACK | {"MPLBACKEND": "agg", "PATH": f"{BIN}:{os.environ['PATH']}"} | more
 
 

@@ -4,7 +4,7 @@ kind: 16
 inputs: number=[0, 1, 2]
 expect: [[0, 1, 2], 3]
 skip run: with papympi run nothing after the guard happens
-skip notebook: as in the script without a guard
+skip notebook: a kernel has threads, and this manager is forked
 """
 
 import json

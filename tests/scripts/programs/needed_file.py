@@ -3,7 +3,7 @@
 kind: 05
 inputs: number=[1, 2]
 expect: ["data", "data"]
-refused *: (?i)words|TextIOWrapper|file
+refused *: words|TextIOWrapper
 """
 
 import json
