@@ -3,6 +3,7 @@
 kind: 05
 inputs: number=[1, 2]
 expect: [6, 8]
+refused processes, mpi, loky, mpiexec: Reading
 """
 
 import enum
