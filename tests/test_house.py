@@ -448,7 +448,8 @@ def test_every_room_has_tests():
     rooms = {room.relative_to(PACKAGE) for room in inside} - {Path("testing")}
     tested = {path.parent.relative_to(ROOT / "tests") for path in (ROOT / "tests").glob("*/**/test_*.py")}
     assert {room for room in rooms if tested.isdisjoint({room, room.parent})} == set()
-    assert tested - rooms == {Path("slurm")}  # the tests on a real cluster, of all rooms together
+    together = {Path("slurm"), Path("scripts")}  # of all rooms: the tests on a real cluster, and what scripts bring
+    assert tested - rooms == together
 
 
 def run_python(program: str) -> str:

@@ -1,0 +1,1 @@
+"""A package of the lab, which imports nothing of its own."""

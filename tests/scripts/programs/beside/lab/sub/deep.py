@@ -1,0 +1,5 @@
+"""The deepest module of the lab."""
+
+
+def depth(number):
+    return number + 7

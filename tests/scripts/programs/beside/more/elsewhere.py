@@ -1,0 +1,5 @@
+"""Stands in another folder."""
+
+
+def one():
+    return 1

@@ -1,0 +1,5 @@
+"""Stands in another folder, too."""
+
+
+def ten():
+    return 10

@@ -1,0 +1,33 @@
+"""A RandomState of NumPy in a global object.
+
+kind: 15
+inputs: number=[0, 1, 2, 3]
+expect: [4]
+warned processes, mpi, loky, mpiexec: (?s)draws.*seed
+"""
+
+import json
+import sys
+import time
+
+import numpy as np
+
+from papympi import node, run
+
+draws = np.random.RandomState(42)
+
+
+@node(pool="work", stride=1)
+def draw(number):
+    time.sleep(0.02)
+    return float(draws.random_sample())
+
+
+@node(pool="inline", gather=True)
+def kinds(draw):
+    return len(set(draw))
+
+
+if __name__ == "__main__":
+    for pool in sys.argv[1:]:
+        print(json.dumps(list(run({"number": [0, 1, 2, 3]}, pools={"work": pool}))))

@@ -1,0 +1,94 @@
+"""What of a script's world arrives: each program gives on each pool, in each way to write it, what its head says."""
+
+from __future__ import annotations
+
+import os
+import re
+
+import pytest
+
+from tests.scripts.page import KINDS, PAGE
+from tests.scripts.playing import POOLS, WAYS, Clause, Played, Script, judge, play, read_scripts
+
+SCRIPTS = read_scripts()
+TESTED = {
+    "run": ("processes", "inline"),
+    "guarded": ("processes", "mpi", "loky", "threads", "inline"),
+    "unguarded": ("processes", "mpi", "inline"),
+    "notebook": ("processes",),
+}
+"""What `make test` plays; `make matrix` plays everything."""
+
+pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("nothing_left")]
+
+
+def choose(way, number):
+    """Return the pools that a program is tested on: under mpiexec each third one, in a notebook each second one."""
+    if os.environ.get("SCRIPTS") == "all":
+        return POOLS
+    if way == "run" and number % 3 == 0:
+        return ("processes", "mpiexec")
+    return () if way == "notebook" and number % 2 else TESTED[way]
+
+
+CASES = [
+    pytest.param(script, way, pools, id=f"{script.name}-{way}")
+    for number, script in enumerate(SCRIPTS)
+    for way in WAYS
+    if script.pools(way, pools := choose(way, number))
+]
+
+
+@pytest.mark.parametrize(("script", "way", "pools"), CASES)
+def test_program(script, way, pools, tmp_path):
+    """One program, written in one way."""
+    cells = play(script, way, pools, tmp_path)
+    assert {pool: cell.why for pool, cell in cells.items() if cell.word == "wrong"} == {}
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
+def test_head_is_whole(script):
+    """A program's head has what is needed, and nothing that nobody reads."""
+    assert script.fields["kind"] in KINDS
+    assert set(script.fields) <= {"title", "kind", "inputs", "expect", "python", "alone", "after", "needs"}
+    assert "inputs" in script.fields or script.skips("run", "processes")
+    assert {clause.kind for clause in script.clauses} <= {"skip", "refused", "warned"}
+    places = {word for clause in script.clauses for place in clause.places for word in place.split("/")}
+    assert places <= {"*", *WAYS, *POOLS}
+    assert "__main__" not in script.unguarded
+    compile(script.unguarded, script.name, "exec")
+
+
+JUDGED = Script(
+    SCRIPTS[0].path,
+    {"expect": "[1]"},
+    (Clause("refused", ("run",), "thing"), Clause("warned", ("mpi",), "careful")),
+)
+
+
+@pytest.mark.parametrize(
+    ("way", "pool", "value", "err", "word"),
+    [
+        ("run", "inline", [1], "", "yes"),
+        ("run", "inline", [2], "", "wrong"),
+        ("run", "inline", [2], "ShippingError: thing", "wrong"),
+        ("run", "inline", None, "ShippingError: thing", "refused"),
+        ("run", "inline", None, "ShippingError: another", "wrong"),
+        ("run", "inline", None, "TypeError: thing", "wrong"),
+        ("guarded", "inline", None, "ShippingError: thing", "wrong"),
+        ("guarded", "mpi", [2], "be careful", "warned"),
+        ("guarded", "loky", [2], "be careful", "wrong"),
+    ],
+)
+def test_judge(way, pool, value, err, word):
+    assert judge(JUDGED, way, pool, Played(0, "", err), value).word == word
+
+
+def test_page_lists_programs():
+    """The page has a row for each program, and nothing of what is no longer there; no cell is wrong."""
+    rows = re.findall(r"^\| (.*) \| `(\w+)` \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(name for _, name in rows) == sorted(script.name for script in SCRIPTS)
+    titles = {script.name: script.fields["title"] for script in SCRIPTS}
+    assert [name for row, name in rows if row.split(" | ")[0] != titles[name]] == []
+    assert [name for row, name in rows if not re.search(r"\b(yes|warned|refused)\b", row)] == []
+    assert "wrong" not in PAGE.read_text(encoding="utf-8").partition("\n## ")[2]
