@@ -35,7 +35,7 @@ def find_kind(kind: type) -> Reduce | None:
             return functools.partial(_refuse, _REFUSED[name])
         if name in _BELOW:
             return _BELOW[name]
-    if any(kind is type(getattr(sys, name)) for name in _STREAMS):
+    if kind is not type(None) and any(kind is type(getattr(sys, name)) for name in _STREAMS):
         return _reduce_stream
     return reduce_dynamic if is_dynamic(kind) else None
 
