@@ -7,7 +7,6 @@ worker's own; what belongs to one process, such as a thread or an open file, is 
 from __future__ import annotations
 
 import contextvars
-import copyreg
 import functools
 import io
 import os
@@ -15,28 +14,14 @@ import sys
 import threading
 import typing
 import weakref
-from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
+from papympi.transport.attributes import Finder, Reduce, is_dynamic, reduce_dynamic
 from papympi.transport.blame import CannotTravelError
 from papympi.transport.sentinels import find_place, get_by_name
 
-
-class Finder(Protocol):
-    """Who takes a value apart."""
-
-    by_parts: bool
-    """The other end has nothing but what it is sent."""
-
-    def is_sent(self, name: str) -> bool:
-        """Return whether the other end cannot import a module of this name."""
-
-    def is_found(self, value: Any, name: str | None = None) -> bool:
-        """Return whether the other end finds a value by its name."""
-
-
-Reduce = Callable[[Finder, Any], Any]
 _LOCAL: Final = "it belongs to one process"
+_STREAMS: Final = ("stdin", "stdout", "stderr")
 
 
 def find_kind(kind: type) -> Reduce | None:
@@ -50,7 +35,9 @@ def find_kind(kind: type) -> Reduce | None:
             return functools.partial(_refuse, _REFUSED[name])
         if name in _BELOW:
             return _BELOW[name]
-    return _reduce_dynamic if _is_dynamic(kind) else None
+    if kind is not type(None) and any(kind is type(getattr(sys, name)) for name in _STREAMS):
+        return _reduce_stream
+    return reduce_dynamic if is_dynamic(kind) else None
 
 
 def _name(kind: type) -> str:
@@ -85,11 +72,25 @@ def get_stream(name: str) -> Any:
     return getattr(sys, name)
 
 
+def _find_stream(value: Any) -> str | None:
+    """Return the name of a standard stream."""
+    return next(
+        (name for name in _STREAMS if value is getattr(sys, name) or value is getattr(sys, f"__{name}__")), None
+    )
+
+
+def _reduce_file(_finder: Finder, value: Any) -> Any:
+    name = _find_stream(value)
+    if name is None:
+        way_out = "open it where it is used, or in a @resource"
+        raise CannotTravelError(value, f"an open file: {_LOCAL}", way_out)
+    return get_stream, (name,)
+
+
 def _reduce_stream(_finder: Finder, value: Any) -> Any:
-    for name in ("stdin", "stdout", "stderr"):
-        if value is getattr(sys, name) or value is getattr(sys, f"__{name}__"):
-            return get_stream, (name,)
-    raise CannotTravelError(value, f"an open file: {_LOCAL}", "open it where it is used, or in a @resource")
+    """Take apart an object of a class that a standard stream has here, such as a notebook's."""
+    name = _find_stream(value)
+    return NotImplemented if name is None else (get_stream, (name,))
 
 
 def make_new_type(name: str, module: str, supertype: Any) -> Any:
@@ -198,36 +199,6 @@ def _reduce_method(base: type, _finder: Finder, value: Any) -> Any:
     return make_descriptor, (type(value), base, (value.__func__,))
 
 
-def _is_dynamic(kind: Any) -> bool:
-    """Return whether objects answer for attributes that they do not have, and leave it to pickle to set them."""
-    plain: Any = object
-    usual = kind.__reduce_ex__ is plain.__reduce_ex__ and kind.__reduce__ is plain.__reduce__
-    return usual and hasattr(kind, "__getattr__") and not hasattr(kind, "__setstate__")
-
-
-def _reduce_dynamic(_finder: Finder, value: Any) -> Any:
-    make, arguments, state, *items = (*value.__reduce_ex__(5), None)[:5]
-    return make, arguments, state, *items, *[None] * (2 - len(items)), set_attributes
-
-
-def set_attributes(made: Any, state: Any) -> None:
-    """Give an object its attributes, as pickle does, without asking it whether it would rather do it itself."""
-    attributes, slots = state if isinstance(state, tuple) else (state, None)
-    if attributes:
-        vars(made).update(attributes)
-    for name, value in (slots or {}).items():
-        object.__setattr__(made, name, value)
-
-
-def take_apart(value: Any) -> tuple[Any, ...] | None:
-    """Return how an object is taken apart that says that it goes by its name; `None`: it is not made in Python."""
-    kind: Any = type(value)
-    plain: Any = object
-    if kind.__new__ is not plain.__new__:  # it may have more than its attributes
-        return None
-    return vars(copyreg)["__newobj__"], (kind,), plain.__getstate__(value), None, None, set_attributes
-
-
 _alive: Final[list[Any]] = []
 
 
@@ -272,11 +243,11 @@ _EXACT: Final[dict[str, Reduce]] = {
     "_weakrefset.WeakSet": _reduce_weak_set,
 }
 _BELOW: Final[dict[str, Reduce]] = {
-    _name(io.TextIOWrapper): _reduce_stream,
-    _name(io.BufferedReader): _reduce_stream,
-    _name(io.BufferedWriter): _reduce_stream,
-    _name(io.BufferedRandom): _reduce_stream,
-    _name(io.FileIO): _reduce_stream,
+    _name(io.TextIOWrapper): _reduce_file,
+    _name(io.BufferedReader): _reduce_file,
+    _name(io.BufferedWriter): _reduce_file,
+    _name(io.BufferedRandom): _reduce_file,
+    _name(io.FileIO): _reduce_file,
     "builtins.property": _reduce_property,
     "builtins.staticmethod": functools.partial(_reduce_method, staticmethod),
     "builtins.classmethod": functools.partial(_reduce_method, classmethod),

@@ -19,10 +19,11 @@ from typing import Any, Final, Protocol
 
 from papympi.errors import ShippingError
 from papympi.transport import rebuild
+from papympi.transport.attributes import Reduce, take_apart
 from papympi.transport.blame import CannotTravelError, read_cell
 from papympi.transport.classes import reduce_class
 from papympi.transport.enumerations import reduce_enumeration
-from papympi.transport.kinds import Reduce, find_kind, take_apart
+from papympi.transport.kinds import find_kind
 from papympi.transport.mapped import reduce_array
 from papympi.transport.sentinels import find_place, get_by_name
 from papympi.transport.uses import find_globals, find_submodules

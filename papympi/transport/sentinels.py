@@ -28,9 +28,10 @@ def find_place(value: Any, modules: Iterable[str]) -> tuple[str, str] | None:
     place = None
     for name in modules:
         module = sys.modules.get(name)
-        if place is None or place[0] in _MAIN:
+        if place is None or place[0] == "__main__":
             found = _name_in(module, value) if isinstance(module, ModuleType) else None
-            place = (name, found) if found is not None else place
+            if found is not None:
+                place = ("__main__" if name in _MAIN else name, found)
     if place is not None:
         _places[id(value)] = value, place
     return place

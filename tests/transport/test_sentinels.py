@@ -49,6 +49,13 @@ def test_a_sentinel_may_get_another_name(module):
     assert find_place(module.OTHER, [module.__name__]) == (module.__name__, "OTHER")
 
 
+def test_the_main_module_has_one_name(module, monkeypatch):
+    """Notebooks and children of multiprocessing call it `__mp_main__` as well."""
+    monkeypatch.setitem(sys.modules, "__main__", module)
+    monkeypatch.setitem(sys.modules, "__mp_main__", module)
+    assert find_place(module.NOTHING, ["__main__", "__mp_main__"]) == ("__main__", "NOTHING")
+
+
 def test_the_main_module_comes_last(module):
     main = sys.modules["__main__"]
     main.papympi_test = module.NOTHING
