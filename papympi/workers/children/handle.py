@@ -117,8 +117,8 @@ class ChildHandle:
             given.callback(os.close, record)
             self._record = SharedProgressRecord(record)
             stack.callback(self._record.close)
-            self.output, output = os.pipe()
-            stack.callback(os.close, self.output)
+            listening, output = os.pipe()
+            stack.callback(os.close, listening)
             given.callback(os.close, output)
             arena = None if blocks is None else blocks.descriptor
             others = {"arena": arena, "program": self._packed.file, "output": output, "tracker": self._terms.tracker}
@@ -131,7 +131,7 @@ class ChildHandle:
         self.label = f"{self.name} pid {self.pid} on {socket.gethostname()}"
         ours.settimeout(0)
         self._socket = ours
-        self.said = OutputReader(self.output, self.label)
+        self.output, self.said = listening, OutputReader(listening, self.label)
         self._reader = FrameReader(ours, blocks)
         self._writer = FrameWriter(ours, blocks)
         terms = () if blocks is None else (blocks.child_part(),)
@@ -141,8 +141,7 @@ class ChildHandle:
 
     def weigh(self, task: Task) -> None:
         """Note whether a task would be more items than the child is to have."""
-        items = self.workload.items
-        self.is_due |= items > 0 and items + count_items(task) > self._terms.renewal.after
+        self.is_due |= 0 < self.workload.items > self._terms.renewal.after - count_items(task)
 
     def send(self, task: Task) -> bool:
         """Send a task, all of it or none; return `False` if some must wait until the socket can be written to."""
@@ -231,7 +230,8 @@ class ChildHandle:
 
     def hear_out(self) -> None:
         """Read all that is written there, when nobody watches it any more."""
-        self.said.read_all(self.workload.locate(self._record.read(finished=True)))
+        if self.output >= 0:
+            self.said.read_all(self.workload.locate(self._record.read(finished=True)))
 
     def close(self) -> None:
         """Hang up, and let go of all that belongs to the child."""

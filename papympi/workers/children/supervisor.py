@@ -276,8 +276,9 @@ class Supervisor:
             return []
         self._waiting.discard(child)
         self._leaving.add(child)
-        self._children[number] = child.renew()
-        self._start(self._children[number])
+        fresh = child.renew()
+        self._start(fresh)
+        self._children[number] = fresh
         kept = self._kept.pop(number, ())
         if child.resignation is not None:
             return [child.resign()]
