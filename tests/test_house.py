@@ -34,7 +34,9 @@ LONGEST_NAME = 55
 LONGEST_MEDIAN = 30
 HEAVY = ("asyncio", "click", "dill", "importlib.metadata", "mpi4py", "multiprocessing", "numpy", "pluggy", "rich")
 IMPORT_BUDGET_S = 0.060
-PROMISED = ("contracts", "hookspecs", "testing", "errors", "model", "transport.task", "plan.program")
+PROMISED = (
+    "contracts", "hookspecs", "testing", "errors", "model", "transport.task", "plan.program", "script.interpreter",
+)  # fmt: skip
 """Where plugins may import from, beside the face."""
 
 

@@ -157,13 +157,23 @@ class Program:
     loads: str = ""
     preparation: Preparation | None = None
 
+    def list_functions(self) -> Iterator[tuple[str, Any]]:
+        """Yield whatever of it is the user's, each with whose it is."""
+        yield from ((f"setup {spec.name!r}", spec.function) for spec in self.setups)
+        for stage in self.stages.values():
+            for call in stage.calls:
+                node = f"node {call.node!r}"
+                yield from ((node, function) for function in (call.function, call.on_error, stage.factory))
+                for inner in stage.inner:
+                    yield from ((f"node {stage.calls[number].node!r}", factory) for number, factory in inner.folds)
+                for argument in call.arguments:
+                    if argument.resource is not None:
+                        yield f"resource {argument.resource.name!r}", argument.resource.function
+
     def list_modules(self) -> list[str]:
         """Return the modules that its functions come from."""
-        calls = [call for stage in self.stages.values() for call in stage.calls]
-        resources = (argument.resource for call in calls for argument in call.arguments)
-        specs = [*self.setups, *(spec for spec in resources if spec is not None)]
-        functions = [call.function for call in calls] + [spec.function for spec in specs]
-        return list(dict.fromkeys(str(getattr(_find_inner(function), "__module__", "")) for function in functions))
+        functions = (_find_inner(function) for _, function in self.list_functions() if callable(function))
+        return list(dict.fromkeys(str(getattr(function, "__module__", "")) for function in functions))
 
 
 def _find_inner(function: Any) -> Any:

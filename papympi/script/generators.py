@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 from papympi.errors import PapympiWarning
 from papympi.plan.program import Program
 from papympi.script.reach import Use, find_uses
-from papympi.transport.census import functions_of
 
 if TYPE_CHECKING:
     from papympi.plan.plan import Plan  # workers do without
@@ -25,7 +24,7 @@ _PACKAGE: Final = __file__.removesuffix("script/generators.py")
 
 def find_generators(program: Program) -> Iterator[Use]:
     """Yield the generators that the functions of a program draw from without saying where these begin."""
-    for user, function in functions_of(program):
+    for user, function in program.list_functions():
         uses = [(use, _find_generator(use)) for use in find_uses(user, function)] if callable(function) else []
         found = [(use, generator) for use, generator in uses if generator is not None]
         seeded = {id(generator) for use, generator in found if use.attribute in _SEEDS or _name(use) in _SEEDS}

@@ -37,9 +37,8 @@ def read_state(program: Program) -> dict[str, Payload]:
     """
     from papympi.script.generators import find_generators  # workers seldom need it
     from papympi.script.reach import find_uses
-    from papympi.transport.census import functions_of
 
-    for user, function in functions_of(program):
+    for user, function in program.list_functions():
         if callable(function):
             check_variables(find_uses(user, function))
     state = {_GENERATORS: Payload([any(True for _ in find_generators(program))])}

@@ -12,7 +12,6 @@ import math
 import pickle
 import sys
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final
@@ -113,15 +112,13 @@ class Census:
         """
         probe = _Probe(self.reducer)
         found: list[Entry] = []
-        for user, function in functions_of(program):
+        for user, function in program.list_functions():
             error = probe.refusal(function)
             if error is not None:
                 raise self._refuse(user, "its function", function, error)
             self._enqueue_globals(user)
             self.reach.follow(function, user)
-        for (home, name), user in self.reach.data.items():
-            if not self.reducer.is_loaded(home, name):
-                self._enqueue(Entry(self.reducer.namespace_at(vars(sys.modules[home])), name, user))
+        self._enqueue_unloaded()
         for module in self._modules:
             self._enqueue_sentinels(module)
         while self._queue:
@@ -188,6 +185,12 @@ class Census:
         if place not in self._known and entry.name not in _UNSENT:
             self._known.add(place)
             self._queue.append(entry)
+
+    def _enqueue_unloaded(self) -> None:
+        """Queue what functions reach in a script that workers load, and only its guarded part has."""
+        for (home, name), user in self.reach.data.items():
+            if not self.reducer.is_loaded(home, name):
+                self._enqueue(Entry(self.reducer.namespace_at(vars(sys.modules[home])), name, user))
 
     def _enqueue_sentinels(self, module: ModuleType) -> None:
         """Queue plain objects: they are compared by `is`, and arrive in values and defaults, too."""
@@ -280,19 +283,3 @@ class _Probe:
     def write(self, data: Any, /) -> int:
         """Take bytes; return how many."""
         return memoryview(data).nbytes
-
-
-def functions_of(program: Program) -> Iterator[tuple[str, Any]]:
-    """Yield whatever of a program is the user's, each with whose it is."""
-    yield from ((f"setup {spec.name!r}", spec.function) for spec in program.setups)
-    for stage in program.stages.values():
-        for call in stage.calls:
-            node = f"node {call.node!r}"
-            yield node, call.function
-            yield node, call.on_error
-            yield node, stage.factory
-            for inner in stage.inner:
-                yield from ((f"node {stage.calls[number].node!r}", factory) for number, factory in inner.folds)
-            for argument in call.arguments:
-                if argument.resource is not None:
-                    yield f"resource {argument.resource.name!r}", argument.resource.function

@@ -19,6 +19,7 @@ from hashlib import blake2b
 from types import FunctionType, MethodType, ModuleType
 from typing import Any, Final
 
+from papympi.errors import ShippingError
 from papympi.transport.blame import read_cell
 from papympi.transport.payload import Buffer, sort_out
 from papympi.transport.uses import find_globals, list_names
@@ -155,9 +156,17 @@ def pickle_loaded(reach: Reach, skipped: Collection[tuple[str, str]], big: list[
 def _try_pickle(value: Any) -> list[Any] | None:
     """Return the plain pickle of a value and its big buffers, `None` if there is none."""
     big: list[memoryview] = []
-    with contextlib.suppress(Exception):  # whatever it raises, it cannot be pickled
-        return [pickle.dumps(value, 5, buffer_callback=sort_out(big)), *big]
+    with contextlib.suppress(ShippingError):
+        return [_pickle(value, big), *big]
     return None
+
+
+def _pickle(value: Any, big: list[memoryview]) -> bytes:
+    """Return the plain pickle of a value; big buffers go onto a list."""
+    try:
+        return pickle.dumps(value, 5, buffer_callback=sort_out(big))
+    except Exception as error:
+        raise ShippingError(f"{type(error).__name__}: {error}") from error
 
 
 def _count(parts: Iterable[Any]) -> int:
@@ -196,5 +205,5 @@ def _is_simple(value: Any) -> bool:
     if not hasattr(value, "__dict__") or isinstance(value, _CODE):
         return False
     parts = value.__reduce_ex__(2)
-    plain = isinstance(parts, tuple) and parts[0] is copyreg.__newobj__ and len(parts[1]) == 1  # type: ignore[attr-defined]
+    plain = isinstance(parts, tuple) and parts[0] is copyreg.__newobj__ and len(parts[1]) == 1  # type: ignore[attr-defined]  # that is its name
     return bool(plain and isinstance(parts[2], dict) and not any(parts[3:]))

@@ -5,7 +5,6 @@ It is slow, and used for programs and for what plain pickle refuses.
 
 from __future__ import annotations
 
-import contextlib
 import enum
 import functools
 import marshal
@@ -26,7 +25,7 @@ from papympi.transport.enumerations import reduce_enumeration
 from papympi.transport.kinds import find_kind
 from papympi.transport.mapped import reduce_array
 from papympi.transport.sentinels import find_place, get_by_name
-from papympi.transport.uses import find_globals, find_submodules
+from papympi.transport.uses import find_globals, find_submodules, follow
 
 Keep = Callable[[pickle.PickleBuffer], bool]
 Seen = Callable[[FunctionType], None]
@@ -197,7 +196,7 @@ class Reducer:
         module = sys.modules.get(origin) if isinstance(origin, str) else None
         if module is None or (self.by_parts and self._is_sent(module) and not self.is_loaded(module.__name__, name)):
             return False
-        return _follow(module, name) is value
+        return follow(module, name) is value
 
     def is_loaded(self, module: str, name: str) -> bool:
         """Return whether the other end has a global from loading the module itself."""
@@ -215,7 +214,7 @@ class Reducer:
             return str(value.__module__)
         if not isinstance(getattr(value, "__module__", None), str):
             for place, module in list(sys.modules.items()):
-                if place not in _MAIN and _follow(module, name) is value:
+                if place not in _MAIN and follow(module, name) is value:
                     return place
         reason = f"{name!r} is known by its name only, which nothing has there"
         raise CannotTravelError(value, reason, "put it into a module that workers can import")
@@ -286,19 +285,6 @@ class Reducer:
         if place is None or (self.by_parts and self.is_sent(place[0]) and not self.is_loaded(*place)):
             return object, ()
         return get_by_name(place)
-
-
-def _follow(module: ModuleType, name: str) -> Any:
-    """Return what a module has under a dotted name, or `None`."""
-    first, *rest = name.split(".")
-    names = getattr(module, "__dict__", {})
-    found = names.get(first)
-    if found is None and "__getattr__" in names:
-        with contextlib.suppress(AttributeError, ImportError, ShippingError):
-            found = getattr(module, first)
-    for part in rest:
-        found = getattr(found, part, None)
-    return found
 
 
 _FUNCTION_STATE: Final = (

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dis
 import functools
 import sys
 from collections.abc import Iterator
 from types import CodeType, FunctionType, ModuleType
-from typing import Final
+from typing import Any, Final
 
+from papympi.errors import ShippingError
 from papympi.transport.blame import read_cell
 
 _GLOBAL_OPERATIONS: Final = frozenset({"LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "DELETE_GLOBAL"})
@@ -48,3 +50,16 @@ def list_names(code: CodeType) -> frozenset[str]:
         if isinstance(constant, CodeType):
             names |= list_names(constant)
     return frozenset(names)
+
+
+def follow(module: ModuleType, name: str) -> Any:
+    """Return what a module has under a dotted name, or `None`."""
+    first, *rest = name.split(".")
+    names = getattr(module, "__dict__", {})
+    found = names.get(first)
+    if found is None and "__getattr__" in names:
+        with contextlib.suppress(AttributeError, ImportError, ShippingError):
+            found = getattr(module, first)
+    for part in rest:
+        found = getattr(found, part, None)
+    return found

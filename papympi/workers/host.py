@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import select
 import signal
 import sys
 from collections.abc import Iterator
@@ -168,6 +169,13 @@ def open_pidfd(pid: int) -> int:
         return os.pidfd_open(pid)
     except (AttributeError, OSError):
         return -1
+
+
+def is_readable(descriptor: int, seconds: float) -> bool:
+    """Wait for a descriptor to become readable, at most `seconds`."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
 
 
 def create_file(name: str) -> int:

@@ -1,4 +1,4 @@
-"""What tests of the script's world share: pools of every kind, calls of a function there, and scripts as users run them."""
+"""What tests of the script's world share: pools of every kind, calls of a function there, and scripts that are run."""
 
 from __future__ import annotations
 

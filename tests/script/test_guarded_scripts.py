@@ -2,7 +2,7 @@
 
 import pytest
 
-OUTSIDE = [pool for pool in ("processes:2", "mpi:2", "loky:2")]
+OUTSIDE = ["processes:2", "mpi:2", "loky:2"]
 pytestmark = pytest.mark.timeout(120)
 
 

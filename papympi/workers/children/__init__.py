@@ -7,6 +7,10 @@ culprit.
 | class | what it is |
 | --- | --- |
 | `ForkServer`, `ForkServerClient` | the process that forks and reaps children; its parent's end |
+| `ServerProcess` | what it has in common with any process that has children |
+| `LoadReport` | how a template has loaded the script: a fork of the server, which stands in for it |
+| `TemplateDoor`, `Visitor` | where other ranks of a host get copies of a template; who asks for one |
+| `StallWatch` | finds children that wait for a thread which was not forked with them |
 | `ChildDescriptors` | what a child gets from its fork server |
 | `ChildHandle` | one child as its parent sees it, from its first task to the report of its death |
 | `ChildTerms`, `Passport` | what the children of a pool have in common; what one is told of itself |

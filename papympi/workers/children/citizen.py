@@ -12,7 +12,7 @@ import sys
 from functools import partial
 from typing import Any, Final, NamedTuple, cast
 
-from papympi.workers.children.late_imports import call_after_import
+from papympi.script.imports import when_loaded
 from papympi.workers.children.renewal import NEVER, Renewal
 
 
@@ -65,33 +65,36 @@ def introduce(passport: Passport | None = None, tracker: int | None = None) -> N
         tracker: what the resource tracker of the parent is told through.
     """
     if passport is not None:
-        call_after_import("multiprocessing.process", partial(_name_process, passport))
+        when_loaded("multiprocessing.process", "name", partial(_name_process, passport))
     if tracker is not None:
-        call_after_import("multiprocessing.resource_tracker", partial(_share_tracker, tracker))
+        when_loaded("multiprocessing.resource_tracker", "tracker", partial(_share_tracker, tracker))
 
 
 def be_trusted(secret: bytes) -> None:
     """Let this process, which has its own place among others, know the secret of the caller."""
     if secret:
-        call_after_import("multiprocessing.process", partial(_set_secret, secret))
+        when_loaded("multiprocessing.process", "secret", partial(_set_secret, secret))
 
 
-def _set_secret(secret: bytes, module: Any) -> None:
+def _set_secret(secret: bytes) -> None:
+    module: Any = sys.modules["multiprocessing.process"]
     if secret:
         module.current_process().authkey = secret
 
 
-def _name_process(passport: Passport, module: Any) -> None:
+def _name_process(passport: Passport) -> None:
     """Set name, secret and parent of the process."""
+    module: Any = sys.modules["multiprocessing.process"]
     module.current_process().name = passport.name
-    _set_secret(passport.secret, module)
+    _set_secret(passport.secret)
     with contextlib.suppress(AttributeError, OSError):  # where processes have no descriptors the parent is not known
         sentinel = os.pidfd_open(passport.parent)
         module._parent_process = module._ParentProcess("MainProcess", passport.parent, sentinel)  # noqa: SLF001 - what its own children do, too
 
 
-def _share_tracker(descriptor: int, module: Any) -> None:
+def _share_tracker(descriptor: int) -> None:
     """Let the tracker of this process be the one behind a descriptor."""
+    module: Any = sys.modules["multiprocessing.resource_tracker"]
     module._resource_tracker._fd = descriptor  # noqa: SLF001 - what spawned children of multiprocessing do, too
     module._resource_tracker._pid = None  # noqa: SLF001 - likewise
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
 import socket
 import time
@@ -25,7 +24,7 @@ from papympi.workers.children.renewal import RENEW, Resignation
 from papympi.workers.children.workload import Workload, count_items
 from papympi.workers.evaluation.alarm import MERCY_S, find_shortest_timeout
 from papympi.workers.evaluation.progress import ProgressSnapshot, SharedProgressRecord, create_record_file
-from papympi.workers.host import format_memory, open_pidfd, tell_end
+from papympi.workers.host import format_memory, is_readable, open_pidfd, tell_end
 
 _DYING_S: Final = 0.5
 """How long a child that has closed its connection may take to end."""
@@ -275,13 +274,13 @@ class ChildHandle:
 
     def _wait_dead(self, seconds: float) -> bool:
         """Return whether the child ends within `seconds`; without a pidfd its closed connection must do."""
-        return self.end < 0 or _is_readable(self.end, seconds)
+        return self.end < 0 or is_readable(self.end, seconds)
 
     def _drain(self) -> list[Outcome]:
         """Return the outcomes that lie in the socket of a dead child."""
         outcomes: list[Outcome] = []
         with contextlib.suppress(EOFError, OSError):
-            while _is_readable(self._socket.fileno(), 0):
+            while is_readable(self._socket.fileno(), 0):
                 outcomes += self.read()
         return outcomes
 
@@ -299,10 +298,3 @@ class ChildHandle:
                 return lost
         self.workload.blame(lost, progress)
         return lost
-
-
-def _is_readable(descriptor: int, seconds: float) -> bool:
-    """Wait for a descriptor to become readable, at most `seconds`."""
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    return bool(poll.poll(seconds * 1000))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from papympi.workers.children.late_imports import call_after_import
+from papympi.script.imports import when_loaded
 
 _BLOCKS: Final = ("/dev/shm/mpich_shm_", "/dev/shm/sm_segment.", "/dev/shm/vader_segment.")  # noqa: S108 - names to look for
 _LATE: Final = "/dev/shm/ucx_shm_posix_"  # noqa: S108 - likewise; other ranks may map it at any time
@@ -52,4 +52,4 @@ def kill_tree(pid: int) -> None:
 
 def watch_import() -> None:
     """Drop the blocks of an MPI that user code initialises here as soon as it has: this process may be killed."""
-    call_after_import("mpi4py.MPI", lambda _: drop_blocks(os.getpid(), (*_BLOCKS, _LATE)))
+    when_loaded("mpi4py.MPI", "blocks", lambda: drop_blocks(os.getpid(), (*_BLOCKS, _LATE)))

@@ -192,11 +192,10 @@ class Supervisor:
     def _end(self, grace: float) -> None:
         """End children, server and all that belongs to them; a lasting server stays."""
         orphaned = not self._fork_server.is_alive()  # then nobody else ends what the children had started
-        leaving = [] if self._leaving is None else self._leaving.take_all()
+        leaving = [*([] if self._leaving is None else self._leaving.take_all()), *self._children]
         for child in self._children:
             self._forget(child)
             child.hang_up()
-        leaving += self._children
         self._children.clear()
         for child in leaving if orphaned else ():
             child.kill()
@@ -279,10 +278,10 @@ class Supervisor:
         fresh = child.renew()
         self._start(fresh)
         self._children[number] = fresh
-        kept = self._kept.pop(number, ())
         if child.resignation is not None:
+            self._kept.pop(number, ())
             return [child.resign()]
-        for task in kept:
+        for task in self._kept.pop(number, ()):
             self.submit(number, task)
         return []
 

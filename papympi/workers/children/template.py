@@ -82,7 +82,7 @@ def _exits_kept() -> Iterator[None]:
         _at_end.append(partial(function, *args, **options))
         return function
 
-    atexit.register = keep  # type: ignore[assignment]
+    atexit.register = keep  # type: ignore[assignment]  # it takes what the other one takes
     try:
         yield
     finally:

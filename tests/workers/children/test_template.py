@@ -71,6 +71,12 @@ def spawn(server):
     return pid
 
 
+def spawn_for_ever(server):
+    while True:
+        spawn(server)
+        time.sleep(0.01)
+
+
 COUNTED = """
     import os, sys, time
     import papympi
@@ -111,8 +117,10 @@ def test_each_loads_if_told(run_script):
 
 
 THREADS = {
-    "a thread of Python": "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n",
-    "a pool of threads": "from concurrent.futures import ThreadPoolExecutor as T\npool = T(1); pool.submit(print).result()\n",
+    "a thread of Python": "import threading, time\n"
+    "threading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n",
+    "a pool of threads": "from concurrent.futures import ThreadPoolExecutor\n"
+    "pool = ThreadPoolExecutor(1)\npool.submit(print).result()\n",
 }
 
 
@@ -189,9 +197,7 @@ def test_killed_template_is_an_error(load):
     os.kill(int(Path("load.pid").read_text()), signal.SIGKILL)
     Path("load.pid").unlink()
     with pytest.raises(PoolError, match="fork server has ended"):
-        for _ in range(1000):
-            spawn(server)
-            time.sleep(0.01)
+        spawn_for_ever(server)
     assert not psutil.pid_exists(child)
 
 
