@@ -241,3 +241,25 @@ def test_folder_outlives_a_worker(run_script):
         print(*papympi.map(look, range(12), pool="processes:2", errors="drop"))
     """
     assert run_script(text) == [" ".join(["True"] * 11)]
+
+
+@pytest.mark.parametrize("pool", ["processes:3", "mpi:2"])
+def test_lines_are_written_once(run_script, pool):
+    """What a script has written at its top is not written again by each worker that ends."""
+    text = """
+    import os, sys
+    import papympi
+
+    log = open(f"log-{os.getpid()}", "w")
+    log.write("head\\n")
+
+    def look(number):
+        log.write(f"{number}\\n")
+
+    if __name__ == "__main__":
+        list(papympi.map(look, range(8), pool=sys.argv[1]))
+        log.close()
+        lines = [line.strip() for name in os.listdir() if name[:4] == "log-" for line in open(name)]
+        print(lines.count("head"), sorted(line for line in lines if line != "head"))
+    """
+    assert run_script(text, pool) == [f"2 {[str(number) for number in range(8)]}"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import gc
+import io
 import pickle
 import traceback
 import weakref
@@ -26,6 +27,7 @@ LOADED: Final = 0
 RISKY: Final = 1
 FAILED: Final = -1
 _MACHINERY: Final = ("/papympi/", "<frozen importlib", "/importlib/")
+_FILES: Final = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
 _EACH: Final = ("logging", "multiprocessing", "concurrent")
 """Packages whose functions are called at the end of each process."""
 
@@ -53,6 +55,7 @@ def load_script(data: bytes) -> LoadReport:
     if error is not None:
         return LoadReport(FAILED, text=_describe(error))
     risk = find_risk()
+    _flush_files()
     gc.collect()
     gc.freeze()
     return LoadReport(RISKY, text=risk) if risk else LoadReport(LOADED, count_threads())
@@ -91,6 +94,14 @@ def _exits_kept() -> Iterator[None]:
             if each.atexit:
                 each.atexit = False
                 _at_end.append(each)
+
+
+def _flush_files() -> None:
+    """Write what the script has left in the buffers of files: each child would write it once more at its end."""
+    for value in gc.get_objects():
+        if type(value) in _FILES:
+            with contextlib.suppress(OSError, ValueError):
+                value.flush()
 
 
 def _describe(error: BaseException) -> str:
