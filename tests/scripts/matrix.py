@@ -48,7 +48,15 @@ def play_all(scripts: list[Script], ways: list[str], pools: list[str], beside: i
         for way in ways:
             if any(cell.word == "wrong" for cell in cells[script.name][way].values()):
                 task(script, way)
+                tell_wrong(script.name, way, cells[script.name][way])
     return cells
+
+
+def tell_wrong(name: str, way: str, row: dict[str, Cell]) -> None:
+    """Print what is wrong with a program that has been played twice."""
+    for pool, cell in row.items():
+        if cell.word == "wrong":
+            print(f"\n{name} {way} {pool}: {cell.why}", flush=True)
 
 
 def main() -> int:
@@ -64,17 +72,9 @@ def main() -> int:
             name: {way: {p: asdict(c) for p, c in row.items()} for way, row in of.items()} for name, of in cells.items()
         }
         asked.json.write_text(json.dumps(plain, indent=1))
-    wrong = [
-        (name, way, pool, cell)
-        for name, of in cells.items()
-        for way, row in of.items()
-        for pool, cell in row.items()
-        if cell.word == "wrong"
-    ]
-    for name, way, pool, cell in wrong:
-        print(f"{name} {way} {pool}: {cell.why}\n")
-    counted = sum(len(row) for of in cells.values() for row in of.values())
-    print(f"{counted} cells, {len(wrong)} wrong")
+    found = [cell for of in cells.values() for row in of.values() for cell in row.values()]
+    wrong = sum(cell.word == "wrong" for cell in found)
+    print(f"{len(found)} cells, {wrong} wrong")
     if names is None and not wrong and (tuple(ways), tuple(pools)) == (WAYS, POOLS):
         asked.page.write_text(write_page(scripts, cells), encoding="utf-8")
     return 1 if wrong else 0

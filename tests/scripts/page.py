@@ -29,6 +29,12 @@ and with `papympi run` also under `mpiexec -n 3`. A cell says what comes of it:
 - **n/a**: it makes no sense there; the notes below the tables say why.
 
 No cell says that the result differs and nothing is told.
+
+Two things are the same on every pool only as far as Python can say so. Items are copies on pools with processes, as
+pickle makes them: an object is the same one at the other end if it is pickled by its name, as functions, classes,
+members of enumerations and plain `object()` sentinels of the script are. And all workers of a run have one hash seed,
+which is that of the runner only with `PYTHONHASHSEED`: the order of a set of words may differ between the runner and
+its workers, never between two workers.
 """
 
 KINDS = {

@@ -51,10 +51,10 @@ class Script:
 
     The head is the docstring: the first line is what it is about; then lines `name: value`. `expect` is what comes of
     it on every pool; `inputs` what `papympi run` is given; `after` the files of which `papympi run` is to count the
-    lines; `python` flags of the interpreter; `needs` a package that may not be installed; `alone` that each pool has
-    a process of its own. `skip PLACES: why` says where it makes no sense; `refused PLACES: pattern` and `warned
-    PLACES: pattern` where it may also be refused before the first result, or another result be warned of. A place is
-    a way, a pool, or `way/pool`; `*` is everywhere.
+    lines; `python` flags of the interpreter, `env` variables for it; `needs` a package that may not be installed;
+    `alone` that each pool has a process of its own. `skip PLACES: why` says where it makes no sense; `refused PLACES:
+    pattern` and `warned PLACES: pattern` where it may also be refused before the first result, or another result be
+    warned of. A place is a way, a pool, or `way/pool`; `*` is everywhere.
     """
 
     path: Path
@@ -228,7 +228,9 @@ def play_once(script: Script, way: str, pools: Sequence[str], folder: Path) -> P
     """Play a program in a fresh folder, with what stands beside it."""
     shutil.copytree(HERE / "programs" / "beside", folder)
     (folder / f"{script.name}.py").write_text(script.unguarded if way == "unguarded" else script.text)
-    played = start(command(script, way, pools), folder, JUPYTER_PLATFORM_DIRS="1", IPYTHONDIR=str(folder / "ipython"))
+    more = {"JUPYTER_PLATFORM_DIRS": "1", "IPYTHONDIR": str(folder / "ipython")}
+    more |= dict(word.split("=") for word in script.fields.get("env", "").split())
+    played = start(command(script, way, pools), folder, **more)
     if way == "run" and played.code == 0:
         values = [row["value"] for row in played.values if "value" in row]
         if pattern := script.fields.get("after"):

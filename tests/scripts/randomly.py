@@ -84,7 +84,7 @@ def find_difference(seed: int, pools: tuple[str, str] = ("processes:2", "inline"
         folder = Path(name)
         (folder / "script.py").write_text(script)
         (folder / "aside.py").write_text(helper)
-        played = start([BIN / "python", "script.py", *pools], folder)
+        played = start([BIN / "python", "script.py", *pools], folder, PYTHONHASHSEED="7")
     if played.left:
         return f"left behind: {played.left}"
     if played.code != 0 or len(played.values) != 2:

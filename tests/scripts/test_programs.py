@@ -50,7 +50,7 @@ def test_program(script, way, pools, tmp_path):
 def test_head_is_whole(script):
     """A program's head has what is needed, and nothing that nobody reads."""
     assert script.fields["kind"] in KINDS
-    assert set(script.fields) <= {"title", "kind", "inputs", "expect", "python", "alone", "after", "needs"}
+    assert set(script.fields) <= {"title", "kind", "inputs", "expect", "python", "env", "alone", "after", "needs"}
     assert "inputs" in script.fields or script.skips("run", "processes")
     assert {clause.kind for clause in script.clauses} <= {"skip", "refused", "warned"}
     places = {word for clause in script.clauses for place in clause.places for word in place.split("/")}

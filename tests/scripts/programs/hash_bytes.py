@@ -1,4 +1,4 @@
-"""The hash of bytes and of a date is the same everywhere.
+"""The hash of bytes and of a date is the same on all workers.
 
 kind: 13
 inputs: number=[0, 1, 2, 3, 4, 5]

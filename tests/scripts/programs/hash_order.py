@@ -1,8 +1,8 @@
-"""The order of a set of words is the same everywhere.
+"""The order of a set of words is the same on all workers.
 
 kind: 13
 inputs: number=[0, 1, 2, 3, 4, 5]
-expect: [true]
+expect: [1]
 """
 
 import json
@@ -21,8 +21,8 @@ def order(number):
 
 
 @node(pool="inline", gather=True)
-def same(order):
-    return set(order) == {" ".join(set(WORDS))}
+def kinds(order):
+    return len(set(order))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""The hash of a word is the same everywhere.
+"""The hash of a word is the same on all workers.
 
 kind: 13
 inputs: word=["mouse", "mouse", "mouse", "mouse", "mouse", "mouse"]
-expect: [true]
+expect: [1]
 """
 
 import json
@@ -19,8 +19,8 @@ def bucket(word):
 
 
 @node(pool="inline", gather=True)
-def same(bucket):
-    return set(bucket) == {hash("mouse")}
+def kinds(bucket):
+    return len(set(bucket))
 
 
 if __name__ == "__main__":

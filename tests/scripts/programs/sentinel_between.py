@@ -1,4 +1,4 @@
-"""A sentinel is the same object from one node to the next and in a default.
+"""A sentinel is the same object from one node to the next if it is pickled by its name.
 
 kind: identity
 inputs: number=[0, 1]
@@ -12,7 +12,8 @@ from papympi import node, run
 
 
 class Missing:
-    pass
+    def __reduce__(self):
+        return "MISSING"
 
 
 MISSING = Missing()
