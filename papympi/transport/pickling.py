@@ -68,9 +68,8 @@ def _pickler_class() -> type[Any]:
 
         def get(self, kind: type) -> Any:
             """Return how dill takes a type apart; it would import what a dict has under "__name__"."""
-            if kind is pickle.PickleBuffer:
-                return Pickler.save_picklebuffer
-            return _python_pickler.save_dict if kind is dict else dill.Pickler.dispatch.get(kind)
+            own = {pickle.PickleBuffer: Pickler.save_picklebuffer, dict: _python_pickler.save_dict}
+            return own.get(kind) or dill.Pickler.dispatch.get(kind)
 
     class Pickler(dill.Pickler):  # type: ignore[misc]  # dill has no types
         """See `make_pickler`."""

@@ -171,7 +171,7 @@ class ChildHandle:
             elif message is None:
                 self._ready = True
                 self._startup_failures = 0
-            elif type(message) is str:
+            elif isinstance(message, (str, SetupError)):
                 self._last_words = message
             else:
                 self.is_due = True
