@@ -11,24 +11,22 @@ from tests.scripts.page import KINDS, PAGE
 from tests.scripts.playing import POOLS, WAYS, Clause, Played, Script, judge, play, read_scripts
 
 SCRIPTS = read_scripts()
-TESTED = {
-    "run": ("processes", "inline"),
-    "guarded": ("processes", "mpi", "loky", "threads", "inline"),
-    "unguarded": ("processes", "mpi", "inline"),
-    "notebook": ("processes",),
-}
-"""What `make test` plays; `make matrix` plays everything."""
+OTHERS = ("mpi", "loky", "inline", "threads")
+"""Each program is tried on one of them, beside `processes`; `make matrix` plays everything."""
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("nothing_left")]
 
 
 def choose(way, number):
-    """Return the pools that a program is tested on: under mpiexec each third one, in a notebook each second one."""
+    """Return the pools that a program is tested on: most where a script is loaded, or travels by value."""
     if os.environ.get("SCRIPTS") == "all":
         return POOLS
-    if way == "run" and number % 3 == 0:
-        return ("processes", "mpiexec")
-    return () if way == "notebook" and number % 2 else TESTED[way]
+    other = OTHERS[number % len(OTHERS)]
+    if way == "run":
+        return ("processes", "mpiexec") if number % 5 == 0 else ("processes",) if number % 2 else ()
+    if way == "notebook":
+        return ("processes",) if number % 4 == 0 else ()
+    return ("processes", other)
 
 
 CASES = [

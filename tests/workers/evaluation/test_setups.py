@@ -184,7 +184,9 @@ def test_prints_have_its_name(pool, capfd):
     values(graph, [1], of_two(pool))
     lines = [line for line in capfd.readouterr().err.splitlines() if "loaded" in line]
     assert lines
-    assert all(line.startswith("[setup 'weights' pool") for line in lines)
+    assert all(
+        "[setup 'weights' pool" in line for line in lines
+    )  # a worker that was not needed may come behind the end
 
 
 settings = {"unit": "none"}
