@@ -15,6 +15,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import papympi.model.beginning  # noqa: F401 - it takes down what there is now
 from papympi.errors import (
     GraphError,
     InputError,

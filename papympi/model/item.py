@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -78,12 +79,21 @@ class Result:
     value: Any
 
 
-def make_portable(error: BaseException) -> BaseException:
-    """Return the exception if a pickle of it comes back as the same kind, else a `RemoteError` that stands for it."""
+_carriers: list[Callable[[BaseException], Any]] = []
+
+
+def carry_errors_with(carry: Callable[[BaseException], Any]) -> None:
+    """Let a function stand by where pickle refuses an exception: it returns what is pickled instead, or `None`."""
+    _carriers.append(carry)
+
+
+def make_portable(error: BaseException) -> Any:
+    """Return the exception if a pickle of it comes back as the same kind, else what stands for it in a pickle."""
     try:
         copy = _carry(error)
     except RemoteError as stand_in:
-        return stand_in
+        carried = (carry(error) for carry in _carriers)
+        return next((each for each in carried if each is not None), stand_in)
     return error if type(copy) is type(error) else _stand_in(error)
 
 

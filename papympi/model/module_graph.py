@@ -18,6 +18,11 @@ _graphs: dict[int, ModuleGraph] = {}
 """By the identity of the module's globals, which a graph keeps: a module may be loaded again under its name."""
 
 
+def forget_graphs() -> None:
+    """Let go of all modules, in a process that is at its end."""
+    _graphs.clear()
+
+
 class ModuleGraph(Graph):
     """The graph of one module. Its sinks are its own; the nodes above them may be those of modules that it imports.
 

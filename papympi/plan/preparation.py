@@ -50,16 +50,20 @@ class Preparation:
     """What is to be done, in this order.
 
     Attributes:
-        arguments: becomes `sys.argv`; `None`: that stays.
-        folder: becomes the working folder, where there is such a folder; "": that stays.
-        path: becomes `sys.path`, if there is any.
-        environment: variables that the script has set (`None`: removed).
+        first_arguments: is `sys.argv` while the script is loaded; `None`: that stays.
+        first_folder: is the working folder while the script is loaded, where there is such a folder; "": that stays.
         sources: modules that are loaded from here, not from their files.
         main: becomes `__main__`; `None`: no worker may load it, and what it defines travels by value.
         loads: the module that the pipeline is in; "": none.
+        arguments: what `sys.argv` is from then on.
+        folder: the working folder from then on.
+        path: becomes `sys.path`, if there is any.
+        environment: variables that the script has set (`None`: removed).
         imports: modules that the script has imported; those that a worker does not have are passed over.
     """
 
+    first_arguments: tuple[str, ...] | None = None
+    first_folder: str = ""
     arguments: tuple[str, ...] | None = None
     folder: str = ""
     path: tuple[str, ...] = ()
@@ -73,4 +77,5 @@ class Preparation:
         """Return whether a worker that has done this one can go on with another one."""
         sources = {source.name: source.data for source in other.sources}
         same = all(sources.get(source.name) == source.data for source in self.sources)
-        return same and (self.arguments, self.loads, self.main) == (other.arguments, other.loads, other.main)
+        ours, theirs = ((each.first_arguments, each.first_folder, each.loads, each.main) for each in (self, other))
+        return same and ours == theirs

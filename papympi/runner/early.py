@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from papympi.model.beginning import ARGUMENTS, FOLDER
 from papympi.plan.preparation import Preparation, SourceFile
 from papympi.runner.loading import find_pipeline, name_module
 from papympi.runner.options import RunOptions
@@ -39,7 +40,7 @@ def _describe(path: Path) -> Preparation:
     name, folder = name_module(path), str(path.parent)
     source = SourceFile(name, str(path), path.read_bytes(), path.stat().st_mtime)
     others = [entry or str(Path.cwd()) for entry in sys.path if entry != folder]
-    return Preparation(tuple(sys.argv), str(Path.cwd()), (folder, *others), {}, (source,), loads=name)
+    return Preparation(ARGUMENTS, FOLDER, path=(folder, *others), sources=(source,), loads=name)
 
 
 def _needs_processes(path: Path, options: RunOptions) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from papympi.model.beginning import ARGUMENTS, FOLDER
 from papympi.plan.preparation import MainScript, Preparation, SourceFile
 from papympi.plan.program import Program
 from papympi.script.main_script import find_main
@@ -25,6 +26,8 @@ def describe_script(program: Program) -> Preparation:
     names = [] if main is not None or program.loads else list(_find_imports(program))
     names += [name for name in program.list_modules() if name in sys.modules and name not in program.by_value]
     return Preparation(
+        first_arguments=ARGUMENTS,
+        first_folder=_find_first_folder(main),
         arguments=tuple(sys.argv),
         folder=str(Path.cwd()),
         path=(*folders, *(folder for folder in path if folder not in folders)),
@@ -34,6 +37,15 @@ def describe_script(program: Program) -> Preparation:
         loads=program.loads,
         imports=tuple(dict.fromkeys(names)),
     )
+
+
+def _find_first_folder(main: MainScript | None) -> str:
+    """Return where the script was started, as far as Python's own command line tells; it may have gone elsewhere."""
+    for word in sys.orig_argv[1:] if main is not None else ():
+        relative = os.path.normpath(word)
+        if word.endswith(".py") and main is not None and main.path.endswith(f"{os.sep}{relative}"):
+            return main.path.removesuffix(relative)
+    return FOLDER
 
 
 def _find_imports(program: Program) -> Iterator[str]:

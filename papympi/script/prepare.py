@@ -32,18 +32,18 @@ def prepare(preparation: Preparation) -> None:
 
     Whatever the script raises comes from here, with what it has printed as a note.
     """
-    _settle(preparation)
     serve(preparation.sources)
+    if preparation.path:
+        sys.path[:] = preparation.path
+    if not _is_loaded(preparation):
+        with _told():
+            _load(preparation)
+    _settle(preparation)
     imports = [name for name in preparation.imports if name not in sys.modules]
-    if not imports and _is_loaded(preparation):
-        return
-    with quiet() as read_end:
-        try:
-            _load(preparation, imports)
-        except BaseException as error:
-            if words := read_end():
-                error.add_note(f"it had printed:\n{words}")
-            raise
+    with _told() if imports else contextlib.nullcontext():
+        for name in imports:
+            with contextlib.suppress(ShippingError), _loading(name):  # who needs it will say that it is not there
+                import_first(name)
 
 
 def find_loading() -> str | None:
@@ -61,26 +61,41 @@ def _is_loaded(preparation: Preparation) -> bool:
     return not preparation.loads or preparation.loads in sys.modules
 
 
-def _load(preparation: Preparation, imports: list[str]) -> None:
-    """Load the script or the pipeline's module, and what else is imported."""
-    if preparation.main is not None and not _is_loaded(preparation):
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Show nothing of what is printed while the block lasts; what it raises has the end of that as a note."""
+    with quiet() as read_end:
+        try:
+            yield
+        except BaseException as error:
+            if words := read_end():
+                error.add_note(f"it had printed:\n{words}")
+            raise
+
+
+def _load(preparation: Preparation) -> None:
+    """Load the script or the pipeline's module, with what it had when the runner loaded it."""
+    _begin(preparation.first_arguments, preparation.first_folder)
+    if preparation.main is not None:
         with _loading(preparation.main.path):
             _load_main(preparation.main)
     if preparation.loads:
         with _loading(preparation.loads):
             importlib.import_module(preparation.loads)
-    for name in imports:
-        with contextlib.suppress(ShippingError), _loading(name):  # who needs it will say that it is not there
-            import_first(name)
+
+
+def _begin(arguments: tuple[str, ...] | None, folder: str) -> None:
+    """Set the arguments and the working folder."""
+    if arguments is not None:
+        sys.argv[:] = arguments
+    if folder:
+        with contextlib.suppress(OSError):
+            os.chdir(folder)
 
 
 def _settle(preparation: Preparation) -> None:
     """Set what belongs to the process."""
-    if preparation.arguments is not None:
-        sys.argv[:] = preparation.arguments
-    if preparation.folder:
-        with contextlib.suppress(OSError):
-            os.chdir(preparation.folder)
+    _begin(preparation.arguments, preparation.folder)
     if preparation.path:
         sys.path[:] = preparation.path
     for name, value in preparation.environment.items():

@@ -98,7 +98,11 @@ class Census:
         main = None if preparation is None else preparation.main
         self.reducer = Reducer(by_value, self._functions.append, None if main is None else main.unloaded)
         sources = () if preparation is None else preparation.sources
-        self.reach = Reach([*(source.name for source in sources), *([] if main is None else [MAIN])])
+        loaded = [
+            *(source.name for source in sources if source.name not in by_value),
+            *([] if main is None else [MAIN]),
+        ]
+        self.reach = Reach(loaded, by_value)
         self._modules = [sys.modules[name] for name in by_value if name in sys.modules]
         self._queue: deque[Entry] = deque()
         self._known: set[tuple[int, str]] = set()

@@ -14,6 +14,7 @@ import pickle
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import EnumMeta
 from functools import partial
 from hashlib import blake2b
 from types import FunctionType, MethodType, ModuleType
@@ -53,31 +54,42 @@ class LoadedData:
         values: list[Any] = pickle.loads(self.body, buffers=buffers[self.start : self.stop])
         kept: dict[int, Any] = {}
         for (module, name, mark), value in zip(self.places, values, strict=True):
-            names = vars(sys.modules[module])
-            old = names.get(name, self)
+            old = _get(module, name, self)
             if (mark is not None and old is not self and _find_mark(_try_pickle(old)) == mark) or _take_over(
                 old, value
             ):
                 kept[id(value)] = old
         for (module, name, _), value in zip(self.places, values, strict=True):
-            vars(sys.modules[module])[name] = kept.get(id(value), value)
+            home, _, last = name.rpartition(".")
+            target = getattr(sys.modules[module], home) if home else sys.modules[module]
+            setattr(target, last, kept.get(id(value), value))
+
+
+def _get(module: str, name: str, default: Any) -> Any:
+    """Return what a module, or a class in it, has under a name."""
+    home, _, last = name.rpartition(".")
+    return vars(getattr(sys.modules[module], home) if home else sys.modules[module]).get(last, default)
 
 
 class Reach:
     """What functions reach by their names, through the modules that a worker loads itself.
 
     Args:
-        modules: names of these.
+        loaded: names of these.
+        by_value: names of modules that travel by value, which are looked through as well.
 
     Attributes:
-        data: names of globals that are neither functions nor classes nor modules, by module, each with who uses it.
+        data: globals that are neither functions nor classes nor modules, by module and name, each with who uses it.
+        classes: classes of the modules that are loaded.
         modules: those that were met.
     """
 
-    def __init__(self, modules: Collection[str]) -> None:
-        self._homes = {id(vars(sys.modules[name])): name for name in modules if name in sys.modules}
-        self._seen: set[int] = set()
+    def __init__(self, loaded: Collection[str], by_value: Collection[str] = ()) -> None:
+        self._homes = {id(vars(sys.modules[name])): name for name in loaded if name in sys.modules}
+        self._looked = {id(vars(sys.modules[name])) for name in by_value if name in sys.modules} | self._homes.keys()
+        self._seen: dict[int, Any] = {}
         self.data: dict[tuple[str, str], str] = {}
+        self.classes: dict[type, str] = {}
         self.modules: set[str] = set()
 
     def follow(self, value: Any, user: str) -> None:
@@ -85,46 +97,62 @@ class Reach:
         waiting = [value]
         while waiting:
             value = waiting.pop()
-            if id(value) in self._seen:
-                continue
-            self._seen.add(id(value))
-            waiting += self._follow_once(value, user)
+            if id(value) not in self._seen:
+                self._seen[id(value)] = value
+                waiting += self._follow_once(value, user)
 
     def _follow_once(self, value: Any, user: str) -> Iterator[Any]:
         """Note the data that a value reaches directly; yield what else it reaches."""
         if isinstance(value, FunctionType):
-            yield from (content for cell in value.__closure__ or () for content in read_cell(cell))
-            yield from (value.__defaults__ or (), getattr(value, "__wrapped__", None))
-            home = self._homes.get(id(value.__globals__))
-            if home is not None:
-                yield from self._use(home, find_globals(value.__code__), list_names(value.__code__), user)
+            yield from self._follow_function(value, user)
         elif isinstance(value, type):
-            if value.__module__ in self._homes.values():
-                yield from (*vars(value).values(), *value.__bases__)
-        elif isinstance(value, (staticmethod, classmethod, MethodType)):
-            yield value.__func__
-        elif isinstance(value, property):
-            yield from (value.fget, value.fset)
-        elif isinstance(value, tuple):
-            yield from value
+            loaded = value.__module__ in self._homes.values()
+            if loaded:
+                self.classes[value] = user
+                self.modules.add(value.__module__)
+            yield from (*vars(value).values(), *value.__bases__) if loaded or "<locals>" in value.__qualname__ else ()
+        elif isinstance(value, ModuleType):
+            self.modules |= {value.__name__} if id(vars(value)) in self._homes else set()
         else:
-            yield from (getattr(value, name, None) for name in ("function", "func"))
+            yield from _find_parts(value)
 
-    def _use(self, home: str, names: Iterable[str], attributes: frozenset[str], user: str) -> Iterator[Any]:
+    def _follow_function(self, function: FunctionType, user: str) -> Iterator[Any]:
+        """Do so for a function."""
+        yield from (content for cell in function.__closure__ or () for content in read_cell(cell))
+        yield from (function.__defaults__ or (), getattr(function, "__wrapped__", None))
+        names = function.__globals__
+        if id(names) in self._looked or sys.modules.get(names.get("__name__", "")) is None:
+            yield from self._use(names, find_globals(function.__code__), list_names(function.__code__), user)
+
+    def _use(
+        self, namespace: dict[str, Any], names: Iterable[str], attributes: frozenset[str], user: str
+    ) -> Iterator[Any]:
         """Note data among some globals of a module; yield the other ones, and those of modules among them."""
-        module = sys.modules[home]
-        self.modules.add(home)
+        home = self._homes.get(id(namespace))
+        if home is not None:
+            self.modules.add(home)
         for name in names:
-            value = vars(module).get(name, self)
+            value = namespace.get(name, self)
+            yield value
             if isinstance(value, ModuleType):
-                other = self._homes.get(id(vars(value)))
-                if other is not None and other != home:
-                    yield from self._use(other, attributes & vars(value).keys(), frozenset(), user)
-            elif isinstance(value, _CODE):
-                yield value
-            elif value is not self and not name.startswith("__"):
+                if id(vars(value)) in self._homes and vars(value) is not namespace:
+                    yield from self._use(vars(value), attributes & vars(value).keys(), frozenset(), user)
+            elif home is not None and value is not self and not isinstance(value, _CODE) and name[:2] != "__":
                 self.data.setdefault((home, name), user)
-                yield type(value)
+
+
+def _find_parts(value: Any) -> Iterator[Any]:
+    """Yield what an object stands for that is neither a function nor a class; only ours and partials are asked."""
+    if isinstance(value, (staticmethod, classmethod, MethodType)):
+        yield value.__func__
+    elif isinstance(value, property):
+        yield from (value.fget, value.fset)
+    elif isinstance(value, tuple):
+        yield from value
+    elif isinstance(value, partial) or type(value).__module__.startswith("papympi."):
+        yield from (getattr(value, name, None) for name in ("function", "func"))
+    else:
+        yield type(value)
 
 
 def pickle_loaded(reach: Reach, skipped: Collection[tuple[str, str]], big: list[memoryview]) -> LoadedData:
@@ -135,22 +163,31 @@ def pickle_loaded(reach: Reach, skipped: Collection[tuple[str, str]], big: list[
         skipped: globals that are sent by other ways.
         big: where big buffers go.
     """
-    limits = dict.fromkeys(reach.data, math.inf)
-    for module in reach.modules:
-        for name, value in list(vars(sys.modules[module]).items()):
-            if type(value) in _PLAIN and not name.startswith("__"):
-                limits.setdefault((module, name), _LIGHT)
+    values = {place: (vars(sys.modules[place[0]])[place[1]], math.inf) for place in reach.data}
+    for place, value in _find_plain(reach):
+        values.setdefault(place, (value, _LIGHT))
     places: list[tuple[str, str, bytes | None]] = []
-    for place, limit in limits.items():
-        value = vars(sys.modules[place[0]])[place[1]]
+    for place, (value, limit) in values.items():
         parts = None if place in skipped or type(value) is object else _try_pickle(value)
         if parts is not None and _count(parts) <= limit:
             places.append((*place, _find_mark(parts)))
     start = len(big)
-    body = pickle.dumps(
-        [vars(sys.modules[module])[name] for module, name, _ in places], 5, buffer_callback=sort_out(big)
-    )
+    kept = [values[module, name][0] for module, name, _ in places]
+    body = pickle.dumps(kept, 5, buffer_callback=sort_out(big))
     return LoadedData(tuple(places), body, start, len(big))
+
+
+def _find_plain(reach: Reach) -> Iterator[tuple[tuple[str, str], Any]]:
+    """Yield plain data of the modules that were met, and what their classes have; names of the latter have a dot."""
+    for module in reach.modules:
+        for name, value in list(vars(sys.modules[module]).items()):
+            if type(value) in _PLAIN and not name.startswith("__"):
+                yield (module, name), value
+    for kind in reach.classes:
+        known = getattr(sys.modules.get(kind.__module__), kind.__qualname__, None) is kind
+        for name, value in list(vars(kind).items()) if known and not isinstance(kind, EnumMeta) else ():
+            if type(value) in _PLAIN and not name.startswith("_"):
+                yield (kind.__module__, f"{kind.__qualname__}.{name}"), value
 
 
 def _try_pickle(value: Any) -> list[Any] | None:

@@ -13,6 +13,7 @@ from pickle import PickleBuffer
 from typing import Any, Final
 
 from papympi.errors import ShippingError
+from papympi.model.item import carry_errors_with
 from papympi.transport.blame import describe, describe_kind, find_culprit
 from papympi.transport.lending import adopt, own
 
@@ -177,6 +178,36 @@ def decode(coded: Coded, *, last: bool = False) -> list[Any]:
         pickle.loads(body, buffers=map(adopt if last else own, buffers)) if buffers else pickle.loads(body)
     )
     return values
+
+
+class _CarriedError:
+    """Stands in a pickle for an exception whose class plain pickle does not know; out of it comes the exception."""
+
+    def __init__(self, coded: Coded) -> None:
+        self._coded = coded
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _decode_error, self._coded
+
+
+def _carry_error(error: BaseException) -> _CarriedError | None:
+    """Return what is pickled instead of an exception, if it can be carried and comes back as the same kind."""
+    try:
+        body, buffers = encode([error])
+        coded = bytes(body), tuple(map(bytes, buffers))
+        copy = _decode_error(*coded)
+    except (ShippingError, *_REFUSALS, ImportError, ValueError):
+        return None
+    return _CarriedError(coded) if type(copy) is type(error) else None
+
+
+def _decode_error(body: bytes, buffers: tuple[bytes, ...]) -> BaseException:
+    """Return the exception that was carried."""
+    error: BaseException = decode((body, buffers))[0]
+    return error
+
+
+carry_errors_with(_carry_error)
 
 
 def _dump(values: list[Any]) -> Coded:

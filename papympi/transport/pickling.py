@@ -68,6 +68,8 @@ def _pickler_class() -> type[Any]:
 
         def get(self, kind: type) -> Any:
             """Return how dill takes a type apart; it would import what a dict has under "__name__"."""
+            if kind is pickle.PickleBuffer:
+                return Pickler.save_picklebuffer
             return _python_pickler.save_dict if kind is dict else dill.Pickler.dispatch.get(kind)
 
     class Pickler(dill.Pickler):  # type: ignore[misc]  # dill has no types
@@ -79,6 +81,15 @@ def _pickler_class() -> type[Any]:
             super().__init__(file, 5, byref=False, recurse=True, buffer_callback=keep)
             self.reducer_override = reducer.reduce
             self._reducer = reducer
+            self._keep = keep
+
+        def save_picklebuffer(self, obj: pickle.PickleBuffer) -> None:
+            """Write a buffer, or that it is beside the pickle; pickle stumbles at a second empty one."""
+            with obj.raw() as raw:
+                if self._keep is None or self._keep(obj):
+                    self.save(raw.tobytes() if raw.readonly else bytearray(raw))
+                else:
+                    self.write(pickle.NEXT_BUFFER + (pickle.READONLY_BUFFER if raw.readonly else b""))
 
         def save_global(self, obj: Any, name: str | None = None) -> None:
             """Write the name of a value; pickle and dill would look for it in modules that they import."""

@@ -188,3 +188,18 @@ def test_ufuncs_go_by_name():
     import numpy as np
 
     assert copy([np.sin, np.add.reduce])[0] is np.sin
+
+
+def test_several_empty_buffers():
+    """Arrays without items, or of one byte, share their bytes within Python, and arrive all the same."""
+    import io
+
+    import numpy as np
+
+    arrays = [np.zeros(0), np.zeros((0, 3)), np.zeros(1, "u1"), np.zeros(1, "u1")]
+    for array in arrays:
+        array.flags.writeable = False
+    file = io.BytesIO()
+    make_pickler(file, Reducer()).dump([arrays, lambda: None])
+    found, _ = pickle.loads(file.getvalue())
+    assert [array.shape for array in found] == [(0,), (0, 3), (1,), (1,)]

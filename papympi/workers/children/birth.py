@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import gc
+import atexit
 import io
 import os
 import signal
@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Final
 
 from papympi.script.interpreter import list_flags
+from papympi.script.leave import leave_script
 from papympi.workers.children.child import ChildDescriptors, work
 from papympi.workers.host import set_process_name
 
@@ -67,5 +68,5 @@ def begin_work(given: ChildDescriptors) -> None:
     """Do the work of a child."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # what a function prints is seen even if it crashes
+    atexit.register(leave_script)  # what functions register comes later, and is called before
     work(given)
-    gc.unfreeze()  # or the interpreter's end would not close the files that globals hold: their module's dict is frozen

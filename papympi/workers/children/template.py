@@ -10,7 +10,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import gc
-import io
 import pickle
 import traceback
 import weakref
@@ -19,6 +18,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Final, NamedTuple
 
+from papympi.script.leave import flush_files
 from papympi.script.prepare import prepare
 from papympi.workers.children.fork_safety import count_threads, find_risk
 from papympi.workers.evaluation.attempt import attempt
@@ -27,7 +27,6 @@ LOADED: Final = 0
 RISKY: Final = 1
 FAILED: Final = -1
 _MACHINERY: Final = ("/papympi/", "<frozen importlib", "/importlib/")
-_FILES: Final = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
 _EACH: Final = ("logging", "multiprocessing", "concurrent")
 """Packages whose functions are called at the end of each process."""
 
@@ -55,7 +54,7 @@ def load_script(data: bytes) -> LoadReport:
     if error is not None:
         return LoadReport(FAILED, text=_describe(error))
     risk = find_risk()
-    _flush_files()
+    flush_files()  # or each child would write it once more at its end
     gc.collect()
     gc.freeze()
     return LoadReport(RISKY, text=risk) if risk else LoadReport(LOADED, count_threads())
@@ -94,14 +93,6 @@ def _exits_kept() -> Iterator[None]:
             if each.atexit:
                 each.atexit = False
                 _at_end.append(each)
-
-
-def _flush_files() -> None:
-    """Write what the script has left in the buffers of files: each child would write it once more at its end."""
-    for value in gc.get_objects():
-        if type(value) in _FILES:
-            with contextlib.suppress(OSError, ValueError):
-                value.flush()
 
 
 def _describe(error: BaseException) -> str:
