@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Mapping
 from typing import Final
@@ -17,6 +16,8 @@ def list_flags() -> list[str]:
 
     Not among them are those by which it ignores its environment: `make_environment` leaves out what it would ignore.
     """
+    import subprocess  # workers do not need it
+
     known: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001 - what multiprocessing uses
     flags = [flag for flag in known if flag not in ("-I", "-E")]
     if sys.flags.isolated:

@@ -8,9 +8,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import BinaryIO, Final
 
 _LAST_WORDS: Final = 2000
 
@@ -18,7 +17,7 @@ _LAST_WORDS: Final = 2000
 @contextlib.contextmanager
 def quiet() -> Iterator[Callable[[], str]]:
     """Keep what Python and C code print while the block lasts; yield what returns the end of it."""
-    with tempfile.TemporaryFile(prefix="papympi-") as file:
+    with _open_file() as file:
         before = [os.dup(number) for number in (1, 2)]
         for number in (1, 2):
             os.dup2(file.fileno(), number)
@@ -35,6 +34,15 @@ def quiet() -> Iterator[Callable[[], str]]:
             for number, descriptor in enumerate(before, 1):
                 os.dup2(descriptor, number)
                 os.close(descriptor)
+
+
+def _open_file() -> BinaryIO:
+    """Return a file that is nobody else's."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("papympi-quiet"), "r+b")
+    from tempfile import TemporaryFile  # macOS
+
+    return TemporaryFile(prefix="papympi-")
 
 
 def _flush() -> None:

@@ -8,15 +8,16 @@ the way of other values.
 from __future__ import annotations
 
 import copyreg
-import pkgutil
+import os
+import site
 import sys
-import sysconfig
 from collections.abc import Iterable
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
 _MAIN: Final = frozenset({"__main__", "__mp_main__"})
-_LIBRARIES: Final = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+_LIBRARIES: Final = (str(Path(os.__file__).parent), *site.getsitepackages())
 _places: Final[dict[int, tuple[Any, tuple[str, str]]]] = {}
 
 
@@ -39,7 +40,9 @@ def find_place(value: Any, modules: Iterable[str]) -> tuple[str, str] | None:
 
 def get_by_name(place: tuple[str, str]) -> tuple[Any, ...]:
     """Return how a pickle finds a global; it can be read without papympi."""
-    return pkgutil.resolve_name, (":".join(place),)
+    from pkgutil import resolve_name
+
+    return resolve_name, (":".join(place),)
 
 
 def is_users(module: Any) -> bool:

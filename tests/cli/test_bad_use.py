@@ -75,8 +75,8 @@ def test_bad_definition_shows_place(papympi, project):
 def test_unsendable_function_is_named(papympi, project):
     """Function that cannot be sent is named."""
     (project / "held.py").write_text(
-        "from papympi import node\n\nheld = (number for number in range(3))\n\n"
-        "@node\ndef take(x):\n    return next(held) + x\n"
+        "from papympi import node\n\ndef make(held):\n    @node\n    def take(x):\n        return next(held) + x\n\n"
+        "make(number for number in range(3))\n"
     )
     refuse(papympi("run", "held.py", "--input", "x=1", "--pool", "*=processes:1"), "take", "generator")
 

@@ -26,8 +26,12 @@ def slow(x):
 def name_of(process):
     """Say what a process of a run is there for."""
     words = process.cmdline()
-    if process.name() in {"papympi-server", "papympi-worker"}:
-        return process.name().removeprefix("papympi-")
+    if process.name() == "papympi-worker":
+        return "worker"
+    if process.name() == "papympi-server":
+        if process.parent().name() == "papympi-server":
+            return "template"
+        return "server" if process.children() else "idle server"  # whose rank has its children from another's template
     if any("mpiexec" in word for word in words[:2]):
         return "mpiexec"
     return "rank" if any("workers.ranks.relay" in word for word in words) else "other"
@@ -50,11 +54,13 @@ def wait_for(victim, runner):
 KILLS = [
     ("processes:2", "runner"),
     ("processes:2", "server"),
+    ("processes:2", "template"),
     ("processes:2", "worker"),
     ("mpi:2", "runner"),
     ("mpi:2", "mpiexec"),
     ("mpi:2", "rank"),
     ("mpi:2", "server"),
+    ("mpi:2", "template"),
     ("mpi:2", "worker"),
 ]
 

@@ -71,7 +71,7 @@ def test_under_mpiexec(mpiexec, counted, ranks, nothing_left):
     done = mpiexec(ranks, "run", "counted.py", "--input", "number=0..40")
     assert (done.returncode, done.stdout) == (0, CUBES), done.stderr
     assert done.stderr.count("40 results in") == 1
-    assert len(list(counted.glob("loaded-*"))) == 1
+    assert len(list(counted.glob("loaded-*"))) == 2  # by rank 0, and by the one template of this host
 
 
 def test_ranks_starts_mpiexec(papympi, counted, nothing_left):

@@ -208,7 +208,7 @@ def speak_quickly(x):
     return x
 
 
-@pytest.mark.parametrize("pool", ["processes:2", "mpi:2"])
+@pytest.mark.parametrize("pool", ["processes", "mpi"])
 def test_quick_items_have_their_own(pool, capfd):
     """However many quick items a batch has, each has its own lines."""
     go(speak_quickly, range(300), pool, stride=50)

@@ -10,7 +10,6 @@ import codecs
 import contextlib
 import ctypes
 import io
-import json
 import os
 import select
 import sys
@@ -70,6 +69,8 @@ class OutputReader:
             told, end, rest = behind.partition(_END)
             if not end and data:
                 break  # the other half will come
+            import json  # workers seldom need it
+
             node, key = json.loads(told)
             self._write((node, None if key is None else tuple(key)), text)
             self.finish()
@@ -157,6 +158,8 @@ class OutputMarker:
             self._left -= 1
             return
         self._left = _LATELY
+        import json
+
         node, key = evaluator.locate()
         os.write(self._descriptor, _BEGIN + json.dumps([node, key]).encode() + _END)
 

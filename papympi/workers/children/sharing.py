@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import socket
 import struct
 import time
@@ -43,7 +42,7 @@ class TemplateDoor:
         self._listener: socket.socket | None = None
         with contextlib.suppress(OSError):
             listener = socket.socket(socket.AF_UNIX)
-            name = f"papympi-{os.getpid()}-{secrets.token_hex(16)}"
+            name = f"papympi-{os.getpid()}-{os.urandom(16).hex()}"
             listener.bind(f"\0{name}")
             listener.listen(1024)
             listener.settimeout(_ASK_S)
