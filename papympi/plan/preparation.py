@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class SourceFile:
+class SourceFile(NamedTuple):
     """One of the user's own modules as it was when the run began.
 
     Attributes:
@@ -19,7 +18,7 @@ class SourceFile:
 
     name: str
     path: str
-    data: bytes = field(repr=False)
+    data: bytes
     changed: float = 0.0
 
     @property
@@ -28,8 +27,7 @@ class SourceFile:
         return self.path.endswith("__init__.py")
 
 
-@dataclass(frozen=True, slots=True)
-class MainScript:
+class MainScript(NamedTuple):
     """A script whose last lines stand under `if __name__ == "__main__":`, so that a worker may load the rest.
 
     Attributes:
@@ -40,13 +38,12 @@ class MainScript:
     """
 
     path: str
-    data: bytes = field(repr=False)
+    data: bytes
     name: str = ""
     unloaded: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Preparation:
+class Preparation(NamedTuple):
     """What is to be done, in this order.
 
     Attributes:
@@ -67,7 +64,7 @@ class Preparation:
     arguments: tuple[str, ...] | None = None
     folder: str = ""
     path: tuple[str, ...] = ()
-    environment: Mapping[str, str | None] = field(default_factory=dict)
+    environment: Mapping[str, str | None] = {}
     sources: tuple[SourceFile, ...] = ()
     main: MainScript | None = None
     loads: str = ""

@@ -16,6 +16,8 @@ from papympi.script.sources import take_sources
 from papympi.transport.imports import find_imports
 
 _MAIN: Final = "__main__"
+_SHIPPING: Final = "papympi.transport.ship"
+"""What travels by value needs much of it; a template imports it for all."""
 
 
 def describe_script(program: Program) -> Preparation:
@@ -23,7 +25,7 @@ def describe_script(program: Program) -> Preparation:
     main = None if program.loads else find_main()
     path = [folder or str(Path.cwd()) for folder in sys.path]
     folders = program.path
-    names = [] if main is not None or program.loads else list(_find_imports(program))
+    names = [] if main is not None or program.loads else [*_find_imports(program), _SHIPPING]
     names += [name for name in program.list_modules() if name in sys.modules and name not in program.by_value]
     return Preparation(
         first_arguments=ARGUMENTS,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec
@@ -48,6 +47,8 @@ class _WatchingFinder:
     ) -> ModuleSpec | None:
         if fullname not in self.waiting or fullname in self._searching:
             return None
+        import importlib.util  # it takes its time, and is seldom needed
+
         self._searching.add(fullname)
         try:
             spec = importlib.util.find_spec(fullname)

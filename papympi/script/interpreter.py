@@ -36,6 +36,7 @@ def list_variables() -> dict[str, str]:
         "PYTHONOPTIMIZE": str(sys.flags.optimize or ""),
         "PYTHONWARNINGS": ",".join(sys.warnoptions),
         "PYTHONDEVMODE": "1" if sys.flags.dev_mode else "",
+        "PYTHONUTF8": "1" if sys.flags.utf8_mode else "",
     }
     return {name: value for name, value in flags.items() if value}
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import io
+import logging
 import sys
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ _WRITERS: Final = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
 def leave_script() -> None:
     """Clear the user's modules: what they hold open is closed."""
     gc.unfreeze()
+    logging.shutdown()  # it was registered before, and would come too late
     forget_graphs()
     modules = [module for name, module in sys.modules.items() if is_users(module) and name.split(".")[0][:7] != _OURS]
     for module in reversed(modules):

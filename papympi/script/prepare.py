@@ -14,7 +14,6 @@ from typing import Final
 
 from papympi.errors import ShippingError
 from papympi.plan.preparation import MainScript, Preparation
-from papympi.script.guard import read_guarded
 from papympi.script.quiet import quiet
 from papympi.script.sources import serve
 from papympi.transport.rebuild import import_first
@@ -109,6 +108,8 @@ def _settle(preparation: Preparation) -> None:
 
 def _load_main(main: MainScript) -> None:
     """Load a script as `__main__`, without what its guard guards."""
+    from papympi.script.guard import read_guarded  # it needs the compiler's modules, and is not always needed
+
     guarded = read_guarded(main.data, main.path)
     if guarded is None:
         raise ShippingError(f"{main.path!r} is not guarded on this worker; does it run another Python?")

@@ -17,9 +17,7 @@ from papympi.plan.preparation import SourceFile
 _INSTALLED: Final = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _LIBRARY: Final = os.path.dirname(os.__file__) + os.sep  # noqa: PTH120 - a prefix of other texts
 _OURS: Final = "papympi"
-_LAZY: Final = re.compile(
-    rb"^[ \t]+(?:import[ \t]+([\w. ,\t]+)|from[ \t]+([\w.]+)[ \t]+import[ \t(]+([\w ,\t]+))", re.MULTILINE
-)
+_LAZY: Final = rb"(?m)^[ \t]+(?:import[ \t]+([\w. ,\t]+)|from[ \t]+([\w.]+)[ \t]+import[ \t(]+([\w ,\t]+))"
 """An import within a function, which may not have happened yet."""
 
 
@@ -83,7 +81,7 @@ def _read_once(name: str, path: str, changed: float, _size: int) -> SourceFile |
 def _find_lazy(source: SourceFile) -> Iterator[tuple[str, str]]:
     """Yield name and path of each own module that the functions of a module import and nobody has yet."""
     package = source.name if source.is_package else source.name.rpartition(".")[0]
-    for plain, start, parts in _LAZY.findall(source.data):
+    for plain, start, parts in re.findall(_LAZY, source.data):
         if plain:
             names = [word.split()[0] for word in plain.decode().split(",") if word.split()]
         else:

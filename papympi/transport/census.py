@@ -22,7 +22,9 @@ from papympi.plan.program import Program
 from papympi.transport.blame import CannotTravelError, describe_kind, find_culprit
 from papympi.transport.loaded import Reach
 from papympi.transport.payload import sort_out
-from papympi.transport.pickling import MAIN, Namespace, Reducer, dump, make_pickler
+from papympi.transport.pickling import MAIN, Reducer, dump, make_pickler
+from papympi.transport.rebuild import Namespace
+from papympi.transport.unpack import Offer
 from papympi.transport.uses import find_globals
 
 _UNSENT: Final = frozenset(
@@ -63,25 +65,6 @@ class Entry:
         return " used by ".join([f"global {self.name!r}", *map(repr, self.way[:_WAY])])
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """A global that is sent in case that somebody asks for it.
-
-    Attributes:
-        module: where it is.
-        name: what it is called there.
-        body: its pickle, or why it is not sent.
-        start: of its buffers, among those of the program.
-        stop: their end.
-    """
-
-    module: str
-    name: str
-    body: bytes | str
-    start: int = 0
-    stop: int = 0
-
-
 class Census:
     """Finds the globals that have to be sent, by pickling everything once to nowhere.
 
@@ -105,7 +88,7 @@ class Census:
         self.reach = Reach(loaded, by_value)
         self._modules = [sys.modules[name] for name in by_value if name in sys.modules]
         self._queue: deque[Entry] = deque()
-        self._known: set[tuple[int, str]] = set()
+        self._known: dict[tuple[int, str], bool] = {}
         self._left: list[Offer] = []
 
     def find_needed(self, program: Program) -> list[Entry]:
@@ -186,15 +169,20 @@ class Census:
         place = id(entry.namespace.names), entry.name
         if self.reducer.is_loaded(entry.namespace.name, entry.name):
             return
-        if place not in self._known and entry.name not in _UNSENT:
-            self._known.add(place)
+        if entry.name not in _UNSENT and self._known.get(place, -1) < entry.is_needed:
+            self._known[place] = entry.is_needed  # who can do without may come before who cannot
             self._queue.append(entry)
 
     def _enqueue_unloaded(self) -> None:
-        """Queue what functions reach in a script that workers load, and only its guarded part has."""
+        """Queue what functions reach in modules that workers load, and only the runner has: guarded, or set since."""
         for (home, name), user in self.reach.data.items():
             if not self.reducer.is_loaded(home, name):
                 self._enqueue(Entry(self.reducer.namespace_at(vars(sys.modules[home])), name, user))
+        for (home, name), user in self.reach.foreign.items():
+            if self.reducer.is_found(vars(sys.modules[home])[name]):
+                self.reach.data[home, name] = user
+            elif self.reducer.is_loaded(home, name):
+                self._queue.append(Entry(self.reducer.namespace_at(vars(sys.modules[home])), name, user))
 
     def _enqueue_sentinels(self, module: ModuleType) -> None:
         """Queue plain objects: they are compared by `is`, and arrive in values and defaults, too."""

@@ -153,6 +153,16 @@ def make_context_variable(token: bytes, name: str, default: tuple[Any, ...]) -> 
     return found
 
 
+def make_view(data: bytes | bytearray, form: Any, shape: tuple[int, ...]) -> Any:
+    """Return a view of some bytes."""
+    return memoryview(data).cast("B").cast(form, shape)
+
+
+def _reduce_view(_finder: Finder, value: memoryview) -> Any:
+    data = value.tobytes()
+    return make_view, (data if value.readonly else bytearray(data), value.format, value.shape)
+
+
 def _reduce_context_variable(finder: Finder, value: contextvars.ContextVar[Any]) -> Any:
     place = find_place(value, list(sys.modules))
     if place is not None and not finder.is_sent(place[0]):
@@ -237,6 +247,7 @@ _EXACT: Final[dict[str, Reduce]] = {
     "typing.TypeAliasType": _reduce_alias,
     _name(contextvars.ContextVar): _reduce_context_variable,
     _name(type(functools.cache(len))): _reduce_cached,
+    "builtins.memoryview": _reduce_view,
     _name(weakref.ref): _reduce_reference,
     "weakref.WeakValueDictionary": _reduce_weak_mapping,
     "weakref.WeakKeyDictionary": _reduce_weak_mapping,

@@ -7,68 +7,23 @@ plain data beside it, are sent; a worker that has the same keeps its own, so tha
 
 from __future__ import annotations
 
-import contextlib
-import copyreg
 import math
 import pickle
 import sys
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
 from enum import EnumMeta
 from functools import partial
-from hashlib import blake2b
 from types import FunctionType, MethodType, ModuleType
 from typing import Any, Final
 
-from papympi.errors import ShippingError
 from papympi.transport.blame import read_cell
-from papympi.transport.payload import Buffer, sort_out
+from papympi.transport.payload import sort_out
+from papympi.transport.received import CODE, LoadedData, count_bytes, find_mark, try_pickle
 from papympi.transport.uses import find_globals, list_names
 
 _PLAIN: Final = (bool, int, float, complex, str, bytes, tuple, list, dict, set, frozenset, type(None))
-_CODE: Final = (FunctionType, MethodType, type, ModuleType, staticmethod, classmethod, property, partial)
 _LIGHT: Final = 64 * 1024
 """So many bytes may data have that no function is seen to reach."""
-_HEAVY: Final = 4 << 20
-"""Data of more bytes is not compared with what a worker has."""
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedData:
-    """Globals of modules that the worker loads itself, as the runner has them.
-
-    Attributes:
-        places: module and name of each, and what its pickle is known by; `None`: it is too big to be compared.
-        body: the pickle of all, so that what is one object here is one there.
-        start: of its buffers, among those of the program.
-        stop: their end.
-    """
-
-    places: tuple[tuple[str, str, bytes | None], ...]
-    body: bytes
-    start: int
-    stop: int
-
-    def apply(self, buffers: Sequence[Buffer]) -> None:
-        """Let the worker's modules have the values; what is the same already stays."""
-        values: list[Any] = pickle.loads(self.body, buffers=buffers[self.start : self.stop])
-        kept: dict[int, Any] = {}
-        for (module, name, mark), value in zip(self.places, values, strict=True):
-            old = _get(module, name, self)
-            if (mark is not None and old is not self and _find_mark(_try_pickle(old)) == mark) or _take_over(
-                old, value
-            ):
-                kept[id(value)] = old
-        for (module, name, _), value in zip(self.places, values, strict=True):
-            home, _, last = name.rpartition(".")
-            target = getattr(sys.modules[module], home) if home else sys.modules[module]
-            setattr(target, last, kept.get(id(value), value))
-
-
-def _get(module: str, name: str, default: Any) -> Any:
-    """Return what a module, or a class in it, has under a name."""
-    home, _, last = name.rpartition(".")
-    return vars(getattr(sys.modules[module], home) if home else sys.modules[module]).get(last, default)
 
 
 class Reach:
@@ -80,6 +35,7 @@ class Reach:
 
     Attributes:
         data: globals that are neither functions nor classes nor modules, by module and name, each with who uses it.
+        foreign: likewise functions of other modules, which were imported there or set from outside.
         classes: classes of the modules that are loaded.
         modules: those that were met.
     """
@@ -89,6 +45,7 @@ class Reach:
         self._looked = {id(vars(sys.modules[name])) for name in by_value if name in sys.modules} | self._homes.keys()
         self._seen: dict[int, Any] = {}
         self.data: dict[tuple[str, str], str] = {}
+        self.foreign: dict[tuple[str, str], str] = {}
         self.classes: dict[type, str] = {}
         self.modules: set[str] = set()
 
@@ -137,7 +94,9 @@ class Reach:
             if isinstance(value, ModuleType):
                 if id(vars(value)) in self._homes and vars(value) is not namespace:
                     yield from self._use(vars(value), attributes & vars(value).keys(), frozenset(), user)
-            elif home is not None and value is not self and not isinstance(value, _CODE) and name[:2] != "__":
+            elif home is not None and isinstance(value, FunctionType) and value.__module__ != home:
+                self.foreign.setdefault((home, name), user)
+            elif home is not None and value is not self and not isinstance(value, CODE) and name[:2] != "__":
                 self.data.setdefault((home, name), user)
 
 
@@ -168,9 +127,9 @@ def pickle_loaded(reach: Reach, skipped: Collection[tuple[str, str]], big: list[
         values.setdefault(place, (value, _LIGHT))
     places: list[tuple[str, str, bytes | None]] = []
     for place, (value, limit) in values.items():
-        parts = None if place in skipped or type(value) is object else _try_pickle(value)
-        if parts is not None and _count(parts) <= limit:
-            places.append((*place, _find_mark(parts)))
+        parts = None if place in skipped or type(value) is object else try_pickle(value)
+        if parts is not None and count_bytes(parts) <= limit:
+            places.append((*place, find_mark(parts)))
     start = len(big)
     kept = [values[module, name][0] for module, name, _ in places]
     body = pickle.dumps(kept, 5, buffer_callback=sort_out(big))
@@ -188,59 +147,3 @@ def _find_plain(reach: Reach) -> Iterator[tuple[tuple[str, str], Any]]:
         for name, value in list(vars(kind).items()) if known and not isinstance(kind, EnumMeta) else ():
             if type(value) in _PLAIN and not name.startswith("_"):
                 yield (kind.__module__, f"{kind.__qualname__}.{name}"), value
-
-
-def _try_pickle(value: Any) -> list[Any] | None:
-    """Return the plain pickle of a value and its big buffers, `None` if there is none."""
-    big: list[memoryview] = []
-    with contextlib.suppress(ShippingError):
-        return [_pickle(value, big), *big]
-    return None
-
-
-def _pickle(value: Any, big: list[memoryview]) -> bytes:
-    """Return the plain pickle of a value; big buffers go onto a list."""
-    try:
-        return pickle.dumps(value, 5, buffer_callback=sort_out(big))
-    except Exception as error:
-        raise ShippingError(f"{type(error).__name__}: {error}") from error
-
-
-def _count(parts: Iterable[Any]) -> int:
-    return sum(map(len, parts))
-
-
-def _find_mark(parts: Sequence[Any] | None) -> bytes | None:
-    """Return what a pickle is known by; `None`: it is too big, or there is none."""
-    if parts is None or _count(parts) > _HEAVY:
-        return None
-    mark = blake2b(digest_size=16)
-    for part in parts:
-        mark.update(part)
-    return mark.digest()
-
-
-def _take_over(old: Any, value: Any) -> bool:
-    """Let an object have what another one of its kind has, as others may hold it; return whether that can be."""
-    if type(old) is not type(value):
-        return False
-    if type(old) in (dict, set):
-        old.clear()
-        old.update(value)
-    elif type(old) is list:
-        old[:] = value
-    elif _is_simple(old) and _is_simple(value):
-        vars(old).clear()
-        vars(old).update(vars(value))
-    else:
-        return False
-    return True
-
-
-def _is_simple(value: Any) -> bool:
-    """Return whether an object is what is in its `__dict__`, and nothing else."""
-    if not hasattr(value, "__dict__") or isinstance(value, _CODE):
-        return False
-    parts = value.__reduce_ex__(2)
-    plain = isinstance(parts, tuple) and parts[0] is copyreg.__newobj__ and len(parts[1]) == 1  # type: ignore[attr-defined]  # that is its name
-    return bool(plain and isinstance(parts[2], dict) and not any(parts[3:]))

@@ -12,7 +12,6 @@ import pickle
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import CellType, CodeType, FunctionType, ModuleType
 from typing import Any, Final, Protocol
 
@@ -24,6 +23,7 @@ from papympi.transport.classes import reduce_class
 from papympi.transport.enumerations import reduce_enumeration
 from papympi.transport.kinds import find_kind
 from papympi.transport.mapped import reduce_array
+from papympi.transport.rebuild import Namespace
 from papympi.transport.sentinels import find_place, get_by_name
 from papympi.transport.uses import find_globals, find_submodules, follow
 
@@ -107,26 +107,6 @@ def _pickler_class() -> type[Any]:
             self.memoize(obj)
 
     return Pickler
-
-
-@dataclass(frozen=True, slots=True)
-class Namespace:
-    """Where functions find their globals.
-
-    Attributes:
-        name: of the module; "" if the globals belong to none.
-        names: the globals.
-        is_sent: the other end cannot import the module.
-    """
-
-    name: str
-    names: dict[str, Any]
-    is_sent: bool
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        if self.name:
-            return rebuild.get_namespace, (self.name, self.is_sent)
-        return rebuild.make_namespace, (self.names.get("__name__", ""),)
 
 
 class Reducer:

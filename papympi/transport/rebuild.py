@@ -13,7 +13,7 @@ import marshal
 import sys
 from collections.abc import Callable
 from types import CellType, CodeType, FunctionType, ModuleType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from papympi.errors import ShippingError
 
@@ -144,3 +144,22 @@ class _Missing:
         if (self._module, name) in _offers:
             return get_global(self._module, name)
         raise AttributeError(f"module {self._module!r} has no attribute {name!r}")
+
+
+class Namespace(NamedTuple):
+    """Where functions find their globals.
+
+    Attributes:
+        name: of the module; "" if the globals belong to none.
+        names: the globals.
+        is_sent: the other end cannot import the module.
+    """
+
+    name: str
+    names: dict[str, Any]
+    is_sent: bool
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.name:
+            return get_namespace, (self.name, self.is_sent)
+        return make_namespace, (self.names.get("__name__", ""),)

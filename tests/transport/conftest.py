@@ -15,7 +15,7 @@ import sys, pickle
 from papympi.plan.program import Program
 from papympi.script.prepare import prepare
 from papympi.transport.payload import decode, encode
-from papympi.transport.ship import unpack_program
+from papympi.transport.unpack import unpack_program
 program = unpack_program(pickle.load(sys.stdin.buffer), prepare)
 out = sys.stdout.buffer
 sys.stdout = sys.stderr

@@ -13,7 +13,8 @@ import pytest
 from papympi.errors import ShippingError
 from papympi.plan.preparation import Preparation
 from papympi.plan.program import Argument, Call, Program, ResourceSpec, Stage
-from papympi.transport.ship import pack_program, unpack_program
+from papympi.transport.ship import pack_program
+from papympi.transport.unpack import unpack_program
 
 
 def program_of(*functions, by_value=("__main__",), path=()):

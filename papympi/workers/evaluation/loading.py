@@ -9,7 +9,7 @@ from papympi.plan.program import Program
 from papympi.script.prepare import prepare
 from papympi.script.state import apply_state
 from papympi.transport.packed import Packed
-from papympi.transport.ship import unpack_program
+from papympi.transport.unpack import unpack_program
 from papympi.workers.evaluation.capture import is_runner
 
 
