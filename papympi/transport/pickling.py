@@ -63,18 +63,8 @@ def dump(pickler: Any, value: Any) -> None:
 def _pickler_class() -> type[Any]:
     import dill
 
-    class Dispatch:
-        """What dill does with each type, which it may learn while it pickles."""
-
-        def get(self, kind: type) -> Any:
-            """Return how dill takes a type apart; it would import what a dict has under "__name__"."""
-            own = {pickle.PickleBuffer: Pickler.save_picklebuffer, dict: _python_pickler.save_dict}
-            return own.get(kind) or dill.Pickler.dispatch.get(kind)
-
     class Pickler(dill.Pickler):  # type: ignore[misc]  # dill has no types
         """See `make_pickler`."""
-
-        dispatch = Dispatch()
 
         def __init__(self, file: Sink, reducer: Reducer, keep: Keep | None) -> None:
             super().__init__(file, 5, byref=False, recurse=True, buffer_callback=keep)
@@ -106,7 +96,26 @@ def _pickler_class() -> type[Any]:
             self.write(pickle.STACK_GLOBAL)
             self.memoize(obj)
 
+    own = {pickle.PickleBuffer: Pickler.save_picklebuffer, dict: _python_pickler.save_dict}
+    Pickler.dispatch = _Dispatch(own, dill.Pickler.dispatch)
     return Pickler
+
+
+class _Dispatch:
+    """What dill does with each type, which it may learn while it pickles; what a dict has under "__name__" it imports.
+
+    Args:
+        own: what is done instead.
+        learnt: what dill has noted.
+    """
+
+    def __init__(self, own: dict[type, Any], learnt: dict[type, Any]) -> None:
+        self._own = own
+        self._learnt = learnt
+
+    def get(self, kind: type) -> Any:
+        """Return how a type is taken apart."""
+        return self._own.get(kind) or self._learnt.get(kind)
 
 
 class Reducer:

@@ -1,7 +1,7 @@
 """Programs to bytes and back: what workers can import travels by name, the rest by value, in modules made there.
 
 Functions and classes of one module keep sharing one namespace, and a class keeps being one class: what plain pickle
-sends by reference later finds the same class under the same name.
+sends by reference later finds the same class under the same name. The sending end stands alone, as workers do without.
 """
 
 from __future__ import annotations

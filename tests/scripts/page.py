@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.scripts.playing import ROOT, WAYS, Cell, Script
+from tests.scripts.playing import POOLS, ROOT, WAYS, Cell, Script, read_scripts
 
 PAGE = ROOT / "docs" / "reference" / "what-arrives.md"
 
@@ -28,7 +28,9 @@ and with `papympi run` also under `mpiexec -n 3`. A cell says what comes of it:
 - **refused**: the run ends before its first result with an error that names the object.
 - **n/a**: it makes no sense there; the notes below the tables say why.
 
-No cell says that the result differs and nothing is told.
+No cell says that the result differs and nothing is told. `make test` plays a part of the cells at each time, `make
+matrix` all of them. Where the page was made from what the programs demand (`python -m tests.scripts.page`) a cell may
+say "yes or refused": either holds, and nothing else.
 
 Two things are the same on every pool only as far as Python can say so. Items are copies on pools with processes, as
 pickle makes them: an object is the same one at the other end if it is pickled by its name, as functions, classes,
@@ -109,7 +111,7 @@ def write_word(cell: Cell, notes: dict[str, int]) -> str:
     """Return what is said of one pool; the reasons of what makes no sense are numbered."""
     if cell.word == "n/a":
         return f"n/a ({notes.setdefault(cell.why, len(notes) + 1)})"
-    if cell.word == "refused":
+    if cell.word == "refused" and cell.why:
         return f"refused: {escape(short(cell.why))}"
     return cell.word
 
@@ -122,3 +124,21 @@ def short(why: str) -> str:
 def escape(text: Any) -> str:
     """Return a text as it may stand in a table."""
     return str(text).replace("|", "\\|")
+
+
+def tell_demands(script: Script) -> Row:
+    """Return what a program demands of each way and pool, which the tests hold it to."""
+    return {way: {pool: tell_demand(script, way, pool) for pool in POOLS} for way in WAYS}
+
+
+def tell_demand(script: Script, way: str, pool: str) -> Cell:
+    """Return what it demands in one place."""
+    if why := script.skips(way, pool):
+        return Cell("n/a", why)
+    also = [kind for kind in ("warned", "refused") if list(script.find(kind, way, pool))]
+    return Cell(" or ".join(["yes", *also]))
+
+
+if __name__ == "__main__":
+    every = read_scripts()
+    PAGE.write_text(write_page(every, {script.name: tell_demands(script) for script in every}), encoding="utf-8")
