@@ -27,7 +27,7 @@ def main() -> int:
     try:
         client.wait_for_ready(timeout=PATIENCE_S)
         for cell in cells_of(Path(path).read_text(encoding="utf-8"), pools):
-            reply = client.execute_interactive(cell, timeout=PATIENCE_S, output_hook=show, store_history=False)
+            reply = client.execute_interactive(cell, timeout=PATIENCE_S, output_hook=show)
             if reply["content"]["status"] != "ok":
                 return 1
         return 0
