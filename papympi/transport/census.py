@@ -125,8 +125,9 @@ class Census:
         """Return what else the by-value modules offer; big buffers go onto a list."""
         for entry in needed:
             self._place(entry)
-        self._enqueue_all(type, math.inf)
-        self._enqueue_all(FunctionType, _LIGHT)
+        for kind, limit in ((type, math.inf), (FunctionType, _LIGHT)):
+            self._enqueue_all(kind, limit)
+        self._enqueue_light()
         for entry in self._queue:
             self._place(entry)
         offers = self._left
@@ -143,6 +144,14 @@ class Census:
             for name, value in list(vars(module).items()):
                 if isinstance(value, kind) and value.__module__ == module.__name__:
                     self._enqueue(Entry(self.reducer.namespace_at(vars(module)), name, module.__name__, (), limit))
+
+    def _enqueue_light(self) -> None:
+        """Queue what the by-value modules have imported, and plain data: somebody may look it up by its name."""
+        for module in self._modules:
+            for name, value in list(vars(module).items()):
+                if isinstance(value, _LIGHT_KINDS) and not name.startswith("_"):
+                    namespace = self.reducer.namespace_at(vars(module))
+                    self._enqueue(Entry(namespace, name, module.__name__, (), _LIGHT, is_needed=False))
 
     def _pickle_offer(self, entry: Entry, buffers: list[memoryview]) -> Offer:
         """Return a global in a pickle of its own, which refers to other ones by their places."""
@@ -222,6 +231,21 @@ class Census:
         return refusal
 
 
+_LIGHT_KINDS: Final = (
+    int,
+    float,
+    complex,
+    str,
+    bytes,
+    tuple,
+    list,
+    dict,
+    set,
+    frozenset,
+    ModuleType,
+    FunctionType,
+    type,
+)
 _PLAIN: Final = (int, float, complex, str, bytes, tuple, frozenset, range, type(None), type(...), ModuleType)
 
 

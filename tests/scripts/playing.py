@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
 import os
 import re
@@ -194,7 +195,8 @@ def start(argv: Sequence[object], folder: Path, patience_s: float = PATIENCE_S, 
             out, err = process.communicate(timeout=patience_s)
         except subprocess.TimeoutExpired:
             for each in find_marked(mark):
-                each.kill()
+                with contextlib.suppress(psutil.NoSuchProcess):  # it went with another one
+                    each.kill()
             out, err = process.communicate()
             return Played(None, out, err)
         end = time.monotonic() + 5
@@ -202,7 +204,8 @@ def start(argv: Sequence[object], folder: Path, patience_s: float = PATIENCE_S, 
             time.sleep(0.05)
         names = [f"{each.pid} {' '.join(each.cmdline())[:80]}" for each in left]
         for each in left:
-            each.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.kill()
     return Played(process.returncode, out, err, names)
 
 

@@ -53,7 +53,7 @@ def test_importable_goes_by_name(ship):
     import math
 
     assert ship(math.sqrt)(0, 16) == 4
-    assert pack_program(program_of(textwrap.dedent)).size < 500
+    assert pack_program(program_of(textwrap.dedent, by_value=())).size < 500
 
 
 def test_every_callable_travels(ship):
