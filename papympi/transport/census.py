@@ -125,8 +125,8 @@ class Census:
         """Return what else the by-value modules offer; big buffers go onto a list."""
         for entry in needed:
             self._place(entry)
-        for kind, limit in ((type, math.inf), (FunctionType, _LIGHT)):
-            self._enqueue_all(kind, limit)
+        self._enqueue_all(type, math.inf)
+        self._enqueue_all(FunctionType, _LIGHT)
         self._enqueue_light()
         for entry in self._queue:
             self._place(entry)
@@ -140,18 +140,17 @@ class Census:
 
     def _enqueue_all(self, kind: type, limit: float) -> None:
         """Queue the classes or functions of the by-value modules that nothing has asked for."""
-        for module in self._modules:
-            for name, value in list(vars(module).items()):
-                if isinstance(value, kind) and value.__module__ == module.__name__:
-                    self._enqueue(Entry(self.reducer.namespace_at(vars(module)), name, module.__name__, (), limit))
+        for space in map(self.reducer.namespace_at, map(vars, self._modules)):
+            for name, value in list(space.names.items()):
+                if isinstance(value, kind) and value.__module__ == space.name:
+                    self._enqueue(Entry(space, name, space.name, (), limit))
 
     def _enqueue_light(self) -> None:
         """Queue what the by-value modules have imported, and plain data: somebody may look it up by its name."""
-        for module in self._modules:
-            for name, value in list(vars(module).items()):
+        for space in map(self.reducer.namespace_at, map(vars, self._modules)):
+            for name, value in list(space.names.items()):
                 if isinstance(value, _LIGHT_KINDS) and not name.startswith("_"):
-                    namespace = self.reducer.namespace_at(vars(module))
-                    self._enqueue(Entry(namespace, name, module.__name__, (), _LIGHT, is_needed=False))
+                    self._enqueue(Entry(space, name, space.name, (), _LIGHT, is_needed=False))
 
     def _pickle_offer(self, entry: Entry, buffers: list[memoryview]) -> Offer:
         """Return a global in a pickle of its own, which refers to other ones by their places."""
@@ -217,9 +216,9 @@ class Census:
     def _enqueue_attributes(self, user: str, way: tuple[str, ...], code: CodeType, module: Any) -> None:
         """Queue what a function may use of a by-value module that it knows as a module."""
         if isinstance(module, ModuleType) and module in self._modules:
-            namespace = self.reducer.namespace_at(vars(module))
-            for name in sorted(set(code.co_names) & vars(module).keys()):
-                self._enqueue(Entry(namespace, name, user, way, is_needed=False))
+            space = self.reducer.namespace_at(vars(module))
+            for name in sorted(set(code.co_names) & space.names.keys()):
+                self._enqueue(Entry(space, name, user, way, is_needed=False))
 
     def _refuse(self, user: str, what: str, value: Any, error: ShippingError) -> ShippingError:
         """Return the error that says which part of `value` cannot be sent."""
