@@ -153,6 +153,7 @@ class ForkServer(ServerProcess):
             os.close(self._alive)
         self._control, self._alive = socket.socket(fileno=visitor.connection), visitor.alive
         self._parent = template_pid
+        signal.signal(signal.SIGTERM, birth.stay)  # a fork lets go of that
         os.setpgid(0, 0)
         die_with_parent(signal.SIGKILL)
         adopt_orphans()
