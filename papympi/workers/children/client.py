@@ -55,11 +55,10 @@ class ForkServerClient:
         alive = open_pidfd(os.getpid())
         descriptors = [descriptor for descriptor in (theirs.fileno(), alive) if descriptor >= 0]
         numbers = map(str, (theirs.fileno(), os.getpid(), alive))
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(_LAUNCHER)}
         try:
             self._process = subprocess.Popen(
                 [sys.executable, *list_flags(), "-c", server.BOOT, *numbers, *sys.path],
-                env=make_environment(environment),
+                env=_find_environment(),
                 stdin=subprocess.DEVNULL,
                 pass_fds=descriptors,
                 start_new_session=True,
@@ -91,7 +90,7 @@ class ForkServerClient:
         """Let children come from a copy of another server's template until `clear`; return whether that can be."""
         alive = open_pidfd(os.getpid())
         try:
-            control = knock(door, alive)
+            control = knock(door, alive, _find_environment())
         finally:
             if alive >= 0:
                 os.close(alive)
@@ -143,6 +142,10 @@ class ForkServerClient:
         """Return the exit code of a dead child (negative: a signal), and kill what it left in its group."""
         _, status = self._ask(server.REAP, pid)
         return os.waitstatus_to_exitcode(status)
+
+    def is_guest(self) -> bool:
+        """Say whether children come from a template of another process."""
+        return self._home is not None
 
     def is_alive(self) -> bool:
         """Say whether the server runs; its children do not outlive it."""
@@ -205,6 +208,11 @@ class ForkServerClient:
             raise PoolError(f"pool {self.owner!r}: its fork server has ended; standard error may say why")
         first, second = REPLY.unpack(reply)
         return first, second
+
+
+def _find_environment() -> dict[str, str]:
+    """Return the environment of children: that of this process, but for what its launcher has told it."""
+    return make_environment({name: value for name, value in os.environ.items() if not name.startswith(_LAUNCHER)})
 
 
 _early: Final[list[tuple[ForkServerClient, Preparation]]] = []

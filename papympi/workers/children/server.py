@@ -21,7 +21,7 @@ from typing import Final
 from papympi.workers.children import birth, template
 from papympi.workers.children.child import ChildDescriptors
 from papympi.workers.children.server_process import ServerProcess, kill_group
-from papympi.workers.children.sharing import TemplateDoor
+from papympi.workers.children.sharing import TemplateDoor, take_environment
 from papympi.workers.host import adopt_orphans, die_with_parent, open_pidfd, set_process_name, tell_end
 
 SPAWN: Final = 1
@@ -141,6 +141,7 @@ class ForkServer(ServerProcess):
         if pid > 0:
             door.copies.add(pid)
             os.close(visitor.connection)
+            os.close(visitor.environment)
             if visitor.alive >= 0:
                 os.close(visitor.alive)
             return False
@@ -148,6 +149,7 @@ class ForkServer(ServerProcess):
         self._door = None
         self._children.clear()
         template.leave_end()
+        take_environment(visitor.environment)
         self._control.close()
         if self._alive >= 0:
             os.close(self._alive)

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import socket
 import struct
 import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
+
+from papympi.workers.host import create_file
 
 _PEER: Final = struct.Struct("=iII")
 _COPIES_S: Final = 10.0
@@ -21,10 +24,10 @@ _ASK_S: Final = 5.0
 
 
 class Visitor(NamedTuple):
-    """Who asks for a template: its process, and the descriptors of the connection and of its end."""
+    """Who asks for a template: descriptors of its connection, of its environment in a file, and of its end (or -1)."""
 
-    pid: int
     connection: int
+    environment: int
     alive: int
 
 
@@ -60,10 +63,11 @@ class TemplateDoor:
             with visitor:
                 visitor.settimeout(_ASK_S)
                 credentials = visitor.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
-                pid, user, _ = _PEER.unpack(credentials)
-                _, descriptors, _, _ = socket.recv_fds(visitor, 1, 2, socket.MSG_CMSG_CLOEXEC)
-                if user == os.getuid() and descriptors:
-                    return Visitor(pid, descriptors[0], descriptors[1] if len(descriptors) > 1 else -1)
+                _, user, _ = _PEER.unpack(credentials)
+                _, descriptors, _, _ = socket.recv_fds(visitor, 1, 3, socket.MSG_CMSG_CLOEXEC)
+                if user == os.getuid() and len(descriptors) > 1:
+                    connection, environment, *alive = descriptors
+                    return Visitor(connection, environment, alive[0] if alive else -1)
                 for descriptor in descriptors:
                     os.close(descriptor)
         return None
@@ -87,17 +91,29 @@ class TemplateDoor:
             self._listener = None
 
 
-def knock(name: str, alive: int) -> socket.socket | None:
+def knock(name: str, alive: int, environment: dict[str, str]) -> socket.socket | None:
     """Return the connection to a copy of the template that has a door of this name; `None`: it is not to be had.
 
     Args:
         name: of the door.
         alive: a descriptor that tells of the end of this process, -1: there is none.
+        environment: what the copy is to have.
     """
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as door:
         door.connect(f"\0{name}")
         ours, theirs = socket.socketpair()
+        file = create_file("papympi-environment")
+        os.pwrite(file, pickle.dumps(environment), 0)
         with theirs:
-            socket.send_fds(door, [b"?"], [each for each in (theirs.fileno(), alive) if each >= 0])
+            socket.send_fds(door, [b"?"], [each for each in (theirs.fileno(), file, alive) if each >= 0])
+        os.close(file)
         return ours
     return None
+
+
+def take_environment(file: int) -> None:
+    """Let this process, a copy of a template, have the environment of who has asked for it; the file is closed."""
+    data = os.pread(file, os.fstat(file).st_size, 0)
+    os.close(file)
+    os.environ.clear()
+    os.environ.update(pickle.loads(data))

@@ -43,6 +43,7 @@ _SHARE: Final = 0.25
 """The shortest sleep as a share of the time from one outcome to the next."""
 _LEARNS: Final = 0.2
 """How much the last time counts in the average."""
+_LAUNCHER_FIRST_S: Final = 3.0
 _FLUSH: Final = 0.05
 """How long a rank stays with its outcomes, so that big ones get on their way, before it begins the next task: at most
 this part of what the last one took."""
@@ -171,6 +172,8 @@ class RankWorker:
         try:
             return self._served.take_answers()
         except (PoolError, ShippingError) as error:
+            if self._fork_server is not None and self._fork_server.is_guest():
+                time.sleep(_LAUNCHER_FIRST_S)  # the rank that has the template is dead, and the launcher says so
             self._close(0.0)
             return [messages.ChildrenFailed(error)]
 
