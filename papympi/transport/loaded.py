@@ -16,6 +16,7 @@ from functools import partial
 from types import FunctionType, MethodType, ModuleType
 from typing import Any, Final
 
+from papympi.errors import ShippingError
 from papympi.transport.blame import read_cell
 from papympi.transport.payload import sort_out
 from papympi.transport.received import CODE, LoadedData, count_bytes, find_mark, try_pickle
@@ -43,6 +44,7 @@ class Reach:
     def __init__(self, loaded: Collection[str], by_value: Collection[str] = ()) -> None:
         self._homes = {id(vars(sys.modules[name])): name for name in loaded if name in sys.modules}
         self._looked = {id(vars(sys.modules[name])) for name in by_value if name in sys.modules} | self._homes.keys()
+        self._unloaded = set(by_value) - set(loaded)
         self._seen: dict[int, Any] = {}
         self.data: dict[tuple[str, str], str] = {}
         self.foreign: dict[tuple[str, str], str] = {}
@@ -81,6 +83,19 @@ class Reach:
         if id(names) in self._looked or sys.modules.get(names.get("__name__", "")) is None:
             yield from self._use(names, find_globals(function.__code__), list_names(function.__code__), user)
 
+    def _refuse_replaced(self, module: ModuleType, attributes: frozenset[str], user: str) -> None:
+        """Raise if a function uses what the script has put into a module not its own, and no worker can have."""
+        if id(vars(module)) in self._looked:
+            return
+        for name in attributes & vars(module).keys():
+            value = vars(module)[name]
+            if isinstance(value, FunctionType) and value.__module__ in self._unloaded:
+                raise ShippingError(
+                    f"{user}: {module.__name__}.{name} was replaced by {value.__qualname__!r} of the script, which "
+                    'workers do not run; put its last lines under `if __name__ == "__main__":`, or replace it '
+                    "in a @papympi.setup"
+                )
+
     def _use(
         self, namespace: dict[str, Any], names: Iterable[str], attributes: frozenset[str], user: str
     ) -> Iterator[Any]:
@@ -92,6 +107,7 @@ class Reach:
             value = namespace.get(name, self)
             yield value
             if isinstance(value, ModuleType):
+                self._refuse_replaced(value, attributes, user)
                 if id(vars(value)) in self._homes and vars(value) is not namespace:
                     yield from self._use(vars(value), attributes & vars(value).keys(), frozenset(), user)
             elif home is not None and isinstance(value, FunctionType) and value.__module__ != home:
