@@ -204,7 +204,7 @@ def fork(number):
         if number != 1:
             os.waitpid(pid, 0)
         return number
-    sys.stdout.write(f"copy {number}\n")  # in one piece: copies write beside each other
+    os.write(1, f"copy {number}\\n".encode())  # in one piece: copies write beside each other
     if number == 1:
         import time
         time.sleep(100)
