@@ -83,10 +83,15 @@ def node(function: F | None = None, /, *, graph: Graph | None = None, **options:
         GraphError: it cannot be a node, or its name is taken by another.
         OptionError: an unknown option or an impossible value.
     """
+    return _declare("node", function, graph, options)
+
+
+def _declare(kind: str, function: F | None, graph: Graph | None, options: dict[str, Any]) -> F | Callable[[F], F]:
+    """Declare a function as a node, resource or setup, or return what does; in the graph of its module by default."""
 
     def mark(function: F) -> F:
         home = find_home(function) if graph is None else graph
-        marked: F = home.node(**options)(function)
+        marked: F = getattr(home, kind)(**options)(function)
         return marked
 
     return mark if function is None else mark(function)
@@ -112,13 +117,7 @@ def resource(
         name: instead of the function's own.
         graph: where it is declared, instead of the graph of its module.
     """
-
-    def mark(function: F) -> F:
-        home = find_home(function) if graph is None else graph
-        marked: F = home.resource(name=name)(function)
-        return marked
-
-    return mark if function is None else mark(function)
+    return _declare("resource", function, graph, {"name": name})
 
 
 @overload
@@ -141,10 +140,4 @@ def setup(function: F | None = None, /, *, name: str | None = None, graph: Graph
         name: instead of the function's own.
         graph: where it is declared, instead of the graph of its module.
     """
-
-    def mark(function: F) -> F:
-        home = find_home(function) if graph is None else graph
-        marked: F = home.setup(name=name)(function)
-        return marked
-
-    return mark if function is None else mark(function)
+    return _declare("setup", function, graph, {"name": name})
