@@ -13,11 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType, TracebackType
+from types import ModuleType
 
 from papympi.errors import LoadError, PapympiError, did_you_mean
 from papympi.model.graph import Graph
 from papympi.model.module_graph import find_module_graph
+from papympi.model.users_code import skip_imports
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,15 +189,6 @@ def _importing(what: str) -> Iterator[None]:
     except PapympiError:
         raise
     except (Exception, SystemExit) as error:
-        frames = error.__traceback__
-        while frames is not None and _is_machinery(frames):
-            frames = frames.tb_next
-        text = "".join(traceback.format_exception(type(error), error, frames))
+        text = "".join(traceback.format_exception(type(error), error, skip_imports(error.__traceback__)))
         brief = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
         raise LoadError(f"{what!r} cannot be loaded: {brief}", text) from error
-
-
-def _is_machinery(trace: TracebackType) -> bool:
-    """Return whether a frame belongs to importing itself."""
-    file = trace.tb_frame.f_code.co_filename
-    return file == __file__ or file.startswith("<frozen importlib") or "/importlib/" in file

@@ -7,7 +7,6 @@ import inspect
 import itertools
 import signal
 import sys
-import sysconfig
 import threading
 import time
 from collections import deque
@@ -15,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from io import BytesIO, IOBase, StringIO
-from pathlib import Path
 from types import (
     AsyncGeneratorType,
     BuiltinFunctionType,
@@ -27,6 +25,8 @@ from types import (
     ModuleType,
 )
 from typing import Any, Final, Literal
+
+from papympi.model.users_code import is_users_file
 
 Reader = Literal["anybody", "caller", "thread"]
 
@@ -53,7 +53,6 @@ _WAITING_CALLS: Final = (time.sleep, input)
 _TIED_CALLS: Final = (signal.signal, signal.setitimer, signal.alarm)
 _PARTS: Final = frozenset({"builtins", "itertools", "functools", "_csv", "collections"})
 """Iterators of these modules say what they are made of."""
-_LIBRARIES: Final = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
 MOST_OBJECTS = 2000
 FEW = 16
 """Of a longer list or dict the items are data, and not looked at."""
@@ -199,10 +198,10 @@ def _within(value: Any, names: tuple[str, ...]) -> Iterator[Any]:
 
 def _is_library(code: CodeType) -> bool:
     """Return whether code is of the standard library or an installed package."""
-    return code.co_filename.startswith(_LIBRARIES) or code.co_filename.startswith("<frozen")
+    return not is_users_file(code.co_filename)
 
 
 def _is_library_module(name: str) -> bool:
     module = sys.modules.get(name)
     file = getattr(module, "__file__", None)
-    return name in sys.builtin_module_names or (file is not None and str(Path(file)).startswith(_LIBRARIES))
+    return name in sys.builtin_module_names or (file is not None and not is_users_file(file))

@@ -5,14 +5,14 @@ from __future__ import annotations
 import random
 import sys
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from types import BuiltinMethodType, MethodType
 from typing import TYPE_CHECKING, Any, Final
 
 from papympi.errors import PapympiWarning
 from papympi.plan.program import Program
-from papympi.script.reach import Use, find_uses
+from papympi.script.reach import Use, list_uses
 
 if TYPE_CHECKING:
     from papympi.plan.plan import Plan  # workers do without
@@ -24,9 +24,17 @@ _PACKAGE: Final = __file__.removesuffix("script/generators.py")
 
 def find_generators(program: Program) -> Iterator[Use]:
     """Yield the generators that the functions of a program draw from without saying where these begin."""
-    for user, function in program.list_functions():
-        uses = [(use, _find_generator(use)) for use in find_uses(user, function)] if callable(function) else []
-        found = [(use, generator) for use, generator in uses if generator is not None]
+    return pick_generators(list_uses(program))
+
+
+def pick_generators(uses: Iterable[list[Use]]) -> Iterator[Use]:
+    """Yield them where it is known what the functions use.
+
+    Args:
+        uses: what each function uses.
+    """
+    for some in uses:
+        found = [(use, generator) for use in some if (generator := _find_generator(use)) is not None]
         seeded = {id(generator) for use, generator in found if use.attribute in _SEEDS or _name(use) in _SEEDS}
         first = {id(generator): use._replace(value=generator) for use, generator in reversed(found)}
         yield from (

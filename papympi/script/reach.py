@@ -14,12 +14,13 @@ from collections.abc import Iterator, Mapping
 from types import BuiltinMethodType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, Final, NamedTuple
 
+from papympi.model.users_code import is_users_file
+from papympi.plan.program import Program
+
 _GLOBAL: Final = frozenset({"LOAD_GLOBAL", "LOAD_NAME"})
 _ATTRIBUTE: Final = frozenset({"LOAD_ATTR", "LOAD_METHOD"})
 _SKIPPED: Final = frozenset({"CACHE", "PUSH_NULL", "PRECALL", "COPY_FREE_VARS", "RESUME"})
 _ADAPTERS: Final = "papympi.plan.adapters"
-_INSTALLED: Final = ("/site-packages/", "/dist-packages/")
-_PACKAGE: Final = __file__.removesuffix("script/reach.py")
 
 
 class Use(NamedTuple):
@@ -52,6 +53,11 @@ def find_uses(user: str, function: Any) -> Iterator[Use]:
         todo += (Use(user, *part) for part in _look_into(use.name, use.value))
 
 
+def list_uses(program: Program) -> list[list[Use]]:
+    """Return what each of the functions of a program uses."""
+    return [list(find_uses(user, function)) for user, function in program.list_functions() if callable(function)]
+
+
 def _is_own(name: str) -> bool:
     """Return whether a module seems to be the user's own, at a glance at its file."""
     if name == "__main__":
@@ -59,7 +65,7 @@ def _is_own(name: str) -> bool:
     if name.partition(".")[0] in sys.stdlib_module_names:
         return False
     file = getattr(sys.modules.get(name), "__file__", None)
-    return file is None or not (file.startswith(_PACKAGE) or any(folder in file for folder in _INSTALLED))
+    return file is None or is_users_file(file)
 
 
 Part = tuple[str, Any, str]

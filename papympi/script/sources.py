@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,10 +11,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
+from papympi.model.users_code import is_users_file
 from papympi.plan.preparation import SourceFile
 
-_INSTALLED: Final = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
-_LIBRARY: Final = os.path.dirname(os.__file__) + os.sep  # noqa: PTH120 - a prefix of other texts
 _OURS: Final = "papympi"
 _LAZY: Final = rb"(?m)^[ \t]+(?:import[ \t]+([\w. ,\t]+)|from[ \t]+([\w.]+)[ \t]+import[ \t(]+([\w ,\t]+))"
 """An import within a function, which may not have happened yet."""
@@ -44,7 +42,7 @@ def take_sources(more: Iterable[SourceFile] = ()) -> tuple[SourceFile, ...]:
 
 def is_own(path: str) -> bool:
     """Return whether a file is the user's own: neither of the standard library nor installed."""
-    return path.endswith(".py") and not path.startswith(_LIBRARY) and not any(part in path for part in _INSTALLED)
+    return path.endswith(".py") and is_users_file(path)
 
 
 def _take(name: str, module: ModuleType | None) -> SourceFile | None:

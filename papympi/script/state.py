@@ -35,13 +35,13 @@ def read_state(program: Program) -> dict[str, Payload]:
     Raises:
         ShippingError: a function of the program needs something of it that cannot be sent.
     """
-    from papympi.script.generators import find_generators  # workers seldom need it
-    from papympi.script.reach import find_uses
+    from papympi.script.generators import pick_generators  # workers seldom need it
+    from papympi.script.reach import list_uses
 
-    for user, function in program.list_functions():
-        if callable(function):
-            check_variables(find_uses(user, function))
-    state = {_GENERATORS: Payload([any(True for _ in find_generators(program))])}
+    uses = list_uses(program)
+    for some in uses:
+        check_variables(some)
+    state = {_GENERATORS: Payload([any(True for _ in pick_generators(uses))])}
     for setting in SETTINGS:
         if setting.module in sys.modules:
             payload = Payload([setting.read()])

@@ -8,16 +8,14 @@ the way of other values.
 from __future__ import annotations
 
 import copyreg
-import os
-import site
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
+from papympi.model.users_code import is_users_file
+
 _MAIN: Final = frozenset({"__main__", "__mp_main__"})
-_LIBRARIES: Final = (str(Path(os.__file__).parent), *site.getsitepackages())
 _places: Final[dict[int, tuple[Any, tuple[str, str]]]] = {}
 
 
@@ -52,7 +50,7 @@ def is_users(module: Any) -> bool:
     if module.__name__ in _MAIN or module.__spec__ is None:
         return True
     file = getattr(module, "__file__", None)
-    return isinstance(file, str) and not file.startswith(_LIBRARIES)
+    return isinstance(file, str) and is_users_file(file)
 
 
 def _name_in(module: ModuleType, value: Any) -> str | None:

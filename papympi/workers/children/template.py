@@ -15,9 +15,9 @@ import traceback
 import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
-from types import TracebackType
 from typing import Any, Final, NamedTuple
 
+from papympi.model.users_code import skip_imports
 from papympi.script.leave import flush_files
 from papympi.script.prepare import prepare
 from papympi.workers.children.fork_safety import count_threads, find_risk
@@ -26,7 +26,6 @@ from papympi.workers.evaluation.attempt import attempt
 LOADED: Final = 0
 RISKY: Final = 1
 FAILED: Final = -1
-_MACHINERY: Final = ("/papympi/", "<frozen importlib", "/importlib/")
 _EACH: Final = ("logging", "multiprocessing", "concurrent")
 """Packages whose functions are called at the end of each process."""
 
@@ -97,7 +96,4 @@ def _exits_kept() -> Iterator[None]:
 
 def _describe(error: BaseException) -> str:
     """Return an error with the user's part of its traceback."""
-    trace: TracebackType | None = error.__traceback__
-    while trace is not None and any(part in trace.tb_frame.f_code.co_filename for part in _MACHINERY):
-        trace = trace.tb_next
-    return "".join(traceback.format_exception(type(error), error, trace)).rstrip()
+    return "".join(traceback.format_exception(type(error), error, skip_imports(error.__traceback__))).rstrip()
