@@ -177,6 +177,7 @@ def open_run(request: Request, loaded: LoadedGraph, options: RunOptions, inputs:
         ordered=not request.unordered,
         options=options,
         path=loaded.path,
+        by_value=(),  # nothing in this `__main__` is the user's
         loads=loaded.module,
         journal=request.journal,
     )

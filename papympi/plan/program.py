@@ -171,16 +171,16 @@ class Program:
                         yield f"resource {argument.resource.name!r}", argument.resource.function
 
     def list_modules(self) -> list[str]:
-        """Return the modules that its functions come from."""
-        functions = (_find_inner(function) for _, function in self.list_functions() if callable(function))
-        return list(dict.fromkeys(str(getattr(function, "__module__", "")) for function in functions))
+        """Return the modules that its functions come from, and what calls them."""
+        layers = (layer for _, function in self.list_functions() for layer in _find_layers(function))
+        return list(dict.fromkeys(str(getattr(layer, "__module__", "")) for layer in layers))
 
 
-def _find_inner(function: Any) -> Any:
-    """Return what an adapter or a partial calls in the end."""
-    while (inner := getattr(function, "function", None) or getattr(function, "func", None)) is not None:
-        function = inner
-    return function
+def _find_layers(function: Any) -> Iterator[Any]:
+    """Yield a function; if it is an adapter or a partial, also what it calls in the end."""
+    while callable(function):
+        yield function
+        function = getattr(function, "function", None) or getattr(function, "func", None)
 
 
 def open_source(call: Call) -> Iterator[Any]:

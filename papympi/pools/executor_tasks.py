@@ -11,7 +11,6 @@ from typing import Any, Final, NamedTuple
 from papympi.errors import ItemTimeout
 from papympi.plan.program import Program
 from papympi.script.state import CallerContext
-from papympi.transport.ship import pack_program
 from papympi.transport.task import Kind, Lost, Outcome, Task
 from papympi.workers.evaluation.alarm import find_shortest_timeout, find_timeout, interrupt_thread
 from papympi.workers.evaluation.executor_worker import ThreadEvaluators, leave, live, serve
@@ -111,6 +110,8 @@ class RemoteTasks:
     """
 
     def __init__(self, program: Program, pool: str, slots: int) -> None:
+        from papympi.transport.ship import pack_program  # threads do without
+
         self._run = uuid.uuid4().hex
         self._pool = pool
         self._program = program

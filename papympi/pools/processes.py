@@ -9,7 +9,8 @@ from typing import Final
 from papympi.contracts import Backend, Capabilities
 from papympi.plan.program import Program
 from papympi.transport.ship import pack_program
-from papympi.workers.children.client import ForkServerClient, take_early
+from papympi.workers.children.client import ForkServerClient
+from papympi.workers.children.early import take_early
 from papympi.workers.children.renewal import Renewal
 from papympi.workers.children.supervisor import Supervisor
 from papympi.workers.host import (

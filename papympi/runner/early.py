@@ -1,26 +1,31 @@
-"""Starts the template of the workers before the runner loads the pipeline itself, so that both load it at a time."""
+"""Starts what makes workers before the runner has loaded all that it needs itself, so that both load at a time."""
 
 from __future__ import annotations
 
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from papympi.model.beginning import ARGUMENTS, FOLDER
+from papympi.model.graph import Graph
 from papympi.plan.preparation import Preparation, SourceFile
+from papympi.runner.launch import launched_ranks
 from papympi.runner.loading import find_pipeline, name_module
 from papympi.runner.options import RunOptions
-from papympi.runner.pooling import ALL, PoolSpec
-from papympi.workers.children.client import end_early, start_early
+from papympi.runner.pooling import ALL, Given, PoolSpec
+from papympi.workers.children.early import end_early, start_early
 from papympi.workers.host import count_cpus
 
 _POOLS: Final = re.compile(rb"\bpool\s*=\s*[\"'](\w+)[\"']")
 _NODES: Final = re.compile(rb"^\s*@(?:[\w.]+\.)?node\b", re.MULTILINE)
 _BACKEND: Final = "processes"
+_started: Final[list[bool]] = []
+"""Whether a run has begun in this process."""
 
 
 @contextmanager
@@ -33,6 +38,29 @@ def early_template(target: str, options: RunOptions) -> Iterator[None]:
         yield
     finally:
         end_early()
+
+
+@contextmanager
+def early_server(graph: Graph, options: RunOptions, given: Mapping[str, Given]) -> Iterator[None]:
+    """Start a fork server if a pool of a graph looks as if it needed one: the first run of a program waits for it.
+
+    If the block raises, it ends again.
+
+    Args:
+        graph: what is about to run.
+        options: from the file and the environment.
+        given: pools from the call.
+    """
+    names = {node.options.pool or options.pool or _BACKEND for node in graph.nodes.values() if not node.awaits}
+    if not _started and not launched_ranks() and os.name == "posix" and count_cpus() > 1:
+        _started.append(True)
+        if any(_find_backend(name, options, given) == _BACKEND for name in names):
+            start_early()
+    try:
+        yield
+    except BaseException:
+        end_early()
+        raise
 
 
 def _describe(path: Path) -> Preparation:
@@ -52,9 +80,14 @@ def _needs_processes(path: Path, options: RunOptions) -> bool:
     return os.name == "posix" and any(_find_backend(name, options) == _BACKEND for name in names)
 
 
-def _find_backend(name: str, options: RunOptions) -> str:
-    """Return the backend of a pool, "" if it has members."""
+def _find_backend(name: str, options: RunOptions, given: Mapping[str, Given] = MappingProxyType({})) -> str:
+    """Return the backend of a pool, "" if it has members or is there already."""
     spec = options.overrides.get(name) or options.overrides.get(ALL)
-    if spec is None:
-        return (options.pools.get(name) or PoolSpec(name, name)).backend
-    return options.pools.get(spec.backend, spec).backend
+    if spec is not None:
+        return options.pools.get(spec.backend, spec).backend
+    asked = given.get(name, options.pools.get(name) or PoolSpec(name, name))
+    if isinstance(asked, str):
+        return asked.partition(":")[0]
+    if isinstance(asked, Mapping):
+        return str(asked.get("backend", name))
+    return asked.backend if isinstance(asked, PoolSpec) else ""

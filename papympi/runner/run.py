@@ -18,6 +18,7 @@ from papympi.model.module_graph import find_callers_graph
 from papympi.monitors.report import Summary, group_failures
 from papympi.plan.compile import PlanSettings, compile_plan
 from papympi.plan.plan import Stride
+from papympi.runner.early import early_server
 from papympi.runner.feeds import make_feeds
 from papympi.runner.hooks import Watchers, compile_nodes
 from papympi.runner.journal_options import JournalOptions
@@ -35,7 +36,6 @@ from papympi.runner.reading import (
     split_results,
 )
 from papympi.runner.session import Session, prepare_journal
-from papympi.script.generators import warn_generators
 from papympi.workers.host import share_memory
 
 
@@ -258,24 +258,28 @@ def run(
     if errors not in {"raise", "keep", "drop"}:
         raise OptionError(f"errors={errors!r}: it is 'raise', 'keep' or 'drop'")
     options = override(options, admission=admission, admission_bytes=admission_bytes, seed=seed)
-    manager = plugin_manager(options.block)
-    given = dict(inputs or {})
-    settings = PlanSettings(
-        default_pool=options.pool or ("mpi" if launched_ranks() > 1 else "processes"),
-        strides={**options.strides, **(strides or {})},
-        fusion=options.fusion if fusion is None else fusion,
-        journal=journal is not None,
-        by_value=tuple(by_value),
-        path=tuple(path),
-        seed=options.seed,
-        loads=loads,
-    )
-    names = None if targets is None else [graph.name_of(target) for target in targets]
-    plan = compile_plan(compile_nodes(manager, graph), names, given, settings)
-    manager.hook.papympi_rewrite(plan=plan)
-    feeds, length = make_feeds(plan, given)
-    made = open_pools(plan.pools, manager, tables=options.pools, given=pools, overrides=options.overrides)
-    warn_generators(plan, [name for name, pool in made.items() if not pool.capabilities.holds_up])
+    with early_server(graph, options, pools or {}):
+        manager = plugin_manager(options.block)
+        given = dict(inputs or {})
+        settings = PlanSettings(
+            default_pool=options.pool or ("mpi" if launched_ranks() > 1 else "processes"),
+            strides={**options.strides, **(strides or {})},
+            fusion=options.fusion if fusion is None else fusion,
+            journal=journal is not None,
+            by_value=tuple(by_value),
+            path=tuple(path),
+            seed=options.seed,
+            loads=loads,
+        )
+        names = None if targets is None else [graph.name_of(target) for target in targets]
+        plan = compile_plan(compile_nodes(manager, graph), names, given, settings)
+        manager.hook.papympi_rewrite(plan=plan)
+        feeds, length = make_feeds(plan, given)
+        made = open_pools(plan.pools, manager, tables=options.pools, given=pools, overrides=options.overrides)
+        if elsewhere := [name for name, pool in made.items() if not pool.capabilities.holds_up]:
+            from papympi.script.generators import warn_generators  # what stays in this thread does without
+
+            warn_generators(plan, elsewhere)
     session = Session(
         plan,
         made,

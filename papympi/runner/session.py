@@ -24,9 +24,8 @@ from papympi.runner.echo import Echo
 from papympi.runner.hooks import Watchers
 from papympi.runner.journal_options import JournalOptions
 from papympi.runner.pooling import find_culprit, name_pool
-from papympi.script.describe import describe_script
 from papympi.script.prepare import find_loading
-from papympi.script.state import read_state
+from papympi.workers.children.early import end_early
 from papympi.workers.evaluation.capture import be_runner
 from papympi.workers.evaluation.recorder import shown_by
 
@@ -134,6 +133,9 @@ class Session:
                 'the script itself calls, under `if __name__ == "__main__":`'
             )
         if not all(pool.capabilities.shares_memory for pool in self._made.values()):
+            from papympi.script.describe import describe_script  # only other processes need it
+            from papympi.script.state import read_state
+
             self.plan.program.preparation = describe_script(self.plan.program)
             self.plan.program.state = read_state(self.plan.program)
         for name, pool in self._made.items():
@@ -141,6 +143,7 @@ class Session:
             with name_pool(name, pool, "open"):
                 pool.open(self.plan.program)
             self._check_going()
+        end_early()
 
     def deliveries(self) -> Iterator[Delivery]:
         """Yield what the engine hands over; end the session at the end, and whenever the iteration is given up."""
@@ -243,6 +246,7 @@ class Session:
                 stack.callback(self._watchers.finish, self.engine.statistics(), self.engine.tally.failures)
             for name, pool in self._pools.items():
                 stack.callback(_end_pool, name, pool, kill=kill)
+            stack.callback(end_early)
             if self.engine is not None:
                 stack.callback(self.engine.close)
             stack.callback(self._display.close)

@@ -46,11 +46,13 @@ def _read_figures() -> dict[str, Any]:
         return {name: value for name, value in _of_figures(params) if value != dict.get(default, name)}
 
 
-def _set_figures(changed: dict[str, Any]) -> None:
+def _set_figures(wanted: dict[str, Any]) -> None:
     matplotlib = _module("matplotlib")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        matplotlib.rcParams.update({**dict(_of_figures(dict(matplotlib.rcParamsDefault.copy()))), **changed})
+        here, default = _read_figures(), matplotlib.rcParamsDefault
+        changed = {name: value for name, value in wanted.items() if name not in here or here[name] != value}
+        matplotlib.rcParams.update({**{name: default[name] for name in here if name not in wanted}, **changed})
 
 
 def _of_figures(params: dict[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -18,6 +18,7 @@ from papympi.plan.program import Program
 from papympi.transport.packed import Packed
 from papympi.transport.payload import Buffer
 from papympi.transport.rebuild import offer, take_offer
+from papympi.transport.received import LoadedData
 
 
 class Offer(NamedTuple):
@@ -56,6 +57,7 @@ def unpack_program(packed: Packed, prepare: Callable[[Preparation], None] = _lea
     """
     head, labels, offers, loaded, body = pickle.loads(packed.body)
     by_value, preparation, seed, state = head
+    assert isinstance(loaded, LoadedData)
     if preparation is not None:
         prepare(preparation)
     for each in offers:

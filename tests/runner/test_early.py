@@ -52,3 +52,67 @@ def test_early_one_may_be_wrong(run_pipeline):
     text = PIPELINE.replace("import os", "import os, sys\nsys.argv.append('more')", 1)
     text += "\nassert sys.argv[-1] == 'more'\n"
     assert len(run_pipeline("--pool", "work=processes:2", text=text)) >= 2
+
+
+SCRIPT = """
+import gc, os, sys
+from pathlib import Path
+import papympi
+from papympi import node, run
+
+def has_server():
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    return any("papympi" in Path(f"/proc/{pid}/cmdline").read_text() for pid in children)
+
+@node(pool="processes")
+def seeded(number):
+    return os.environ.get("PYTHONHASHSEED")
+"""
+
+
+@pytest.fixture
+def play(tmp_path):
+    """Run a script that ends as given, return what it prints."""
+
+    def run(end):
+        (tmp_path / "script.py").write_text(SCRIPT + textwrap.dedent(end))
+        done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.split()
+
+    return run
+
+
+def test_server_of_a_refused_run(play):
+    """A fork server that was started for a run that cannot be is ended."""
+    end = """
+        try:
+            run({"numbr": [1]})
+        except papympi.GraphError:
+            print(has_server())
+        except papympi.InputError:
+            print(has_server())
+    """
+    assert play(end) == ["False"]
+
+
+def test_server_of_a_forgotten_run(play):
+    """A fork server waits for the first result of a run, and ends with a run that nobody reads."""
+    end = """
+        forgotten = run({"number": [1]})
+        print(has_server())
+        del forgotten
+        gc.collect()
+        print(has_server())
+    """
+    assert play(end) == ["True", "False"]
+
+
+def test_changed_since_the_run_was_made(play):
+    """A fork server that was started with another environment is not used: it cannot be told everything later."""
+    end = """
+        results = run({"number": [1]})
+        os.environ["PYTHONHASHSEED"] = "7"
+        print(*results)
+    """
+    assert play(end) == ["7"]

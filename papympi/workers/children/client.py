@@ -45,6 +45,7 @@ class ForkServerClient:
         self._loading: int | None = None
         self._home: socket.socket | None = None
         self._is_fresh = False
+        self._begun_with: tuple[list[str], dict[str, str]] = [], {}
 
     def start(self) -> None:
         """Start the server, unless it is there; it is not waited for."""
@@ -53,12 +54,13 @@ class ForkServerClient:
         control, theirs = socket.socketpair()
         control.settimeout(ANSWER_S)
         alive = open_pidfd(os.getpid())
+        self._begun_with = path, environment = [*sys.path], _find_environment()
         descriptors = [descriptor for descriptor in (theirs.fileno(), alive) if descriptor >= 0]
         numbers = map(str, (theirs.fileno(), os.getpid(), alive))
         try:
             self._process = subprocess.Popen(
-                [sys.executable, *list_flags(), "-c", server.BOOT, *numbers, *sys.path],
-                env=_find_environment(),
+                [sys.executable, *list_flags(), "-c", server.BOOT, *numbers, *path],
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 pass_fds=descriptors,
                 start_new_session=True,
@@ -71,6 +73,10 @@ class ForkServerClient:
             if alive >= 0:
                 os.close(alive)
         self._control = control
+
+    def is_as_now(self) -> bool:
+        """Return whether a server that was started now would begin as this one has."""
+        return self._begun_with == ([*sys.path], _find_environment())
 
     def load(self, preparation: Preparation) -> None:
         """Let the server load the script from now on, so that children are forked with it; it is not waited for."""
@@ -213,30 +219,3 @@ class ForkServerClient:
 def _find_environment() -> dict[str, str]:
     """Return the environment of children: that of this process, but for what its launcher has told it."""
     return make_environment({name: value for name, value in os.environ.items() if not name.startswith(_LAUNCHER)})
-
-
-_early: Final[list[tuple[ForkServerClient, Preparation]]] = []
-"""A fork server that was started before there was a pool for it, and what it loads."""
-
-
-def start_early(preparation: Preparation) -> None:
-    """Start a fork server that loads a script, for the first pool that needs it."""
-    fork_server = ForkServerClient("processes")
-    fork_server.start()
-    fork_server.load(preparation)
-    _early.append((fork_server, preparation))
-
-
-def take_early(owner: str, preparation: Preparation | None) -> ForkServerClient | None:
-    """Return the fork server that was started early, if it loads what a pool needs; it belongs to that pool now."""
-    if not _early or preparation is None or not _early[-1][1].begins(preparation):
-        return None
-    fork_server, _ = _early.pop()
-    fork_server.owner = owner
-    return fork_server
-
-
-def end_early() -> None:
-    """End a fork server that nobody has taken."""
-    while _early:
-        _early.pop()[0].end(0)

@@ -15,7 +15,6 @@ from papympi.script.state import CallerContext, apply_state
 from papympi.transport.task import Outcome, Task
 from papympi.workers.evaluation.capture import is_runner
 from papympi.workers.evaluation.evaluate import Evaluator
-from papympi.workers.evaluation.loading import load_program
 from papympi.workers.evaluation.progress import ProgressRecord
 from papympi.workers.evaluation.scatter import SuspendedScatter
 from papympi.workers.evaluation.setups import WorkerSetups
@@ -118,6 +117,8 @@ def _load(run: str, packed: bytes | None) -> Program | None:
             program = _loaded[run] = live[run]
             apply_state(program, whole=not is_runner())
         elif packed is not None:
+            from papympi.workers.evaluation.loading import load_program  # threads do without
+
             program = _loaded[run] = load_program(pickle.loads(packed))
         return program
 
