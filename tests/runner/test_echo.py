@@ -21,6 +21,9 @@ from papympi.testing.driver import POOLS, of_two
 LINE = re.compile(r"^\[(\w+) (\([\d, ]+\)) (.+)\] (.*)$", re.MULTILINE)
 
 
+SELDOM = re.compile(r"^\[\w+ ?(\([\d, ]+\))? .+\] seldom (\d+)$", re.MULTILINE)
+
+
 def go(function, items, pool, *, errors="raise", fold=None, **options):
     """Run a graph of one node; return the results."""
     graph = Graph("logs")
@@ -210,12 +213,25 @@ def speak_quickly(x):
 
 @pytest.mark.parametrize("pool", ["processes", "mpi"])
 def test_quick_items_have_their_own(pool, capfd):
-    """However many quick items a batch has, each has its own lines; one that its parent read at once may be early."""
+    """However many quick items a batch has, each has its own lines."""
     go(speak_quickly, range(300), pool, stride=50)
-    found = [(int(key.strip("(,)")), int(text.split()[1])) for _, key, text in lines_of(capfd.readouterr().err)]
-    assert sorted(number for _, number in found) == list(range(300))
-    assert all(number - 50 < owner <= number for owner, number in found)
-    assert sum(owner == number for owner, number in found) > 250
+    found = [(key, text) for _, key, text in lines_of(capfd.readouterr().err)]
+    assert sorted(found) == sorted((f"({x},)", f"quick {x}") for x in range(300))
+
+
+def speak_seldom(x):
+    if x % 997 == 0:
+        os.write(1, f"seldom {x}\n".encode())
+    return x
+
+
+@pytest.mark.parametrize("pool", ["processes", "mpi"])
+def test_never_another_items_line(pool, capfd):
+    """After many items that are silent and quick a line may come without its item, never with another one's."""
+    go(speak_seldom, range(30_000), pool, stride=100)
+    found = {text: key for key, text in SELDOM.findall(capfd.readouterr().err)}
+    assert found.keys() == {f"{x}" for x in range(0, 30_000, 997)}
+    assert all(key in {"", f"({text},)"} for text, key in found.items())
 
 
 def gush(x):

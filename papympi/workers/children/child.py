@@ -117,7 +117,7 @@ def work(given: ChildDescriptors) -> None:
     os.close(given.record)
     with given.connection, contextlib.ExitStack() as stack, contextlib.suppress(ConnectionError):
         stack.push(partial(_report_crash, given.connection))
-        marker = OutputMarker(given.output)
+        marker = OutputMarker(given.output, record)
         copies = _Copies(given.connection, record, marker)
         blocks = None if given.arena is None else ChildAllocator(given.arena)
         messages = _read_all(frames.FrameReader(given.connection, blocks))
@@ -141,7 +141,7 @@ def work(given: ChildDescriptors) -> None:
         try:
             setups.open()
             sender.send(None)
-            marker.end_batch(0, evaluator)
+            marker.end_batch(None, 0, evaluator)
             for message in messages:
                 if type(message) is list:
                     assert blocks is not None
@@ -170,7 +170,7 @@ class _Duty:
         self._endurance.begin(task)
         outcome = self._evaluator.run(task)
         copies.end()
-        self._marker.end_batch(outcome.seconds, self._evaluator)
+        self._marker.end_batch(task, outcome.seconds, self._evaluator)
         exhausted = self._evaluator.take_exhausted()
         if exhausted and (resignation := self._endurance.resign(task)) is not None:
             if outcome.logs is not None:

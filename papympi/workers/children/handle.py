@@ -191,7 +191,7 @@ class ChildHandle:
 
     def listen(self) -> bool:
         """Read once what is written to the child's standard output and error; return `False` when that is over."""
-        return self.said.read(self.workload.locate(self._record.read(finished=True)))
+        return self.said.listen(self._record, self.workload.locate)
 
     def reap(self) -> tuple[list[Outcome], Lost]:
         """See that the child is dead, and return the outcomes that it had still sent, and what is known of its end."""

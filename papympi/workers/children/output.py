@@ -11,9 +11,9 @@ import contextlib
 import ctypes
 import io
 import os
-import select
 import sys
 from array import array
+from collections.abc import Callable
 from fcntl import ioctl
 from functools import partial
 from termios import FIONREAD
@@ -21,7 +21,9 @@ from typing import Final
 
 from papympi.model.item import Key
 from papympi.transport.records import Logs
+from papympi.transport.task import Task
 from papympi.workers.evaluation.evaluate import Evaluator
+from papympi.workers.evaluation.progress import FOLLOWED, HEARD, LISTENS, ProgressRecord, ProgressSnapshot
 from papympi.workers.evaluation.recorder import OutputRecorder
 
 Owner = tuple[str, Key | None]
@@ -33,7 +35,9 @@ _CHUNK: Final = 1 << 16
 _BEGIN: Final = b"\0papympi"
 _END: Final = b"\0"
 _LONG_S: Final = 50e-6
-"""After batches of at least this, a child looks for unread text in any case."""
+"""After items, or else batches, of at least this a child looks for unread text in any case."""
+_TRIES: Final = 4
+"""How often a parent reads in a row until the child stays at one item meanwhile."""
 _LATELY: Final = 64
 """After so many looks that find nothing, a child looks no more behind each item."""
 
@@ -58,29 +62,55 @@ class OutputReader:
         self._rest = b""
         self._open = False
 
-    def read(self, owner: Owner) -> bool:
-        """Read once; return `False` at the end of the pipe. What has no mark behind it belongs to `owner`."""
+    def listen(self, record: ProgressRecord, locate: Callable[[ProgressSnapshot], Owner]) -> bool:
+        """Read while the child goes on; return `False` at the end of the pipe.
+
+        While its parent listens, a child that is followed puts a mark behind each item. So what has none is that of the
+        item which the child is at both before and after the parent reads; if these differ, the mark is on its way. Of
+        a child that is not followed, whose items are quick, only the node is known, if that stays the same.
+        """
+        slots = record.slots
+        slots[LISTENS] = 1
+        data: bytes | None = None
+        for _ in range(_TRIES):
+            followed = slots[FOLLOWED] == 1
+            before = locate(record.read(finished=True))
+            data = self._receive()
+            now = locate(record.read(finished=True))
+            if not followed:
+                slots[HEARD] = 1
+                now = now[0] if now[0] == before[0] else "", None
+            if not followed or now == before:
+                self._settle(now)
+                break
+        if not self._rest:
+            slots[LISTENS] = 0
+        return data != b""
+
+    def _receive(self) -> bytes | None:
+        """Read once, tell what has a mark behind it, keep the rest; `b""` at the end, `None` if there was nothing."""
         try:
             data = os.read(self._descriptor, _CHUNK)
         except BlockingIOError:
-            return True
-        text, mark, behind = (self._rest + data).partition(_BEGIN)
-        while mark:
-            told, end, rest = behind.partition(_END)
-            if not end and data:
-                break  # the other half will come
+            return None
+        self._rest += data
+        while (begin := self._rest.find(_BEGIN)) >= 0 and (end := self._rest.find(_END, begin + 1)) >= 0:
             import json  # workers seldom need it
 
-            node, key = json.loads(told)
-            self._write((node, None if key is None else tuple(key)), text)
+            node, key = json.loads(self._rest[begin + len(_BEGIN) : end])
+            self._write((node, None if key is None else tuple(key)), self._rest[:begin])
             self.finish()
-            text, mark, behind = rest.partition(_BEGIN)
-        self._rest = mark + behind
-        if not mark and (cut := _find_part(text)):
-            text, self._rest = text[:cut], text[cut:]
-        self._write(owner, text)
+            self._rest = self._rest[end + 1 :]
         self._collect()
-        return bool(data)
+        return data
+
+    def _settle(self, owner: Owner) -> None:
+        """Let what is left be an owner's, unless a mark has come of which the other half will."""
+        if _BEGIN not in self._rest:
+            cut = _find_part(self._rest)
+            self._write(owner, self._rest[:cut])
+            self._rest = self._rest[cut:]
+            self._collect()
 
     def finish(self) -> None:
         """End an unfinished line: its item has come to its end."""
@@ -91,8 +121,10 @@ class OutputReader:
 
     def read_all(self, owner: Owner) -> None:
         """Read all there is; more may come while something holds the other end."""
-        while select.select([self._descriptor], [], [], 0)[0] and self.read(owner):
-            pass
+        while self._receive():
+            self._settle(owner)
+        self._write(owner, self._rest)
+        self._rest = b""
         self.finish()
 
     def put(self, logs: Logs) -> None:
@@ -121,51 +153,64 @@ class OutputReader:
 
 
 def _find_part(data: bytes) -> int:
-    """Return where a mark begins of which the last bytes may have only a part; 0: nowhere."""
+    """Return where a mark begins of which the last bytes may have only a part; by default where they end."""
     place = data.rfind(_BEGIN[:1], -len(_BEGIN))
-    return place if place > 0 and _BEGIN.startswith(data[place:]) else 0
+    return place if place >= 0 and _BEGIN.startswith(data[place:]) else len(data)
 
 
 class OutputMarker:
     """The child's end of the pipe, if it has one, which takes the place of standard output and standard error.
 
-    At first, and while there is text, it looks behind each item whether there is some that nobody has read yet; else
-    only behind batches that take a while.
+    At first, and while there is text or items take a while, it looks behind each item whether there is some that nobody
+    has read yet; else only behind batches that take a while.
     """
 
-    def __init__(self, descriptor: int | None) -> None:
+    def __init__(self, descriptor: int | None, record: ProgressRecord) -> None:
         self._descriptor = -1 if descriptor is None else descriptor
+        self._slots = record.slots
         self._before = _copy_stderr()
         self._follows = False
         self._left = 0 if descriptor is None else _LATELY
+        self._looks = 0
         self._unread = array("i", [0])
         self._point(self._descriptor)
         _unbuffer()
 
-    def end_batch(self, seconds: float, evaluator: Evaluator) -> None:
+    def end_batch(self, task: Task | None, seconds: float, evaluator: Evaluator) -> None:
         """Look behind a batch that took so long, and decide how to go on."""
+        slots = self._slots
         if self._follows or seconds >= _LONG_S:
-            self._look(evaluator)
-        if self._follows != (self._left > 0):
+            self._look(evaluator, is_sure=self._follows or (task is not None and task.count <= 1))
+        if slots[HEARD] == 1:
+            slots[HEARD] = 0
+            self._left = _LATELY
+        are_long = self._follows and seconds >= self._looks * _LONG_S
+        self._looks = 0
+        if self._follows != (self._left > 0 or are_long):
             self._follows = not self._follows
             evaluator.follow(partial(self._look, evaluator) if self._follows else None)
+            slots[FOLLOWED] = int(self._follows)
 
-    def _look(self, evaluator: Evaluator) -> None:
-        """Say whose the text is that nobody has read yet, if there is any."""
+    def _look(self, evaluator: Evaluator, *, is_sure: bool = True) -> None:
+        """Say whose the text is that nobody has read yet, or that is just being read, if there is any."""
         with contextlib.suppress(OSError, ValueError):  # a system that cannot tell; there is no pipe
             ioctl(self._descriptor, FIONREAD, self._unread)
-        if not self._unread[0]:
+        if self._unread[0]:
+            self._left = _LATELY
+        else:
             self._left -= 1
-            return
-        self._left = _LATELY
+            self._looks += 1
+            if self._slots[LISTENS] != 1 or self._descriptor < 0:
+                return
         import json
 
         node, key = evaluator.locate()
-        os.write(self._descriptor, _BEGIN + json.dumps([node, key]).encode() + _END)
+        told = [node, key if is_sure else None]
+        os.write(self._descriptor, _BEGIN + json.dumps(told).encode() + _END)
 
     def rest(self) -> None:
         """Look no more: this is a copy of the worker."""
-        self._descriptor = -1
+        self._descriptor, self._unread[0] = -1, 0
 
     def leave(self) -> None:
         """Write to the server's standard error from now on: nobody reads the pipe any more."""

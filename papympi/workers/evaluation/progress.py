@@ -12,11 +12,12 @@ from typing import Final, NamedTuple
 from papympi.plan.program import MOST
 from papympi.workers.host import create_file
 
-TASK, NODE, INDEX, BEGUN, COUNT, RESOURCE, RUNS, FIRST, TABLE = range(9)  # where in a record each integer is
+# where in a record each integer is
+TASK, NODE, INDEX, BEGUN, COUNT, RESOURCE, RUNS, FIRST, LISTENS, HEARD, FOLLOWED, TABLE = range(12)
 NOTHING: Final = -1
 
 _SIZE: Final = 8 * (TABLE + MOST)
-_CLEAR: Final = b"\xff" * 64
+_CLEAR: Final = b"\xff" * (8 * TABLE)
 """The head of a record that says nothing: -1 everywhere."""
 _SHIFT: Final = 32
 _FIXED: Final = 0x10  # MAP_FIXED, which Python does not name
@@ -65,7 +66,8 @@ class ProgressRecord:
 
     While a call is made for children that do not leave the task, `INDEX` counts those that are there. `RUNS` then says
     how many items have made them; from `TABLE` on is for each of these its position and the end of its children, in one
-    integer, and `FIRST` is the number of the first child.
+    integer, and `FIRST` is the number of the first child. `LISTENS` is 1 while the parent reads what functions write to
+    standard output, `HEARD` once it has, `FOLLOWED` while the child looks for such text behind each call.
 
     Attributes:
         slots: the integers, at `TASK`, `NODE`, `INDEX`, `BEGUN`, `COUNT`, `RESOURCE`, `RUNS`, ...
