@@ -108,7 +108,7 @@ GLOBALS = {
     "g# = 10 ** {n}": "g# % 97",
     "g# = 'text {n} \\u00e9\\u4e2d'": "g#",
     "g# = {{'a': [{n}, {{1, 2}}], 'b': None}}": "[g#['a'][0], sorted(g#['a'][1]), g#['b']]",
-    "g# = {{'ant', 'bee', 'cat', 'dog', 'x{n}'}}": "list(g#)",
+    "g# = {{'ant', 'bee', 'cat', 'dog', 'x{n}'}}": "sorted(g#)",
     "g# = frozenset([({n}, 1), (2, 3)])": "sorted(g#)",
     "g# = numpy.arange({n} + 3) * 1.5": "float(g#.sum())",
     "g# = numpy.zeros(3, dtype=[('x', 'i4'), ('y', 'f8')])": "str(g#.dtype)",
