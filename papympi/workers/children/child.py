@@ -85,11 +85,10 @@ class _Copies:
 
     def end(self) -> None:
         """End a copy that has come back from the function that it was made in; what it has printed is seen."""
-        if self.is_copy:
-            for stream in (sys.stdout, sys.stderr):
-                with contextlib.suppress(AttributeError, OSError, ValueError):
-                    stream.flush()
-            os._exit(0)
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(AttributeError, OSError, ValueError):
+                stream.flush()
+        os._exit(0)
 
 
 class _Sender:
@@ -169,7 +168,8 @@ class _Duty:
         task, is_sealed = open_task(message)
         self._endurance.begin(task)
         outcome = self._evaluator.run(task)
-        copies.end()
+        if copies.is_copy:
+            copies.end()
         self._marker.end_batch(task, outcome.seconds, self._evaluator)
         exhausted = self._evaluator.take_exhausted()
         if exhausted and (resignation := self._endurance.resign(task)) is not None:

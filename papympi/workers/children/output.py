@@ -179,6 +179,8 @@ class OutputMarker:
     def end_batch(self, task: Task | None, seconds: float, evaluator: Evaluator) -> None:
         """Look behind a batch that took so long, and decide how to go on."""
         slots = self._slots
+        if not self._follows and seconds < _LONG_S and slots[HEARD] != 1 and self._left <= 0:  # as nearly always
+            return
         if self._follows or seconds >= _LONG_S:
             self._look(evaluator, is_sure=self._follows or (task is not None and task.count <= 1))
         if slots[HEARD] == 1:
