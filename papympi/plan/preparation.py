@@ -57,6 +57,7 @@ class Preparation(NamedTuple):
         path: becomes `sys.path`, if there is any.
         environment: variables that the script has set (`None`: removed).
         imports: modules that the script has imported; those that a worker does not have are passed over.
+        cells: code that is in no file, as that of a notebook, by the name that tracebacks have for it.
     """
 
     first_arguments: tuple[str, ...] | None = None
@@ -69,6 +70,7 @@ class Preparation(NamedTuple):
     main: MainScript | None = None
     loads: str = ""
     imports: tuple[str, ...] = ()
+    cells: Mapping[str, str] = {}
 
     def begins(self, other: Preparation) -> bool:
         """Return whether a worker that has done this one can go on with another one."""

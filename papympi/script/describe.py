@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import os
 import sys
 from collections.abc import Iterator
@@ -38,6 +39,7 @@ def describe_script(program: Program) -> Preparation:
         main=main,
         loads=program.loads,
         imports=tuple(dict.fromkeys(names)),
+        cells={} if main is not None or program.loads else dict(_find_cells()),
     )
 
 
@@ -65,6 +67,13 @@ def _read_main(main: MainScript | None) -> list[SourceFile]:
         return [SourceFile(_MAIN, path, Path(path).read_bytes())] if isinstance(path, str) else []
     except OSError:
         return []
+
+
+def _find_cells() -> Iterator[tuple[str, str]]:
+    """Yield the name and the text of code that is in no file: only its text can be shown in a traceback elsewhere."""
+    for name, entry in list(linecache.cache.items()):
+        if len(entry) > 1 and entry[1] is None:
+            yield name, "".join(entry[2])
 
 
 def _read_environment() -> dict[str, str | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import linecache
 import os
 import sys
 import time
@@ -24,6 +25,8 @@ _SPAWNED: Final = "__mp_main__"
 
 _loaded: list[MainScript] = []
 _at: list[str] = []
+_remembered: dict[str, bytes] = {}
+"""The sources of which tracebacks show lines, by path."""
 
 
 def prepare(preparation: Preparation) -> None:
@@ -32,6 +35,7 @@ def prepare(preparation: Preparation) -> None:
     Whatever the script raises comes from here, with what it has printed as a note.
     """
     serve(preparation.sources)
+    _remember(preparation)
     if preparation.path:
         sys.path[:] = preparation.path
     if not _is_loaded(preparation):
@@ -48,6 +52,23 @@ def prepare(preparation: Preparation) -> None:
 def find_loading() -> str | None:
     """Return the file or module that this process is loading for a worker; `None`: nothing."""
     return _at[-1] if _at else None
+
+
+def _remember(preparation: Preparation) -> None:
+    """Let tracebacks show the lines as they were when the run began, also of code whose file is not there."""
+    for source in preparation.sources:
+        if _remembered.get(source.path) != source.data:
+            from importlib.util import decode_source  # it takes its time
+
+            _remembered[source.path] = source.data
+            with contextlib.suppress(SyntaxError, UnicodeDecodeError):  # whoever loads it will say that
+                _put_lines(source.path, decode_source(source.data))
+    for name, text in preparation.cells.items():
+        _put_lines(name, text)
+
+
+def _put_lines(name: str, text: str) -> None:
+    linecache.cache[name] = len(text), None, text.splitlines(keepends=True), name
 
 
 def _is_loaded(preparation: Preparation) -> bool:

@@ -5,6 +5,7 @@ A setting that the worker has already is set again all the same: it may have ser
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -206,6 +207,21 @@ def _set_socket_timeout(timeout: float | None) -> None:
     socket.setdefaulttimeout(timeout)
 
 
+def _read_start_method() -> str | None:
+    import multiprocessing
+
+    method: str | None = multiprocessing.get_start_method(allow_none=True)
+    return method
+
+
+def _set_start_method(method: str | None) -> None:
+    """Let processes of functions start as those of the runner; what is not there stays as it is."""
+    import multiprocessing
+
+    with contextlib.suppress(ValueError):
+        multiprocessing.set_start_method(method, force=True)
+
+
 SETTINGS: Final = (
     Setting("recursion limit", "sys", sys.getrecursionlimit, sys.setrecursionlimit),
     Setting("digits of integers", "sys", sys.get_int_max_str_digits, sys.set_int_max_str_digits),
@@ -220,5 +236,6 @@ SETTINGS: Final = (
     Setting("time zone", "time", _read_time_zone, _set_time_zone),
     Setting("umask", "os", _read_umask, os.umask),
     Setting("csv.field_size_limit", "csv", _read_field_limit, _set_field_limit),
+    Setting("start method of multiprocessing", "multiprocessing", _read_start_method, _set_start_method),
     Setting("default time-out of sockets", "socket", _read_socket_timeout, _set_socket_timeout),
 )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pickle import PickleBuffer
 from typing import Any, Final
 
+import papympi.transport.sentinels  # noqa: F401 - values are pickled as it tells pickle
 from papympi.errors import ShippingError
 from papympi.model.item import carry_errors_with
 from papympi.transport.blame import describe, describe_kind, find_culprit

@@ -7,6 +7,7 @@ import csv
 import decimal
 import locale
 import logging
+import multiprocessing
 import os
 import socket
 import sys
@@ -60,6 +61,14 @@ def read_umask():
     return mask
 
 
+def read_start_method():
+    return multiprocessing.get_start_method(allow_none=True)
+
+
+def set_start_method(method):
+    multiprocessing.set_start_method(method, force=True)
+
+
 LOOKS = {
     "recursion": lambda: count_depth(2500),
     "digits": lambda: len(str(10**5000)),
@@ -79,6 +88,7 @@ LOOKS = {
     "umask": read_umask,
     "fields": csv.field_size_limit,
     "time-out of sockets": socket.getdefaulttimeout,
+    "start method": multiprocessing.get_start_method,
     "context variable": answer.get,
     "another": other.get,
 }
@@ -102,6 +112,7 @@ EXPECTED = {
     "umask": 0o027,
     "fields": 1 << 20,
     "time-out of sockets": 7.5,
+    "start method": "forkserver",
     "context variable": "me",
     "another": "nobody",
 }
@@ -120,6 +131,7 @@ def everything_set(monkeypatch):
             (sys.get_int_max_str_digits, sys.set_int_max_str_digits, 6000),
             (csv.field_size_limit, csv.field_size_limit, 1 << 20),
             (socket.getdefaulttimeout, socket.setdefaulttimeout, 7.5),
+            (read_start_method, set_start_method, "forkserver"),
             (read_umask, os.umask, 0o027),
             (lambda: logging.root.manager.disable, logging.disable, 5),
             (lambda: locale.setlocale(locale.LC_TIME), lambda name: locale.setlocale(locale.LC_TIME, name), "C.UTF-8"),

@@ -11,6 +11,7 @@ from contextvars import Context
 from typing import Final, NamedTuple
 
 from papympi.plan.program import Program
+from papympi.script.leave import leave_script
 from papympi.script.state import CallerContext, apply_state
 from papympi.transport.task import Outcome, Task
 from papympi.workers.evaluation.capture import is_runner
@@ -155,8 +156,11 @@ def _close_at_exit() -> None:
 
 
 def _close_all() -> None:
+    """Let go of everything; in a process of its own also of what the user's script holds open."""
     for run in {run for run, _ in _seats}:
         leave(run)
+    if not is_runner():
+        leave_script()
 
 
 def _label(pool: str) -> str:

@@ -47,7 +47,7 @@ def count():
 if __name__ == "__main__":
     for pool in sys.argv[1:]:
         list(run({"number": range(6)}, pools={"work": pool}))
-        end = time.monotonic() + 3
+        end = time.monotonic() + 20
         while count() < 6 and time.monotonic() < end:
             time.sleep(0.05)
         print(json.dumps([count()]))

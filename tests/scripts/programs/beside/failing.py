@@ -1,0 +1,5 @@
+"""Is edited while a run goes on."""
+
+
+def fail():
+    raise ValueError  # old
