@@ -18,15 +18,15 @@ pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("nothing_left")]
 
 
 def choose(way, number):
-    """Return the pools that a program is tested on: most where a script is loaded, or travels by value."""
+    """Return the pools that a program is tested on: where its script is loaded, or where it travels by value."""
     if os.environ.get("SCRIPTS") == "all":
         return POOLS
-    other = OTHERS[number % len(OTHERS)]
+    other = OTHERS[number // 2 % len(OTHERS)]
     if way == "run":
-        return ("processes", "mpiexec") if number % 5 == 0 else ("processes",) if number % 2 else ()
+        return ("mpiexec",) if number % 5 == 0 else ("processes",) if number % 3 == 1 else ()
     if way == "notebook":
-        return ("processes",) if number % 4 == 0 else ()
-    return ("processes", other)
+        return ("processes",) if number % 8 == 0 else ()
+    return ("processes", other) if (way == "guarded") == (number % 2 == 0) else ()
 
 
 CASES = [
