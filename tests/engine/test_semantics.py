@@ -401,11 +401,22 @@ class BlindPool(SimulatedPool):
 
 def collect(running, pause):
     """Return what a run yields, by target, in its order."""
-    found = {target.node: [] for target in running.plan.targets}
     entries = running.results()
+    return collect_from(dawdle(entries) if pause else entries, [target.node for target in running.plan.targets])
+
+
+def dawdle(entries):
+    """Yield entries, now and then late."""
     for number, entry in enumerate(entries):
-        if pause and number % 7 == 3:
+        if number % 7 == 3:
             time.sleep(0.012)
+        yield entry
+
+
+def collect_from(entries, targets):
+    """Return entries by target, in their order."""
+    found = {target: [] for target in targets}
+    for entry in entries:
         if isinstance(entry, Failure):
             found[entry.target].append((entry.place, ("failed", entry.node, entry.key)))
         else:
@@ -472,6 +483,28 @@ def test_ordered_equals_naive(case, bounds, workers, seed, fusion, pause):
     assert sorted(failures) == sorted(entry for entry in naive.failures if entry[0] in needed(specs, targets))
     if bounds["admission"] is not None and not running.plan.warnings:  # a late broadcast holds a group
         assert statistics.highest <= gated_bound(specs, targets, bounds["admission"])
+
+
+def stop_after(running, most):
+    """Yield what a run gives that is asked to stop after so many results."""
+    for number, entry in enumerate(running.results()):
+        yield entry
+        if number + 1 == most:
+            running.stop()
+
+
+@MANY
+@given(graphs(), BOUNDS, st.integers(1, 4), st.integers(0, 10**6), st.integers(1, 9), st.booleans())
+def test_stopped_run_equals_a_short_one(case, bounds, workers, seed, most, ordered):
+    """A run that is stopped gives what it would give if the inputs ended where they had been read to."""
+    specs, targets = case
+    pools = {name: SimulatedPool(name, workers, seed) for name in ("one", "two")}
+    running = start(specs, targets, pools, **bounds, ordered=ordered)
+    found = collect_from(stop_after(running, most), targets)
+    for spec in (spec for spec in specs if spec["kind"] == "source"):
+        spec["size"] = running.statistics().pulled
+    assert {name: sorted(entries) for name, entries in found.items()} == expected(Naive(specs), targets)
+    assert running.statistics().live == 0
 
 
 @MANY

@@ -76,6 +76,14 @@ class Operator(Taker):
         """Return whether it has something to do that nobody does yet."""
         return False
 
+    def drain(self) -> bool:
+        """Take what has come as all there is; return whether that is news. Asked again and again while a run stops."""
+        return False
+
+    def is_cut(self) -> bool:
+        """Return whether it was ended before its end."""
+        return False
+
     def pending(self) -> Order | None:
         """Return the order key at which a producer waits for a grant, or for its error to be raised, if it does."""
         return None
