@@ -44,7 +44,7 @@ class Engine:
         ordered: hand results over in input order.
         admission: how many items may be in the graph at once; `None`: enough to keep the pools busy.
         admission_bytes: about how many bytes they may have.
-        fails_fast: raise at the first failure that a target depends on.
+        fails_fast: raise as soon as the next result can only be a failure.
         length: how many rows there are, if that is known.
         store: keeps what comes home.
         history: what is known of an earlier attempt.
@@ -83,6 +83,7 @@ class Engine:
         context = make_context(
             plan, self._pools, self.tally, admission, admission_bytes, store=store, history=history, ordered=ordered
         )
+        self._fail_fast = context.router.fail_fast = FailFast(plan) if fails_fast else None
         self._accounts, self._admission = context.accounts, context.admission
         self._batch_sizes, self._item_sizes = context.batch_sizes, context.item_sizes
         self._router, self._retries, self._recorder = context.router, context.retries, context.recorder
@@ -93,7 +94,6 @@ class Engine:
         self._scheduler = Scheduler(self._pools, operators, self._batch_sizes.brief)
         self._order = InputOrder(context.layout, unit) if ordered else None
         self._walk = self._order.walk() if self._order else ArrivalOrder(self._router.deliveries).walk()
-        self._fail_fast = FailFast(plan, self.tally.failures) if fails_fast else None
         self._ending = Ending(self._operators, self._scheduler, self._order)
         self._paused = self._over = self._finished = False
         self._delivered = 0
@@ -105,7 +105,7 @@ class Engine:
         """Return the next results, once they are there; `None` at the end. The caller holds the lock.
 
         Raises:
-            NodeError: with `fails_fast`, an item failed.
+            NodeError: with `fails_fast`, the next result can only be a failure.
             InputError: aligned inputs have unequal lengths.
             PoolError: a pool broke.
         """
@@ -129,13 +129,20 @@ class Engine:
             if moved:
                 continue
             if self._fail_fast is not None and self.tally.failures and not self._ending.complete:
-                self._fail_fast.check(self._order.key() if self._order is not None else ())
+                self._check_failures(self._fail_fast)
             if not self._wait():
                 break
         if not self._over:
             self._finished = True
             self.halt()
         return None
+
+    def _check_failures(self, fail_fast: FailFast) -> None:
+        """Raise if the next result can only be a failure."""
+        if self._order is None:
+            fail_fast.check(None)
+        elif self._order.stream is not None:
+            fail_fast.check((self._order.stream, *self._order.awaited))
 
     def _wait(self, *, away: bool = False) -> bool:
         """Return once there may be something to do; `False`: there is nothing left."""

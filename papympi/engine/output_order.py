@@ -93,11 +93,13 @@ class InputOrder:
 
     Attributes:
         awaited: the segment and position that it stands before.
+        stream: of which target it waits for a result there; `None`: it waits for something else.
         skips: nothing more comes, so what is not there is passed over.
     """
 
     def __init__(self, layout: Layout, unit: Segment) -> None:
         self.skips = False
+        self.stream: Stream | None = None
         self._tables = layout.spaces
         self._unit = unit
         self._openers = {step.outputs[0].space: step for step in layout.plan.steps if step.is_group}
@@ -108,14 +110,9 @@ class InputOrder:
         self._groups_seen: dict[Segment, int] = {}
         self.awaited: tuple[Segment, int] = (unit, 0)
 
-    def key(self) -> Key:
-        """Return the key of the item that it stands before."""
-        segment, position = self.awaited
-        return segment.key(position)
-
-    def _stand(self, segment: Segment, position: int) -> bool:
+    def _stand(self, segment: Segment, position: int, stream: Stream | None = None) -> bool:
         """Note that it stands before something that is not there; return whether that is to be waited for."""
-        self.awaited = (segment, position)
+        self.awaited, self.stream = (segment, position), stream
         return not self.skips
 
     def _leaf(self, space: Space) -> Stream | None:
@@ -142,7 +139,7 @@ class InputOrder:
 
     def _result(self, stream: Stream, segment: Segment, position: int) -> Iterator[Delivery | None]:
         while (results := segment.results.get(stream)) is None or (chunk := results.look(position)) is None:
-            if not self._stand(segment, position):
+            if not self._stand(segment, position, stream):
                 return
             yield None
         results.take(position, position + 1)
@@ -192,7 +189,7 @@ class InputOrder:
         results = segment.results.get(stream)
         chunks = results.take_next(at, stop) if results is not None else []
         if not chunks:
-            if not self._stand(segment, at):
+            if not self._stand(segment, at, stream):
                 return at + 1
             yield None
             return at

@@ -248,4 +248,5 @@ class TaskOperator(Operator, Generic[T]):
 
 def blame(call: Call, lost: Lost, key: Key, attempts: int) -> Failure:
     """Return the failure of the item that a worker was at; it is counted when its task comes home."""
-    return Failure(call.node, key, lost.error, worker=lost.error.worker, attempts=attempts + 1)
+    worker, place = lost.error.worker, call.find_inner_key(key)
+    return Failure(call.node, key[: call.depth], lost.error, worker=worker, attempts=attempts + 1, place=place)
