@@ -195,9 +195,10 @@ def style_of(output: str, targets: int) -> Style:
 def take_results(session: Run, show: Show, request: Request, *, progress: bool | None) -> int:
     """Take every result, say how it went, and return the exit code; failures are kept by the run."""
     journal = request.journal
-    interrupts = Interrupts(session.stop, session.cancel, term_grace_s=TERM_GRACE_S)
+    stop = partial(session.stop, now=True)  # whoever sends a signal, or ends the job, does not wait for all rows
+    interrupts = Interrupts(stop, session.cancel, term_grace_s=TERM_GRACE_S)
     if journal is not None:
-        interrupts = Interrupts(session.stop, session.cancel, journal.grace_s, (read_drain_signal(),))
+        interrupts = Interrupts(stop, session.cancel, journal.grace_s, (read_drain_signal(),))
     try:
         with interrupts, limit_time(session, journal), show_progress(session, show, progress=progress):
             for result in session.results():
@@ -219,7 +220,8 @@ def limit_time(session: Run, journal: JournalOptions | None) -> AbstractContextM
     if journal is not None:
         seconds = find_time_left() if journal.within_s is None else journal.within_s
     tell = partial(click.echo, err=True)
-    return keep_to_limit(session.plan, session.statistics, session.stop, seconds, lambda text: tell(f"papympi: {text}"))
+    stop = partial(session.stop, now=True)
+    return keep_to_limit(session.plan, session.statistics, stop, seconds, lambda text: tell(f"papympi: {text}"))
 
 
 def end(session: Run, count: int, request: Request, asked: int) -> int:

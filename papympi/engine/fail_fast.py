@@ -1,71 +1,113 @@
-"""Whose failures a consumer would get to see, and when a run that stops at the first one has to stop."""
+"""Stops a run early whose next result can only be a failure.
+
+A run that ends with the first failure raises what it would hand over: the first in the order of results. A gather or a
+fold may be far from its end when it is certain that its result is a failure, and which one. Nobody need wait for it.
+"""
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
-
-from papympi.model.item import Failure, Key
+from papympi.engine.index.chunks import Chunk
+from papympi.engine.index.segment import Segment
+from papympi.model.item import Failure
 from papympi.plan.plan import Plan, Step, Stream
 from papympi.plan.program import Call, Stage
+from papympi.transport.payload import Payload
+from papympi.workers.evaluation.attempt import attempt
 
-
-def exposed_nodes(plan: Plan) -> set[str]:
-    """Return the names of the nodes whose failures end in a target."""
-    streams: set[Stream] = set(plan.targets)
-    nodes: set[str] = set()
-    for step in reversed(plan.steps):
-        stage = plan.program.stages.get(step.number)
-        if stage is not None:
-            found, columns = _through_stage(step, stage, streams)
-            nodes |= found
-            streams.update(step.inputs[column] for column in columns)
-        elif any(stream in streams for stream in step.outputs):
-            streams.update(step.inputs)
-            if step.is_source:
-                nodes.update(step.nodes)
-    return nodes
-
-
-def _through_stage(step: Step, stage: Stage, exposed: set[Stream]) -> tuple[set[str], set[int]]:
-    """Return the nodes of a stage whose failures show, and the inputs whose failures do."""
-    columns = {column for column, stream in zip(stage.outputs, step.outputs, strict=True) if stream in exposed}
-    members = {lists: children for inner in stage.inner for children, lists in inner.gathers}
-    nodes: set[str] = set()
-    for number in range(len(stage.calls) - 1, -1, -1):
-        call = stage.calls[number]
-        if stage.inputs + number not in columns:
-            continue
-        if call.on_error == "fail":
-            nodes.add(call.node)
-        if not _skips(call):
-            taken = [argument.column for argument in call.arguments if argument.column is not None]
-            columns.update(members.get(column, column) for column in taken)
-    return nodes, {column for column in columns if column < stage.inputs}
-
-
-def _skips(call: Call) -> bool:
-    return call.on_error == "drop" or call.skip_failed
+Place = tuple[Stream, Segment, int]
+"""A result of a target: the target, the segment and the position."""
 
 
 class FailFast:
-    """Raises the first failure, in input order, as soon as the consumer would only have to wait for it."""
+    """Knows which results can only be failures, though they are not there yet.
 
-    def __init__(self, plan: Plan, failures: list[Failure]) -> None:
-        self._exposed = exposed_nodes(plan)
-        self._failures = failures
-        self._seen = 0
-        self._pending: list[tuple[Key, int, Failure]] = []
+    A failed item makes a list or a fold fail as soon as everything before it has come without one. That list or fold is
+    a result, or becomes one, if only functions of one argument are on the way that pass failures on: what meets another
+    value might yet be dropped with it.
+    """
 
-    def check(self, awaited: Key) -> None:
-        """Raise if an item up to `awaited`, or any one where that is the key of the whole stream, has failed.
+    def __init__(self, plan: Plan) -> None:
+        certain = {
+            step: targets
+            for step in plan.steps
+            if step.kind in {"gather", "fold"} and (targets := _find_certain(plan, step))
+        }
+        self._folds = {step: targets for step, targets in certain.items() if step.kind == "fold"}
+        self._gathers = {step.inputs[0]: step for step in certain if not step.pool}
+        self._certain = certain
+        self._folded: dict[tuple[Step, Segment], tuple[int, Failure]] = {}
+        self._gathered: dict[Segment, dict[Step, dict[int, Failure]]] = {}
+
+    def mark(self, stream: Stream, segment: Segment, chunk: Chunk, failed: int) -> None:
+        """Note which items of a stream have failed; bit i of `failed` stands for position i of the chunk."""
+        step = self._gathers.get(stream)
+        if step is not None:
+            at = (failed & -failed).bit_length() - 1
+            values, _ = attempt(chunk[2].values)
+            if values is not None and type(values[chunk[3] + at]) is Failure:
+                marks = self._gathered.setdefault(segment, {}).setdefault(step, {})
+                marks[chunk[0] + at] = values[chunk[3] + at]
+
+    def look(self, step: Step, segment: Segment, done: int, state: Payload | None) -> None:
+        """Note whether a fold that has so many parents of a segment behind it can only fail at the next."""
+        if step not in self._folds:
+            return
+        self._folded.pop((step, segment), None)
+        if state is not None and not state.is_plain():
+            values, _ = attempt(state.values)
+            if values is not None and type(values[0]) is Failure:
+                self._folded[step, segment] = done, values[0]
+
+    def check(self, awaited: Place | None) -> None:
+        """Raise if the awaited result can only be a failure; `None`: if any can.
 
         Raises:
-            NodeError: it has.
+            NodeError: it can.
         """
-        while self._seen < len(self._failures):
-            failure = self._failures[self._seen]
-            self._seen += 1
-            if failure.node in self._exposed:
-                heappush(self._pending, (failure.key, self._seen, failure))
-        if self._pending and self._pending[0][0][: len(awaited)] <= awaited:
-            raise heappop(self._pending)[2].to_error()
+        for (step, segment), (done, failure) in self._folded.items():
+            self._raise_at(step, segment, done, failure, awaited)
+        for segment, steps in list(self._gathered.items()):
+            if segment.freed:
+                del self._gathered[segment]
+                continue
+            for step, marks in steps.items():
+                done = segment.closings[step].done
+                begin, reach = segment.first_child(done), segment.closings[step].reach
+                end = segment.ends[done] if done < len(segment.ends) else reach
+                first = min((at for at in marks if begin <= at < min(end, reach)), default=None)
+                if first is not None:
+                    self._raise_at(step, segment, done, marks[first], awaited)
+
+    def _raise_at(self, step: Step, segment: Segment, done: int, failure: Failure, awaited: Place | None) -> None:
+        """Raise a failure that is certain for the parent number `done` of a segment, if its result is awaited."""
+        places = [(target, segment.parent, segment.low + done) for target in self._certain[step]]
+        if awaited is None or awaited in places:
+            raise failure.to_error()
+
+
+def _find_certain(plan: Plan, step: Step) -> list[Stream]:
+    """Return the targets to which a failure of a gather's list, or of a fold's result, comes for certain."""
+    if step.kind == "fold" and plan.program.stages[step.number].calls[0].on_error != "fail":
+        return []
+    todo, found = list(step.outputs), []
+    for stream in todo:
+        if stream.target:
+            found.append(stream)
+        for consumer, _ in stream.consumers:
+            stage = plan.program.stages.get(consumer.number)
+            if stage is not None and consumer.kind == "map" and consumer.space is stream.space:
+                todo += _pass_through(consumer, stage)
+    return found
+
+
+def _pass_through(step: Step, stage: Stage) -> list[Stream]:
+    """Return those outputs of a map to which a failure of its one input comes for certain."""
+    if stage.inputs != 1 or stage.inner or not all(map(_passes, stage.calls)):
+        return []
+    return step.outputs
+
+
+def _passes(call: Call) -> bool:
+    """Return whether a call that takes a failure gives that failure."""
+    columns = {argument.column for argument in call.arguments} - {None}
+    return len(columns) == 1 and call.on_error == "fail" and not call.skip_failed

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from papympi.contracts import History, Pool, Statistics, Store
+from papympi.engine.ending import Ending
 from papympi.engine.fail_fast import FailFast
 from papympi.engine.operators.assembly import make_context, make_operators, open_sources
 from papympi.engine.operators.feed import Feed
@@ -43,15 +44,12 @@ class Engine:
         ordered: hand results over in input order.
         admission: how many items may be in the graph at once; `None`: enough to keep the pools busy.
         admission_bytes: about how many bytes they may have.
-        fails_fast: raise at the first failure that a target depends on.
+        fails_fast: raise as soon as the next result can only be a failure.
         length: how many rows there are, if that is known.
         store: keeps what comes home.
         history: what is known of an earlier attempt.
         shard: (number, of how many): the share of the rows that is worked on; `None`: all.
         tell: takes what node functions have printed and logged.
-
-    Attributes:
-        complete: everything has been handed over.
     """
 
     def __init__(
@@ -85,6 +83,7 @@ class Engine:
         context = make_context(
             plan, self._pools, self.tally, admission, admission_bytes, store=store, history=history, ordered=ordered
         )
+        self._fail_fast = context.router.fail_fast = FailFast(plan) if fails_fast else None
         self._accounts, self._admission = context.accounts, context.admission
         self._batch_sizes, self._item_sizes = context.batch_sizes, context.item_sizes
         self._router, self._retries, self._recorder = context.router, context.retries, context.recorder
@@ -95,9 +94,8 @@ class Engine:
         self._scheduler = Scheduler(self._pools, operators, self._batch_sizes.brief)
         self._order = InputOrder(context.layout, unit) if ordered else None
         self._walk = self._order.walk() if self._order else ArrivalOrder(self._router.deliveries).walk()
-        self._fail_fast = FailFast(plan, self.tally.failures) if fails_fast else None
-        self._stopping = self._paused = self._over = self._finished = False
-        self.complete = False
+        self._ending = Ending(self._operators, self._scheduler, self._order)
+        self._paused = self._over = self._finished = False
         self._delivered = 0
         self._begun: float | None = None
         self._took = 0.0
@@ -107,7 +105,7 @@ class Engine:
         """Return the next results, once they are there; `None` at the end. The caller holds the lock.
 
         Raises:
-            NodeError: with `fails_fast`, an item failed.
+            NodeError: with `fails_fast`, the next result can only be a failure.
             InputError: aligned inputs have unequal lengths.
             PoolError: a pool broke.
         """
@@ -127,17 +125,24 @@ class Engine:
             if isinstance(found, Delivery):
                 self._delivered += len(found.values) if found.valid == FULL else found.valid.bit_count()
                 return found
-            self.complete = found is self  # what no result needs is still counted
+            self._ending.finish(walked=found is self)  # what no result needs is still counted
             if moved:
                 continue
-            if self._fail_fast is not None and self.tally.failures and not self.complete:
-                self._fail_fast.check(self._order.key() if self._order is not None else ())
+            if self._fail_fast is not None and self.tally.failures and not self._ending.complete:
+                self._check_failures(self._fail_fast)
             if not self._wait():
                 break
         if not self._over:
             self._finished = True
             self.halt()
         return None
+
+    def _check_failures(self, fail_fast: FailFast) -> None:
+        """Raise if the next result can only be a failure."""
+        if self._order is None:
+            fail_fast.check(None)
+        elif self._order.stream is not None:
+            fail_fast.check((self._order.stream, *self._order.awaited))
 
     def _wait(self, *, away: bool = False) -> bool:
         """Return once there may be something to do; `False`: there is nothing left."""
@@ -146,29 +151,18 @@ class Engine:
         elif self._scheduler.tasks or not self.is_idle():
             self._waiter.wait(self._retries.waiting[0][0] if self._retries.waiting else None, away=away)
         else:
-            return self._go_on()
+            return self._ending.go_on(retries=bool(self._retries.waiting))
         return True
-
-    def _go_on(self) -> bool:
-        """Nothing is under way and nothing fits: let the smallest through. Return whether there is anything left."""
-        if (self._order is None or self.complete) and not any(operator.has_more() for operator in self._operators):
-            self.complete = self.complete or not self._retries.waiting
-            return False
-        if self._stopping:
-            return False
-        if self._scheduler.force_first(self._operators):
-            return True
-        raise AssertionError(f"the engine is stuck with {self._accounts} at {self._order and self._order.awaited}")
 
     def _is_held(self) -> bool:
         """Return whether all there is to do in a pause is to wait for its end."""
-        return not (self._stopping or self._scheduler.tasks or self._awaits_rows())
+        return not (self._ending.drains or self._scheduler.tasks or self._awaits_rows())
 
     def is_idle(self) -> bool:
         """Return whether nothing is on its way: no task, no row, and nothing that is tried again later."""
         if self._scheduler.tasks:
             return False
-        return self._stopping or not (self._retries.waiting or self._awaits_rows())
+        return self._ending.now or not (self._retries.waiting or self._awaits_rows())
 
     def _awaits_rows(self) -> bool:
         return any(source.is_waiting() for source in self._sources)
@@ -189,10 +183,18 @@ class Engine:
         self._router.settle()
         if self._recorder is not None:
             self._recorder.check()
-        if not self._stopping and not self._paused:
-            for source in self._sources:
-                moved |= not (away and source.is_tied) and source.pull()
+        if not self._ending.now and (self._ending.drains or not self._paused):
+            moved |= self._pull(away=away)
             moved |= self._scheduler.dispatch()
+        return moved
+
+    def _pull(self, *, away: bool) -> bool:
+        """Let the sources read, or end; return whether any did."""
+        if self._ending.drains:
+            return self._ending.drain()
+        moved = False
+        for source in self._sources:
+            moved |= not (away and source.is_tied) and source.pull()
         return moved
 
     def _collect(self, pools: Mapping[str, Pool]) -> bool:
@@ -247,9 +249,10 @@ class Engine:
         """End a wait; from any thread or signal handler."""
         self._waiter.wake()
 
-    def stop(self) -> None:
-        """Start nothing more; what is under way is finished and handed over; from any thread or signal handler."""
-        self._stopping = True
+    def stop(self, *, now: bool = False) -> None:
+        """Read no more rows, and with `now` start nothing more at all; from any thread or signal handler."""
+        self._ending.now |= now
+        self._ending.drains = True
         self._waiter.wake()
 
     def hold(self, *, paused: bool) -> None:
@@ -272,6 +275,10 @@ class Engine:
             source.close()
         self._waiter.close()
 
+    def list_notes(self) -> list[str]:
+        """Return what the summary has to say of how it ended."""
+        return self._ending.list_notes()
+
     def statistics(self) -> Statistics:
         """Return how far the run is; from any thread."""
         seconds = self._took
@@ -288,5 +295,5 @@ class Engine:
             heaviest=self._accounts.heaviest,
             seconds=seconds,
             finished=self._finished,
-            complete=self.complete,
+            complete=self._ending.complete,
         )

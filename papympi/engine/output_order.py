@@ -93,9 +93,13 @@ class InputOrder:
 
     Attributes:
         awaited: the segment and position that it stands before.
+        stream: of which target it waits for a result there; `None`: it waits for something else.
+        skips: nothing more comes, so what is not there is passed over.
     """
 
     def __init__(self, layout: Layout, unit: Segment) -> None:
+        self.skips = False
+        self.stream: Stream | None = None
         self._tables = layout.spaces
         self._unit = unit
         self._openers = {step.outputs[0].space: step for step in layout.plan.steps if step.is_group}
@@ -106,10 +110,10 @@ class InputOrder:
         self._groups_seen: dict[Segment, int] = {}
         self.awaited: tuple[Segment, int] = (unit, 0)
 
-    def key(self) -> Key:
-        """Return the key of the item that it stands before."""
-        segment, position = self.awaited
-        return segment.key(position)
+    def _stand(self, segment: Segment, position: int, stream: Stream | None = None) -> bool:
+        """Note that it stands before something that is not there; return whether that is to be waited for."""
+        self.awaited, self.stream = (segment, position), stream
+        return not self.skips
 
     def _leaf(self, space: Space) -> Stream | None:
         """Return the only target of a space that has nothing to walk below or over it."""
@@ -135,7 +139,8 @@ class InputOrder:
 
     def _result(self, stream: Stream, segment: Segment, position: int) -> Iterator[Delivery | None]:
         while (results := segment.results.get(stream)) is None or (chunk := results.look(position)) is None:
-            self.awaited = (segment, position)
+            if not self._stand(segment, position, stream):
+                return
             yield None
         results.take(position, position + 1)
         chunk = clip(chunk, position, position + 1)
@@ -149,8 +154,7 @@ class InputOrder:
         """Walk the group whose last member is at a position, if one is."""
         groups = segment.groups[space]
         closing = segment.closings[self._openers[space]]
-        while closing.reach <= position:
-            self.awaited = (segment, position)
+        while closing.reach <= position and self._stand(segment, position):
             yield None
         seen = self._groups_seen.setdefault(groups, 0)
         while seen < len(groups.anchors) and groups.anchors[seen] == position:
@@ -158,19 +162,18 @@ class InputOrder:
             yield from self._item(groups, seen - 1)
 
     def _children(self, space: Space, parent: Segment, position: int) -> Iterator[Delivery | None]:
-        while (segment := parent.child_of(space, position)) is None:
-            self.awaited = (parent, position)
+        while (segment := parent.child_of(space, position)) is None or position - segment.low > len(segment.ends):
+            if not self._stand(parent, position):
+                return
             yield None
         index = position - segment.low
-        while index > len(segment.ends):
-            self.awaited = (parent, position)
-            yield None
         at, leaf = segment.first_child(index), self._leaves.get(space)
         while index >= len(segment.ends) or at < segment.ends[index]:
             if at >= segment.emitted:
                 if segment.unequal is not None:
                     raise segment.unequal
-                self.awaited = (segment, at)
+                if not self._stand(segment, at):
+                    break
                 yield None
             elif leaf is None:
                 yield from self._item(segment, at)
@@ -186,7 +189,8 @@ class InputOrder:
         results = segment.results.get(stream)
         chunks = results.take_next(at, stop) if results is not None else []
         if not chunks:
-            self.awaited = (segment, at)
+            if not self._stand(segment, at, stream):
+                return at + 1
             yield None
             return at
         stop = chunks[-1][1]
@@ -205,9 +209,10 @@ class InputOrder:
             if not self._tables[space].wanted:
                 continue
             groups = segment.groups[space]
-            while len(groups.ends) <= index:
-                self.awaited = (segment, segment.emitted)
+            while len(groups.ends) <= index and self._stand(segment, segment.emitted):
                 yield None
+            if len(groups.ends) <= index:
+                continue
             seen = self._groups_seen.setdefault(groups, 0)
             while seen < groups.ends[index]:
                 self._groups_seen[groups] = seen = seen + 1

@@ -100,7 +100,7 @@ class Recorder:
     def fail(self, failures: Sequence[Failure], inputs_at: Callable[[Key], list[Any] | None]) -> None:
         """Keep the failures of a task, with what its stage was given at each."""
         for failure in failures:
-            given, _ = attempt(inputs_at, failure.key)
+            given, _ = attempt(inputs_at, failure.place or failure.key)
             self._store.keep_failure(failure, given)
 
     def rows(self, names: Sequence[str], start: int, columns: Sequence[list[Any]], *, failed: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
+from papympi.engine.fail_fast import FailFast
 from papympi.engine.index.chunks import Chunk, Interval, IntervalMap, distribute
 from papympi.engine.index.segment import Segment
 from papympi.engine.index.tables import Layout
@@ -44,6 +45,7 @@ class Router:
 
     Attributes:
         agenda: what has not been taken to its consumers yet: (stream, segment, chunk, bitmap of failures).
+        fail_fast: is told what has failed; `None`: nobody is.
         deliveries: in unordered runs, the chunks that the consumer has not seen: (stream, segment, chunk).
     """
 
@@ -52,6 +54,7 @@ class Router:
         self._recorder = recorder
         self._ordered = ordered
         self._takers: dict[Step, Taker] = {}
+        self.fail_fast: FailFast | None = None
         self.agenda: deque[tuple[Stream, Segment, Chunk, int]] = deque()
         self.deliveries: deque[tuple[Stream, Segment, Chunk]] = deque()
 
@@ -78,8 +81,8 @@ class Router:
         while agenda:
             stream, segment, chunk, failed = agenda.popleft()
             table = self._layout.streams[stream]
-            if self._recorder is not None:
-                self._recorder.route(stream, segment, chunk, failed)
+            if failed or self._recorder is not None:
+                self._note(stream, segment, chunk, failed)
             if table.deeper:
                 segment.store.setdefault(stream, IntervalMap()).add(chunk)
             for step, number, skips in table.same:
@@ -90,6 +93,13 @@ class Router:
                 self._deliver(stream, segment, chunk, table.delivery)
             if table.out is not None:
                 segment.release(table.out, chunk[0], chunk[1])
+
+    def _note(self, stream: Stream, segment: Segment, chunk: Chunk, failed: int) -> None:
+        """Tell the store, and whoever waits for failures."""
+        if self._recorder is not None:
+            self._recorder.route(stream, segment, chunk, failed)
+        if failed and self.fail_fast is not None:
+            self.fail_fast.mark(stream, segment, chunk, failed)
 
     def _deliver(self, stream: Stream, segment: Segment, chunk: Chunk, holder: tuple[str, Stream]) -> None:
         start, stop, _, _, valid = chunk

@@ -39,7 +39,8 @@ class Failure:
         input: bounded `repr` of what the function was given.
         worker: where it happened: pool, host, process id, rank.
         attempts: how often the item was tried.
-        target, place: when it is delivered: the target and the key in whose place it stands.
+        target: when it is delivered: the target in whose place it stands.
+        place: then the key in whose place it stands; before, that of the call, which may be longer than the item's.
     """
 
     node: str

@@ -60,6 +60,7 @@ class Call:
         retry_on: the exceptions after which it is.
         backoff: how long after its first failure an item is tried again, in seconds; doubled each time.
         awaits: the function is async: what it returns is awaited, or is an async generator.
+        depth: how long the keys of its failures are, where those of its positions are longer; `None`: as long.
     """
 
     node: str
@@ -73,6 +74,11 @@ class Call:
     retry_on: tuple[type[BaseException], ...] = (Exception,)
     backoff: float = 0.1
     awaits: bool = False
+    depth: int | None = None
+
+    def find_inner_key(self, key: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the key of a position if it is not that of an item, else `()`."""
+        return () if self.depth is None else key
 
     def may_retry(self, error: BaseException, attempts: int) -> bool:
         """Say whether an item is tried again that has failed with an error after so many attempts before."""

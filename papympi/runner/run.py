@@ -155,16 +155,20 @@ class Run:
         """
         self._session.pause(paused=False)
 
-    def stop(self, *, doubt: bool = False) -> None:
-        """Start nothing more: running batches are finished and handed over, then the iteration ends.
+    def stop(self, *, now: bool = False, doubt: bool = False) -> None:
+        """Read no more rows; those that were read go through the graph, as if the inputs ended here, then it ends.
+
+        With a run directory what needs the end of the inputs is left to the resumed run. A node that makes a thousand
+        children more of one item seems to have no end: its generators are given up, and the summary says so.
 
         It ends a pause. May be called from another thread or a signal handler; of a run that has ended it is harmless.
 
         Args:
+            now: start nothing more at all: of what was read only running batches are finished and handed over.
             doubt: the scheduler is ending the job, and items may fail because of that: failures from now on, and those
                 of the last seconds, are tried again when the run is resumed.
         """
-        self._session.stop(doubt=doubt)
+        self._session.stop(now=now, doubt=doubt)
 
     def cancel(self) -> None:
         """End the run and its workers at once, whatever they are doing; who waits in `next()` gets a `StateError`.

@@ -83,7 +83,8 @@ class Session:
         self._settings = settings
         self._driver: EngineDriver | None = None
         self._pools: dict[str, Pool] = {}
-        self._stopping = self._paused = self._finished = False
+        self._stopping: Literal["", "drain", "now"] = ""
+        self._paused = self._finished = False
         self._why = ""
         self._begins, self._ends = ["once"], ["once"]  # to pop from a list is atomic, and needs no lock
         self._shows = progress
@@ -119,7 +120,7 @@ class Session:
                 if sys.stderr is not None and sys.stderr.isatty():
                     self._display.enter_context(shown_by(display.put))
             if self._stopping:
-                self.engine.stop()
+                self.engine.stop(now=self._stopping == "now")
             self.engine.hold(paused=self._paused)
             self.state = "running"
             self._check_going()
@@ -176,13 +177,13 @@ class Session:
         if self._driver is not None and not paused:
             self._driver.nudge()
 
-    def stop(self, *, doubt: bool = False) -> None:
-        """Start nothing more; with `doubt` failures from now on are not final."""
+    def stop(self, *, now: bool = False, doubt: bool = False) -> None:
+        """Read no more, and with `now` start nothing more; with `doubt` failures from now on are not final."""
         if doubt and self._journal is not None:
             self._journal.doubt()
-        self._stopping = True
+        self._stopping = "now" if now or self._stopping == "now" else "drain"
         if self.engine is not None:
-            self.engine.stop()
+            self.engine.stop(now=now)
 
     def close(self) -> None:
         """End the workers; running batches are given up unless the run is finished."""
@@ -200,8 +201,13 @@ class Session:
             self._tell("belongs to the process that this one was forked from")
 
     def list_notes(self) -> list[str]:
-        """Return the notes of pools and watchers."""
-        return [note for pool in self._pools.values() for note in getattr(pool, "notes", ())] + self._watchers.notes
+        """Return the notes of pools, watchers and the engine."""
+        ending = self.engine.list_notes() if self.engine is not None else []
+        return (
+            ending
+            + [note for pool in self._pools.values() for note in getattr(pool, "notes", ())]
+            + self._watchers.notes
+        )
 
     def _refuse(self, why: str) -> StateError:
         return StateError(f"this run {why}; call run() again for another")

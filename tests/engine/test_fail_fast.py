@@ -1,98 +1,178 @@
-"""Whose failures stop a run that stops at the first, and when: as soon as the consumer would wait for a failed item."""
+"""Which failure a run raises that stops at the first: the first in the order of results, as soon as it is certain."""
 
 from __future__ import annotations
 
+import itertools
+import threading
+import time
+
 import pytest
 
-from papympi.engine.fail_fast import FailFast, exposed_nodes
-from papympi.errors import NodeError
-from papympi.model.item import Failure
-
-DROPS = {"on_error": "drop"}
+from papympi import DROP, Failure, Graph, NodeError, run
+from papympi.testing.driver import of_two
 
 
-@pytest.mark.parametrize(
-    ("nodes", "targets", "exposed"),
-    [
-        ({"one": "map x", "two": "map one"}, ["two"], {"one", "two"}),
-        ({"one": "map x", "two": ("map one", DROPS)}, ["two"], set()),
-        ({"one": "map x", "two": ("map one", DROPS)}, ["two", "one"], {"one"}),
-        ({"one": "map x", "two": ("map x", DROPS), "three": "map one two"}, ["three"], {"one", "three"}),
-        ({"one": "map x", "two": ("map one", {"on_error": str})}, ["two"], {"one"}),
-        ({"child": "scatter x", "sums": "gather child"}, ["sums"], {"child", "sums"}),
-        ({"child": "scatter x", "sums": ("gather child", DROPS)}, ["sums"], set()),
-        ({"child": "scatter x", "pairs": ("group:2 child", DROPS)}, ["pairs"], set()),
-        ({"child": "scatter x", "pairs": "group:2 child"}, ["pairs"], {"child", "pairs"}),
-        ({"child": "scatter x", "total": ("fold child", DROPS), "last": "map total"}, ["last"], {"last"}),
-        ({"child": "scatter x", "total": ("fold child", DROPS | {"combine": max})}, ["total"], set()),
-        ({"child": ("scatter x", DROPS), "leaf": "map child"}, ["leaf"], {"leaf"}),
-    ],
-)
-def test_shown_nodes_are_exposed(compiled, nodes, targets, exposed):
-    """A node's failures show unless it, or whoever takes them on every way to a target, drops them."""
-    small = compiled(targets, **nodes)
-    assert exposed_nodes(small.plan) - {"x"} == exposed
+def graph_of(**nodes):
+    """Return a graph of `name=(function, inputs, options)`."""
+    graph = Graph("failing")
+    for name, (function, inputs, options) in nodes.items():
+        graph.add(function, name=name, inputs=inputs, pool="p", **{"stride": 1} | options)
+    return graph
 
 
-def test_failing_source_is_exposed(compiled):
-    """A source that raises shows where its rows do."""
-    assert "x" in exposed_nodes(compiled(one="map x").plan)
-    assert "x" not in exposed_nodes(compiled(one=("map x", DROPS)).plan)
+def fail_two(x):
+    if x == 2:
+        raise ValueError("two")
+    return x
 
 
-@pytest.fixture
-def small(compiled):
-    """Return a plan where failures of `child` and `leaf` show, but not those of `hidden`."""
-    nodes = {"hidden": "map x", "kept": ("map hidden", DROPS), "child": "scatter x kept", "leaf": "map child"}
-    return compiled(**nodes)
+def same(x):
+    return x
 
 
-def failing(small, *born):
-    """Return what raises, with (node, key) of what has failed."""
-    return FailFast(small.plan, [Failure(node, key, ValueError("no")) for node, key in born])
+def add(total, x, y=0):
+    return total + fail_two(x)
 
 
-@pytest.mark.parametrize(
-    ("key", "raises"),
-    [((2,), True), ((3,), True), ((3, 1), True), ((3, 2), True), ((3, 3), False), ((4,), False), ((4, 0), False)],
-)
-def test_earlier_item_raises(small, key, raises):
-    """What failed at or before the awaited item, or above it, is raised; what comes behind is not yet."""
-    checks = failing(small, ("leaf", key))
-    if raises:
-        with pytest.raises(NodeError, match="leaf"):
-            checks.check((3, 2))
-    checks.check((3, 2))
+def collect(x, y):
+    if 2 in x:
+        raise ValueError("two")
+    return x
 
 
-def test_child_of_awaited_raises(small):
-    """A failure below the awaited item keeps it from ever coming."""
-    with pytest.raises(NodeError):
-        failing(small, ("leaf", (3, 7))).check((3,))
+def stop_at(running):
+    """Return (node, key) of the failure that a run ends with."""
+    with pytest.raises(NodeError) as caught:
+        list(running.results())
+    return caught.value.node, caught.value.key
 
 
-def test_whole_run_waits_for_all(small):
-    """Where the one result of the whole run is awaited, any failure is raised."""
-    with pytest.raises(NodeError):
-        failing(small, ("leaf", (99, 3))).check(())
+KINDS = {
+    "fold": (add, {"fold": int}),
+    "combine": (add, {"fold": int, "combine": int.__add__}),
+    "gather": (collect, {"gather": 3}),
+}
 
 
-def test_first_in_order_is_raised(small):
-    """Of several the first in input order is raised, whichever came home first."""
-    with pytest.raises(NodeError, match=r"\(1, 4\)"):
-        failing(small, ("leaf", (2, 0)), ("leaf", (1, 4)), ("leaf", (1, 5))).check((3,))
+@pytest.mark.parametrize("on_error", ["drop", len], ids=["drop", "heal"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_healed_is_not_raised(kind, on_error, pool):
+    """What a node heals or drops was raised if it took several inputs: parts of it were counted as failing."""
+    function, options = KINDS[kind]
+    on_error = on_error if on_error == "drop" else lambda failure: -1
+    graph = graph_of(n=(function, {"x": "x", "y": "y"}, {**options, "on_error": on_error}))
+    given = {"x": range(8), "y": range(8)}
+    kept, raising = (run(given, graph=graph, pools={"p": of_two(pool)}, errors=errors) for errors in ("keep", "raise"))
+    assert list(kept) == list(raising)
 
 
-def test_hidden_failure_is_passed(small):
-    failing(small, ("hidden", (0,))).check(())
+def drop_two(x):
+    return DROP if x == 2 else x
 
 
-def test_later_failures_are_seen(small):
-    """What comes home after a check is looked at in the next; what had to wait is not forgotten."""
-    failures = [Failure("leaf", (5, 0), ValueError("no"))]
-    checks = FailFast(small.plan, failures)
-    checks.check((3,))
-    failures.append(Failure("leaf", (9, 0), ValueError("no")))
-    checks.check((4,))
-    with pytest.raises(NodeError, match=r"\(5, 0\)"):
-        checks.check((5,))
+def twice(x):
+    yield x
+    yield x
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+@pytest.mark.parametrize("depth", [1, 2])
+def test_dropped_is_not_raised(depth, ordered, pool):
+    """A failure that meets a drop was raised if it came before the drop was known."""
+    above = "x" if depth == 1 else "kid"
+    graph = graph_of(
+        kid=(twice, {"x": "x"}, {}),
+        bad=(fail_two, {"x": above}, {}),
+        gone=(drop_two, {"x": "x"}, {}),
+        both=(lambda x, y: x, {"x": "bad", "y": "gone"}, {}),
+    )
+    values = list(run({"x": range(5)}, graph=graph, pools={"p": of_two(pool)}, targets=["both"], ordered=ordered))
+    assert sorted(values) == sorted([0, 1, 3, 4] * depth)
+
+
+@pytest.mark.parametrize("close", [{"gather": True}, {"gather": 2}, {"fold": list}])
+def test_first_in_order_is_raised(close):
+    """Of several failures that was raised which came home first."""
+    late = threading.Event()
+
+    def fail(x):
+        if x == 5:
+            late.set()
+            raise ValueError(x)
+        if x == 3:
+            late.wait(30)
+            time.sleep(0.05)
+            raise ValueError(x)
+        return x
+
+    function = (lambda total, x: [*total, x]) if "fold" in close else same
+    graph = graph_of(bad=(fail, {"x": "x"}, {}), all=(function, {"x": "bad"}, close))
+    assert stop_at(run({"x": range(9)}, graph=graph, pools={"p": "threads:3"})) == ("bad", (3,))
+
+
+def test_results_before_it_are_handed_over():
+    """A failure of one target does not hide the result of another that comes before it."""
+    gate = threading.Event()
+
+    def fail(x):
+        gate.set()
+        raise ValueError(x)
+
+    def wait(x):
+        gate.wait(30)
+        time.sleep(0.05)
+        return x
+
+    graph = graph_of(slow=(wait, {"x": "x"}, {}), bad=(fail, {"x": "x"}, {}))
+    results = run({"x": [7]}, graph=graph, pools={"p": "threads:2"}, targets=["slow", "bad"]).results()
+    assert next(results).value == 7
+    with pytest.raises(NodeError, match="bad"):
+        next(results)
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+@pytest.mark.parametrize("close", [{"gather": True}, {"fold": int}, {"fold": int, "combine": int.__add__}])
+@pytest.mark.parametrize("then", [False, True])
+def test_certain_failure_is_raised_early(then, close, ordered):
+    """A list or a fold that can only fail does not wait for its end, which may never come."""
+    function = (lambda total, x: total + x) if "fold" in close else len
+    options = {"inputs": {"obj": "bad"}} if "gather" in close else {}
+    graph = graph_of(bad=(fail_two, {"x": "x"}, {}))
+    graph.add(function, name="all", pool="p", **{"inputs": {"x": "bad"}} | options, **close)
+    if then:
+        graph.add(same, name="last", inputs={"x": "all"}, pool="p")
+    running = run({"x": itertools.count()}, graph=graph, pools={"p": "threads:2"}, ordered=ordered)
+    assert stop_at(running) == ("bad", (2,))
+
+
+def count_up(x):
+    yield from range(x)
+
+
+def refuse(left, right):
+    raise ValueError("cannot be combined")
+
+
+@pytest.mark.parametrize("rows", [20, 300])
+@pytest.mark.parametrize("depth", [1, 2])
+def test_combine_fails_at_its_item(depth, rows, pool):
+    """The failure of a `combine` function had a key of the tree that it works in."""
+    above, key = ("x", ()) if depth == 1 else ("kid", (0,))
+    graph = graph_of(
+        kid=(count_up, {"x": "x"}, {}),
+        all=(lambda total, x: total + x, {"x": above}, {"fold": int, "combine": refuse, "stride": 64}),
+    )
+    given = {"x": range(rows) if depth == 1 else [rows]}
+    running = run(given, graph=graph, pools={"p": of_two(pool)}, targets=["all"], errors="keep")
+    (failure,) = running
+    assert isinstance(failure, Failure)
+    assert (failure.node, failure.key) == ("all", key)
+    assert {failure.key for failure in running.failures} == {key}
+
+
+def test_combine_heals_at_its_item():
+    """What heals a fold with `combine` is told the item's key."""
+    graph = graph_of(
+        all=(lambda total, x: x, {"x": "x"}, {"fold": int, "combine": refuse, "on_error": lambda f: f.key})
+    )
+    assert list(run({"x": range(20)}, graph=graph, pools={"p": "inline"})) == [()]

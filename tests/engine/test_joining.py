@@ -33,9 +33,9 @@ class Meeting:
         self.met, self.dropped = {}, set()
 
     def bring(self, name, segment, start, stop, valid=FULL):
-        """Bring values of a node for start..stop; each tells where it is from."""
+        """Bring values of a node for start..stop; each tells where it is from. Where none is there is no payload."""
         values = [(name, *segment.key(at)) for at in range(start, stop)]
-        chunk = (start, stop, Payload(values), 0, valid)
+        chunk = (start, stop, Payload(values) if valid else None, 0, valid)
         stream = self.small.stream(name)
         number = self.step.inputs.index(stream)
         if stream.space is self.step.space:

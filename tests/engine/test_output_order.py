@@ -31,6 +31,11 @@ class Walked:
         self.walk, self.seen, self.deliveries, self.ended = self.order.walk(), [], [], False
         self.results = {}
 
+    def key(self):
+        """Return the key of the item that the cursor stands before."""
+        segment, position = self.order.awaited
+        return segment.key(position)
+
     def post(self, name, segment, start, stop, valid=FULL):
         """Send results for start..stop; each tells where it is from."""
         values = [(name, segment.key(at)) if is_valid(valid, at - start) else None for at in range(start, stop)]
@@ -75,12 +80,12 @@ def test_hole_stops_prefix(walked):
     each.row(emitted=6)
     each.post("one", each.rows, 2, 4)
     assert each.look() == []
-    assert each.order.key() == (0,)
+    assert each.key() == (0,)
     each.post("one", each.rows, 0, 1)
     assert each.look() == [("one", (0,))]
     each.post("one", each.rows, 1, 2)
     assert each.look() == [("one", (at,)) for at in (1, 2, 3)]
-    assert each.order.key() == (4,)
+    assert each.key() == (4,)
 
 
 def test_siblings_come_together(walked):
@@ -166,7 +171,7 @@ def test_needed_space_goes_first(walked):
     for name in ("late", "early"):
         each.children(name, each.rows, 0, 1, 1)
     assert [name for name, _ in each.look()] == ["early", "late"]
-    assert each.order.key() == (0, 0)
+    assert each.key() == (0, 0)
 
 
 def test_whole_run_comes_last(walked):

@@ -17,11 +17,11 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import UnsatisfiedAssumption
 
-from papympi import DROP, Failure, Graph, GraphError, run
+from papympi import DROP, Failure, Graph, GraphError, NodeError, run
 from papympi.contracts import Capabilities
 from papympi.errors import ItemTimeout, WorkerLost
 from papympi.model.graph import GraphWarning
@@ -401,11 +401,22 @@ class BlindPool(SimulatedPool):
 
 def collect(running, pause):
     """Return what a run yields, by target, in its order."""
-    found = {target.node: [] for target in running.plan.targets}
     entries = running.results()
+    return collect_from(dawdle(entries) if pause else entries, [target.node for target in running.plan.targets])
+
+
+def dawdle(entries):
+    """Yield entries, now and then late."""
     for number, entry in enumerate(entries):
-        if pause and number % 7 == 3:
+        if number % 7 == 3:
             time.sleep(0.012)
+        yield entry
+
+
+def collect_from(entries, targets):
+    """Return entries by target, in their order."""
+    found = {target: [] for target in targets}
+    for entry in entries:
         if isinstance(entry, Failure):
             found[entry.target].append((entry.place, ("failed", entry.node, entry.key)))
         else:
@@ -443,7 +454,7 @@ def start(specs, targets, pools, **options):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GraphWarning)
         try:
-            return run(sources, graph=build(specs), targets=targets, pools=pools, errors="keep", **options)
+            return run(sources, graph=build(specs), targets=targets, pools=pools, **{"errors": "keep"} | options)
         except GraphError:
             raise UnsatisfiedAssumption from None
 
@@ -472,6 +483,57 @@ def test_ordered_equals_naive(case, bounds, workers, seed, fusion, pause):
     assert sorted(failures) == sorted(entry for entry in naive.failures if entry[0] in needed(specs, targets))
     if bounds["admission"] is not None and not running.plan.warnings:  # a late broadcast holds a group
         assert statistics.highest <= gated_bound(specs, targets, bounds["admission"])
+
+
+def stop_after(running, most):
+    """Yield what a run gives that is asked to stop after so many results."""
+    for number, entry in enumerate(running.results()):
+        yield entry
+        if number + 1 == most:
+            running.stop()
+
+
+@MANY
+@given(graphs(), BOUNDS, st.integers(1, 4), st.integers(0, 10**6), st.integers(1, 9), st.booleans())
+def test_stopped_run_equals_a_short_one(case, bounds, workers, seed, most, ordered):
+    """A run that is stopped gives what it would give if the inputs ended where they had been read to."""
+    specs, targets = case
+    pools = {name: SimulatedPool(name, workers, seed) for name in ("one", "two")}
+    running = start(specs, targets, pools, **bounds, ordered=ordered)
+    assume(sum(step.is_source for step in running.plan.steps) == 1)  # others are not read as far as this one
+    found = collect_from(stop_after(running, most), targets)
+    for spec in (spec for spec in specs if spec["kind"] == "source"):
+        spec["size"] = running.statistics().pulled
+    assert {name: sorted(entries) for name, entries in found.items()} == expected(Naive(specs), targets)
+    assert running.statistics().live == 0
+
+
+def take_to_the_end(running):
+    """Return (target, key, value) of the results, and the (node, key) of the failure that ended them, if one did."""
+    found = []
+    try:
+        for entry in running.results():
+            if isinstance(entry, Failure):
+                return found, (entry.node, entry.key)
+            found.append((entry.node, entry.key, entry.value))
+    except NodeError as error:
+        return found, (error.node, error.key)
+    return found, None
+
+
+@MANY
+@given(graphs(), BOUNDS, st.integers(1, 4), st.integers(0, 10**6), st.integers(0, 10**6), st.booleans())
+def test_first_failure_in_order_is_raised(case, bounds, workers, seed, other, fusion):
+    """With errors="raise" comes what comes with "keep", up to the first failure: whatever is done first, or dropped."""
+    specs, targets = case
+    for spec in specs:
+        if spec["kind"] != "source":
+            spec["on_error"] = ["fail", "fail", "drop", heal][digest(seed, spec["name"]) % 4]
+    ends = []
+    for errors, chance in (("keep", seed), ("raise", other)):
+        pools = {name: SimulatedPool(name, workers, chance) for name in ("one", "two")}
+        ends.append(take_to_the_end(start(specs, targets, pools, **bounds, fusion=fusion, errors=errors)))
+    assert ends[0] == ends[1]
 
 
 @MANY

@@ -93,10 +93,7 @@ class GatheredLists:
 def to_slice(part: Chunk | SharedValue) -> Slice:
     """Return a chunk, or a value that positions share, as a task carries it."""
     if isinstance(part, SharedValue):
-        start, _, payload, offset, _ = part.chunk
-        at = offset + part.position - start
-        payload, at = payload.cut(at, at + 1)
-        return (payload, at, at + 1, part.stop - part.start)
+        return (*to_slice(clip(part.chunk, part.position, part.position + 1)), part.stop - part.start)
     start, stop, payload, offset, _ = part
     if type(payload) is GatheredLists:
         return payload.slice(offset, offset + stop - start)

@@ -53,6 +53,8 @@ class Feed:
         interrupts: those end an iterable that takes its time, from any thread.
         tied: the iterables are the caller's: only whoever asks for results reads them.
         between: called whenever a row has been taken and before the next one is asked for.
+        stopped: no more rows are wanted; for whoever reads them just now.
+        cut: they were ended because of that.
         ended: there are no more rows.
         unequal: why they ended, where the members have unequal lengths.
         failure: why they ended, where a member raised.
@@ -64,6 +66,8 @@ class Feed:
     interrupts: Sequence[Callable[[], None]] = ()
     tied: bool = False
     between: Callable[[], None] | None = None
+    stopped: bool = False
+    cut: bool = False
     ended: bool = False
     unequal: InputError | None = None
     failure: Failure | None = None
@@ -115,6 +119,9 @@ class Feed:
         for value in self._iterators[0]:
             yield value
             between()
+            if self.stopped:
+                self.cut = True
+                break
 
     def _read_several(self) -> Iterator[tuple[Any, ...]]:
         for number, maker in enumerate(self.makers):
@@ -132,6 +139,9 @@ class Feed:
             rows += 1
             if self.between is not None:
                 self.between()
+            if self.stopped:
+                self.cut = self.ended = True
+                return
         self.unequal = self._compare(row, rows)
         self.ended = True
 

@@ -149,6 +149,8 @@ class FoldOperator(TaskOperator[FoldTask]):
         context.batch_sizes.learn(self.step, task.stop - begun, outcome.seconds, 0)
         folding.arrived.take(begun, task.stop)
         folding.at, folding.done, folding.accumulator, folding.busy = task.stop, task.done, outcome.state, False
+        if context.router.fail_fast is not None:
+            context.router.fail_fast.look(self.step, segment, task.done, outcome.state)
         if segment.parent is not None and task.done > before:
             output = outcome.outputs[0]
             output.valid &= clip_bitmap(segment.valid, before, task.done)

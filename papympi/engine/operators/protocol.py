@@ -76,6 +76,14 @@ class Operator(Taker):
         """Return whether it has something to do that nobody does yet."""
         return False
 
+    def drain(self) -> bool:
+        """Take what has come as all there is; return whether that is news. Asked again and again while a run stops."""
+        return False
+
+    def is_cut(self) -> bool:
+        """Return whether it was ended before its end."""
+        return False
+
     def pending(self) -> Order | None:
         """Return the order key at which a producer waits for a grant, or for its error to be raised, if it does."""
         return None
@@ -240,4 +248,5 @@ class TaskOperator(Operator, Generic[T]):
 
 def blame(call: Call, lost: Lost, key: Key, attempts: int) -> Failure:
     """Return the failure of the item that a worker was at; it is counted when its task comes home."""
-    return Failure(call.node, key, lost.error, worker=lost.error.worker, attempts=attempts + 1)
+    worker, place = lost.error.worker, call.find_inner_key(key)
+    return Failure(call.node, key[: call.depth], lost.error, worker=worker, attempts=attempts + 1, place=place)

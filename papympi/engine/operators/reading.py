@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextvars
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, Final
 
 Read = Callable[[Callable[[Iterable[Any]], None], int], None]
 """Gives up to so many rows to a function, one by one as they come."""
+
+PATIENCE_S: Final = 1.0
+"""A row that is being read when a run stops is waited for so long, in seconds."""
 
 
 class ReaderThread:
@@ -44,6 +48,7 @@ class ReaderThread:
         self._rows: deque[Any] = deque()
         self._whole = True
         self._hungry = False
+        self._until: float | None = None
         self._context = contextvars.copy_context()
         self._thread: threading.Thread | None = None
 
@@ -65,6 +70,13 @@ class ReaderThread:
             return None
         self._hungry = False
         return rows, whole
+
+    def is_given_up(self) -> bool:
+        """Return whether nothing more of the quota is waited for, since the source has said nothing for long enough."""
+        now = time.monotonic()
+        if self._until is None:
+            self._until = now + PATIENCE_S
+        return now >= self._until
 
     def close(self) -> None:
         """Let the thread end once it is back from the iterator."""

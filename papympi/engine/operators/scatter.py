@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
-from typing import Any
+from typing import Any, Final
 
 from papympi.engine.admission import Order
-from papympi.engine.batching import Span
+from papympi.engine.batching import ReadyQueue, Span
 from papympi.engine.index.segment import Segment, open_segment
 from papympi.engine.operators.generator import GeneratorState
 from papympi.engine.operators.map import CallOperator, find_inputs
@@ -21,6 +21,8 @@ from papympi.transport.task import Kind, Lost, Outcome, Task
 
 FEW = 16
 """So many finished generators are not worth a clean-up."""
+ENDLESS: Final = 1000
+"""A generator that has made so many children of one item since a run was to stop is not waited for."""
 
 
 @dataclass(eq=False, slots=True)
@@ -72,6 +74,8 @@ class ScatterOperator(CallOperator[ScatterTask]):
         self.generators: set[Generator] = set()
         self.orphans: list[Generator] = []
         self._heap: list[tuple[Order, int, Generator]] = []
+        self._stood: dict[Generator, int] = {}
+        self._endless = False
         context.admission.producers.append(self)
 
     def may_emit(self, order: Order) -> bool:
@@ -81,6 +85,27 @@ class ScatterOperator(CallOperator[ScatterTask]):
     def has_more(self) -> bool:
         """Return whether something is ready or stands suspended."""
         return bool(self.generators or self.queue)
+
+    def drain(self) -> bool:
+        """Once one generator seems to have no end, give up all, where they stand, and begin no other."""
+        for generator in () if self._endless else self.generators:
+            child = generator.state.child
+            stood = self._stood[generator] = min(child, self._stood.get(generator, child))
+            self._endless |= child - stood >= ENDLESS
+        if not self._endless:
+            return False
+        idle = [generator for generator in self.generators if not generator.state.granted]
+        for generator in idle:
+            generator.state.finished = True
+            self._forget(generator)
+        self.orphans.clear()
+        moved = bool(idle or self.queue)
+        self.queue = ReadyQueue()
+        return moved
+
+    def is_cut(self) -> bool:
+        """Return whether its generators were given up."""
+        return self._endless
 
     def candidates(self) -> Sequence[Candidate]:
         """Return what any worker could do for it now: start with the next batch, or begin an orphan again."""

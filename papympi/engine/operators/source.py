@@ -45,7 +45,7 @@ class SourceOperator(Operator):
             feed.between = self._thread.feed_hungry
         self._shard = shard
         self._asked = 0
-        self._ended = False
+        self._ended = self._cut = False
         context.admission.producers.append(self)
 
     @property
@@ -105,6 +105,25 @@ class SourceOperator(Operator):
             self._enter(self._feed.by_columns(rows))
             self._context.router.settle()
 
+    def drain(self) -> bool:
+        """End where it has been read to; a row that its thread is just reading is waited for, but not for long."""
+        if self._ended or self._segment.unequal is not None:
+            return False
+        found = None
+        if self._asked and self._thread is not None:
+            self._feed.stopped = True
+            if not self._thread.is_given_up():
+                return False
+            found = self._thread.take()
+        rows = self._feed.by_columns(found[0] if found is not None else [])
+        self._cut, rows.ended = not rows.ended, True
+        self._enter(rows)
+        return True
+
+    def is_cut(self) -> bool:
+        """Return whether it was ended before its rows had ended."""
+        return self._cut or self._feed.cut
+
     def force(self) -> None:
         """Ask for a quota although nothing fits, or raise the error that waits for its turn.
 
@@ -135,8 +154,8 @@ class SourceOperator(Operator):
         self._asked -= came
         self._ended = rows.ended
         segment.emitted, segment.unequal = stop, rows.unequal
-        if rows.ended and rows.unequal is None:
-            segment.ends.append(stop)
+        if rows.ended and rows.unequal is None and not (context.recorder is not None and self.is_cut()):
+            segment.ends.append(stop)  # else only a later attempt knows what all rows are
             segment.closed = True
         context.accounts.emit(self._space, size, came)
         if size:

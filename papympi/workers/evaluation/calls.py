@@ -103,7 +103,8 @@ class Calls:
         text = "".join(traceback.format_exception(type(error), error, skip_own_frames(error)))
         if isinstance(error, MemoryError) and self.worker.memory:
             text += f"The worker may allocate {format_memory(self.worker.memory)}, as its pool's option memory says.\n"
-        return Failure(call.node, key, _strip(error), text, _describe(given), self.worker.label, attempts)
+        told = (text, _describe(given), self.worker.label, attempts)
+        return Failure(call.node, key[: call.depth], _strip(error), *told, place=call.find_inner_key(key))
 
     def _translate(self, call: Call, error: BaseException) -> BaseException:
         """Return the error as users know it; a worker that was given up ends here."""
@@ -151,7 +152,7 @@ class Calls:
     def adopt(self, call: Call, position: int, failure: Failure) -> Failure:
         """Return a failure that the function itself returned as one of this call."""
         key = self.key_of(position)
-        own = Failure(call.node, key, failure.error, failure.traceback, failure.input, self.worker.label)
+        own = Failure(call.node, key[: call.depth], failure.error, failure.traceback, failure.input, self.worker.label)
         self.failures.append(own)
         return own
 
