@@ -14,7 +14,8 @@ from typing import Any, Final
 
 from papympi.errors import ShippingError
 from papympi.model.item import carry_errors_with
-from papympi.transport.blame import describe, describe_kind, find_culprit
+from papympi.model.telling import describe, describe_kind, tell_error
+from papympi.transport.blame import find_culprit
 from papympi.transport.lending import adopt, own
 
 Buffer = bytes | bytearray | memoryview
@@ -218,7 +219,7 @@ def _dump(values: list[Any]) -> Coded:
         return pickle.dumps(values, 5, buffer_callback=keep), tuple(buffers)
     except Exception as error:
         if not isinstance(error, _REFUSALS):
-            raise ShippingError(f"{type(error).__name__}: {error}") from error
+            raise ShippingError(tell_error(error)) from error
     from papympi.transport import pickling
 
     buffers.clear()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -12,11 +11,12 @@ from typing import Any
 
 from papympi.errors import ItemTimeout, ShippingError, StateError
 from papympi.model.item import DROP, Failure, Key
+from papympi.model.telling import describe, tell_error, tell_traceback
 from papympi.plan.program import Call, Stage
-from papympi.transport.blame import describe
 from papympi.transport.payload import Payload, Unsendable, decode, encode
 from papympi.transport.task import Outcome, Task
 from papympi.workers.evaluation.alarm import Abandoned, Overdue
+from papympi.workers.evaluation.attempt import attempt
 from papympi.workers.evaluation.columns import (
     Arguments,
     Column,
@@ -100,18 +100,19 @@ class Calls:
     def fail(self, call: Call, key: Key, error: BaseException, given: Sequence[Any] = (), attempts: int = 1) -> Failure:
         """Return the failure that an exception makes of an item."""
         error = self._translate(call, error)
-        text = "".join(traceback.format_exception(type(error), error, skip_own_frames(error)))
-        if isinstance(error, MemoryError) and self.worker.memory:
+        text = tell_traceback(error, skip_own_frames(error))
+        if issubclass(type(error), MemoryError) and self.worker.memory:
             text += f"The worker may allocate {format_memory(self.worker.memory)}, as its pool's option memory says.\n"
         return Failure(call.node, key, _strip(error), text, _describe(given), self.worker.label, attempts)
 
     def _translate(self, call: Call, error: BaseException) -> BaseException:
         """Return the error as users know it; a worker that was given up ends here."""
-        if isinstance(error, Abandoned):
+        kind = type(error)  # what the exception itself says of its class does not matter
+        if issubclass(kind, Abandoned):
             raise error
-        if isinstance(error, MemoryError) and self.worker.memory:
+        if issubclass(kind, MemoryError) and self.worker.memory:
             self.worker.exhausted = True
-        if not isinstance(error, Overdue):
+        if not issubclass(kind, Overdue):
             return error
         seconds = (call.timeout or 0.0) * self.worker.progress.slots[COUNT]
         return ItemTimeout(seconds).with_traceback(error.__traceback__)
@@ -174,9 +175,7 @@ class Calls:
         if error is None:
             return value
         if not isinstance(error, ShippingError):
-            told = ShippingError(
-                f"cannot return {describe(value)}: out of its pickle comes {type(error).__name__}: {error}"
-            )
+            told = ShippingError(f"cannot return {describe(value)}: out of its pickle comes {tell_error(error)}")
             told.__cause__, error = error, told
         failure = self.fail(call, self.key_of(position), error)
         self.failures.append(failure)
@@ -251,13 +250,17 @@ def skip_own_frames(error: BaseException) -> TracebackType | None:
 
 def _strip(error: BaseException) -> BaseException:
     """Return the exception without its tracebacks, which would keep everything alive that their frames saw."""
-    link: BaseException | None = error
+    attempt(_strip_chain, error)
+    return error
+
+
+def _strip_chain(link: BaseException | None) -> None:
+    """Do so with an exception and what it came of, which may come of itself."""
     for _ in range(32):
         if link is None:
             break
         link.__traceback__ = None
-        link = link.__cause__ or link.__context__
-    return error
+        link = link.__context__ if link.__cause__ is None else link.__cause__
 
 
 class TaskLocation:
