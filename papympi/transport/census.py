@@ -231,22 +231,9 @@ class Census:
         return refusal
 
 
-_LIGHT_KINDS: Final = (
-    int,
-    float,
-    complex,
-    str,
-    bytes,
-    tuple,
-    list,
-    dict,
-    set,
-    frozenset,
-    ModuleType,
-    FunctionType,
-    type,
-)
-_PLAIN: Final = (int, float, complex, str, bytes, tuple, frozenset, range, type(None), type(...), ModuleType)
+_ATOMS: Final = (int, float, complex, str, bytes, tuple, frozenset)
+_LIGHT_KINDS: Final = (*_ATOMS, list, dict, set, ModuleType, FunctionType, type)
+_PLAIN: Final = (*_ATOMS, range, type(None), type(...), ModuleType)
 
 
 class _Limited(io.BytesIO):
