@@ -56,7 +56,7 @@ class Failure:
 
     def __reduce__(self) -> tuple[Any, ...]:
         told = (self.traceback, self.input, self.worker, self.attempts, self.target, self.place)
-        return _revive, (self.node, self.key, _seal(self.error), *told)
+        return _revive, (self.node, self.key, seal_error(self.error), *told)
 
     def to_error(self) -> NodeError:
         """Return the `NodeError` that `errors="raise"` raises, chained to the original exception."""
@@ -111,18 +111,22 @@ SealedError = tuple[str, str, bytes | None]
 """An exception on its way: its kind, what it says, and a pickle of it, if there is one."""
 
 
-def _seal(error: BaseException) -> SealedError:
-    """Return what a failure has of its exception in a pickle; whoever opens it may not be able to make that again."""
+def seal_error(error: BaseException) -> SealedError:
+    """Return what a pickle has of an exception; whoever opens it may not be able to make that again."""
     import pickle
 
     body, _ = attempt(lambda: pickle.dumps(make_portable(error), 5))
     return describe_kind(error), tell(error), body
 
 
-def _revive(node: str, key: Key, sealed: SealedError, *told: Any) -> Failure:
-    """Return the failure that was pickled; its exception as far as it can be made here."""
+def open_error(sealed: SealedError) -> BaseException:
+    """Return the exception that was sealed, or what stands for it where it cannot be made."""
     import pickle
 
     kind, text, body = sealed
     error, _ = attempt(pickle.loads, body)
-    return Failure(node, key, error if isinstance(error, BaseException) else RemoteError(kind, text), *told)
+    return error if isinstance(error, BaseException) else RemoteError(kind, text)
+
+
+def _revive(node: str, key: Key, sealed: SealedError, *told: Any) -> Failure:
+    return Failure(node, key, open_error(sealed), *told)

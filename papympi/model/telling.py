@@ -59,16 +59,16 @@ def tell_error(error: BaseException, longest: int = LONGEST) -> str:
     return f"{tell_kind(error)}: {tell(error, longest)}"
 
 
-def tell_traceback(error: BaseException, trace: TracebackType | None = None) -> str:
+def tell_traceback(error: BaseException, *traces: TracebackType | None) -> str:
     """Return an exception with a traceback, its causes and its notes, as far as these can be had.
 
     Args:
         error: the exception.
-        trace: what to show of its traceback; default: all.
+        traces: what to show of its traceback; default: all.
     """
     import traceback
 
-    trace = error.__traceback__ if trace is None else trace
+    trace = traces[0] if traces else error.__traceback__
     lines, refusal = attempt(traceback.format_exception, type(error), error, trace)
     if refusal is not None:
         frames = attempt(traceback.format_tb, trace)[0] or []

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
-from papympi.model.attempt import attempt
+from papympi.model.attempt import attempt, attempt_interruptibly
 
 __all__ = ["Attempt", "Job", "Steps", "T", "Tried", "attempt", "attempt_interruptibly", "drive"]
-
-
-def attempt_interruptibly(function: Callable[..., Any], *args: Any) -> tuple[Any, BaseException | None]:
-    """Do as `attempt` does, but let Ctrl-C through to whoever runs the main thread."""
-    result, error = attempt(function, *args)
-    if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
-        raise error
-    return result, error
 
 
 T = TypeVar("T")
