@@ -62,6 +62,12 @@ def _report_crash(
         raise SystemExit(1) from None
 
 
+def _close(connection: socket.socket) -> None:
+    """Close a connection, which a function of the user's may have closed."""
+    with contextlib.suppress(OSError):
+        connection.close()
+
+
 class _Copies:
     """Sees to it that a process that a function forks is none of papympi's: the worker's affairs are not its own.
 
@@ -115,7 +121,8 @@ def work(given: ChildDescriptors) -> None:
     """Be a child: load the program, evaluate tasks until the connection is closed."""
     record = SharedProgressRecord(given.record)
     os.close(given.record)
-    with given.connection, contextlib.ExitStack() as stack, contextlib.suppress(ConnectionError):
+    with contextlib.ExitStack() as stack, contextlib.suppress(ConnectionError):
+        stack.callback(_close, given.connection)
         stack.push(partial(_report_crash, given.connection))
         marker = OutputMarker(given.output, record)
         copies = _Copies(given.connection, record, marker)
