@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-import traceback
 from pathlib import Path
 
 import click
@@ -73,20 +72,21 @@ def replay(*, folder: Path, node: str, key: str, debugs: bool) -> int:
     KEY is the key of the item: 7, or 7,3 for child 3 of item 7.
     """
     from papympi.jobs.repeating import repeat_item
+    from papympi.model.telling import tell_repr, tell_traceback
     from papympi.workers.evaluation.attempt import attempt
 
     numbers = re.findall(r"\d+", key)
     call = repeat_item(folder.resolve(), node, tuple(map(int, numbers)))
     value, error = attempt(call)
     if error is None:
-        click.echo(f"it did not fail this time: {value!r}")
+        click.echo(f"it did not fail this time: {tell_repr(value)}")
         return FINE
     if isinstance(error, KeyboardInterrupt | SystemExit):
         raise error
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None and trace.tb_frame.f_code.co_filename.startswith(_OURS):
         trace = trace.tb_next
-    click.echo("".join(traceback.format_exception(type(error), error, trace)), nl=False)
+    click.echo(tell_traceback(error, trace), nl=False)
     if debugs:
         import pdb
 

@@ -10,6 +10,7 @@ from papympi.contracts import Writer
 from papympi.formats.file_formats import to_line
 from papympi.formats.json_values import dump, to_plain, to_record
 from papympi.model.item import Result
+from papympi.model.telling import tell_repr
 from papympi.monitors.report import format_table
 
 Style = Literal["values", "rows", "tables"]
@@ -62,7 +63,7 @@ def to_table(value: Any) -> str:
 def to_json(value: Any) -> str:
     """Return a value as JSON, or its `repr` where JSON cannot say it."""
     plain, exact = to_plain(value)
-    return dump(plain) if exact else plain if isinstance(plain, str) else repr(value)
+    return dump(plain) if exact else plain if isinstance(plain, str) else tell_repr(value)
 
 
 def put_line(stream: TextIO, line: str) -> None:

@@ -24,7 +24,7 @@ class Span(NamedTuple):
 
     With culprits it is one position, at which workers died: the failures take the places of the item or its children.
     With `attempts` it is one position that was tried so often before. `alone` it is no batch with others: a worker died
-    somewhere in it.
+    somewhere in it. Of one position `doubts` says how often a worker that had it at hand has died at no item.
     """
 
     segment: Segment
@@ -35,6 +35,7 @@ class Span(NamedTuple):
     culprits: tuple[Failure, ...] = ()
     attempts: int = 0
     alone: bool = False
+    doubts: int = 0
 
 
 def clip_columns(columns: Columns, start: int, stop: int) -> Columns:

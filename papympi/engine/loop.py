@@ -17,6 +17,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from papympi.contracts import History, Pool, Statistics, Store
 from papympi.engine.ending import Ending
@@ -28,6 +29,7 @@ from papympi.engine.output_order import ArrivalOrder, Delivery, InputOrder
 from papympi.engine.recording import restored
 from papympi.engine.scheduling import Scheduler, Waiter, count_places
 from papympi.engine.tally import Tally
+from papympi.model.item import Failure, Key
 from papympi.plan.plan import Plan, Step
 from papympi.transport.bitmap import FULL
 from papympi.transport.records import Logs
@@ -123,6 +125,8 @@ class Engine:
             moved = self.turn()
             found = next(self._walk, self)
             if isinstance(found, Delivery):
+                if found.is_spoiled:
+                    self._fail(found.replace_spoiled(), lambda _: None)
                 self._delivered += len(found.values) if found.valid == FULL else found.valid.bit_count()
                 return found
             self._ending.finish(walked=found is self)  # what no result needs is still counted
@@ -225,10 +229,14 @@ class Engine:
                 tally.dropped[node] += drops
         tally.seconds[operator.nodes[-1]] += outcome.seconds
         if outcome.failures:
-            if self._recorder is not None:
-                self._recorder.fail(outcome.failures, lambda key: operator.inputs_at(task, key))
-            tally.fail(outcome.failures)
+            self._fail(outcome.failures, lambda key: operator.inputs_at(task, key))
         operator.accept(task, outcome)
+
+    def _fail(self, failures: list[Failure], inputs_at: Callable[[Key], list[Any] | None]) -> None:
+        """Count and keep failures; `inputs_at` returns what the stage was given at a key."""
+        if self._recorder is not None:
+            self._recorder.fail(failures, inputs_at)
+        self.tally.fail(failures)
 
     def tend(self, wanted: threading.Event) -> bool:
         """Turn while the consumer is away, until it is back; return whether there may be more to do."""

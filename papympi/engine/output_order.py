@@ -15,9 +15,11 @@ from typing import Any
 from papympi.engine.index.chunks import Chunk, clip, join_bitmaps
 from papympi.engine.index.segment import Segment
 from papympi.engine.index.tables import Layout
-from papympi.model.item import Key
+from papympi.model.item import Failure, Key
+from papympi.model.telling import tell_traceback
 from papympi.plan.plan import Space, Stream
 from papympi.transport.bitmap import FULL
+from papympi.transport.payload import Unsendable
 
 
 @dataclass(slots=True)
@@ -30,6 +32,7 @@ class Delivery:
         first: position of the first among its siblings; -1: the one result of the whole stream: its key is the prefix.
         values: the values.
         valid: which are there.
+        is_spoiled: some did not come out of their pickle; what stands for them is `Unsendable`.
     """
 
     node: str
@@ -37,6 +40,7 @@ class Delivery:
     first: int
     values: list[Any]
     valid: int = FULL
+    is_spoiled: bool = False
 
     def present(self) -> list[Any]:
         """Return the values that are there."""
@@ -53,13 +57,25 @@ class Delivery:
             if self.valid == FULL or self.valid >> at & 1:
                 yield (*self.prefix, self.first + at), value
 
+    def replace_spoiled(self) -> list[Failure]:
+        """Put failures in the places of values that did not come out of their pickle, and return them."""
+        failures = []
+        for key, value in self.keyed():
+            if type(value) is Unsendable:
+                error = value.explain()
+                failure = Failure(self.node, key, error, tell_traceback(error), worker="the runner")
+                self.values[key[-1] - self.first if self.first >= 0 else 0] = failure
+                failures.append(failure)
+        return failures
+
 
 def _deliver(stream: Stream, segment: Segment, chunk: Chunk) -> Iterator[Delivery]:
     """Yield what a chunk of a target has for the consumer, siblings together."""
     start, stop, payload, offset, valid = chunk
     values = payload.values(last=not stream.consumers)
+    spoiled = payload.is_spoiled()
     if segment.parent is None:
-        yield Delivery(stream.node, (), -1, values[offset : offset + 1])
+        yield Delivery(stream.node, (), -1, values[offset : offset + 1], is_spoiled=spoiled)
         return
     while start < stop:
         index = segment.parent_of(start) - segment.low
@@ -69,7 +85,7 @@ def _deliver(stream: Stream, segment: Segment, chunk: Chunk) -> Iterator[Deliver
         prefix = segment.parent.key(segment.low + index)
         at = part[3]
         if part[4]:
-            yield Delivery(stream.node, prefix, start - first, values[at : at + end - start], part[4])
+            yield Delivery(stream.node, prefix, start - first, values[at : at + end - start], part[4], spoiled)
         start = end
 
 
@@ -197,7 +213,9 @@ class InputOrder:
         valid = chunks[0][4] if len(chunks) == 1 else join_bitmaps(chunks, at)
         if valid and segment.parent is not None:
             prefix, first = segment.parent.key(segment.low + index), at - segment.first_child(index)
-            yield Delivery(stream.node, prefix, first, _values_of(stream, chunks), valid)
+            values = _values_of(stream, chunks)
+            spoiled = any(chunk[2] is not None and chunk[2].is_spoiled() for chunk in chunks)
+            yield Delivery(stream.node, prefix, first, values, valid, spoiled)
         for chunk in chunks:
             if chunk[2] is not None:
                 segment.release(("deliver", stream), chunk[0], chunk[1])

@@ -41,6 +41,10 @@ class KeptPayload(ReplayedPayload):
         """Return the values."""
         return self._inner.values(last=last)
 
+    def is_spoiled(self) -> bool:
+        """Return whether values did not come out of the pickle."""
+        return self._inner.is_spoiled()
+
     def cut(self, start: int, stop: int) -> tuple[Payload, int]:
         """Return a payload that holds at least `start`..`stop`."""
         return self._inner.cut(start, stop)

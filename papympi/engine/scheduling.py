@@ -24,6 +24,8 @@ TAKES_OLDEST = 8
 """Every so many tasks a worker takes what has the smallest order key; without it two starvations exist."""
 MOST_BLAMELESS = 16
 """So many workers in a row may die at no item, which is more than a batch has halves; then the run fails."""
+MOST_SUSPECTED = 128
+"""So many of those that had something at hand, which may be at fault: it is divided, and then fails."""
 LONGEST_S = 1.0
 """No wait is longer than this, in seconds, so that nothing is overlooked for ever."""
 
@@ -166,10 +168,10 @@ class Scheduler:
         if lost.single or lost.node or lost.position is not None:
             self._blameless.pop(pool, None)
             return
-        self._blameless[pool] = self._blameless.get(pool, 0) + 1
-        if self._blameless[pool] > MOST_BLAMELESS:
+        self._blameless[pool] = count = self._blameless.get(pool, 0) + 1
+        if count > (MOST_SUSPECTED if lost.suspected else MOST_BLAMELESS):
             raise PoolError(
-                f"pool {pool!r}: {MOST_BLAMELESS} workers in a row died while they were at no item, the last one: "
+                f"pool {pool!r}: {count - 1} workers in a row died while they were at no item, the last one: "
                 f"{lost.error}. Look at the resources and the module-level code of its nodes, at the memory limit and "
                 "at the host"
             )

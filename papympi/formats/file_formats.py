@@ -20,6 +20,7 @@ from papympi.contracts import Reader, WriterFactory
 from papympi.errors import InputError, ShippingError
 from papympi.formats.json_values import dump, load, plain_key, to_plain, to_record
 from papympi.model.item import Result
+from papympi.model.telling import tell
 
 ENCODING: Final = "utf-8-sig"
 """UTF-8, with or without the mark that Excel begins its files with."""
@@ -181,7 +182,9 @@ def _pickle_row(result: Result) -> bytes:
     try:
         return bytes(dill.dumps(row, protocol=5))
     except (pickle.PicklingError, TypeError, AttributeError, RecursionError, ValueError) as error:
-        raise ShippingError(f"the result {result.key} of node {result.node!r} cannot be pickled: {error}") from error
+        raise ShippingError(
+            f"the result {result.key} of node {result.node!r} cannot be pickled: {tell(error)}"
+        ) from error
 
 
 def _read_line_rows(path: Path) -> Iterator[Result]:

@@ -12,6 +12,7 @@ from papympi.contracts import Writer, WriterFactory
 from papympi.errors import OptionError, PapympiError
 from papympi.formats.file_formats import WRITERS, encode_text
 from papympi.model.item import Failure, Result
+from papympi.model.telling import tell, tell_error, tell_kind
 
 
 @contextlib.contextmanager
@@ -81,7 +82,7 @@ def _naming(path: Path) -> Iterator[None]:
 def _explain(path: Path, error: Exception) -> PapympiError:
     """Return the error that says which file cannot be written, and why."""
     told = error.strerror if isinstance(error, OSError) else ""
-    return PapympiError(f"cannot write {str(path)!r}: {told or f'{type(error).__name__}: {error}'}")
+    return PapympiError(f"cannot write {str(path)!r}: {told or tell_error(error)}")
 
 
 def write_failures(path: Path, failures: Iterable[Failure]) -> None:
@@ -91,8 +92,8 @@ def write_failures(path: Path, failures: Iterable[Failure]) -> None:
             row = {
                 "node": failure.node,
                 "key": failure.key,
-                "error": type(failure.error).__name__,
-                "message": str(failure.error),
+                "error": tell_kind(failure.error),
+                "message": tell(failure.error),
                 "input": failure.input,
                 "worker": failure.worker,
                 "attempts": failure.attempts,

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from papympi.errors import NodeError, RemoteError
+from papympi.model.attempt import attempt
+from papympi.model.telling import describe_kind, tell, tell_error
 
 Key = tuple[int, ...]
 
@@ -54,16 +56,14 @@ class Failure:
     place: Key = ()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        error = make_portable(self.error)
         told = (self.traceback, self.input, self.worker, self.attempts, self.target, self.place)
-        return Failure, (self.node, self.key, error, *told)
+        return _revive, (self.node, self.key, seal_error(self.error), *told)
 
     def to_error(self) -> NodeError:
         """Return the `NodeError` that `errors="raise"` raises, chained to the original exception."""
         where = f" on {self.worker}" if self.worker else ""
         given = f"\n  input: {self.input}" if self.input else ""
-        kind = type(self.error).__name__
-        text = f"node {self.node!r} failed at item {self.key}{where}: {kind}: {self.error}{given}"
+        text = f"node {self.node!r} failed at item {self.key}{where}: {tell_error(self.error)}{given}"
         if self.traceback:
             text += f"\n\n{self.traceback.rstrip()}"
         error = NodeError(self.node, self.key, text)
@@ -90,28 +90,44 @@ def carry_errors_with(carry: Callable[[BaseException], Any]) -> None:
 
 def make_portable(error: BaseException) -> Any:
     """Return the exception if a pickle of it comes back as the same kind, else what stands for it in a pickle."""
-    try:
-        copy = _carry(error)
-    except RemoteError as stand_in:
-        carried = (carry(error) for carry in _carriers)
-        return next((each for each in carried if each is not None), stand_in)
-    return error if type(copy) is type(error) else _stand_in(error)
+    copy, refusal = attempt(_copy, error)
+    if refusal is None:
+        return error if type(copy) is type(error) else _stand_in(error)
+    carried = (attempt(carry, error)[0] for carry in _carriers)
+    return next((each for each in carried if each is not None), _stand_in(error))
 
 
-def _carry(error: BaseException) -> BaseException:
-    """Return what comes out of a pickle of `error`; raise what stands for it if nothing does."""
+def _copy(error: BaseException) -> Any:
+    """Return what comes out of a pickle of `error`."""
     import pickle
 
-    try:
-        copy: BaseException = pickle.loads(pickle.dumps(error, 5))
-    except Exception as refusal:
-        raise _stand_in(error) from refusal
-    return copy
+    return pickle.loads(pickle.dumps(error, 5))
 
 
 def _stand_in(error: BaseException) -> RemoteError:
-    import traceback
+    return RemoteError(describe_kind(error), tell(error))
 
-    kind = f"{type(error).__module__}.{type(error).__qualname__}"
-    text = traceback.format_exception_only(error)[-1].strip()  # whatever its `str` does
-    return RemoteError(kind, text.removeprefix(kind).removeprefix(type(error).__qualname__).removeprefix(": "))
+
+SealedError = tuple[str, str, bytes | None]
+"""An exception on its way: its kind, what it says, and a pickle of it, if there is one."""
+
+
+def seal_error(error: BaseException) -> SealedError:
+    """Return what a pickle has of an exception; whoever opens it may not be able to make that again."""
+    import pickle
+
+    body, _ = attempt(lambda: pickle.dumps(make_portable(error), 5))
+    return describe_kind(error), tell(error), body
+
+
+def open_error(sealed: SealedError) -> BaseException:
+    """Return the exception that was sealed, or what stands for it where it cannot be made."""
+    import pickle
+
+    kind, text, body = sealed
+    error, _ = attempt(pickle.loads, body)
+    return error if isinstance(error, BaseException) else RemoteError(kind, text)
+
+
+def _revive(node: str, key: Key, sealed: SealedError, *told: Any) -> Failure:
+    return Failure(node, key, open_error(sealed), *told)

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from papympi.contracts import NodeCount, Statistics
 from papympi.model.item import Failure
+from papympi.model.telling import clean, tell, tell_kind
 from papympi.workers.host import format_memory
 
 CELL = 60
@@ -20,12 +21,15 @@ GROUPS = 10
 TRACEBACK = 12
 """Of the traceback of a group's example the last so many lines are shown."""
 
-_VARIES: Final = re.compile(
+MESSAGE: Final = 1000
+"""Of a message so many characters are shown, and compared."""
+
+_WORD: Final = re.compile(r"[\w.~+/-]+")
+_NUMBER: Final = re.compile(
     r"0x[0-9a-fA-F]+"  # an address
-    r"|[\w.~+-]*/[\w.~+/-]*"  # a path
-    r"|[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?"  # a number
+    r"|[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?"
 )
-"""What may differ between the messages of failures that are equal."""
+"""What may differ between the messages of failures that are equal, beside paths."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +49,20 @@ class FailureGroup:
 
 def group_failures(failures: Iterable[Failure]) -> tuple[FailureGroup, ...]:
     """Return the groups of some failures, the largest first, else in the order of their first items."""
-    members: dict[tuple[str, str, str], list[Failure]] = {}
+    members: dict[tuple[str, str, str], tuple[list[Failure], set[str]]] = {}
     for failure in sorted(failures, key=lambda failure: (failure.key, failure.node)):
-        sort = (failure.node, type(failure.error).__name__, _VARIES.sub("#", str(failure.error)))
-        members.setdefault(sort, []).append(failure)
-    groups = [
-        FailureGroup(len(group), group[0], varies=len({str(failure.error) for failure in group}) > 1)
-        for group in members.values()
-    ]
+        message = tell(failure.error, MESSAGE)
+        sort = (failure.node, tell_kind(failure.error), _WORD.sub(_mask, message))
+        group, messages = members.setdefault(sort, ([], set()))
+        group.append(failure)
+        messages.add(message)
+    groups = [FailureGroup(len(group), group[0], varies=len(messages) > 1) for group, messages in members.values()]
     return tuple(sorted(groups, key=lambda group: -group.count))
+
+
+def _mask(word: re.Match[str]) -> str:
+    """Return a word of a message without what may differ: each word is looked at once, so that long ones are cheap."""
+    return "#" if "/" in word[0] else _NUMBER.sub("#", word[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +138,8 @@ def _format_group(group: FailureGroup) -> str:
     """Return the paragraph of one group, with its first member as the example."""
     example, several = group.first, group.count > 1
     times = f"{format_count(group.count)} times " if several else ""
-    head = f"\n{times}{type(example.error).__name__} in {example.node}"
-    if message := str(example.error):
+    head = f"\n{times}{tell_kind(example.error)} in {example.node}"
+    if message := tell(example.error, MESSAGE):
         head += f", such as: {message}" if group.varies else f": {message}"
     where = f", on {example.worker}" if example.worker else ""
     lines = [head, f"  {'first at' if several else 'at'} item {example.key}{where}"]
@@ -141,7 +150,7 @@ def _format_group(group: FailureGroup) -> str:
     trace = example.traceback.rstrip().splitlines()
     if len(trace) > TRACEBACK:
         lines.append("    ...")
-    lines.extend(f"    {line}" for line in trace[-TRACEBACK:])
+    lines.extend(f"    {clean(line, MESSAGE)}" for line in trace[-TRACEBACK:])
     return "\n".join(lines)
 
 
@@ -230,7 +239,7 @@ def format_table(records: Sequence[Mapping[str, Any]], rows_limit: int = 40) -> 
 
 def _format_cell(value: Any) -> str:
     """Return a value as the text of one cell."""
-    text = "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+    text = "" if value is None else f"{value:.6g}" if isinstance(value, float) else tell(value)
     text = " ".join(text.split())
     return text if len(text) <= CELL else f"{text[: CELL - 1]}…"
 

@@ -82,7 +82,7 @@ class Call:
 
     def may_retry(self, error: BaseException, attempts: int) -> bool:
         """Say whether an item is tried again that has failed with an error after so many attempts before."""
-        return attempts < self.retries and isinstance(error, self.retry_on)
+        return attempts < self.retries and issubclass(type(error), self.retry_on)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from papympi.contracts import Backend, Capabilities
 from papympi.errors import ItemTimeout, PoolError
+from papympi.model.telling import tell_error
 from papympi.plan.program import Program
 from papympi.script.state import CallerContext
 from papympi.transport.doorbell import Doorbell
@@ -238,7 +239,7 @@ class AsyncioPool:
             if sender is not thread:
                 continue
             if isinstance(arrival, BaseException):
-                what = f"{type(arrival).__name__}: {arrival}"
+                what = tell_error(arrival)
                 raise PoolError(f"pool {self.name!r}: a batch could not be evaluated: {what}") from arrival
             if thread.stages.pop(arrival.task, None) is not None:
                 outcomes.append(arrival)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from papympi.contracts import Capabilities
 from papympi.errors import ItemTimeout, PoolError, SetupError, WorkerLost
+from papympi.model.telling import tell, tell_error
 from papympi.plan.program import Program
 from papympi.pools.executor_tasks import LocalTasks, RemoteTasks
 from papympi.transport.doorbell import Doorbell
@@ -153,7 +154,7 @@ class ExecutorPool:
             self._break(error, [task])
             return
         except Exception as error:
-            raise PoolError(f"pool {self.name!r}: the executor takes no more batches: {error}") from error
+            raise PoolError(f"pool {self.name!r}: the executor takes no more batches: {tell(error)}") from error
         self._futures[future] = task
         future.add_done_callback(self._ring)
 
@@ -163,7 +164,7 @@ class ExecutorPool:
             try:
                 self._greeting = self._executor.submit(greet)
             except Exception as error:
-                raise PoolError(f"pool {self.name!r}: the executor takes no batches: {error}") from error
+                raise PoolError(f"pool {self.name!r}: the executor takes no batches: {tell(error)}") from error
             self._greeting.add_done_callback(self._ring)
 
     def _ring(self, future: Future[Any]) -> None:
@@ -174,7 +175,7 @@ class ExecutorPool:
 
     def _fail(self, what: str, error: BaseException, way_out: str = "") -> list[Outcome | Lost]:
         """Note that the pool is of no use any longer; return the news that it still has."""
-        self._broken = PoolError(f"pool {self.name!r}: the executor {what}: {type(error).__name__}: {error}{way_out}")
+        self._broken = PoolError(f"pool {self.name!r}: the executor {what}: {tell_error(error)}{way_out}")
         self._broken.__cause__ = error
         return []
 
@@ -239,7 +240,7 @@ class ExecutorPool:
         if len(tasks) > 1:
             self._suspects += tasks
             return []
-        return [Lost(0, WorkerLost(self.workers[0], str(error)), task.id, single=True) for task in tasks]
+        return [Lost(0, WorkerLost(self.workers[0], tell(error)), task.id, single=True) for task in tasks]
 
     def _begin_again(self, error: BaseException) -> bool:
         """Put another executor in the place of one that is of no use any longer; say whether that was possible."""

@@ -8,7 +8,6 @@ import importlib.util
 import keyword
 import re
 import sys
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from types import ModuleType
 from papympi.errors import LoadError, PapympiError, did_you_mean
 from papympi.model.graph import Graph
 from papympi.model.module_graph import find_module_graph
+from papympi.model.telling import tell_traceback
 from papympi.model.users_code import skip_imports
 
 
@@ -189,6 +189,6 @@ def _importing(what: str) -> Iterator[None]:
     except PapympiError:
         raise
     except (Exception, SystemExit) as error:
-        text = "".join(traceback.format_exception(type(error), error, skip_imports(error.__traceback__)))
-        brief = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
+        text = tell_traceback(error, skip_imports(error.__traceback__))
+        brief = text.strip().splitlines()[-1]
         raise LoadError(f"{what!r} cannot be loaded: {brief}", text) from error

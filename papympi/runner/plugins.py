@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from papympi.contracts import Backend
 from papympi.errors import PluginError
 from papympi.model.options import declare_option
+from papympi.model.telling import tell_error
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -141,9 +142,8 @@ def _load(manager: PluginManager, entry: EntryPoint) -> None:
         manager.register(entry.load(), entry.name)
         manager.check_pending()
     except Exception as error:
-        kind = type(error).__name__
         raise PluginError(
-            f"plugin {entry.name!r} of {_distribution(entry)} ({entry.value}) cannot be loaded: {kind}: {error}; "
+            f"plugin {entry.name!r} of {_distribution(entry)} ({entry.value}) cannot be loaded: {tell_error(error)}; "
             f"{_way_out(entry.name)}"
         ) from error
 
@@ -166,6 +166,6 @@ def _name_culprit(outcome: Result[Any], hook: str, impls: Sequence[HookImpl], _a
     codes = {frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)}
     guilty = [impl.plugin_name for impl in impls if getattr(impl.function, "__code__", None) in codes]
     name = guilty[-1] if guilty else " or ".join(impl.plugin_name for impl in impls)
-    named = PluginError(f"plugin {name!r}: {hook} raised {type(error).__name__}: {error}; {_way_out(name)}")
+    named = PluginError(f"plugin {name!r}: {hook} raised {tell_error(error)}; {_way_out(name)}")
     named.__cause__ = error
     outcome.force_exception(named)

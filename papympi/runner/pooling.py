@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from papympi.contracts import Backend, Pool
 from papympi.errors import OptionError, PapympiError, PoolError, did_you_mean
+from papympi.model.telling import tell_error
 from papympi.plan.program import Program, ResourceSpec
 from papympi.pools.executor import ExecutorPool
 from papympi.pools.members import MembersPool
@@ -250,10 +251,10 @@ def _explain(name: str, pool: Pool, method: str, error: Exception) -> PoolError:
             limit = "; raise the limit of open files (ulimit -n)" if error.errno == errno.EMFILE else ""
             return PoolError(f"pool {name!r}: the system refused what it needs to {method}: {error}{limit}")
         return PoolError(
-            f"pool {name!r}: {method} raised {type(error).__name__}: {error}; no node is to blame but papympi itself "
+            f"pool {name!r}: {method} raised {tell_error(error)}; no node is to blame but papympi itself "
             f"({kind.__module__}.{kind.__qualname__}): please report it"
         )
     return PoolError(
-        f"pool {name!r}: {method} raised {type(error).__name__}: {error}; no node is to blame but the pool itself "
+        f"pool {name!r}: {method} raised {tell_error(error)}; no node is to blame but the pool itself "
         f"({kind.__module__}.{kind.__qualname__}), `--pool {name}=processes` takes its place"
     )

@@ -14,8 +14,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from papympi.errors import ShippingError
+from papympi.model.telling import describe_kind
 from papympi.script.imports import when_loaded
-from papympi.transport.blame import describe_kind
 from papympi.transport.payload import Payload
 
 if TYPE_CHECKING:

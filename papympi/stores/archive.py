@@ -14,6 +14,7 @@ from typing import Any
 from papympi.contracts import Stretch
 from papympi.errors import JournalError
 from papympi.model.item import Failure, Key
+from papympi.model.telling import tell, tell_kind
 from papympi.stores.digest import SIZE
 from papympi.transport.bitmap import FULL, clip_bitmap
 from papympi.transport.payload import Coded, Payload
@@ -197,8 +198,8 @@ def bytes_to_bitmap(data: bytes | None) -> int:
 def tell_failure(failure: Failure) -> dict[str, Any]:
     """Return what can be said of a failure without its exception, which may be of a class that is not there later."""
     return {
-        "kind": type(failure.error).__name__,
-        "message": str(failure.error),
+        "kind": tell_kind(failure.error),
+        "message": tell(failure.error),
         "traceback": failure.traceback,
         "input": failure.input,
         "worker": failure.worker,

@@ -10,6 +10,7 @@ from typing import Any
 
 from papympi.errors import JournalError, ShippingError, did_you_mean
 from papympi.model.item import Failure, Key
+from papympi.model.telling import tell
 from papympi.stores.archive import unpack_coded
 from papympi.stores.journal import connect
 from papympi.stores.rundir import JOURNAL, RunDirectory
@@ -39,7 +40,7 @@ def read_given(folder: Path, node: str, key: Key) -> list[Any]:
         raise JournalError(f"what node {node!r} was given at item {key} was not kept: nothing can pickle it")
     values, error = attempt(decode, unpack_coded(rows[0][0]))
     if error is not None:
-        raise ShippingError(f"what node {node!r} was given at item {key} cannot be loaded: {error}") from error
+        raise ShippingError(f"what node {node!r} was given at item {key} cannot be loaded: {tell(error)}") from error
     given: list[Any] = values
     return given
 

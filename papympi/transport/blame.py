@@ -1,22 +1,19 @@
-"""What an error says about a value: a bounded `repr`, its kind, and which part of it is at fault."""
+"""Which part of a value is at fault, and why a value does not travel."""
 
 from __future__ import annotations
 
 import pickle
-import reprlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
 from types import CellType, FunctionType, GetSetDescriptorType, MemberDescriptorType, MethodType
 from typing import Any, Final
 
+from papympi.model.telling import describe
+
 _DEEP: Final = 8
 _MANY: Final = 1000
 _DESCRIPTORS: Final = (GetSetDescriptorType, MemberDescriptorType)
-
-_brief = reprlib.Repr()
-_brief.maxstring = _brief.maxother = 120
-_brief.maxlevel = 3
 
 
 class CannotTravelError(pickle.PicklingError):
@@ -34,17 +31,6 @@ class CannotTravelError(pickle.PicklingError):
 
     def __str__(self) -> str:
         return f"{super().__str__()}; {self.way_out}"
-
-
-def describe(value: Any) -> str:
-    """Return a `repr` of bounded length that raises no ordinary exception."""
-    return _brief.repr(value)
-
-
-def describe_kind(value: Any) -> str:
-    """Return the qualified name of the value's class."""
-    kind = type(value)
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def find_culprit(

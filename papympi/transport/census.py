@@ -17,9 +17,10 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final
 
 from papympi.errors import ShippingError
+from papympi.model.telling import describe_kind
 from papympi.plan.preparation import Preparation
 from papympi.plan.program import Program
-from papympi.transport.blame import CannotTravelError, describe_kind, find_culprit
+from papympi.transport.blame import CannotTravelError, find_culprit
 from papympi.transport.loaded import Reach
 from papympi.transport.payload import sort_out
 from papympi.transport.pickling import MAIN, Reducer, dump, make_pickler
@@ -230,22 +231,9 @@ class Census:
         return refusal
 
 
-_LIGHT_KINDS: Final = (
-    int,
-    float,
-    complex,
-    str,
-    bytes,
-    tuple,
-    list,
-    dict,
-    set,
-    frozenset,
-    ModuleType,
-    FunctionType,
-    type,
-)
-_PLAIN: Final = (int, float, complex, str, bytes, tuple, frozenset, range, type(None), type(...), ModuleType)
+_ATOMS: Final = (int, float, complex, str, bytes, tuple, frozenset)
+_LIGHT_KINDS: Final = (*_ATOMS, list, dict, set, ModuleType, FunctionType, type)
+_PLAIN: Final = (*_ATOMS, range, type(None), type(...), ModuleType)
 
 
 class _Limited(io.BytesIO):

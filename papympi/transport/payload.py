@@ -9,13 +9,16 @@ import io
 import pickle
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pickle import PickleBuffer
 from typing import Any, Final
 
 import papympi.transport.sentinels  # noqa: F401 - values are pickled as it tells pickle
 from papympi.errors import ShippingError
-from papympi.model.item import carry_errors_with
-from papympi.transport.blame import describe, describe_kind, find_culprit
+from papympi.model.attempt import attempt_interruptibly
+from papympi.model.item import carry_errors_with, open_error, seal_error
+from papympi.model.telling import describe, describe_kind, tell_error
+from papympi.transport.blame import find_culprit
 from papympi.transport.lending import adopt, own
 
 Buffer = bytes | bytearray | memoryview
@@ -29,9 +32,24 @@ _REFUSALS = (pickle.PicklingError, TypeError, AttributeError, RecursionError, No
 
 @dataclass(frozen=True, slots=True)
 class Unsendable:
-    """Stands for a value that could not be sent to a worker: calls that need it fail with `error`."""
+    """Stands for a value that could not be sent, or did not come out of its pickle: who needs it fails with `error`."""
 
     error: BaseException
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _revive_unsendable, seal_error(self.error)
+
+    def explain(self) -> ShippingError:
+        """Return the error as users know it."""
+        if isinstance(self.error, ShippingError):
+            return self.error
+        found = ShippingError(f"out of its pickle comes {tell_error(self.error)}")
+        found.__cause__ = self.error
+        return found
+
+
+def _revive_unsendable(*sealed: Any) -> Unsendable:
+    return Unsendable(open_error(sealed))
 
 
 _OWN: Final = b"papympi"
@@ -50,25 +68,42 @@ class Payload:
         count: how many positions it covers.
     """
 
-    __slots__ = ("_coded", "_values", "count")
+    __slots__ = ("_coded", "_spoiled", "_values", "count")
 
     def __init__(self, values: list[Any] | None = None, coded: Coded | None = None, count: int = -1) -> None:
         self._values = values
         self._coded = coded
+        self._spoiled = False
         self.count = count if values is None else len(values)
 
     def values(self, *, last: bool = False) -> list[Any]:
-        """Return the values, unpickling them the first time; do not change the list.
+        """Return the values, unpickling them the first time; do not change the list. Each that raises is `Unsendable`.
 
         Args:
             last: they are for the consumer of the run, and nothing else will ever need what the payload holds.
         """
         if self._values is None:
             assert self._coded is not None
-            self._values = decode(self._coded, last=last)
-            if last:
+            self._values, error = attempt_interruptibly(partial(decode, last=last), self._coded)
+            if error is not None:
+                self._values = self._salvage(error)
+            if last or self._spoiled:
                 self._coded = None
         return self._values
+
+    def _salvage(self, error: BaseException) -> list[Any]:
+        """Return the values of which one has raised when it was unpickled."""
+        from papympi.transport.salvage import salvage
+
+        assert self._coded is not None
+        self._spoiled = True
+        body, buffers = self._coded
+        values, damage = attempt_interruptibly(salvage, body, map(own, buffers), Unsendable)
+        return values if damage is None else [Unsendable(error)] * self.count
+
+    def is_spoiled(self) -> bool:
+        """Return whether values did not come out of the pickle; what stands for these is `Unsendable`."""
+        return self._spoiled
 
     def cut(self, start: int, stop: int) -> tuple[Payload, int]:
         """Return a payload that holds at least `start`..`stop`, no more than must be, and the new place of `start`."""
@@ -105,11 +140,11 @@ class Payload:
 
     def to_wire(self) -> tuple[Any, ...]:
         """Return what `revive` makes the payload of; big buffers are not copied when it is pickled."""
-        try:
-            body, buffers = self.encode()
-        except ShippingError:
+        coded, error = attempt_interruptibly(self.encode)
+        if error is not None:
             # One value that cannot be sent must not hold up the others: each travels or is replaced on its own.
-            self._coded = body, buffers = encode([_replace_unsendable(value) for value in self.values()])
+            self._coded = coded = encode([_replace_unsendable(value) for value in self.values()])
+        body, buffers = coded
         outside = PickleBuffer(body) if len(body) >= BIG else body
         if buffers:
             return self.count, outside, [PickleBuffer(buffer) for buffer in buffers]
@@ -139,11 +174,8 @@ def revive(count: int, body: Buffer, buffers: Sequence[Buffer] = ()) -> Payload:
 
 def _replace_unsendable(value: Any) -> Any:
     """Return `value`, or what stands for it if it cannot be sent."""
-    try:
-        encode([value])
-    except ShippingError as error:
-        return Unsendable(error)
-    return value
+    _, error = attempt_interruptibly(encode, [value])
+    return value if error is None else Unsendable(error)
 
 
 def sort_out(big: list[memoryview]) -> Callable[[pickle.PickleBuffer], bool]:
@@ -219,7 +251,7 @@ def _dump(values: list[Any]) -> Coded:
         return pickle.dumps(values, 5, buffer_callback=keep), tuple(buffers)
     except Exception as error:
         if not isinstance(error, _REFUSALS):
-            raise ShippingError(f"{type(error).__name__}: {error}") from error
+            raise ShippingError(tell_error(error)) from error
     from papympi.transport import pickling
 
     buffers.clear()
@@ -239,8 +271,4 @@ def _name_culprit(values: list[Any]) -> str:
 
 
 def _is_sendable(value: Any) -> bool:
-    try:
-        _dump([value])
-    except ShippingError:
-        return False
-    return True
+    return attempt_interruptibly(_dump, [value])[1] is None

@@ -16,6 +16,7 @@ from types import CellType, CodeType, FunctionType, ModuleType
 from typing import Any, Final, Protocol
 
 from papympi.errors import ShippingError
+from papympi.model.telling import tell_error
 from papympi.transport import rebuild
 from papympi.transport.attributes import Reduce, take_apart
 from papympi.transport.blame import CannotTravelError, read_cell
@@ -56,7 +57,7 @@ def dump(pickler: Any, value: Any) -> None:
     except CannotTravelError as error:
         raise ShippingError(str(error)) from error
     except Exception as error:
-        raise ShippingError(f"{type(error).__name__}: {error}") from error
+        raise ShippingError(tell_error(error)) from error
 
 
 @functools.cache

@@ -16,6 +16,7 @@ from types import CellType, CodeType, FunctionType, ModuleType
 from typing import Any, Final, NamedTuple
 
 from papympi.errors import ShippingError
+from papympi.model.telling import tell_error
 
 Load = Callable[[], Any]
 
@@ -29,7 +30,7 @@ def import_first(name: str) -> None:
     try:
         importlib.import_module(name)
     except Exception as error:
-        raise ShippingError(f"module {name!r} cannot be imported: {type(error).__name__}: {error}") from error
+        raise ShippingError(f"module {name!r} cannot be imported: {tell_error(error)}") from error
 
 
 def get_module(name: str, by_value: bool) -> ModuleType:  # noqa: FBT001 - a pickle calls it by position
@@ -109,7 +110,7 @@ def take_offer(module: str, name: str) -> None:
         namespace[name] = load()
     except Exception as error:
         namespace.pop(name, None)
-        text = _offers[module, name] = f"it cannot be made in the worker: {type(error).__name__}: {error}"
+        text = _offers[module, name] = f"it cannot be made in the worker: {tell_error(error)}"
         raise ShippingError(text) from error
 
 

@@ -12,6 +12,7 @@ from types import FunctionType, MethodType, ModuleType
 from typing import Any, Final, NamedTuple
 
 from papympi.errors import ShippingError
+from papympi.model.telling import tell_error
 from papympi.transport.payload import Buffer, sort_out
 
 CODE: Final = (FunctionType, MethodType, type, ModuleType, staticmethod, classmethod, property, partial)
@@ -69,7 +70,7 @@ def _pickle(value: Any, big: list[memoryview]) -> bytes:
     try:
         return pickle.dumps(value, 5, buffer_callback=sort_out(big))
     except Exception as error:
-        raise ShippingError(f"{type(error).__name__}: {error}") from error
+        raise ShippingError(tell_error(error)) from error
 
 
 def count_bytes(parts: Iterable[Any]) -> int:

@@ -183,6 +183,7 @@ class Lost:
         child: number of the child it was at, if `node` is called for children that do not leave the task.
         single: nothing but `task` is lost; what else the worker has goes on.
         logs: what it had printed and logged, unless it came home before.
+        suspected: it was at no task, but may have died of receiving `task`, or of sending what came of it.
     """
 
     worker: int
@@ -193,3 +194,4 @@ class Lost:
     single: bool = False
     logs: Logs | None = None
     child: int | None = None
+    suspected: bool = False

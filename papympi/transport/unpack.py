@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from papympi.errors import ShippingError
+from papympi.model.telling import tell_error
 from papympi.plan.preparation import Preparation
 from papympi.plan.program import Program
 from papympi.transport.packed import Packed
@@ -89,6 +90,5 @@ def _making(label: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        kind = type(error).__name__
-        text = f"{label} has arrived, but cannot be made in the worker: {kind}: {error}; make it a @resource"
+        text = f"{label} has arrived, but cannot be made in the worker: {tell_error(error)}; make it a @resource"
         raise ShippingError(text) from error

@@ -38,3 +38,10 @@ def test_order_ignores_arrival():
     forth, back = group_failures(failures), group_failures(reversed(failures))
     assert forth == back
     assert [(group.count, group.first.key) for group in forth] == [(2, (1,)), (1, (0,)), (1, (3,))]
+
+
+def test_long_messages_are_grouped_at_once():
+    """A pattern went through a message once for each of its characters."""
+    failures = [make_failure((n,), "m" * 1_000_000 + str(n)) for n in range(20)]
+    [group] = group_failures(failures)
+    assert group.count == 20

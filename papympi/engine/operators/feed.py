@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
@@ -11,6 +10,7 @@ from typing import Any, Final
 
 from papympi.errors import InputError
 from papympi.model.item import Failure
+from papympi.model.telling import tell, tell_traceback
 from papympi.workers.evaluation.attempt import attempt_interruptibly
 
 _END = object()
@@ -92,9 +92,9 @@ class Feed:
             self._rows = self._read_several() if several else chain.from_iterable(self._read_single())
         _, error = attempt_interruptibly(put, islice(self._rows, count))
         if error is not None:
-            if self.blocks and "thread" in str(error):
+            if self.blocks and "thread" in tell(error):
                 error.add_note(TIED)
-            text = "".join(traceback.format_exception(error))
+            text = tell_traceback(error)
             self.failure = Failure(self.names[self._at], (), error, text, worker="the runner")
             self.ended = True
 

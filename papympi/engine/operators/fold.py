@@ -11,7 +11,15 @@ from typing import Any
 from papympi.engine.admission import Order
 from papympi.engine.index.chunks import Chunk, ClosingProgress, join_bitmaps, to_slice
 from papympi.engine.index.segment import Segment
-from papympi.engine.operators.protocol import Candidate, InFlightTask, RunContext, TaskOperator, WorkerState, blame
+from papympi.engine.operators.protocol import (
+    MOST_DOUBTS,
+    Candidate,
+    InFlightTask,
+    RunContext,
+    TaskOperator,
+    WorkerState,
+    blame,
+)
 from papympi.engine.resume import Replay
 from papympi.errors import StateError
 from papympi.model.item import Failure, Key
@@ -35,9 +43,10 @@ class Folding(ClosingProgress):
         busy: a task of it is waiting or at a worker; there is one at a time.
         culprits: positions that a lost worker was at, with the failure that takes the item's place.
         limit: how many items go into one task, since one of them ends its worker; 0: a stride.
+        doubts: how often a worker that had the next item alone at hand has died at none.
     """
 
-    __slots__ = ("accumulator", "at", "busy", "culprits", "known", "limit")
+    __slots__ = ("accumulator", "at", "busy", "culprits", "doubts", "known", "limit")
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,7 +55,7 @@ class Folding(ClosingProgress):
         self.busy = False
         self.known = FAR
         self.culprits: dict[int, Failure] = {}
-        self.limit = 0
+        self.limit = self.doubts = 0
 
 
 @dataclass(eq=False, slots=True)
@@ -182,7 +191,10 @@ class FoldOperator(TaskOperator[FoldTask]):
             at = lost.position if lost.position is not None or size > 1 else 0
             if at is None:
                 folding.limit = size // 2
+            elif lost.suspected and folding.doubts < MOST_DOUBTS:
+                folding.doubts, folding.limit = folding.doubts + 1, 1
             else:
+                folding.doubts = 0
                 folding.limit = 0
                 at += folding.at
                 folding.culprits[at] = blame(self._call_at(lost), lost, segment.key(at), 0)

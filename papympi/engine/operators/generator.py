@@ -26,6 +26,7 @@ class GeneratorState:
         culprits: (span, parent, child) that a lost worker was at, with the failure that is this parent's last child.
         attempts: (span, parent) that was tried before, and how often.
         limit: how many parents its worker has at the most; 0: all that are not finished.
+        doubts: (span, parent) that a worker had alone at hand when it died at none, and how often.
     """
 
     number: int
@@ -40,6 +41,7 @@ class GeneratorState:
     culprits: dict[tuple[int, int, int], Failure] = field(default_factory=dict)
     attempts: dict[tuple[int, int], int] = field(default_factory=dict)
     limit: int = 0
+    doubts: dict[tuple[int, int], int] = field(default_factory=dict)
 
     def order(self) -> Order:
         """Return the order key of the next item that it emits."""
@@ -68,6 +70,11 @@ class GeneratorState:
         count = self.rest().count
         self.limit = 0 if count == 1 else count // 2
         return 0 if count == 1 else None
+
+    def doubt(self, place: tuple[int, int]) -> int:
+        """Return how often a worker that had a parent alone at hand has died at none, this time included."""
+        self.doubts[place] = self.doubts.get(place, 0) + 1
+        return self.doubts[place]
 
     def culprits_from_here(self) -> dict[tuple[int, int], Failure]:
         """Return the culprits of the parents that are not finished, by (parent, child) as `rest` counts them."""

@@ -12,10 +12,21 @@ from papympi.engine.batching import Batch, ReadyQueue, Span, clip_columns, split
 from papympi.engine.index.chunks import Chunk, Interval, cut_around, distribute
 from papympi.engine.index.segment import Segment
 from papympi.engine.joining import Join
-from papympi.engine.operators.protocol import Candidate, InFlightTask, RunContext, T, TaskOperator, WorkerState, blame
+from papympi.engine.operators.protocol import (
+    MOST_DOUBTS,
+    Candidate,
+    InFlightTask,
+    RunContext,
+    T,
+    TaskOperator,
+    WorkerState,
+    blame,
+)
 from papympi.engine.resume import Replay
-from papympi.model.item import Key
+from papympi.model.item import Failure, Key
 from papympi.plan.plan import Space, Step
+from papympi.transport.bitmap import FULL
+from papympi.transport.payload import Payload
 from papympi.transport.task import Kind, Lost, Outcome, Task
 from papympi.workers.evaluation.columns import load_column
 
@@ -191,14 +202,28 @@ class MapOperator(CallOperator[MapTask]):
                 self.make_ready(part)
         tried = span.attempts
         culprit = culprit._replace(alone=False, culprits=span.culprits, attempts=tried)
+        if lost.suspected and span.doubts < MOST_DOUBTS:
+            self.make_ready(culprit._replace(alone=True, doubts=span.doubts + 1))
+            return
         call = self._call_at(lost, span.culprits[-1] if span.culprits else None)
         if call.may_retry(lost.error, tried):
             self._context.retries.put(self, culprit._replace(attempts=tried + 1), call, tried + 1)
             return
         key = span.segment.key(position)
+        if lost.suspected:
+            self._withhold(culprit, blame(call, lost, key, tried))
+            return
         failure = blame(call, lost, key if lost.child is None else (*key, lost.child), tried)
         earlier = span.culprits if lost.node and self._stage.inner else ()
         self.make_ready(culprit._replace(culprits=(*earlier, failure)))
+
+    def _withhold(self, span: Span, failure: Failure) -> None:
+        """Let a failure take the place of an item that workers die of although they have not called anything for it."""
+        self._context.tally.fail([failure])
+        if self._context.recorder is not None:
+            self._context.recorder.fail([failure], lambda _: None)
+        column = ((span.start, span.stop, Payload([failure]), 0, FULL),)
+        self.make_ready(span._replace(columns=[column] * len(span.columns), culprits=(), attempts=0))
 
     def inputs_at(self, task: MapTask, key: Key) -> list[Any] | None:
         """Return the values that a task gave its stage at a key; of a child that did not leave it, its parent's."""

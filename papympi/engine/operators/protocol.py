@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 from papympi.contracts import Pool
 from papympi.engine.admission import Accounts, Admission, Order
@@ -244,6 +244,10 @@ class TaskOperator(Operator, Generic[T]):
             return named[-1]
         before = [number for number, call in enumerate(calls) if culprit is not None and call.node == culprit.node]
         return calls[min(before[-1] + 1, len(calls) - 1) if before else 0]
+
+
+MOST_DOUBTS: Final = 2
+"""So often an item is done again, alone, that a worker had at hand when it died at none; then it is at fault."""
 
 
 def blame(call: Call, lost: Lost, key: Key, attempts: int) -> Failure:

@@ -12,7 +12,7 @@ from papympi.engine.batching import ReadyQueue, Span
 from papympi.engine.index.segment import Segment, open_segment
 from papympi.engine.operators.generator import GeneratorState
 from papympi.engine.operators.map import CallOperator, find_inputs
-from papympi.engine.operators.protocol import Candidate, InFlightTask, RunContext, WorkerState, blame
+from papympi.engine.operators.protocol import MOST_DOUBTS, Candidate, InFlightTask, RunContext, WorkerState, blame
 from papympi.engine.resume import Replay
 from papympi.model.item import Key
 from papympi.plan.plan import Step
@@ -254,6 +254,9 @@ class ScatterOperator(CallOperator[ScatterTask]):
             generator.orphan()
             return
         place = state.parent_at(at)
+        if lost.suspected and state.doubt(place) <= MOST_DOUBTS:
+            generator.orphan()
+            return
         tried, call = state.attempts.get(place, 0), self._call_at(lost)
         if call.may_retry(lost.error, tried):
             self._postpone(generator, place, call)

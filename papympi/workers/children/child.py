@@ -7,12 +7,12 @@ import os
 import socket
 import sys
 import threading
-import traceback
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
 from papympi.errors import SetupError, ShippingError
+from papympi.model.telling import tell_traceback
 from papympi.transport import frames
 from papympi.transport.arena import ChildAllocator
 from papympi.transport.packed import map_packed
@@ -57,9 +57,15 @@ def _report_crash(
     if isinstance(error, Exception):
         words = [f"{error}\n"] if isinstance(error, ShippingError) else []
         with contextlib.suppress(OSError):
-            words = [*words, *traceback.format_exception(error)]
+            words = [*words, tell_traceback(error)]
             frames.send(connection, error if type(error) is SetupError else "".join(words))
         raise SystemExit(1) from None
+
+
+def _close(connection: socket.socket) -> None:
+    """Close a connection, which a function of the user's may have closed."""
+    with contextlib.suppress(OSError):
+        connection.close()
 
 
 class _Copies:
@@ -114,7 +120,8 @@ def work(given: ChildDescriptors) -> None:
     """Be a child: load the program, evaluate tasks until the connection is closed."""
     record = SharedProgressRecord(given.record)
     os.close(given.record)
-    with given.connection, contextlib.ExitStack() as stack, contextlib.suppress(ConnectionError):
+    with contextlib.ExitStack() as stack, contextlib.suppress(ConnectionError):
+        stack.callback(_close, given.connection)
         stack.push(partial(_report_crash, given.connection))
         marker = OutputMarker(given.output, record)
         copies = _Copies(given.connection, record, marker)

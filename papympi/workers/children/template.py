@@ -11,12 +11,12 @@ import atexit
 import contextlib
 import gc
 import pickle
-import traceback
 import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Final, NamedTuple
 
+from papympi.model.telling import tell_traceback
 from papympi.model.users_code import skip_imports
 from papympi.script.leave import flush_files
 from papympi.script.prepare import prepare
@@ -96,4 +96,4 @@ def _exits_kept() -> Iterator[None]:
 
 def _describe(error: BaseException) -> str:
     """Return an error with the user's part of its traceback."""
-    return "".join(traceback.format_exception(type(error), error, skip_imports(error.__traceback__))).rstrip()
+    return tell_traceback(error, skip_imports(error.__traceback__)).rstrip()

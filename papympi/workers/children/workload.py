@@ -85,8 +85,14 @@ class Workload:
         return call.node, key if progress.child is None else (*key, progress.child)
 
     def blame(self, lost: Lost, progress: ProgressSnapshot) -> None:
-        """Say in a report which item is at fault; a task that had been answered is not what the child died of."""
+        """Say in a report which item is at fault; a task that had been answered is not what the child died of.
+
+        A child does one task after the other. So if it was at none, it was between two calls: the first one that has
+        not been answered is suspected, since it may have been about to come in or its results about to go out.
+        """
         if progress.task is None or progress.task not in self._stages:
+            lost.task = next(iter(self._stages), None)
+            lost.suspected = lost.task is not None
             return
         lost.task = progress.task
         if progress.items == 1:

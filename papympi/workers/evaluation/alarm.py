@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from collections.abc import Callable, Sequence
 from math import inf
 from types import FrameType, TracebackType
 from typing import Any, Final, Self
@@ -101,6 +102,19 @@ class TimeoutAlarm:
         signal.setitimer(signal.ITIMER_REAL, max(self._seconds - late, 1e-3) if late < self._seconds else self._seconds)
         if late >= self._seconds:
             raise Overdue
+
+
+def call_timed(function: Callable[..., Any], row: Sequence[Any], slots: memoryview[int], limit_ns: int) -> Any:
+    """Return what a function returns; raise `Overdue` if it took too long, whether or not it could be interrupted."""
+    begun = time.monotonic_ns()
+    slots[BEGUN] = begun
+    try:
+        value = function(*row)
+    finally:
+        slots[BEGUN] = NOTHING  # from here on the alarm is silent
+    if time.monotonic_ns() - begun > limit_ns:
+        raise Overdue
+    return value
 
 
 def interrupt_thread(thread: int) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from time import monotonic_ns
 from typing import Any
 
-from papympi.workers.evaluation.alarm import NS, Overdue
+from papympi.workers.evaluation.alarm import NS, call_timed
 from papympi.workers.evaluation.calls import TaskLocation
 from papympi.workers.evaluation.columns import Arguments
-from papympi.workers.evaluation.progress import BEGUN, INDEX, NOTHING
+from papympi.workers.evaluation.progress import INDEX
 
 Put = Callable[[Any], None]
 
@@ -67,19 +66,6 @@ def follow_up(function: Callable[..., Any], after: Callable[[], None]) -> Callab
             after()
 
     return followed
-
-
-def call_timed(function: Callable[..., Any], row: Sequence[Any], slots: memoryview[int], limit_ns: int) -> Any:
-    """Return what a function returns; raise `Overdue` if it took too long, whether or not it could be interrupted."""
-    begun = monotonic_ns()
-    slots[BEGUN] = begun
-    try:
-        value = function(*row)
-    finally:
-        slots[BEGUN] = NOTHING  # from here on the alarm is silent
-    if monotonic_ns() - begun > limit_ns:
-        raise Overdue
-    return value
 
 
 def compute_vector(

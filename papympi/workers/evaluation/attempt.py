@@ -1,26 +1,13 @@
-"""The one place where every exception is caught: user code may raise anything, and costs its own item only."""
+"""Ways to call a user's function so that whatever it raises costs its own item only."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
+from papympi.model.attempt import attempt, attempt_interruptibly
 
-def attempt(function: Callable[..., Any], *args: Any) -> tuple[Any, BaseException | None]:
-    """Return what `function(*args)` returned and what it raised, whatever it is."""
-    try:
-        return function(*args), None
-    except BaseException as error:  # noqa: BLE001 - see above
-        return None, error
-
-
-def attempt_interruptibly(function: Callable[..., Any], *args: Any) -> tuple[Any, BaseException | None]:
-    """Do the same, but let Ctrl-C through to whoever runs the main thread."""
-    result, error = attempt(function, *args)
-    if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
-        raise error
-    return result, error
+__all__ = ["Attempt", "Job", "Steps", "T", "Tried", "attempt", "attempt_interruptibly", "drive"]
 
 
 T = TypeVar("T")

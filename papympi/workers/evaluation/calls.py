@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
-from papympi.errors import ItemTimeout, ShippingError, StateError
+from papympi.errors import ItemTimeout, StateError
+from papympi.model.attempt import ATTEMPT
 from papympi.model.item import DROP, Failure, Key
+from papympi.model.telling import describe, tell_traceback
 from papympi.plan.program import Call, Stage
-from papympi.transport.blame import describe
-from papympi.transport.payload import Payload, Unsendable, decode, encode
+from papympi.transport.payload import Payload, Unsendable
 from papympi.transport.task import Outcome, Task
-from papympi.workers.evaluation.alarm import Abandoned, Overdue
+from papympi.workers.evaluation.alarm import NS, Abandoned, Overdue, TimeoutAlarm, call_timed
+from papympi.workers.evaluation.attempt import Tried, attempt
 from papympi.workers.evaluation.columns import (
     Arguments,
     Column,
@@ -33,7 +34,8 @@ from papympi.workers.evaluation.progress import COUNT, INDEX, NODE
 from papympi.workers.evaluation.recorder import OutputRecorder
 from papympi.workers.host import format_memory
 
-_HERE = str(Path(__file__).parent)
+_OURS: Final = (str(Path(__file__).parent), ATTEMPT)
+"""Where the machinery is that calls the user's functions."""
 
 
 class Calls:
@@ -100,19 +102,20 @@ class Calls:
     def fail(self, call: Call, key: Key, error: BaseException, given: Sequence[Any] = (), attempts: int = 1) -> Failure:
         """Return the failure that an exception makes of an item."""
         error = self._translate(call, error)
-        text = "".join(traceback.format_exception(type(error), error, skip_own_frames(error)))
-        if isinstance(error, MemoryError) and self.worker.memory:
+        text = tell_traceback(error, skip_own_frames(error))
+        if issubclass(type(error), MemoryError) and self.worker.memory:
             text += f"The worker may allocate {format_memory(self.worker.memory)}, as its pool's option memory says.\n"
         told = (text, _describe(given), self.worker.label, attempts)
         return Failure(call.node, key[: call.depth], _strip(error), *told, place=call.find_inner_key(key))
 
     def _translate(self, call: Call, error: BaseException) -> BaseException:
         """Return the error as users know it; a worker that was given up ends here."""
-        if isinstance(error, Abandoned):
+        kind = type(error)  # what the exception itself says of its class does not matter
+        if issubclass(kind, Abandoned):
             raise error
-        if isinstance(error, MemoryError) and self.worker.memory:
+        if issubclass(kind, MemoryError) and self.worker.memory:
             self.worker.exhausted = True
-        if not isinstance(error, Overdue):
+        if not issubclass(kind, Overdue):
             return error
         seconds = (call.timeout or 0.0) * self.worker.progress.slots[COUNT]
         return ItemTimeout(seconds).with_traceback(error.__traceback__)
@@ -156,32 +159,34 @@ class Calls:
         self.failures.append(own)
         return own
 
-    def can_return(self, column: Column) -> bool:
-        """Say whether values of all these classes come out of a pickle; of each class one is tried."""
-        if (column.kinds or set(map(type, column.values))) <= self.worker.known:
-            return True
-        strange = {type(value): value for value in column.values if type(value) not in self.worker.known}
-        for kind, value in strange.items():
-            if self.worker.attempt(_carry, value)[1] is not None:
-                return False
-            self.worker.known.add(kind)
-        return True
-
-    def check_sendable(self, call: Call, position: int, value: Any) -> Any:
-        """Return the value, or its failure if it cannot be pickled, or does not come out of its pickle."""
-        if type(value) is Failure:
-            return value
-        _, error = self.worker.attempt(_carry, value)
-        if error is None:
-            return value
-        if not isinstance(error, ShippingError):
-            told = ShippingError(
-                f"cannot return {describe(value)}: out of its pickle comes {type(error).__name__}: {error}"
-            )
-            told.__cause__, error = error, told
+    def fail_finally(self, call: Call, position: int, error: BaseException) -> Failure:
+        """Return the failure of what heals an item, or of another last resort."""
         failure = self.fail(call, self.key_of(position), error)
         self.failures.append(failure)
         return failure
+
+    def find(self, call: Call) -> int:
+        """Return the number of a call in the stage."""
+        return next(number for number, each in enumerate(self.stage.calls) if each is call)
+
+    def attempt_for(self, call: Call, position: int | None, function: Callable[..., Any], *args: Any) -> Tried:
+        """Return what a function that a call needs beside its own has returned or raised; its time-out is the call's.
+
+        Args:
+            position: of the item that it is for; `NOTHING`: for all of the task; `None`: the one that is at work.
+        """
+        slots = self.worker.progress.slots
+        before = slots[NODE], slots[INDEX], slots[COUNT]
+        if position is not None:
+            self.worker.progress.at(self.find(call), position)
+        if call.timeout:
+            slots[COUNT] = 1
+            with TimeoutAlarm(slots, call.timeout):
+                tried = self.worker.attempt(call_timed, function, args, slots, round(call.timeout * NS))
+        else:
+            tried = self.worker.attempt(function, *args)
+        slots[NODE], slots[INDEX], slots[COUNT] = before
+        return tried
 
     def _load(self, number: int, slices: list[Any]) -> Column:
         values = load_column(slices, self._open)
@@ -204,9 +209,8 @@ class Calls:
         if type(value) is not Unsendable:
             return value
         call = next(call for call in self.stage.calls if any(a.column == column for a in call.arguments))
-        failure = self.fail(call, self.key_of(position), value.error)
-        self.failures.append(failure)
-        return failure
+        raw = issubclass(type(value.error), (Overdue, MemoryError))
+        return self.fail_finally(call, position, value.error if raw else value.explain())
 
     def _replace_unsendable_members(self, column: int, lists: list[list[Any]]) -> list[list[Any]]:
         for position, members in enumerate(lists):
@@ -232,11 +236,6 @@ class Calls:
         return view
 
 
-def _carry(value: Any) -> None:
-    """See whether a value can leave this process and be taken up in another."""
-    decode(encode([value]))
-
-
 def _describe(given: Sequence[Any]) -> str:
     """Return what a function was given, in few words."""
     return ", ".join(describe(value) for value in given)[:1000]
@@ -245,20 +244,24 @@ def _describe(given: Sequence[Any]) -> str:
 def skip_own_frames(error: BaseException) -> TracebackType | None:
     """Return the traceback without the frames of the machinery that called the user's function."""
     trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_HERE):
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_OURS):
         trace = trace.tb_next
     return trace
 
 
 def _strip(error: BaseException) -> BaseException:
     """Return the exception without its tracebacks, which would keep everything alive that their frames saw."""
-    link: BaseException | None = error
+    attempt(_strip_chain, error)
+    return error
+
+
+def _strip_chain(link: BaseException | None) -> None:
+    """Do so with an exception and what it came of, which may come of itself."""
     for _ in range(32):
         if link is None:
             break
         link.__traceback__ = None
-        link = link.__cause__ or link.__context__
-    return error
+        link = link.__context__ if link.__cause__ is None else link.__cause__
 
 
 class TaskLocation:
@@ -285,6 +288,8 @@ class TaskLocation:
         if node < 0:  # arguments are being unpickled
             return calls.stage.calls[0].node, None
         name = calls.stage.calls[node].node
+        if position < 0:  # results are being pickled
+            return name, None
         if number:
             if not 0 <= number < count:
                 raise StateError(f"node {name!r} has been given {count} items at once; there is no number {number}")

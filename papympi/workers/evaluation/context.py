@@ -46,7 +46,7 @@ class Resources:
         if made is None:
             made = self._made[spec.name] = self._make(spec)
         resource, error, trace = made
-        return resource, None if error is None else error.with_traceback(trace)
+        return resource, None if error is None else BaseException.with_traceback(error, trace)
 
     def close(self) -> None:
         """Take the resources down, the last first; what goes wrong is logged."""

@@ -83,9 +83,9 @@ class Evaluator:
 
     def _begin(self, task: Task) -> Calls:
         """Return the calls of a task, which is now the one at work."""
-        self._worker.progress.begin(task.id)
         calls = Calls(self._worker, task, self._program.stages[task.stage])
         self._location = TaskLocation(calls, self._capture.recorder, self._program.seed)
+        self._worker.progress.begin(task.id)  # behind that: the last task's values go with its location
         return calls
 
     def _end(self, outcome: Outcome, begin: float) -> Outcome:
@@ -222,7 +222,7 @@ class Evaluator:
         """Evaluate the calls whose columns are not there yet, one after the other; return all columns."""
         for number in range(len(columns) - calls.stage.inputs, len(calls.calls)):
             columns.append(self._make_column(calls, number, columns))
-            fast_path.let_go(columns, self._fast_paths[calls.task.stage].spent[number])
+            fast_path.let_go(columns, self._fast_paths[calls.task.stage].spent[number], self._worker.progress.slots)
         return columns
 
     def _evaluate(self, calls: Calls, number: int, call: Call, arguments: Arguments) -> Column:

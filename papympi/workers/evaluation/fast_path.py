@@ -17,6 +17,7 @@ from papympi.transport.task import Task
 from papympi.workers.evaluation.apply import apply_rows, apply_single
 from papympi.workers.evaluation.columns import MARKED, Column, has_failures, is_gathered, is_plain, load_column
 from papympi.workers.evaluation.context import WorkerContext
+from papympi.workers.evaluation.progress import INDEX, NOTHING
 
 Function = Callable[..., Any]
 
@@ -84,10 +85,16 @@ def find_spent(stage: Stage) -> list[list[int]]:
     return spent
 
 
-def let_go(columns: list[Column], spent: Iterable[int]) -> None:
-    """Forget the values of some columns: a chain of functions needs no more memory than two of them."""
-    for number in spent:
-        columns[number] = _SPENT
+def let_go(columns: list[Column], spent: Iterable[int], slots: memoryview[int]) -> None:
+    """Forget the values of some columns: a chain of functions needs no more memory than two of them.
+
+    A destructor may end the process, and the record must not say that the last item did.
+    """
+    if spent:
+        at, slots[INDEX] = slots[INDEX], NOTHING
+        for number in spent:
+            columns[number] = _SPENT
+        slots[INDEX] = at
 
 
 def take_whole(columns: Sequence[Column], wanted: Sequence[int]) -> list[list[Any]] | None:
@@ -136,11 +143,11 @@ def run_fast_path(worker: WorkerContext, task: Task, path: FastPath) -> FastPath
     if error is not None or columns is None:
         return None
     for number, function in enumerate(path.functions):
-        given = [columns[column].values for column in path.columns[number]]
-        stop = apply_plain(worker, number, function, given, task.count)
+        wanted = path.columns[number]
+        stop = apply_plain(worker, number, function, [columns[column].values for column in wanted], task.count)
         kinds = set(map(type, stop.results))
         if stop.error is not None or not MARKED.isdisjoint(kinds):
             return FastPathResult(columns, stop)
         columns.append(Column(stop.results, kinds=kinds))
-        let_go(columns, path.spent[number])
+        let_go(columns, path.spent[number], worker.progress.slots)
     return FastPathResult(columns)

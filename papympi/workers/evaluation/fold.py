@@ -11,8 +11,7 @@ from papympi.model.item import Failure, Key
 from papympi.transport.bitmap import FULL
 from papympi.transport.payload import Payload
 from papympi.transport.task import Outcome
-from papympi.workers.evaluation.alarm import NS, TimeoutAlarm
-from papympi.workers.evaluation.apply import call_timed
+from papympi.workers.evaluation.alarm import NS, TimeoutAlarm, call_timed
 from papympi.workers.evaluation.attempt import Steps
 from papympi.workers.evaluation.calls import Calls
 from papympi.workers.evaluation.columns import Column, mark_column, positions_of

@@ -10,7 +10,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from papympi.model.attempt import attempt
 from papympi.model.item import Key
+from papympi.model.telling import describe, tell, tell_traceback
 from papympi.transport.records import PRINTED, Logs, Record, TokenBucket, format_prefix
 from papympi.workers.evaluation.alarm import hold
 
@@ -206,19 +208,14 @@ def _cut(text: str, start: int, end: int) -> str:
 
 def _message_of(record: logging.LogRecord) -> str:
     """Return what a record says, with the traceback that it has."""
-    try:
-        text = record.getMessage()
-    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError):
-        # its arguments do not fit, which is no reason to lose it
-        text = f"{record.msg} {record.args!r}"
-    if record.exc_info and record.exc_info[0] is not None:
-        text += "\n" + _FORMATTER.formatException(record.exc_info)
+    text, error = attempt(record.getMessage)
+    if error is not None:  # its arguments do not fit, which is no reason to lose it
+        text = f"{tell(record.msg)} {describe(record.args)}"
+    if record.exc_info and record.exc_info[1] is not None:
+        text += "\n" + tell_traceback(record.exc_info[1], record.exc_info[2]).rstrip("\n")
     if record.stack_info:
         text += f"\n{record.stack_info}"
-    return text
-
-
-_FORMATTER: Final = logging.Formatter()
+    return str(text)
 
 
 def show(logs: Logs) -> None:

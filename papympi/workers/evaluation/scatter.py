@@ -11,8 +11,7 @@ from typing import Any, Final
 from papympi.errors import PoolError, StateError
 from papympi.model.item import DROP
 from papympi.transport.task import KeyRun, Outcome
-from papympi.workers.evaluation.alarm import NS, TimeoutAlarm
-from papympi.workers.evaluation.apply import call_timed
+from papympi.workers.evaluation.alarm import NS, TimeoutAlarm, call_timed
 from papympi.workers.evaluation.attempt import Steps, drive
 from papympi.workers.evaluation.calls import Calls
 from papympi.workers.evaluation.columns import Column, key_at

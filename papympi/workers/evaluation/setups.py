@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
-import traceback
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
 
 from papympi.errors import SetupError
+from papympi.model.telling import tell_traceback
 from papympi.plan.program import Program, ResourceSpec
 from papympi.workers.evaluation.attempt import attempt
 from papympi.workers.evaluation.calls import skip_own_frames
@@ -101,7 +101,7 @@ class WorkerSetups:
         if isinstance(error, KeyboardInterrupt):
             raise error
         if error is not None:
-            text = "".join(traceback.format_exception(type(error), error, skip_own_frames(error)))
+            text = tell_traceback(error, skip_own_frames(error))
             raise SetupError(spec.name, self._label, text)
         return _SharedSetup(spec, made)
 

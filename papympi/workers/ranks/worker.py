@@ -6,13 +6,13 @@ import os
 import select
 import signal
 import time
-import traceback
 from collections import deque
 from collections.abc import Sequence
 from pickle import PickleBuffer
 from typing import Final
 
 from papympi.errors import PoolError, SetupError, ShippingError
+from papympi.model.telling import tell_traceback
 from papympi.transport.arena import LEAST
 from papympi.transport.doorbell import Backoff
 from papympi.transport.packed import Packed, PackedFile, map_packed
@@ -242,7 +242,7 @@ def _explain(failed: BaseException) -> Answer:
     """Return what to answer when a rank that evaluates itself cannot load a program, or a setup has raised."""
     if isinstance(failed, SetupError):
         return messages.ChildrenFailed(failed)
-    return messages.OpeningFailed("".join(traceback.format_exception(failed)))
+    return messages.OpeningFailed(tell_traceback(failed))
 
 
 def serve(world: World, *ignored: signal.Signals) -> int:

@@ -1,0 +1,130 @@
+"""Values and exceptions as text, for messages, tables and files: bounded, fit for a terminal, and never raising.
+
+What an object says of itself is users' code: it may raise, call itself for ever, or return a megabyte of control
+characters. So whoever says something of an object of the user's says it with a function from here.
+"""
+
+from __future__ import annotations
+
+import re
+import reprlib
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Final
+
+from papympi.model.attempt import attempt
+
+LONGEST: Final = 10_000
+"""So many characters of a message are kept."""
+LONGEST_TRACEBACK: Final = 40_000
+_LONGEST_NAME: Final = 200
+
+_UNSAFE: Final = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters; tabs and ends of lines may stay
+    "\u200e\u200f\u2028-\u202e\u2066-\u2069"  # what breaks lines, or turns the direction of writing
+    "\ud800-\udfff]"  # halves of a pair, which no file takes
+)
+
+
+def tell(value: Any, longest: int = LONGEST) -> str:
+    """Return the `str` of a value."""
+    return _ask(str, value, longest)
+
+
+def tell_repr(value: Any, longest: int = LONGEST) -> str:
+    """Return the `repr` of a value."""
+    return _ask(repr, value, longest)
+
+
+def describe(value: Any) -> str:
+    """Return the `repr` of a value in few words."""
+    text, error = attempt(_brief.repr, value)
+    return clean(text) if error is None else _tell_refusal("repr", value, error)
+
+
+def describe_kind(value: Any) -> str:
+    """Return the qualified name of the value's class."""
+    kind = type(value)
+    name, module = _name(kind, "__qualname__"), _name(kind, "__module__")
+    return name if module == "builtins" else f"{module}.{name}"
+
+
+def tell_kind(value: Any) -> str:
+    """Return the name of the value's class."""
+    return _name(type(value), "__name__")
+
+
+def tell_error(error: BaseException, longest: int = LONGEST) -> str:
+    """Return the kind of an exception, and what it says."""
+    return f"{tell_kind(error)}: {tell(error, longest)}"
+
+
+def tell_traceback(error: BaseException, *traces: TracebackType | None) -> str:
+    """Return an exception with a traceback, its causes and its notes, as far as these can be had.
+
+    Args:
+        error: the exception.
+        traces: what to show of its traceback; default: all.
+    """
+    import traceback
+
+    trace = traces[0] if traces else error.__traceback__
+    lines, refusal = attempt(traceback.format_exception, type(error), error, trace)
+    if refusal is not None:
+        frames = attempt(traceback.format_tb, trace)[0] or []
+        lines = ["Traceback (most recent call last):\n", *frames, tell_error(error), "\n"]
+    text = "".join(lines)
+    if len(text) <= LONGEST_TRACEBACK:
+        return clean(text, LONGEST_TRACEBACK)
+    half = LONGEST_TRACEBACK // 2
+    return f"{clean(text[:half], half)}\n... ({len(text) - 2 * half:,} more characters)\n{clean(text[-half:], half)}"
+
+
+def clean(text: str, longest: int = LONGEST) -> str:
+    """Return a text so that a terminal or a file can take it, cut off if it is long."""
+    size = str.__len__(text)
+    told = _UNSAFE.sub(_escape, str.__getitem__(text, slice(0, longest)))  # of a class of the user's own, too
+    return told if size <= longest else f"{told}… ({size - longest:,} more characters)"
+
+
+def _escape(character: re.Match[str]) -> str:
+    return character[0].encode("unicode_escape").decode()
+
+
+def _ask(how: Callable[[Any], str], value: Any, longest: int) -> str:
+    """Return what a value says of itself, or why it says nothing."""
+    text, error = attempt(how, value)
+    return clean(text, longest) if error is None else _tell_refusal(_name(how, "__name__"), value, error)
+
+
+def _tell_refusal(how: str, value: Any, error: BaseException) -> str:
+    """Return what stands for the text of a value whose own code has raised."""
+    why, silent = attempt(str, error)
+    told = "" if silent is not None or not why else f": {clean(why, _LONGEST_NAME)}"
+    return f"<{how}() of {tell_kind(value)} raised {tell_kind(error)}{told}>"
+
+
+def _name(kind: Any, attribute: str) -> str:
+    """Return a name of a class or function, which may have put something else there."""
+    name = attempt(getattr, kind, attribute)[0]
+    return clean(name, _LONGEST_NAME) if isinstance(name, str) else "?"
+
+
+class _Brief(reprlib.Repr):
+    """Says what is in a container, however much it is, also when one of its values cannot be said."""
+
+    def repr_instance(self, x: Any, level: int) -> str:  # noqa: ARG002 - inherited
+        """Return the `repr` of an object; of a long one its beginning and its end."""
+        text, error = attempt(repr, x)
+        if error is not None:
+            return _tell_refusal("repr", x, error)
+        size, most = str.__len__(text), self.maxother
+        if size <= most:
+            return str.__getitem__(text, slice(0, most))
+        half = (most - 3) // 2
+        return f"{str.__getitem__(text, slice(0, half))}...{str.__getitem__(text, slice(size - half, size))}"
+
+
+_brief: Final = _Brief()
+_brief.maxstring = _brief.maxother = 120
+_brief.maxlevel = 3
