@@ -118,6 +118,10 @@ class _Capture:
                 logging.setLogRecordFactory(self._factory)
                 self._makes_records = False  # who is just making one goes on with the same factory
 
+    def renew_lock(self) -> None:
+        """Let go of a lock that a thread of the parent held when this process was forked."""
+        self._lock = threading.RLock()
+
     def _make_record(self, *args: Any, **options: Any) -> logging.LogRecord:
         """Return a log record, taken down if a node function has made it."""
         record = self._factory(*args, **options)
@@ -128,6 +132,8 @@ class _Capture:
 
 
 _capture: Final = _Capture()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_capture.renew_lock)
 _runner: list[int] = [0]
 
 
