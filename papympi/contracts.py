@@ -82,6 +82,9 @@ class Pool(Protocol):
         What workers print and log comes with their outcomes, or in between, as it comes.
         """
 
+    def withdraw(self) -> None:
+        """Let workers begin nothing more: what they have not begun comes home as `Outcome.of_unbegun`. Never blocks."""
+
     def fileno(self) -> int | None:
         """Return a descriptor that is readable when `collect` has something to do; `None`: poll me."""
 

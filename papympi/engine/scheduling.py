@@ -37,6 +37,7 @@ class Scheduler:
         self._brief = brief
         self._numbers = count(1)
         self._blameless: dict[str, int] = {}
+        self._withdrawn = False
         self.tasks: dict[int, InFlightTask] = {}
         self._pools = {name: _make_pool_state(pool) for name, pool in pools.items()}
         for operator in sorted(operators, key=lambda operator: -operator.step.level):
@@ -154,6 +155,17 @@ class Scheduler:
             self._take_back(number, lost if number == lost.task else None)
         for suspended in list(worker.held):
             suspended.orphan()
+
+    def withdraw(self) -> None:
+        """Have all workers begin nothing more; to say it once is enough."""
+        if not self._withdrawn:
+            self._withdrawn = True
+            for state in self._pools.values():
+                state.pool.withdraw()
+
+    def give_back(self, number: int) -> None:
+        """Take a task out of the book that its worker has not begun."""
+        self._take_back(number, None)
 
     def _take_back(self, number: int, lost: Lost | None) -> None:
         task = self.land(number, lost=True)

@@ -25,6 +25,7 @@ from papympi.workers.evaluation.alarm import (
     interrupt_thread,
     tell_abandoned,
 )
+from papympi.workers.evaluation.async_blocking import forget_loop
 from papympi.workers.evaluation.async_call import end_loop
 from papympi.workers.evaluation.async_evaluator import AwaitingEvaluator
 from papympi.workers.evaluation.attempt import attempt
@@ -56,6 +57,7 @@ class LoopThread:
     Attributes:
         stages: by id of each task that it has, the number of its stage.
         record: what keeps the loop.
+        halted: nothing is to begin any more.
     """
 
     def __init__(self, program: Program, label: str, room: int, send: Send, caller: CallerContext) -> None:
@@ -63,6 +65,7 @@ class LoopThread:
 
         self.stages: dict[int, int] = {}
         self.record = ProgressRecord()
+        self.halted = False
         self._send = send
         self._caller = caller
         self._context = Context()
@@ -120,7 +123,7 @@ class LoopThread:
             attempt(self._loop.run_forever)  # a task of the user's that ends in SystemExit stops it, too
         self._stopped.set()
         if self._state == "abandoned":
-            _forget_loop(self._loop)
+            forget_loop(self._loop)
         else:
             end_loop(self._loop, attempt, self._evaluator.clean_up)
         self._evaluator.close()
@@ -128,10 +131,15 @@ class LoopThread:
     def _take(self) -> None:
         self._woken = False
         while self._inbox and self._state in {"open", "draining"}:
-            coroutine = self._evaluator.evaluate(self._inbox.popleft())
-            batch = self._loop.create_task(coroutine, context=self._context.copy())
+            batch = self._loop.create_task(self._evaluate(self._inbox.popleft()), context=self._context.copy())
             self._batches.add(batch)
             batch.add_done_callback(self._end)
+
+    async def _evaluate(self, task: Task) -> Outcome:
+        """Evaluate a task, unless nothing is to begin any more."""
+        if self.halted and task.kind is not Kind.DISCARD:
+            return Outcome.of_unbegun(task.id)
+        return await self._evaluator.evaluate(task)
 
     def _end(self, batch: asyncio.Task[Outcome]) -> None:
         self._batches.discard(batch)
@@ -199,6 +207,11 @@ class AsyncioPool:
         if self._shortest:
             news += self._replace_overdue(self._thread)
         return news
+
+    def withdraw(self) -> None:
+        """Begin nothing more; thousands of items may wait to begin behind one that keeps the loop."""
+        if self._thread is not None:
+            self._thread.halted = True
 
     def fileno(self) -> int | None:
         """Return a descriptor that is readable when a batch is done."""
@@ -277,17 +290,6 @@ class AsyncioPool:
         if self._setups is not None:
             self._setups.close()
             self._setups = None
-
-
-def _forget_loop(loop: asyncio.AbstractEventLoop) -> None:
-    """Close what is left in a loop whose selector is closed already, and the loop; nothing can be awaited any more."""
-    import asyncio
-
-    loop.set_exception_handler(lambda _loop, _context: None)
-    for task in asyncio.all_tasks(loop):
-        coroutine = task.get_coro()
-        attempt(coroutine.close)
-    attempt(asyncio.BaseEventLoop.close, loop)
 
 
 BACKEND: Final = Backend(

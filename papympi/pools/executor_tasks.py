@@ -6,6 +6,8 @@ import pickle
 import threading
 import time
 import uuid
+from collections.abc import Callable
+from concurrent.futures import Executor
 from typing import Any, Final, NamedTuple
 
 from papympi.errors import ItemTimeout
@@ -178,3 +180,15 @@ class RemoteTasks:
         if stage.kind == "scatter" or len(timeouts) < len(stage.calls):
             return None
         return sum(timeouts) * task.count
+
+
+def shut_down(executor: Executor, end: Callable[[Any], None] | None, patience_s: float | None) -> None:
+    """End an executor, by `end` if there is such a thing; after so many seconds it is left alone."""
+    if end is not None:
+        end(executor)
+    elif patience_s is None:
+        executor.shutdown(wait=True)
+    else:
+        ending = threading.Thread(target=executor.shutdown, name="papympi-end-of-executor", daemon=True)
+        ending.start()
+        ending.join(patience_s)

@@ -129,6 +129,8 @@ class SingleRank(RankWorker, RankLink):
         """Hand an order to the children at once; without any, `take` sees to it."""
         if self._isolates:
             self._answers += self.handle(order)
+        elif isinstance(order, messages.BeginNothing):
+            self.handle(order)
         elif isinstance(order, OpenProgram):
             self._orders.append(pickle.loads(pickle.dumps(order, 5)))  # constants of its own, not the user's
         else:

@@ -76,6 +76,11 @@ class MembersPool:
                     news.append(arrival)
         return news
 
+    def withdraw(self) -> None:
+        """Let the members' workers begin nothing more."""
+        for member in self._members:
+            member.withdraw()
+
     def fileno(self) -> int | None:
         """Return a descriptor that tells of all members; `None` if one of them has none."""
         return None if self._watch is None or self._watch.polls else self._watch.fileno()

@@ -161,6 +161,12 @@ class MpiPool:
             raise PoolError(self._describe_hang(hang))
         return news
 
+    def withdraw(self) -> None:
+        """Let the ranks, or their children, begin nothing more."""
+        if self._link is not None:
+            for number in range(len(self._link.places)):
+                self._link.send(number, messages.BeginNothing())
+
     def _read(self, number: int, answer: Answer) -> Sequence[Outcome | Lost | Logs]:
         """Return what a rank has to say."""
         assert self._link is not None
