@@ -107,6 +107,7 @@ class LoopThread:
         """Leave a thread that is kept by what it calls, and give back the descriptors of its loop."""
         self._evaluator.give_up()
         self._state = "abandoned"
+        self.record.programs.end_all()
         self._selector.close()
         for name in ("_ssock", "_csock"):  # by these it would be woken
             end = getattr(self._loop, name, None)
@@ -119,6 +120,7 @@ class LoopThread:
         self._context.run(self._serve)
 
     def _serve(self) -> None:
+        self.record.programs.claim_thread()
         while self._state in {"open", "draining"}:
             attempt(self._loop.run_forever)  # a task of the user's that ends in SystemExit stops it, too
         self._stopped.set()
@@ -137,9 +139,8 @@ class LoopThread:
 
     async def _evaluate(self, task: Task) -> Outcome:
         """Evaluate a task, unless nothing is to begin any more."""
-        if self.halted and task.kind is not Kind.DISCARD:
-            return Outcome.of_unbegun(task.id)
-        return await self._evaluator.evaluate(task)
+        begins = not self.halted or task.kind is Kind.DISCARD
+        return await self._evaluator.evaluate(task) if begins else Outcome.of_unbegun(task.id)
 
     def _end(self, batch: asyncio.Task[Outcome]) -> None:
         self._batches.discard(batch)

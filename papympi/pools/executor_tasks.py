@@ -79,11 +79,14 @@ class LocalTasks:
                 if progress.items == 1:
                     news.position, news.child = progress.position, progress.child
                 lost.append((news, running.thread))
+                running.record.programs.end_since(progress.begun_ns or 0)
                 interrupt_thread(running.thread)
         return lost
 
     def close(self) -> None:
-        """Close the generators that stand suspended, and tear down the setups."""
+        """Close the generators that stand suspended, tear down the setups, end the programs of threads that go on."""
+        for running in list(self._running.values()):
+            running.record.programs.end_all()
         while self._generators:
             self._generators.popitem()[1].close()
         self._setups.close()
@@ -96,7 +99,10 @@ class LocalTasks:
     def _run(self, task: Task) -> Outcome:
         if task.kind is not Kind.DISCARD:
             self._running[task.id] = _RunningTask(
-                self._evaluators.progress, threading.get_ident(), self._evaluators.label, task.stage
+                self._evaluators.progress,
+                threading.get_ident(),
+                self._evaluators.label,
+                task.stage,
             )
         try:
             return self._evaluators.context.run(self._evaluators.evaluator.run, task)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import socket
 import time
 from typing import Any, Final
@@ -23,6 +22,7 @@ from papympi.workers.children.output import OutputReader
 from papympi.workers.children.renewal import RENEW, Resignation
 from papympi.workers.children.workload import Workload, count_items
 from papympi.workers.evaluation.alarm import MERCY_S, find_shortest_timeout
+from papympi.workers.evaluation.programs import kill_worker
 from papympi.workers.evaluation.progress import HALTED, ProgressSnapshot, SharedProgressRecord, create_record_file
 from papympi.workers.host import format_memory, is_readable, open_pidfd, tell_end
 
@@ -213,10 +213,9 @@ class ChildHandle:
         return outcomes, lost
 
     def kill(self) -> None:
-        """Kill the child and what is in its process group; `descriptors` will tell of its end."""
+        """Kill the child and what it has started; `descriptors` will tell of its end."""
         if self.pid:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, signal.SIGKILL)
+            kill_worker(self.pid)
 
     def hang_up(self) -> None:
         """Close the connection, which ends the child once it has finished what it is at; the fork server reaps it."""

@@ -29,6 +29,7 @@ from papympi.workers.evaluation.columns import (
 )
 from papympi.workers.evaluation.context import WorkerContext
 from papympi.workers.evaluation.location import at
+from papympi.workers.evaluation.programs import tell_program
 from papympi.workers.evaluation.progress import COUNT, INDEX, NODE
 from papympi.workers.evaluation.recorder import OutputRecorder
 from papympi.workers.host import format_memory
@@ -101,6 +102,7 @@ class Calls:
         """Return the failure that an exception makes of an item."""
         error = self._translate(call, error)
         text = "".join(traceback.format_exception(type(error), error, skip_own_frames(error)))
+        text += tell_program(error)
         if isinstance(error, MemoryError) and self.worker.memory:
             text += f"The worker may allocate {format_memory(self.worker.memory)}, as its pool's option memory says.\n"
         return Failure(call.node, key, _strip(error), text, _describe(given), self.worker.label, attempts)

@@ -10,6 +10,7 @@ from itertools import accumulate
 from typing import Final, NamedTuple
 
 from papympi.plan.program import MOST
+from papympi.workers.evaluation.programs import StartedPrograms
 from papympi.workers.host import create_file
 
 # where in a record each integer is
@@ -72,12 +73,14 @@ class ProgressRecord:
 
     Attributes:
         slots: the integers, at `TASK`, `NODE`, `INDEX`, `BEGUN`, `COUNT`, `RESOURCE`, `RUNS`, ...
+        programs: what the functions of the worker have started; known where it works.
     """
 
-    __slots__ = ("slots",)
+    __slots__ = ("programs", "slots")
 
     def __init__(self, memory: bytearray | mmap.mmap | None = None) -> None:
         self.slots = memoryview(memory or bytearray(_CLEAR.ljust(_SIZE, b"\0"))).cast("q")
+        self.programs = StartedPrograms()
 
     def begin(self, task: int) -> None:
         """Note that a task begins."""
