@@ -89,9 +89,9 @@ class Watch:
         self._selector = selectors.DefaultSelector()
         descriptors = [each.fileno() for each in self._watched]
         self.polls = None in descriptors
-        for descriptor in descriptors:
-            if descriptor is not None:
-                self._selector.register(descriptor, selectors.EVENT_READ)
+        for descriptor in {*descriptors} - {None}:  # several may share one
+            assert descriptor is not None
+            self._selector.register(descriptor, selectors.EVENT_READ)
 
     def fileno(self) -> int:
         """Return a descriptor that is readable when one of theirs is."""
