@@ -82,6 +82,9 @@ class Pool(Protocol):
         What workers print and log comes with their outcomes, or in between, as it comes.
         """
 
+    def withdraw(self) -> None:
+        """Let workers begin nothing more: what they have not begun comes home as `Outcome.of_unbegun`. Never blocks."""
+
     def fileno(self) -> int | None:
         """Return a descriptor that is readable when `collect` has something to do; `None`: poll me."""
 
@@ -106,12 +109,15 @@ class Backend:
         summary: one line for `papympi plugins` and `papympi doctor`.
         capabilities: what pools made of it can do; of an executor, what the adapter is told.
         end: ends an executor at once, whatever its workers do; `None`: there is no way but `shutdown`.
+        must_share: asked with the options and how many pools of a run have these: says whether there are not workers
+            enough for each, so that one pool has all these names; `None`: each is a pool of its own.
     """
 
     make: Callable[..., Pool | Executor]
     summary: str
     capabilities: Capabilities = Capabilities(streams=False)
     end: Callable[[Any], None] | None = None
+    must_share: Callable[[Mapping[str, Any], int], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ journal_options = join_options(
     click.option("--force", is_flag=True, help="With --resume: use old results although code or inputs have changed."),
     click.option(
         "--grace", "grace_s", type=click.FloatRange(min=0), metavar="SECONDS",
-        help="After a signal, wait this long for running batches. Default: until they end.",
+        help="After Ctrl-C or SIGTERM, wait this long for running batches. Default: 30.",
     ),
     click.option(
         "--within", "within_s", type=click.FloatRange(min=0), metavar="SECONDS",
@@ -59,13 +59,11 @@ def _warn(text: str) -> None:
 
 def read_journal_options(ctx: click.Context, asked: dict[str, Any]) -> JournalOptions | None:
     """Return how a run is to be kept, `None` if it is not; takes its options out of those that were asked for."""
-    given = {
-        name: asked.pop(name) for name in ("folder", "resume", "retry_failed", "force", "within_s", "grace_s", "shard")
-    }
+    given = {name: asked.pop(name) for name in ("folder", "resume", "retry_failed", "force", "within_s", "shard")}
     if given["folder"] is None:
         for name, value in given.items():
             if value:
-                option = {"grace_s": "--grace", "within_s": "--within"}.get(name, f"--{name.replace('_', '-')}")
+                option = {"within_s": "--within"}.get(name, f"--{name.replace('_', '-')}")
                 raise click.UsageError(f"{option} needs a run directory; add --run-dir DIR", ctx)
         return None
     shard = given.pop("shard")

@@ -87,8 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = partial(_call, list(sys.argv[1:] if arguments is None else arguments), is_process=arguments is None)
     if not launched_ranks():
         return guard(command)
-    drains = any(word.partition("=")[0] == "--run-dir" for word in command.args[0])
-    return guard(partial(rank_main, partial(guard, command), drains=drains))
+    return guard(partial(rank_main, partial(guard, command)))
 
 
 def _call(arguments: list[str], *, is_process: bool) -> int:

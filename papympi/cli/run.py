@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from signal import SIGTERM
 from typing import Any, TextIO
 
 import click
 
 from papympi.cli.exits import FAILED, FINE, REMAINS
-from papympi.cli.interrupts import TERM_GRACE_S, Interrupts
+from papympi.cli.interrupts import GRACE_S, Interrupts
 from papympi.cli.journal_options import journal_options, lock_directory, read_journal_options
 from papympi.cli.options import block_plugins, invocation, plan_options, read_plan_options, target_argument
 from papympi.cli.show import Show, Style
@@ -57,6 +57,7 @@ class Request:
     admission_bytes: int | None
     seed: int | None
     progress: bool | None
+    grace_s: float | None
     blocked: tuple[str, ...]
     journal: JournalOptions | None = None
 
@@ -98,8 +99,9 @@ def _read_bytes(ctx: click.Context, parameter: click.Parameter, value: str | Non
 def run(ctx: click.Context, /, *, ranks: int | None, **asked: Any) -> int:
     """Run a pipeline.
 
-    Failures go to failures.jsonl beside the output and do not end the run. Ctrl-C once finishes what is in flight,
-    twice ends at once. With --run-dir what is finished is kept, and the same command with --resume goes on from it.
+    Failures go to failures.jsonl beside the output and do not end the run. Ctrl-C or SIGTERM once finishes the batches
+    that have begun, for the time of --grace; twice ends at once. With --run-dir what is finished is kept, and the same
+    command with --resume goes on from it.
     """  # fmt: skip
     journal = read_journal_options(ctx, asked)
     if ranks is None:
@@ -108,7 +110,8 @@ def run(ctx: click.Context, /, *, ranks: int | None, **asked: Any) -> int:
             return execute(request, stdout)
     if under := launched_ranks():
         raise click.UsageError(f"--ranks {ranks} starts a launcher of its own, but this runs under one ({under} ranks)")
-    return run_under_mpiexec(ranks, strip_ranks(invocation(ctx).arguments), drains=journal is not None)
+    grace_s = GRACE_S if journal is not None and asked["grace_s"] is None else None
+    return run_under_mpiexec(ranks, strip_ranks(invocation(ctx).arguments), grace_s)
 
 
 def strip_ranks(arguments: tuple[str, ...]) -> list[str]:
@@ -195,10 +198,9 @@ def style_of(output: str, targets: int) -> Style:
 def take_results(session: Run, show: Show, request: Request, *, progress: bool | None) -> int:
     """Take every result, say how it went, and return the exit code; failures are kept by the run."""
     journal = request.journal
+    drain = read_drain_signal() if journal is not None else None
     stop = partial(session.stop, now=True)  # whoever sends a signal, or ends the job, does not wait for all rows
-    interrupts = Interrupts(stop, session.cancel, term_grace_s=TERM_GRACE_S)
-    if journal is not None:
-        interrupts = Interrupts(stop, session.cancel, journal.grace_s, (read_drain_signal(),))
+    interrupts = Interrupts(stop, session.cancel, request.grace_s, drain)
     try:
         with interrupts, limit_time(session, journal), show_progress(session, show, progress=progress):
             for result in session.results():
@@ -209,7 +211,7 @@ def take_results(session: Run, show: Show, request: Request, *, progress: bool |
             conclude(session, show.count, request, "ended early; so far:")
         raise
     except KeyboardInterrupt:
-        if not interrupts.code or (journal is None and interrupts.code != 128 + signal.SIGTERM):
+        if not interrupts.code:
             raise
     return end(session, show.count, request, interrupts.code)
 
@@ -229,7 +231,7 @@ def end(session: Run, count: int, request: Request, asked: int) -> int:
     if request.journal is None:
         conclude(session, count, request, "stopped; so far:" if asked else "")
         return asked or (FAILED if session.failures else FINE)
-    doubted = asked == 128 + signal.SIGTERM and bool(session.failures)
+    doubted = asked == 128 + SIGTERM and bool(session.failures)
     remains = doubted or not session.statistics().complete
     conclude(session, count, request, "stopped; so far:" if remains else "")
     if not remains:

@@ -58,15 +58,14 @@ class EngineDriver:
                 found = None if self._closed else self._engine.next()
                 if self._closed:
                     found = None  # what there was, nobody wants any more
+                elif found is not None and self._runs_ahead:
+                    self._run_ahead()
         finally:
             self._visitor = 0
             self._inside = False
             if self._asleep:
                 self._left.set()
             self._call_on_close()
-        if self._thread is None and found is not None and self._runs_ahead:
-            self._thread = threading.Thread(target=self._watch, name="papympi-engine", daemon=True)
-            self._thread.start()
         return found
 
     def nudge(self) -> None:
@@ -91,6 +90,13 @@ class EngineDriver:
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(GRACE_S)
         on_close()
+
+    def _run_ahead(self) -> None:
+        """Start the thread, if it has not been; whoever holds the lock does, so that an end finds it running or not."""
+        if self._thread is None:
+            thread = threading.Thread(target=self._watch, name="papympi-engine", daemon=True)
+            thread.start()
+            self._thread = thread
 
     def _call_on_close(self) -> None:
         """Do what was asked for from within the turn that is over."""

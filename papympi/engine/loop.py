@@ -179,6 +179,8 @@ class Engine:
         if self._batch_sizes.changed or self._item_sizes.changed:
             usual, few, quotas = self._batch_sizes.propose(self._places)
             self._admission.resize(self._bound or usual, few, quotas)
+        if self._ending.now:
+            self._scheduler.withdraw()
         moved = self._collect(self._free if away else self._pools)
         if self._retries.waiting:
             for operator, work in self._retries.take():
@@ -221,6 +223,9 @@ class Engine:
 
     def _accept(self, outcome: Outcome) -> None:
         """Count what a task has done, keep its failures, and let its operator take its results."""
+        if outcome.again and outcome.is_unbegun:
+            self._scheduler.give_back(outcome.task)
+            return
         task = self._scheduler.land(outcome.task)
         operator, tally = task.operator, self.tally
         for node, calls, drops in zip(operator.nodes, outcome.calls, outcome.drops, strict=True):

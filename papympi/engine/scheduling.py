@@ -6,10 +6,8 @@ And how the loop waits for the workers: one selector over the pools' descriptors
 from __future__ import annotations
 
 import select
-import selectors
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
 from itertools import count
 
 from papympi.contracts import Pool
@@ -17,7 +15,7 @@ from papympi.engine.admission import Order
 from papympi.engine.operators.protocol import Candidate, InFlightTask, Operator, PoolState, TaskOperator, WorkerState
 from papympi.errors import PoolError
 from papympi.plan.plan import Step
-from papympi.transport.doorbell import Backoff, Doorbell
+from papympi.transport.doorbell import Backoff, Doorbell, Watch
 from papympi.transport.task import Lost
 
 TAKES_OLDEST = 8
@@ -41,6 +39,7 @@ class Scheduler:
         self._brief = brief
         self._numbers = count(1)
         self._blameless: dict[str, int] = {}
+        self._withdrawn = False
         self.tasks: dict[int, InFlightTask] = {}
         self._pools = {name: _make_pool_state(pool) for name, pool in pools.items()}
         for operator in sorted(operators, key=lambda operator: -operator.step.level):
@@ -159,6 +158,17 @@ class Scheduler:
         for suspended in list(worker.held):
             suspended.orphan()
 
+    def withdraw(self) -> None:
+        """Have all workers begin nothing more; to say it once is enough."""
+        if not self._withdrawn:
+            self._withdrawn = True
+            for state in self._pools.values():
+                state.pool.withdraw()
+
+    def give_back(self, number: int) -> None:
+        """Take a task out of the book that its worker has not begun."""
+        self._take_back(number, None)
+
     def _take_back(self, number: int, lost: Lost | None) -> None:
         task = self.land(number, lost=True)
         task.operator.take_back(task, lost)
@@ -190,23 +200,12 @@ class Waiter:
     """
 
     def __init__(self, pools: Iterable[Pool], held: Collection[Pool] = ()) -> None:
-        self._pools = list(pools)
-        self._free = [pool for pool in self._pools if pool not in held]
         self._doorbell = Doorbell()
-        self._selector = self._watch(self._pools)
-        self._free_selector = self._watch(self._free) if held else self._selector
-        self.polls = any(pool.fileno() is None for pool in self._pools)
+        pools = list(pools)
+        self._all = Watch([self._doorbell, *pools])
+        self._free = Watch([self._doorbell, *(pool for pool in pools if pool not in held)])
+        self.polls = self._all.polls
         self.backoff = Backoff()
-
-    def _watch(self, pools: Iterable[Pool]) -> selectors.BaseSelector:
-        """Return a selector of the doorbell and the pools that have a descriptor."""
-        selector = selectors.DefaultSelector()
-        selector.register(self._doorbell, selectors.EVENT_READ)
-        for pool in pools:
-            descriptor = pool.fileno()
-            if descriptor is not None:
-                selector.register(descriptor, selectors.EVENT_READ)
-        return selector
 
     def wait(self, until: float | None = None, *, away: bool = False) -> None:
         """Return as soon as there may be something to collect, at the latest when the caller or a pool has a deadline.
@@ -215,36 +214,24 @@ class Waiter:
             until: the caller's, by `time.monotonic`.
             away: the consumer is, so the pools that it holds up do not count.
         """
-        selector, pools = (self._free_selector, self._free) if away else (self._selector, self._pools)
+        watch = self._free if away else self._all
         if self.polls:
-            self._poll(selector)
-            return
-        longest_s = LONGEST_S
-        if until is not None:
-            longest_s = min(longest_s, until - time.monotonic())
-        for pool in pools:
-            deadline = pool.deadline()
-            if deadline is not None:
-                longest_s = min(longest_s, deadline - time.monotonic())
-        for key, _ in selector.select(max(longest_s, 0.0)):
-            if key.fileobj is self._doorbell:
-                self._doorbell.silence()
-
-    def _poll(self, selector: selectors.BaseSelector) -> None:
-        """Nap, or give the processor away if something has come a moment ago."""
-        pause_s = self.backoff.next()
-        if not pause_s:
-            self.backoff.give_way()
+            self._nap(watch)
         else:
-            with suppress(AttributeError):  # selectors without a descriptor of their own cannot nap on it
-                if not select.select([selector.fileno()], [], [], pause_s)[0]:  # type: ignore[attr-defined]  # see above
-                    return
-        selector.select(0)
+            watch.wait(LONGEST_S if until is None else min(LONGEST_S, until - time.monotonic()))
         self._doorbell.silence()
+
+    def _nap(self, watch: Watch) -> None:
+        """Sleep briefly, or give the processor away if something has come a moment ago."""
+        pause_s = self.backoff.next()
+        if pause_s:
+            select.select([watch], [], [], pause_s)  # a selector would sleep whole milliseconds
+        else:
+            self.backoff.give_way()
 
     def rest(self) -> None:
         """Return as soon as somebody wakes it; no pool has anything to say that could not wait."""
-        self._selector.select(LONGEST_S)
+        self._all.wait(LONGEST_S)
         self._doorbell.silence()
 
     def wake(self) -> None:
@@ -253,8 +240,8 @@ class Waiter:
 
     def close(self) -> None:
         """Let go of the descriptors."""
-        self._selector.close()
-        self._free_selector.close()
+        self._all.close()
+        self._free.close()
         self._doorbell.close()
 
 

@@ -26,6 +26,7 @@ from papympi.workers.evaluation.alarm import (
     interrupt_thread,
     tell_abandoned,
 )
+from papympi.workers.evaluation.async_blocking import forget_loop
 from papympi.workers.evaluation.async_call import end_loop
 from papympi.workers.evaluation.async_evaluator import AwaitingEvaluator
 from papympi.workers.evaluation.attempt import attempt
@@ -57,6 +58,7 @@ class LoopThread:
     Attributes:
         stages: by id of each task that it has, the number of its stage.
         record: what keeps the loop.
+        halted: nothing is to begin any more.
     """
 
     def __init__(self, program: Program, label: str, room: int, send: Send, caller: CallerContext) -> None:
@@ -64,6 +66,7 @@ class LoopThread:
 
         self.stages: dict[int, int] = {}
         self.record = ProgressRecord()
+        self.halted = False
         self._send = send
         self._caller = caller
         self._context = Context()
@@ -105,6 +108,7 @@ class LoopThread:
         """Leave a thread that is kept by what it calls, and give back the descriptors of its loop."""
         self._evaluator.give_up()
         self._state = "abandoned"
+        self.record.programs.end_all()
         self._selector.close()
         for name in ("_ssock", "_csock"):  # by these it would be woken
             end = getattr(self._loop, name, None)
@@ -117,11 +121,12 @@ class LoopThread:
         self._context.run(self._serve)
 
     def _serve(self) -> None:
+        self.record.programs.claim_thread()
         while self._state in {"open", "draining"}:
             attempt(self._loop.run_forever)  # a task of the user's that ends in SystemExit stops it, too
         self._stopped.set()
         if self._state == "abandoned":
-            _forget_loop(self._loop)
+            forget_loop(self._loop)
         else:
             end_loop(self._loop, attempt, self._evaluator.clean_up)
         self._evaluator.close()
@@ -129,10 +134,14 @@ class LoopThread:
     def _take(self) -> None:
         self._woken = False
         while self._inbox and self._state in {"open", "draining"}:
-            coroutine = self._evaluator.evaluate(self._inbox.popleft())
-            batch = self._loop.create_task(coroutine, context=self._context.copy())
+            batch = self._loop.create_task(self._evaluate(self._inbox.popleft()), context=self._context.copy())
             self._batches.add(batch)
             batch.add_done_callback(self._end)
+
+    async def _evaluate(self, task: Task) -> Outcome:
+        """Evaluate a task, unless nothing is to begin any more."""
+        begins = not self.halted or task.kind is Kind.DISCARD
+        return await self._evaluator.evaluate(task) if begins else Outcome.of_unbegun(task.id)
 
     def _end(self, batch: asyncio.Task[Outcome]) -> None:
         self._batches.discard(batch)
@@ -200,6 +209,11 @@ class AsyncioPool:
         if self._shortest:
             news += self._replace_overdue(self._thread)
         return news
+
+    def withdraw(self) -> None:
+        """Begin nothing more; thousands of items may wait to begin behind one that keeps the loop."""
+        if self._thread is not None:
+            self._thread.halted = True
 
     def fileno(self) -> int | None:
         """Return a descriptor that is readable when a batch is done."""
@@ -278,17 +292,6 @@ class AsyncioPool:
         if self._setups is not None:
             self._setups.close()
             self._setups = None
-
-
-def _forget_loop(loop: asyncio.AbstractEventLoop) -> None:
-    """Close what is left in a loop whose selector is closed already, and the loop; nothing can be awaited any more."""
-    import asyncio
-
-    loop.set_exception_handler(lambda _loop, _context: None)
-    for task in asyncio.all_tasks(loop):
-        coroutine = task.get_coro()
-        attempt(coroutine.close)
-    attempt(asyncio.BaseEventLoop.close, loop)
 
 
 BACKEND: Final = Backend(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor, wait
@@ -13,7 +12,7 @@ from papympi.contracts import Capabilities
 from papympi.errors import ItemTimeout, PoolError, SetupError, WorkerLost
 from papympi.model.telling import tell, tell_error
 from papympi.plan.program import Program
-from papympi.pools.executor_tasks import LocalTasks, RemoteTasks
+from papympi.pools.executor_tasks import LocalTasks, RemoteTasks, shut_down
 from papympi.transport.doorbell import Doorbell
 from papympi.transport.task import Kind, Lost, Outcome, Task
 from papympi.workers.evaluation.executor_worker import greet
@@ -68,8 +67,9 @@ class ExecutorPool:
         self._done: deque[Future[Any]] = deque()
         self._suspects: deque[Task] = deque()
         self._held: deque[Task] = deque()
-        self._stuck = 0
-        self._breaks = 0
+        self._stuck = self._breaks = 0
+        self._withdrawn = False
+        self._unbegun: list[Task] = []
         self._greeting: Future[Any] | None = None
         self._broken: PoolError | None = None
         self._bell: Doorbell | None = None
@@ -104,12 +104,22 @@ class ExecutorPool:
                 news += self._receive(future, self._futures.pop(future))
             elif self._local is not None:  # given up before it was done
                 self._stuck -= 1
+        news += [Outcome.of_unbegun(task.id) for task in self._unbegun]
+        self._unbegun.clear()
         if self._broken is None:
             news += self._give_up()
             self._try_next()
         if self._broken is not None and not news:
             raise self._broken
         return news
+
+    def withdraw(self) -> None:
+        """Hand nothing over any more, and take back what the executor has not begun."""
+        self._withdrawn = True
+        self._cancel()
+        self._unbegun += [task for task in (*self._suspects, *self._held) if task.kind is not Kind.DISCARD]
+        self._suspects.clear()
+        self._held.clear()
 
     def fileno(self) -> int | None:
         """Return a descriptor that is readable when a batch is done."""
@@ -133,7 +143,7 @@ class ExecutorPool:
         """Cancel what has not begun; an executor that is still busy after some seconds is abandoned."""
         self._cancel()
         if self._owned:
-            self._shut_down(self._executor, _GRACE_S if self._futures or self._stuck else None)
+            shut_down(self._executor, self._end, _GRACE_S if self._futures or self._stuck else None)
         self._let_go()
 
     def replace_thread(self, thread: int) -> None:  # noqa: ARG002 - threads that are somebody else's cannot be replaced
@@ -193,9 +203,8 @@ class ExecutorPool:
         tasks = self._local or self._remote
         if self._remote is not None:
             self._remote.note_end(task)
-        if future.cancelled():  # by somebody else: what is given up here is not waited for
-            self._broken = PoolError(f"pool {self.name!r}: a batch was cancelled, or its executor was shut down")
         if future.cancelled() or tasks is None:
+            self._receive_cancelled(task)
             return []
         error = future.exception()
         if isinstance(error, BrokenExecutor):
@@ -211,6 +220,13 @@ class ExecutorPool:
             return []
         self._breaks = 0
         return [outcome] if task.kind is not Kind.DISCARD else []
+
+    def _receive_cancelled(self, task: Task) -> None:
+        """Note that a batch was cancelled: because nothing is to begin any more, else by somebody else."""
+        if not self._withdrawn:
+            self._broken = PoolError(f"pool {self.name!r}: a batch was cancelled, or its executor was shut down")
+        elif task.kind is not Kind.DISCARD:
+            self._unbegun.append(task)
 
     def _give_up(self) -> list[Outcome | Lost]:
         """Return what has had its time and is not waited for any longer."""
@@ -248,7 +264,7 @@ class ExecutorPool:
         if self._renew is None:
             self._fail("broke", error, "; a pool of processes survives the death of a worker")
             return False
-        self._shut_down(self._executor, 0)
+        shut_down(self._executor, self._end, 0)
         self._executor = self._renew()
         if self._remote is not None:
             self._remote.forget_workers()
@@ -266,17 +282,6 @@ class ExecutorPool:
         most = self.concurrency if self._remote is not None and self._remote.timed else self.places
         while self._held and not self._suspects and self._broken is None and len(self._futures) < most:
             self._hand_over(self._held.popleft())
-
-    def _shut_down(self, executor: Executor, patience_s: float | None) -> None:
-        """End an executor; after so many seconds it is left alone."""
-        if self._end is not None:
-            self._end(executor)
-        elif patience_s is None:
-            executor.shutdown(wait=True)
-        else:
-            ending = threading.Thread(target=executor.shutdown, name=f"end of {self.name}", daemon=True)
-            ending.start()
-            ending.join(patience_s)
 
     def _cancel(self) -> None:
         for future in filter(None, [*self._futures, self._greeting]):

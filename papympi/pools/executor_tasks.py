@@ -6,6 +6,8 @@ import pickle
 import threading
 import time
 import uuid
+from collections.abc import Callable
+from concurrent.futures import Executor
 from typing import Any, Final, NamedTuple
 
 from papympi.errors import ItemTimeout
@@ -77,11 +79,14 @@ class LocalTasks:
                 if progress.items == 1:
                     news.position, news.child = progress.position, progress.child
                 lost.append((news, running.thread))
+                running.record.programs.end_since(progress.begun_ns or 0)
                 interrupt_thread(running.thread)
         return lost
 
     def close(self) -> None:
-        """Close the generators that stand suspended, and tear down the setups."""
+        """Close the generators that stand suspended, tear down the setups, end the programs of threads that go on."""
+        for running in list(self._running.values()):
+            running.record.programs.end_all()
         while self._generators:
             self._generators.popitem()[1].close()
         self._setups.close()
@@ -94,7 +99,10 @@ class LocalTasks:
     def _run(self, task: Task) -> Outcome:
         if task.kind is not Kind.DISCARD:
             self._running[task.id] = _RunningTask(
-                self._evaluators.progress, threading.get_ident(), self._evaluators.label, task.stage
+                self._evaluators.progress,
+                threading.get_ident(),
+                self._evaluators.label,
+                task.stage,
             )
         try:
             return self._evaluators.context.run(self._evaluators.evaluator.run, task)
@@ -178,3 +186,15 @@ class RemoteTasks:
         if stage.kind == "scatter" or len(timeouts) < len(stage.calls):
             return None
         return sum(timeouts) * task.count
+
+
+def shut_down(executor: Executor, end: Callable[[Any], None] | None, patience_s: float | None) -> None:
+    """End an executor, by `end` if there is such a thing; after so many seconds it is left alone."""
+    if end is not None:
+        end(executor)
+    elif patience_s is None:
+        executor.shutdown(wait=True)
+    else:
+        ending = threading.Thread(target=executor.shutdown, name="papympi-end-of-executor", daemon=True)
+        ending.start()
+        ending.join(patience_s)

@@ -33,6 +33,7 @@ class InlinePool:
         self._bell: Doorbell | None = None
         self._evaluator: Evaluator | None = None
         self._setups: WorkerSetups | None = None
+        self._withdrawn = False
 
     def open(self, program: Program) -> None:
         """Make ready to call the program's functions."""
@@ -54,13 +55,18 @@ class InlinePool:
         news: list[Outcome | Lost] = []
         while self._queue and not news:
             task = self._queue[0]
-            outcome = self._evaluator.run(task)
+            unbegun = self._withdrawn and task.kind is not Kind.DISCARD
+            outcome = Outcome.of_unbegun(task.id) if unbegun else self._evaluator.run(task)
             if task.kind is not Kind.DISCARD:
                 news.append(outcome)
             self._queue.popleft()  # only now: after Ctrl-C the task is still to be done
         if not self._queue:
             self._bell.silence()
         return news
+
+    def withdraw(self) -> None:
+        """Begin nothing more."""
+        self._withdrawn = True
 
     def fileno(self) -> int | None:
         """Return a descriptor that is readable while a task is queued."""

@@ -112,9 +112,17 @@ class SingleRank(RankWorker, RankLink):
     Args:
         fork_server: the fork server that was started before MPI, if one was.
         isolates: there are to be children.
+        on_end: called when it ends.
     """
 
-    def __init__(self, name: str, fork_server: ForkServerClient | None, *, isolates: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        fork_server: ForkServerClient | None,
+        *,
+        isolates: bool,
+        on_end: Callable[[], None] | None = None,
+    ) -> None:
         self.places: Sequence[RankPlace] = [RankPlace(0, socket.gethostname(), os.getpid())]
         self._own: ForkServerClient | None = None
         if isolates and fork_server is None:
@@ -122,6 +130,7 @@ class SingleRank(RankWorker, RankLink):
             fork_server.start()
         super().__init__(fork_server)
         self._isolates = isolates
+        self._on_end = on_end
         self._orders: deque[Order] = deque()
         self._answers: list[Answer] = []
 
@@ -129,6 +138,8 @@ class SingleRank(RankWorker, RankLink):
         """Hand an order to the children at once; without any, `take` sees to it."""
         if self._isolates:
             self._answers += self.handle(order)
+        elif isinstance(order, messages.BeginNothing):
+            self.handle(order)
         elif isinstance(order, OpenProgram):
             self._orders.append(pickle.loads(pickle.dumps(order, 5)))  # constants of its own, not the user's
         else:
@@ -155,6 +166,9 @@ class SingleRank(RankWorker, RankLink):
         self.handle(messages.ClosePool(hasty))
         if self._own is not None:
             self._own.end(0)
+        on_end, self._on_end = self._on_end, None
+        if on_end is not None:
+            on_end()
 
 
 Compose = Callable[[int, Packed | PackedFile, str], OpenProgram]

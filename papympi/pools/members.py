@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import selectors
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -11,6 +10,7 @@ from typing import NamedTuple
 from papympi.contracts import Capabilities, Pool
 from papympi.errors import OptionError
 from papympi.plan.program import Program
+from papympi.transport.doorbell import Watch
 from papympi.transport.records import Logs
 from papympi.transport.task import Lost, Outcome, Task
 
@@ -43,7 +43,7 @@ class MembersPool:
         self.places = 1
         self._members = tuple(members)
         self._owners: list[_MemberWorker] = []
-        self._selector: selectors.DefaultSelector | None = None
+        self._watch: Watch | None = None
 
     @property
     def notes(self) -> list[str]:
@@ -57,7 +57,7 @@ class MembersPool:
                 member.open(program)
                 stack.callback(member.kill)
             self._number_workers()
-            self._watch_members()
+            self._watch = Watch(self._members)
             stack.pop_all()
 
     def submit(self, worker: int, task: Task) -> None:
@@ -66,10 +66,9 @@ class MembersPool:
         member.submit(number, task)
 
     def collect(self) -> list[Outcome | Lost | Logs]:
-        """Return what has come home to the members that have something."""
+        """Return what has come home to the members; each may also have to see to a time-out of which nobody tells."""
         news: list[Outcome | Lost | Logs] = []
-        ready = self._members if self._selector is None else [key.data for key, _ in self._selector.select(0)]
-        for member in ready:
+        for member in self._members:
             for arrival in member.collect():
                 if isinstance(arrival, Lost):
                     news += self._renumber(member, arrival)
@@ -77,14 +76,18 @@ class MembersPool:
                     news.append(arrival)
         return news
 
+    def withdraw(self) -> None:
+        """Let the members' workers begin nothing more."""
+        for member in self._members:
+            member.withdraw()
+
     def fileno(self) -> int | None:
         """Return a descriptor that tells of all members; `None` if one of them has none."""
-        return None if self._selector is None else self._selector.fileno()
+        return None if self._watch is None or self._watch.polls else self._watch.fileno()
 
     def deadline(self) -> float | None:
         """Return the first deadline of the members."""
-        found = [deadline for member in self._members if (deadline := member.deadline()) is not None]
-        return min(found, default=None)
+        return None if self._watch is None else self._watch.deadline()
 
     def close(self) -> None:
         """Close all members, whatever happens to one of them."""
@@ -111,21 +114,11 @@ class MembersPool:
         self.workers = labels
         self.places = min(max(1, member.places // member.concurrency) for member in self._members)
 
-    def _watch_members(self) -> None:
-        """Join the members' descriptors, if all of them have one."""
-        descriptors = [(member.fileno(), member) for member in self._members]
-        if any(descriptor is None for descriptor, _ in descriptors):
-            return
-        self._selector = selectors.DefaultSelector()
-        for descriptor, member in descriptors:
-            if descriptor is not None:
-                self._selector.register(descriptor, selectors.EVENT_READ, member)
-
     def _forget_members(self) -> None:
         """Stop watching, before the members close their descriptors."""
-        if self._selector is not None:
-            self._selector.close()
-            self._selector = None
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = None
 
     def _renumber(self, member: Pool, lost: Lost) -> list[Lost]:
         """Return the report of a member's lost worker for each worker that it was here."""

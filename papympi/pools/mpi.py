@@ -35,7 +35,7 @@ from papympi.workers.host import (
     share_memory,
 )
 from papympi.workers.ranks import messages
-from papympi.workers.ranks.allocation import joined
+from papympi.workers.ranks.allocation import joined, must_share
 from papympi.workers.ranks.hang_detector import GRACE_S, Hang, HangDetector
 from papympi.workers.ranks.messages import Answer, Isolation, OpenProgram
 
@@ -161,6 +161,12 @@ class MpiPool:
             raise PoolError(self._describe_hang(hang))
         return news
 
+    def withdraw(self) -> None:
+        """Let the ranks, or their children, begin nothing more."""
+        if self._link is not None:
+            for number in range(len(self._link.places)):
+                self._link.send(number, messages.BeginNothing())
+
     def _read(self, number: int, answer: Answer) -> Sequence[Outcome | Lost | Logs]:
         """Return what a rank has to say."""
         assert self._link is not None
@@ -262,18 +268,22 @@ class MpiPool:
                 f"start them with `mpiexec -n {promised} papympi run FILE`, or start this program without mpiexec"
             )
         if allocator is None and not promised:
-            default = -(-count_cpus() // self._each)
-            count = self._limit or len(self._ranks or ()) or default
+            count = self._limit or len(self._ranks or ()) or -(-count_cpus() // self._each)
             shared = share_memory(self._shared) // (count + 1 if self._isolate else 1)
             return LocalRanks(self.name, count, isolates=self._isolate, shared=shared)
-        if allocator is None or allocator.world.size == 1:
-            return SingleRank(self.name, allocator.world.fork_server if allocator else None, isolates=self._isolate)
-        ranks = self._ranks
+        if allocator is None:
+            return SingleRank(self.name, None, isolates=self._isolate)
+        if allocator.world.size == 1 and (not self._isolate or allocator.take_fork_server()):
+            give = allocator.give_fork_server if self._isolate else None
+            return SingleRank(self.name, allocator.world.fork_server, isolates=self._isolate, on_end=give)
+        ranks = self._ranks if allocator.world.size > 1 else []
         if ranks is None:
             wanted = frozenset[int]().union(*_reserved.values())
             ranks = [rank for rank in allocator.free_ranks() if rank not in wanted]
         if not ranks:
-            raise PoolError(f"pool {self.name!r}: other pools have all the ranks; give each its own with `ranks`")
+            self._isolate = False  # this rank has no children: none may be forked after MPI has started
+            self.notes = [f"pool {self.name!r}: others had all the ranks; the runner has evaluated its nodes itself"]
+            return SingleRank(self.name, None, isolates=False)
         return WorldRanks(self.name, allocator, ranks[: self._limit])
 
 
@@ -286,4 +296,5 @@ BACKEND: Final = Backend(
     summary="MPI ranks: those that mpiexec has started, else local ones of its own (options: workers, ranks, places, "
     "isolate, workers_per_rank, memory, shared_memory, load, renew_after, renew_above)",
     capabilities=CAPABILITIES,
+    must_share=must_share,
 )

@@ -15,7 +15,7 @@ from papympi.errors import LaunchError, PoolError
 from papympi.launchers.mpiexec import parse_ranks
 from papympi.pools.executor import ExecutorPool
 from papympi.workers.host import count_cpus
-from papympi.workers.ranks.allocation import RankAllocator, joined
+from papympi.workers.ranks.allocation import RankAllocator, joined, must_share
 from papympi.workers.ranks.messages import ServeExecutor
 
 if TYPE_CHECKING:
@@ -97,4 +97,5 @@ BACKEND: Final = Backend(
     make=make,
     summary="mpi4py's own executor on ranks that mpiexec has started (options: workers, ranks)",
     capabilities=CAPABILITIES,
+    must_share=must_share,
 )

@@ -25,7 +25,6 @@ class JournalOptions:
         force: use old results although code, inputs or papympi have changed.
         shard: (number, of how many): the share of the inputs that is worked on.
         within_s: how long the run may take, in seconds; `None`: as long as its job of Slurm has, if it is in one.
-        grace_s: after a signal, how long running batches may still take, in seconds; `None`: until they end.
         locked: the caller holds the lock of the run directory.
         warn: takes what is worth knowing.
         command: what the user called.
@@ -38,7 +37,6 @@ class JournalOptions:
     force: bool = False
     shard: tuple[int, int] | None = None
     within_s: float | None = None
-    grace_s: float | None = None
     locked: bool = False
     warn: Callable[[str], None] = lambda text: warnings.warn(text, JournalWarning, stacklevel=3)
     command: Sequence[str] = field(default_factory=lambda: tuple(sys.argv))

@@ -36,10 +36,10 @@ def launched_ranks() -> int:
     return mpiexec.promised_ranks(os.environ)
 
 
-def rank_main(main: Callable[[], int], *, drains: bool = False) -> int:
+def rank_main(main: Callable[[], int]) -> int:
     """Be one of the ranks that a launcher has started: rank 0 runs `main`, the others serve it until it returns.
 
-    With `drains` SIGTERM is for rank 0 alone, which finishes the running batches; a launcher sends it to all.
+    SIGTERM is for rank 0 alone, which finishes the running batches; a launcher sends it to all.
     Whatever any rank raises ends them all, with its traceback and a non-zero exit code.
 
     Returns:
@@ -65,8 +65,7 @@ def rank_main(main: Callable[[], int], *, drains: bool = False) -> int:
         raise
     if world.rank:
         _leave_output()
-        code = world.protect(partial(serve, world, *([signal.SIGTERM] if drains else [])))
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # likewise: rank 0 may be gone with another code than 0
+        code = world.protect(partial(serve, world, signal.SIGTERM))  # srun sends it if rank 0 ends with another code
         world.leave()
         return code
     signal.signal(drain, _interrupt)
@@ -94,11 +93,11 @@ def read_drain_signal() -> signal.Signals:
         ) from None
 
 
-def run_under_mpiexec(ranks: int, arguments: Sequence[str], *, drains: bool = False) -> int:
+def run_under_mpiexec(ranks: int, arguments: Sequence[str], grace_s: float | None = None) -> int:
     """Run `papympi` with these arguments on so many ranks, and return the exit code of rank 0.
 
-    Ctrl-C once asks it to finish the running batches; twice ends all ranks at once. With `drains` SIGTERM and SIGUSR1
-    do the same, else SIGTERM ends them at once.
+    Ctrl-C, SIGTERM or SIGUSR1 once ask it to finish the running batches; a second one ends all ranks at once. After
+    `grace_s` from Ctrl-C or SIGTERM on rank 0 is asked to end at once; `None`: it knows by itself.
 
     Raises:
         LaunchError: there is no mpiexec, or the ranks ended before rank 0 said that all was done.
@@ -114,10 +113,12 @@ def run_under_mpiexec(ranks: int, arguments: Sequence[str], *, drains: bool = Fa
         environment = {**mpiexec.environment(os.environ, local=local), _EXIT_FILE: exit_file.path}
         tidies = launcher.vendor == "Open MPI"  # on SIGTERM it ends the ranks within a second and removes their files
         job = _MpiexecJob(argv, environment, exit_file, signal.SIGTERM if tidies else signal.SIGKILL)
-        job.gentle = {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1} if drains else {signal.SIGINT}
-        with _signals(job.interrupt, {*job.gentle, signal.SIGTERM}):
+        job.grace_s = grace_s
+        with _signals(job.interrupt, {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGALRM}):
             end = job.wait()
         code = exit_file.read_code()
+        if job.asked == signal.SIGTERM and code == 128 + signal.SIGINT:
+            code = 128 + signal.SIGTERM  # rank 0 was asked by another signal, the one that mpiexec passes on
     finally:
         exit_file.close()
     if job.killed:
@@ -161,7 +162,8 @@ class _MpiexecJob:
 
     Attributes:
         killed: the signal that made this process kill it; 0 if none did.
-        gentle: signals that only ask rank 0 to stop the first time.
+        asked: the signal that made it ask rank 0 to stop; 0 if none did.
+        grace_s: so long after Ctrl-C or SIGTERM rank 0 is asked once more, in seconds; `None`: never.
 
     Args:
         argv: the command.
@@ -173,10 +175,9 @@ class _MpiexecJob:
     def __init__(self, argv: Sequence[str], environment: dict[str, str], exit_file: _ExitFile, last: int) -> None:
         from papympi.workers.children.mpi_blocks import kill_tree
 
-        self.killed = 0
-        self.gentle: set[signal.Signals] = set()
+        self.killed = self.asked = 0
+        self.grace_s: float | None = None
         self._exit_file = exit_file
-        self._asked = False
         self._kill = kill_tree  # a signal handler must not be the first to import it
         try:
             self._process = subprocess.Popen(
@@ -194,9 +195,14 @@ class _MpiexecJob:
 
     def interrupt(self, number: int, _frame: FrameType | None) -> None:
         """Ask rank 0 to stop; the second time, or before it can be asked, kill all ranks."""
-        if number in self.gentle and not self._asked and self._exit_file.read():
-            self._asked = True
+        if number == signal.SIGALRM:
             self._process.send_signal(signal.SIGUSR1)
+            return
+        if not self.asked and self._exit_file.read():
+            self.asked = number
+            self._process.send_signal(signal.SIGUSR1)
+            if self.grace_s is not None and number != signal.SIGUSR1:
+                signal.setitimer(signal.ITIMER_REAL, max(self.grace_s, 1e-3))
             return
         self.killed = number
         self._kill(self._process.pid)

@@ -6,6 +6,7 @@ import errno
 import inspect
 import os
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from papympi.model.telling import tell_error
 from papympi.plan.program import Program, ResourceSpec
 from papympi.pools.executor import ExecutorPool
 from papympi.pools.members import MembersPool
+from papympi.pools.shared import SharedPool
 from papympi.runner.plugins import collect_offers, find_backend
 
 if TYPE_CHECKING:
@@ -103,6 +105,9 @@ def open_pools(
     specs: dict[str, PoolSpec | Pool | Executor] = dict(tables or {})
     specs.update((name, _to_spec(name, value)) for name, value in (given or {}).items())
     maker = _PoolMaker(specs, overrides or {}, manager)
+    names = list(names)
+    for name in names:
+        maker.count(name)
     return {name: maker.make(name) for name in names}
 
 
@@ -129,6 +134,16 @@ class _PoolMaker:
         self._specs = specs
         self._overrides = overrides
         self._manager = manager
+        self._asked: Counter[str] = Counter()
+        self._shared: dict[str, SharedPool] = {}
+
+    def count(self, name: str, above: tuple[str, ...] = ()) -> None:
+        """Note that a pool will be made, so that those are known of which there will be several."""
+        spec = self._find(name, member=bool(above))
+        if isinstance(spec, PoolSpec) and name not in above:
+            for member in spec.members:
+                self.count(member, (*above, name))
+            self._asked[_sign(spec)] += 1
 
     def make(self, name: str, above: tuple[str, ...] = ()) -> Pool:
         """Return the pool of that name; `above` are the pools that it is a member of."""
@@ -152,12 +167,12 @@ class _PoolMaker:
         if backend is None:
             raise PoolError(self._unknown(name, spec.backend))
         _check_options(spec, backend)
-        make: Callable[[], Any] = partial(backend.make, name, **spec.options)
-        made: Pool | Executor = make()
-        if not isinstance(made, Executor):
-            return made
-        slots = spec.options.get("workers") or os.cpu_count() or 1
-        return ExecutorPool(name, made, slots, backend.capabilities, renew=make, end=backend.end)
+        if backend.must_share is None or not backend.must_share(spec.options, self._asked[_sign(spec)]):
+            return _make_own(name, spec, backend)
+        shared = self._shared.get(_sign(spec))
+        if shared is None:
+            shared = self._shared[_sign(spec)] = SharedPool(_make_own(spec.backend, spec, backend))
+        return shared.view(name)
 
     def _find(self, name: str, *, member: bool) -> PoolSpec | Pool | Executor:
         """Return what stands behind a name; "*" is not for members, else a pool of members could not be for all."""
@@ -178,6 +193,21 @@ class _PoolMaker:
             set(self._specs) if name == backend else set()
         )
         return f"{what}{did_you_mean(backend, known)} (there are {', '.join(sorted(known))})"
+
+
+def _sign(spec: PoolSpec) -> str:
+    """Return what two descriptions have in common that make the same pool under two names."""
+    return repr((spec.backend, spec.members, sorted(spec.options.items())))
+
+
+def _make_own(name: str, spec: PoolSpec, backend: Backend) -> Pool:
+    """Return a pool that nobody else has."""
+    make: Callable[[], Any] = partial(backend.make, name, **spec.options)
+    made: Pool | Executor = make()
+    if not isinstance(made, Executor):
+        return made
+    slots = spec.options.get("workers") or os.cpu_count() or 1
+    return ExecutorPool(name, made, slots, backend.capabilities, renew=make, end=backend.end)
 
 
 def _take_initializer(spec: PoolSpec) -> tuple[PoolSpec, ResourceSpec]:

@@ -10,7 +10,6 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-from weakref import WeakSet
 
 from papympi.contracts import Pool
 from papympi.engine.driver import EngineDriver
@@ -32,7 +31,7 @@ from papympi.workers.evaluation.recorder import shown_by
 if TYPE_CHECKING:
     from papympi.runner.run_journal import RunJournal
 
-_OPEN: WeakSet[Session] = WeakSet()
+_OPEN: set[Session] = set()
 
 CLOSED = "is closed"
 CANCELLED = "was cancelled"
@@ -196,6 +195,7 @@ class Session:
 
     def disown(self) -> None:
         """Note that this process was forked from the one that owns the workers: it may neither use nor end them."""
+        _OPEN.discard(self)
         if _take(self._ends):
             self.state = "foreign"
             self._tell("belongs to the process that this one was forked from")

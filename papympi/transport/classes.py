@@ -45,7 +45,7 @@ class Identity:
     is_filled: bool = False
 
 
-_lock: Final = threading.Lock()
+_lock = threading.RLock()  # a signal handler may begin a run while its thread packs another
 _identities: Final[dict[int, tuple[weakref.ref[type], Identity]]] = {}
 _classes: Final[weakref.WeakValueDictionary[bytes, type]] = weakref.WeakValueDictionary()
 
@@ -202,3 +202,12 @@ def without_hooks(bases: tuple[type, ...]) -> Iterator[None]:
 
 def _ignore(_subclass: type, /, **_options: Any) -> None:
     pass
+
+
+def _renew_lock() -> None:
+    global _lock  # noqa: PLW0603 - the parent's may be held by a thread that is not here
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)

@@ -1,13 +1,15 @@
-"""How to wait: on a bell that any thread may ring, and in pauses that grow while nothing comes."""
+"""How to wait: on all that say when to look at them, on a bell that any thread may ring, and in growing pauses."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import selectors
 import socket
 import threading
 import time
-from typing import Final
+from collections.abc import Iterable
+from typing import Final, Protocol
 
 SPIN_S: Final = 200e-6
 """So long, in seconds, who finds nothing only gives the processor away."""
@@ -36,6 +38,10 @@ class Doorbell:
         """Return the descriptor."""
         return self._receive.fileno()
 
+    def deadline(self) -> float | None:
+        """Return `None`: who has something to say rings."""
+        return None
+
     def ring(self) -> None:
         """Make the descriptor readable."""
         with self._lock:
@@ -56,6 +62,56 @@ class Doorbell:
         """Give the descriptor back."""
         self._receive.close()
         self._send.close()
+
+
+class Watched(Protocol):
+    """What says when it wants to be looked at, as a pool does."""
+
+    def fileno(self) -> int | None:
+        """Return a descriptor that is readable when there is something to see; `None`: look again and again."""
+
+    def deadline(self) -> float | None:
+        """Return when to look although nothing has come, by `time.monotonic`; `None`: never."""
+
+
+class Watch:
+    """Several that say when they want to be looked at, as one: it says so when any of them does, for any reason.
+
+    It does not tell which. Whoever looks then looks at all: one that has nothing to show costs a system call, and one
+    that is left out for a wrong reason is never heard of again.
+
+    Attributes:
+        polls: one of them has no descriptor, so they are to be looked at again and again.
+    """
+
+    def __init__(self, watched: Iterable[Watched]) -> None:
+        self._watched = tuple(watched)
+        self._selector = selectors.DefaultSelector()
+        descriptors = [each.fileno() for each in self._watched]
+        self.polls = None in descriptors
+        for descriptor in {*descriptors} - {None}:  # several may share one
+            assert descriptor is not None
+            self._selector.register(descriptor, selectors.EVENT_READ)
+
+    def fileno(self) -> int:
+        """Return a descriptor that is readable when one of theirs is."""
+        return self._selector.fileno()
+
+    def deadline(self) -> float | None:
+        """Return the first of their deadlines."""
+        found = [deadline for each in self._watched if (deadline := each.deadline()) is not None]
+        return min(found, default=None)
+
+    def wait(self, longest_s: float) -> None:
+        """Return as soon as one wants to be looked at, at the latest after so many seconds."""
+        deadline = self.deadline()
+        if deadline is not None:
+            longest_s = min(longest_s, deadline - time.monotonic())
+        self._selector.select(max(longest_s, 0.0))
+
+    def close(self) -> None:
+        """Stop watching; to be called before they close their descriptors."""
+        self._selector.close()
 
 
 class Backoff:

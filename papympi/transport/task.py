@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import IntEnum
 from itertools import starmap
-from typing import Any
+from typing import Any, Final
 
 from papympi.errors import ItemTimeout, WorkerLost
 from papympi.model.item import Failure
@@ -117,6 +117,9 @@ class Output:
     failed: int = 0
 
 
+_ALL: Final = -1
+
+
 @dataclass(slots=True)
 class Outcome:
     """One batch come home.
@@ -147,6 +150,16 @@ class Outcome:
     state: Payload | None = None
     again: list[int] = field(default_factory=list)
     logs: Logs | None = None
+
+    @classmethod
+    def of_unbegun(cls, task: int) -> Outcome:
+        """Return what comes home of a task that a worker has not begun, and will not."""
+        return cls(task, again=[_ALL])
+
+    @property
+    def is_unbegun(self) -> bool:
+        """Say whether it is one of those: nothing of the task has been done."""
+        return self.again == [_ALL]
 
     def weigh(self) -> int:
         """Return about how many bytes its values have."""

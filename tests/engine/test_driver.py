@@ -1,5 +1,6 @@
 """Who turns the engine: the consumer while it is inside, a thread while it is away, and nobody after the end."""
 
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -264,3 +265,25 @@ def test_close_ends_a_visit(start):
     driver.close(lambda: None)
     consumer.join(30)
     assert found == [None]
+
+
+def test_close_at_the_first_result(start):
+    """The thread was there before it ran, and outside the lock: who ended the run just then could not wait for it."""
+    driver, closed = start(range(10)), []
+    other = threading.Thread(target=driver.close, args=(lambda: closed.append(True),))
+
+    def close_now(frame, event, _):
+        if frame.f_code is threading.Thread.start.__code__ and frame.f_locals["self"].name == "papympi-engine":
+            sys.settrace(None)
+            other.start()
+            other.join(0.2)
+
+    sys.settrace(close_now)
+    try:
+        driver.next()
+    finally:
+        sys.settrace(None)
+    other.join()
+    assert closed == [True]
+    assert driver.next() is None
+    assert until(lambda: engine_thread() is None)

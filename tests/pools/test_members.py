@@ -1,15 +1,21 @@
 """A pool made of pools: whose worker a task goes to, and that all members open and end together."""
 
+import contextlib
 import os
 import select
 import signal
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from papympi import Graph, run
 from papympi.contracts import Capabilities
-from papympi.errors import OptionError, PoolError, WorkerLost
+from papympi.errors import ItemTimeout, OptionError, PoolError, WorkerLost
 from papympi.plan.program import Argument, Call, Program, Stage
+from papympi.pools.asyncio import AsyncioPool
+from papympi.pools.executor import ExecutorPool
 from papympi.pools.members import MembersPool
 from papympi.pools.processes import ProcessesPool
 from papympi.pools.threads import ThreadsPool
@@ -187,3 +193,55 @@ def test_failed_close_keeps_nobody():
 def test_no_members_are_refused():
     with pytest.raises(OptionError, match="'all'.*at least one"):
         MembersPool("all", [])
+
+
+def tell(x):
+    return x
+
+
+ECHO = Program({0: Stage("map", 1, (Call("tell", tell, (Argument(0),)),), (1,))}, by_value=("__main__", __name__))
+IN_THREADS = {
+    "threads": lambda name: ThreadsPool(name, 2),
+    "asyncio": lambda name: AsyncioPool(name, 2),
+    "executor": lambda name: ExecutorPool(name, ThreadPoolExecutor(2), 2),
+}
+"""Members that other threads bring outcomes to."""
+
+
+@pytest.mark.parametrize("kind", IN_THREADS)
+def test_no_news_are_missed(kind):
+    """Members that were not readable were left out: one lost ring, and nobody looked at what had come, for ever."""
+    pool = MembersPool("both", [IN_THREADS[kind]("a"), IN_THREADS[kind]("b")])
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    pool.open(ECHO)
+    try:
+        sent = home = 0
+        while home < 10_000:
+            while sent < min(home + 8, 10_000):
+                sent += 1
+                pool.submit(sent % 4, call(sent, [sent]))
+            assert select.select([pool], [], [], 20)[0], f"{sent - home} outcomes are there, and nobody tells"
+            home += len(pool.collect())
+    finally:
+        sys.setswitchinterval(interval)
+        pool.close()
+
+
+def deaf(x):
+    end = time.monotonic() + (60 if x == 1 else 0)
+    while time.monotonic() < end:
+        with contextlib.suppress(BaseException):  # no time-out gets through
+            time.sleep(60)
+    return x
+
+
+@pytest.mark.parametrize("kind", ["threads:2", "processes:2", "asyncio:2", "mpi:2"])
+def test_members_keep_time_outs(kind):
+    """Members were asked when they had news: a time-out is due because there are none."""
+    graph = Graph("g")
+    graph.add(deaf, name="n", inputs={"x": "x"}, pool="both", stride=1, timeout=0.5)
+    pools = {"both": {"members": ["one", "two"]}, "one": kind, "two": kind}
+    first, late, last = run({"x": [0, 1, 2]}, graph=graph, pools=pools, errors="keep")
+    assert (first, last) == (0, 2)
+    assert isinstance(late.error, ItemTimeout)

@@ -402,3 +402,44 @@ def test_display_gets_the_lines(capsys):
         go(talk, [1], "processes")
     assert "first 1" in "\n".join(shown)
     assert capsys.readouterr().err == ""
+
+
+LET_GO = """
+    import contextlib, gc, io, sys, weakref
+    import papympi
+
+    class Ends:
+        def __init__(self, running):
+            self.running = running
+
+        def __str__(self):
+            self.running.close()
+            gc.collect()
+            kept.append([str(number) * 9 for number in range(10_000)])
+            return "a"
+
+    class Bare:
+        __slots__ = ()
+        write = flush = lambda self, *text: None
+
+    kept, seen = [], []
+    for turn in range(20):
+        for stream in (sys.stdout, io.StringIO(), Bare()):
+            with contextlib.redirect_stdout(stream):
+                running = papympi.map(abs, range(100), pool="POOL")
+                next(running)
+                seen.append((turn, stream, weakref.ref(sys.stdout)))
+                print(Ends(running), "b", "c", flush=True)
+                assert sys.stdout is stream
+    assert len({id(stand_in()) for _, stream, stand_in in seen if stream is sys.stdout}) == 1
+    assert all(stand_in() is not None and stand_in() is not stream for _, stream, stand_in in seen)
+"""
+
+
+@pytest.mark.parametrize("pool", ["inline", "threads:1"])
+def test_print_outlasts_a_run(pool):
+    """`print` only borrows `sys.stdout`: what stood in for it was let go of when the last run ended."""
+    argv = [sys.executable, "-c", textwrap.dedent(LET_GO).replace("POOL", pool)]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=50, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "a b c\n" * 20

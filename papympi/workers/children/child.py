@@ -18,14 +18,14 @@ from papympi.transport.arena import ChildAllocator
 from papympi.transport.packed import map_packed
 from papympi.transport.records import Logs
 from papympi.transport.sealed import open_task, seal_outcome
-from papympi.transport.task import Kind
+from papympi.transport.task import Kind, Outcome
 from papympi.workers.children.citizen import introduce
 from papympi.workers.children.mpi_blocks import watch_import
 from papympi.workers.children.output import OutputMarker
 from papympi.workers.children.renewal import RENEW, Endurance, Growth
 from papympi.workers.evaluation.evaluate import Evaluator
 from papympi.workers.evaluation.loading import load_program
-from papympi.workers.evaluation.progress import SharedProgressRecord
+from papympi.workers.evaluation.progress import HALTED, SharedProgressRecord
 from papympi.workers.evaluation.recorder import OutputRecorder, show
 from papympi.workers.evaluation.setups import WorkerSetups
 from papympi.workers.host import limit_memory
@@ -143,7 +143,7 @@ def work(given: ChildDescriptors) -> None:
         program = load_program(packed if given.program is None else map_packed(given.program))
         evaluator = Evaluator(program, label, record, memory=memory, recorder=recorder)
         setups = WorkerSetups(program, label, recorder, record)
-        duty = _Duty(evaluator, sender, marker, growth)
+        duty = _Duty(evaluator, sender, marker, growth, record)
         try:
             setups.open()
             sender.send(None)
@@ -163,16 +163,22 @@ def work(given: ChildDescriptors) -> None:
 class _Duty:
     """What a child does with each task."""
 
-    def __init__(self, evaluator: Evaluator, sender: _Sender, marker: OutputMarker, growth: Growth) -> None:
+    def __init__(
+        self, evaluator: Evaluator, sender: _Sender, marker: OutputMarker, growth: Growth, record: SharedProgressRecord
+    ) -> None:
         self._evaluator = evaluator
         self._sender = sender
         self._marker = marker
         self._growth = growth
+        self._record = record
         self._endurance = Endurance()
 
     def do(self, message: tuple[Any, ...], copies: _Copies) -> bool:
         """Evaluate a task and send its outcome; return `False` if the child has no memory for it and resigns."""
         task, is_sealed = open_task(message)
+        if self._record.slots[HALTED] == 1 and task.kind is not Kind.DISCARD:
+            self._send(Outcome.of_unbegun(task.id), is_sealed=is_sealed)
+            return True
         self._endurance.begin(task)
         outcome = self._evaluator.run(task)
         if copies.is_copy:
@@ -185,10 +191,13 @@ class _Duty:
             self._sender.send(resignation)
             return False
         if task.kind is not Kind.DISCARD:
-            self._sender.send(seal_outcome(outcome) if is_sealed else outcome.to_wire())
+            self._send(outcome, is_sealed=is_sealed)
             if exhausted or (self._growth.watched and self._growth.is_too_much()):
                 self._sender.send(RENEW)
         return True
+
+    def _send(self, outcome: Outcome, *, is_sealed: bool) -> None:
+        self._sender.send(seal_outcome(outcome) if is_sealed else outcome.to_wire())
 
 
 def _read_all(reader: frames.FrameReader) -> Iterator[Any]:

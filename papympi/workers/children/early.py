@@ -43,22 +43,28 @@ def start_early(preparation: Preparation | None = None) -> None:
 
 def take_early(owner: str, preparation: Preparation | None) -> ForkServerClient | None:
     """Return the fork server that was started early, if it is as the pool would start it; it belongs to that now."""
-    if not _waiting:
+    early = _take_any()
+    if early is None:
         return None
-    fork_server, loads, process = _waiting[-1]
-    if process != os.getpid():
-        return None
+    fork_server, loads, process = early
     fits = fork_server.is_as_now() if loads is None else preparation is not None and loads.begins(preparation)
-    if not fits:
+    if process != os.getpid() or not fits:
+        _waiting.append(early)
         return None
-    _waiting.pop()
     fork_server.owner = owner
     return fork_server
 
 
 def end_early() -> None:
     """End a fork server that nobody has taken."""
-    while _waiting:
-        early = _waiting.pop()
+    while (early := _take_any()) is not None:
         if early.process == os.getpid():
             early.fork_server.end(0)
+
+
+def _take_any() -> _EarlyServer | None:
+    """Return a fork server that waits, which then belongs to the caller: runs may begin and end in several threads."""
+    try:
+        return _waiting.pop()
+    except IndexError:
+        return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import socket
 import time
 from typing import Any, Final
@@ -23,7 +22,8 @@ from papympi.workers.children.output import OutputReader
 from papympi.workers.children.renewal import RENEW, Resignation
 from papympi.workers.children.workload import Workload, count_items
 from papympi.workers.evaluation.alarm import MERCY_S, find_shortest_timeout
-from papympi.workers.evaluation.progress import ProgressSnapshot, SharedProgressRecord, create_record_file
+from papympi.workers.evaluation.programs import kill_worker
+from papympi.workers.evaluation.progress import HALTED, ProgressSnapshot, SharedProgressRecord, create_record_file
 from papympi.workers.host import format_memory, is_readable, open_pidfd, tell_end
 
 _DYING_S: Final = 0.5
@@ -48,8 +48,7 @@ class ChildHandle:
 
     Attributes:
         label: the child's name with process id and host.
-        descriptors: what to watch: first the socket, then, on Linux, the end of the process. A child's end does not
-            close the socket while a process that it forked still holds it.
+        descriptors: what to watch: the socket, then, on Linux, the process: one that it has forked keeps the socket.
         end: the second of them, which stays after `hang_up`; -1 where there is no such thing.
         said: what it has printed and logged.
         output: what else to watch, for `listen`: what is written to the child's standard output and error.
@@ -71,7 +70,7 @@ class ChildHandle:
         self.number = number
         self.name = name
         self.label = name
-        self.pid = 0
+        self.pid = self._startup_failures = 0
         self.descriptors: tuple[int, ...] = ()
         self._fork_server = fork_server
         self._program = program
@@ -82,7 +81,6 @@ class ChildHandle:
         self._shortest = find_shortest_timeout(program)
         self.workload = Workload(program, counts=terms.renewal.after > 0)
         self.output = -1
-        self._startup_failures = 0
         self._last_words: str | SetupError = ""
         self._reason = ""
         self._resources = contextlib.ExitStack()
@@ -215,10 +213,9 @@ class ChildHandle:
         return outcomes, lost
 
     def kill(self) -> None:
-        """Kill the child and what is in its process group; `descriptors` will tell of its end."""
+        """Kill the child and what it has started; `descriptors` will tell of its end."""
         if self.pid:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, signal.SIGKILL)
+            kill_worker(self.pid)
 
     def hang_up(self) -> None:
         """Close the connection, which ends the child once it has finished what it is at; the fork server reaps it."""
@@ -241,6 +238,10 @@ class ChildHandle:
     def progress(self) -> ProgressSnapshot:
         """Return what the child is at."""
         return self._record.read()
+
+    def halt(self) -> None:
+        """Let the child begin no task any more; what it has been sent comes home unbegun."""
+        self._record.slots[HALTED] = 1
 
     def deadline(self) -> float | None:
         """Return when the child has to be looked at again, by `time.monotonic`; `None`: it is at nothing."""
@@ -268,9 +269,8 @@ class ChildHandle:
                 raise self._last_words
             raise ShippingError(f"worker {self.label} cannot load the program:\n{self._last_words.rstrip()}")
         if self._startup_failures >= _FEW:
-            raise PoolError(
-                f"{_FEW} children in a row of worker {self.name} died before they were ready: {self._reason}"
-            )
+            many = f"{_FEW} children in a row of worker {self.name} died before they were ready"
+            raise PoolError(f"{many}: {self._reason}")
 
     def _wait_dead(self, seconds: float) -> bool:
         """Return whether the child ends within `seconds`; without a pidfd its closed connection must do."""
@@ -286,8 +286,7 @@ class ChildHandle:
 
     def _report(self, reason: str, progress: ProgressSnapshot) -> Lost:
         """Return what is known of the child's end."""
-        reason += self.workload.describe_making(progress)
-        self._reason = reason
+        self._reason = reason = reason + self.workload.describe_making(progress)
         lost = Lost(self.number, WorkerLost(self.label, reason))
         if self._is_given_up:
             return lost

@@ -62,7 +62,7 @@ class Supervisor:
         self._children: list[ChildHandle] = []
         self._selector: selectors.DefaultSelector | None = None
         self._waiting: set[ChildHandle] = set()
-        self._timed = False
+        self._timed = self._halted = False
         self._stalls = StallWatch()
         self._talking: set[ChildHandle] = set()
         self._renewal = renewal
@@ -70,13 +70,7 @@ class Supervisor:
         self._leaving: Departures | None = None
 
     def start(self, program: Program, packed: Packed, secret: bytes = b"") -> None:
-        """Start a child under each name; the fork server has been started.
-
-        Args:
-            program: what they evaluate.
-            packed: the same as they get it.
-            secret: by which processes of the caller know each other; default: this process's.
-        """
+        """Start a child under each name, from a fork server that runs. `secret` is the caller's; default: its own."""
         with contextlib.ExitStack() as stack:
             stack.callback(self.kill)
             self._selector = selectors.DefaultSelector()
@@ -111,10 +105,7 @@ class Supervisor:
             self._await_room(child)
 
     def collect(self) -> list[Outcome | Lost | Logs]:
-        """Return what has come home, and the children that were lost and have been replaced.
-
-        What children have printed and logged comes with their outcomes, or by itself.
-        """
+        """Return what has come home, what was printed meanwhile, and the children that were lost and replaced."""
         if self._selector is None:
             return []
         self._kill_late()
@@ -128,6 +119,12 @@ class Supervisor:
         for child in dead:
             news += self._replace(child)
         return [*news, *self._take_logs()] if self._talking or self._leaving else news
+
+    def withdraw(self) -> None:
+        """Let the children begin nothing more, and those that take their places."""
+        self._halted = True
+        for child in self._children:
+            child.halt()
 
     def _take(self, key: selectors.SelectorKey, events: int) -> Sequence[Outcome | Lost | Logs]:
         """Return what has come through one descriptor, and send what has waited for room there."""
@@ -234,6 +231,8 @@ class Supervisor:
         """Start a child and watch it."""
         assert self._selector is not None
         written = child.start()
+        if self._halted:
+            child.halt()
         if self._fork_server.watched:
             self._stalls.begin(child.number, child.pid)
         for descriptor in (*child.descriptors, child.output):

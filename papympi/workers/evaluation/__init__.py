@@ -23,5 +23,6 @@ by item.
 | `OutputCapture`, `OutputRecorder` | sees what functions print and log; takes it down |
 | `TimeoutAlarm`, `Overdue`, `Abandoned` | ends an item at its time-out; is raised there; is raised in a lost thread |
 | `hold` | keeps the alarm from what must not be interrupted |
+| `StartedPrograms` | the programs that functions start: they end with their item or with the run |
 | `ThreadEvaluators` | an evaluator for each thread that looks |
 """

@@ -11,7 +11,7 @@ from types import FrameType, TracebackType
 from typing import Any, Final, Self
 
 from papympi.plan.program import Program
-from papympi.workers.evaluation.progress import BEGUN, NOTHING, ProgressSnapshot
+from papympi.workers.evaluation.progress import BEGUN, NOTHING, ProgressRecord, ProgressSnapshot
 
 NS: Final = 1_000_000_000
 MERCY_S: Final = 0.5
@@ -54,12 +54,14 @@ class TimeoutAlarm:
     that the process has of its own come back at the end.
 
     Args:
-        slots: of the progress record, whose `BEGUN` says when the item at work began.
+        progress: says when the item at work began, and what programs it has started: they end first, as what waits for
+            them would go on without them.
         seconds: the time-out.
     """
 
-    def __init__(self, slots: memoryview[int], seconds: float) -> None:
-        self._slots = slots
+    def __init__(self, progress: ProgressRecord, seconds: float) -> None:
+        self._slots = progress.slots
+        self._programs = progress.programs
         self._seconds = seconds
         self._armed = False
         self._before: Any = None
@@ -101,6 +103,7 @@ class TimeoutAlarm:
         late = 0.0 if begun == NOTHING else (time.monotonic_ns() - begun) / NS
         signal.setitimer(signal.ITIMER_REAL, max(self._seconds - late, 1e-3) if late < self._seconds else self._seconds)
         if late >= self._seconds:
+            self._programs.end_since(begun)
             raise Overdue
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from papympi.plan.program import Call
 from papympi.workers.evaluation.alarm import MERCY_S, NS
 from papympi.workers.evaluation.async_call import AsyncCall, end_loop
-from papympi.workers.evaluation.attempt import Attempt, Tried
+from papympi.workers.evaluation.attempt import Attempt, Tried, attempt
 from papympi.workers.evaluation.progress import BEGUN, COUNT
 
 if TYPE_CHECKING:
@@ -177,3 +177,14 @@ def _call_aside(function: Callable[[], Any], attempt: Attempt, interrupt: Callab
             interrupt()
             thread.join(MERCY_S)
     return tried[0]
+
+
+def forget_loop(loop: asyncio.AbstractEventLoop) -> None:
+    """Close what is left in a loop whose selector is closed already, and the loop; nothing can be awaited any more."""
+    import asyncio
+
+    loop.set_exception_handler(lambda _loop, _context: None)
+    for task in asyncio.all_tasks(loop):
+        coroutine = task.get_coro()
+        attempt(coroutine.close)
+    attempt(asyncio.BaseEventLoop.close, loop)

@@ -30,6 +30,7 @@ from papympi.workers.evaluation.columns import (
 )
 from papympi.workers.evaluation.context import WorkerContext
 from papympi.workers.evaluation.location import at
+from papympi.workers.evaluation.programs import tell_program
 from papympi.workers.evaluation.progress import COUNT, INDEX, NODE
 from papympi.workers.evaluation.recorder import OutputRecorder
 from papympi.workers.host import format_memory
@@ -102,7 +103,7 @@ class Calls:
     def fail(self, call: Call, key: Key, error: BaseException, given: Sequence[Any] = (), attempts: int = 1) -> Failure:
         """Return the failure that an exception makes of an item."""
         error = self._translate(call, error)
-        text = tell_traceback(error, skip_own_frames(error))
+        text = tell_traceback(error, skip_own_frames(error)) + tell_program(error)
         if issubclass(type(error), MemoryError) and self.worker.memory:
             text += f"The worker may allocate {format_memory(self.worker.memory)}, as its pool's option memory says.\n"
         told = (text, _describe(given), self.worker.label, attempts)
@@ -181,7 +182,7 @@ class Calls:
             self.worker.progress.at(self.find(call), position)
         if call.timeout:
             slots[COUNT] = 1
-            with TimeoutAlarm(slots, call.timeout):
+            with TimeoutAlarm(self.worker.progress, call.timeout):
                 tried = self.worker.attempt(call_timed, function, args, slots, round(call.timeout * NS))
         else:
             tried = self.worker.attempt(function, *args)

@@ -4,10 +4,14 @@
 is written to the descriptors themselves, by C code or `sys.stdout.buffer`, is not seen. Log messages are taken as they
 are made, so that it does not matter which handlers the user's code adds or removes, and what these write is not taken
 a second time.
+
+A stand-in lives as long as the stream that it stands for. `print` only borrows `sys.stdout` up to Python 3.13, and a
+thread that prints while the last run ends would write through an object that is gone.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -57,13 +61,35 @@ class _CapturedStream:
         return getattr(self.papympi_original, name)
 
 
+_KEPT: Final = "papympi_stand_in"
+_unmarked: Final[list[_CapturedStream]] = []
+"""Stand-ins for streams that have no room for an attribute."""
+
+
+def _find_stand_in(stream: Any, name: str) -> _CapturedStream:
+    """Return what stands in for a stream, always the same."""
+    own: dict[str, Any] = {}
+    with contextlib.suppress(AttributeError):
+        own = object.__getattribute__(stream, "__dict__")  # its own, and not that of another which it wraps
+    for known in (own.get(_KEPT), *_unmarked):
+        if known is not None and known.papympi_original is stream:
+            found: _CapturedStream = known
+            return found
+    made = _CapturedStream(stream, name)
+    own[_KEPT] = made
+    if getattr(stream, _KEPT, None) is not made:
+        _unmarked.append(made)
+    return made
+
+
 class _Capture:
     """What has been put in location in this process, and for how many."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may begin or end a run while its thread does
         self._users = 0
-        self._factory: Callable[..., logging.LogRecord] | None = None
+        self._factory: Callable[..., logging.LogRecord] = logging.LogRecord
+        self._makes_records = False
 
     def open(self) -> None:
         """Put everything in location."""
@@ -72,10 +98,10 @@ class _Capture:
             for name in _STREAMS:
                 stream = getattr(sys, name)
                 if stream is not None and not isinstance(stream, _CapturedStream):
-                    setattr(sys, name, _CapturedStream(stream, name))
-            factory = logging.getLogRecordFactory()
-            if self._factory is None:
-                self._factory = factory
+                    setattr(sys, name, _find_stand_in(stream, name))
+            if not self._makes_records:
+                self._makes_records = True
+                self._factory = logging.getLogRecordFactory()
                 logging.setLogRecordFactory(self._make_record)
 
     def close(self) -> None:
@@ -88,13 +114,16 @@ class _Capture:
                 stream = getattr(sys, name)
                 if isinstance(stream, _CapturedStream):
                     setattr(sys, name, stream.papympi_original)
-            if logging.getLogRecordFactory() == self._make_record and self._factory is not None:
+            if logging.getLogRecordFactory() == self._make_record:
                 logging.setLogRecordFactory(self._factory)
-                self._factory = None
+                self._makes_records = False  # who is just making one goes on with the same factory
+
+    def renew_lock(self) -> None:
+        """Let go of a lock that a thread of the parent held when this process was forked."""
+        self._lock = threading.RLock()
 
     def _make_record(self, *args: Any, **options: Any) -> logging.LogRecord:
         """Return a log record, taken down if a node function has made it."""
-        assert self._factory is not None
         record = self._factory(*args, **options)
         location = current()
         if location is not None and location.recorder is not None and record.name:
@@ -103,6 +132,8 @@ class _Capture:
 
 
 _capture: Final = _Capture()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_capture.renew_lock)
 _runner: list[int] = [0]
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 from papympi.errors import StateError
 from papympi.model.item import Failure
 from papympi.plan.program import ResourceSpec
+from papympi.workers.evaluation.alarm import TimeoutAlarm
 from papympi.workers.evaluation.attempt import Attempt
 from papympi.workers.evaluation.location import FixedLocation, at
 from papympi.workers.evaluation.progress import NOTHING, RESOURCE, ProgressRecord, mark_resource
@@ -112,6 +113,25 @@ class WorkerContext:
         self.chunks: dict[tuple[int, int], int] = {}
         self.known: set[type] = {int, float, complex, bool, str, bytes, bytearray}
         self.known |= {tuple, list, dict, set, type(None), Failure}
+
+    def alarm(self, seconds: float) -> TimeoutAlarm:
+        """Return what interrupts an item that takes longer, and ends its programs."""
+        return TimeoutAlarm(self.progress, seconds)
+
+    def begin(self, task: int) -> None:
+        """Note that a task begins."""
+        self.progress.begin(task)
+        self.progress.programs.begin()
+
+    def finish(self) -> None:
+        """Note that it is over."""
+        self.progress.done()
+        self.progress.programs.finish()
+
+    def close(self) -> None:
+        """Take the resources down, and end the programs that are left."""
+        self.resources.close()
+        self.progress.programs.close()
 
     def take_exhausted(self) -> bool:
         """Return `exhausted`, and take it back."""

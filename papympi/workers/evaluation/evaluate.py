@@ -14,7 +14,7 @@ from papympi.plan.program import Call, Program
 from papympi.transport.bitmap import FULL
 from papympi.transport.task import Kind, Outcome, Task
 from papympi.workers.evaluation import fast_path
-from papympi.workers.evaluation.alarm import NS, TimeoutAlarm
+from papympi.workers.evaluation.alarm import NS
 from papympi.workers.evaluation.apply import apply_rows, apply_single, apply_timed, compute_vector, follow_up
 from papympi.workers.evaluation.async_blocking import CallLoop, run_to_end
 from papympi.workers.evaluation.attempt import Steps, attempt, attempt_interruptibly, drive
@@ -85,12 +85,12 @@ class Evaluator:
         """Return the calls of a task, which is now the one at work."""
         calls = Calls(self._worker, task, self._program.stages[task.stage])
         self._location = TaskLocation(calls, self._capture.recorder, self._program.seed)
-        self._worker.progress.begin(task.id)  # behind that: the last task's values go with its location
+        self._worker.begin(task.id)  # behind that: the last task's values go with its location
         return calls
 
     def _end(self, outcome: Outcome, begin: float) -> Outcome:
         """Return the outcome of a task that is done."""
-        self._worker.progress.done()
+        self._worker.finish()
         outcome.logs = self._capture.recorder.take()
         outcome.seconds = time.perf_counter() - begin
         return outcome
@@ -111,7 +111,7 @@ class Evaluator:
         if self._owns_generators:
             for number in list(self._generators):
                 self._discard(number)
-        self._worker.resources.close()
+        self._worker.close()
         self._loop.close()
         self._capture.close()
 
@@ -266,7 +266,7 @@ class Evaluator:
             trace = error.__traceback__  # a failure takes it off the error
             results = [calls.fail_call(call, position, error.with_traceback(trace)) for position in positions]
         else:
-            alarm = TimeoutAlarm(self._worker.progress.slots, call.timeout) if call.timeout else nullcontext()
+            alarm = self._worker.alarm(call.timeout) if call.timeout else nullcontext()
             with alarm:
                 if call.vectorized:
                     function = self._function(calls.task.stage, number)

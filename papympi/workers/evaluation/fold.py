@@ -11,7 +11,7 @@ from papympi.model.item import Failure, Key
 from papympi.transport.bitmap import FULL
 from papympi.transport.payload import Payload
 from papympi.transport.task import Outcome
-from papympi.workers.evaluation.alarm import NS, TimeoutAlarm, call_timed
+from papympi.workers.evaluation.alarm import NS, call_timed
 from papympi.workers.evaluation.attempt import Steps
 from papympi.workers.evaluation.calls import Calls
 from papympi.workers.evaluation.columns import Column, mark_column, positions_of
@@ -133,7 +133,7 @@ class Fold:
         if error is None and type(self._accumulator) is not Failure:
             rows = zip(positions, self._arguments.rows(positions, resources), strict=True)
             calls.worker.progress.at(calls.number, positions[0])
-            alarm = TimeoutAlarm(calls.worker.progress.slots, call.timeout) if call.timeout else nullcontext()
+            alarm = calls.worker.alarm(call.timeout) if call.timeout else nullcontext()
             limit = round((call.timeout or 0.0) * NS)
             with alarm:
                 _, error = yield fold_rows, self._function, box, rows, calls.worker.progress.slots, limit

@@ -10,10 +10,11 @@ from itertools import accumulate
 from typing import Final, NamedTuple
 
 from papympi.plan.program import MOST
+from papympi.workers.evaluation.programs import StartedPrograms
 from papympi.workers.host import create_file
 
 # where in a record each integer is
-TASK, NODE, INDEX, BEGUN, COUNT, RESOURCE, RUNS, FIRST, LISTENS, HEARD, FOLLOWED, TABLE = range(12)
+TASK, NODE, INDEX, BEGUN, COUNT, RESOURCE, RUNS, FIRST, LISTENS, HEARD, FOLLOWED, HALTED, TABLE = range(13)
 NOTHING: Final = -1
 
 _SIZE: Final = 8 * (TABLE + MOST)
@@ -68,15 +69,18 @@ class ProgressRecord:
     how many items have made them; from `TABLE` on is for each of these its position and the end of its children, in one
     integer, and `FIRST` is the number of the first child. `LISTENS` is 1 while the parent reads what functions write to
     standard output, `HEARD` once it has, `FOLLOWED` while the child looks for such text behind each call.
+    `HALTED` is 1 when the parent wants no task to begin any more.
 
     Attributes:
         slots: the integers, at `TASK`, `NODE`, `INDEX`, `BEGUN`, `COUNT`, `RESOURCE`, `RUNS`, ...
+        programs: what the functions of the worker have started; known where it works.
     """
 
-    __slots__ = ("slots",)
+    __slots__ = ("programs", "slots")
 
     def __init__(self, memory: bytearray | mmap.mmap | None = None) -> None:
         self.slots = memoryview(memory or bytearray(_CLEAR.ljust(_SIZE, b"\0"))).cast("q")
+        self.programs = StartedPrograms()
 
     def begin(self, task: int) -> None:
         """Note that a task begins."""

@@ -11,7 +11,7 @@ from typing import Any, Final
 from papympi.errors import PoolError, StateError
 from papympi.model.item import DROP
 from papympi.transport.task import KeyRun, Outcome
-from papympi.workers.evaluation.alarm import NS, TimeoutAlarm, call_timed
+from papympi.workers.evaluation.alarm import NS, call_timed
 from papympi.workers.evaluation.attempt import Steps, drive
 from papympi.workers.evaluation.calls import Calls
 from papympi.workers.evaluation.columns import Column, key_at
@@ -121,7 +121,7 @@ class SuspendedScatter:
             return None
         if not timeout:
             return (yield take, iterator, limit, children.append)[1]
-        with TimeoutAlarm(slots, timeout):
+        with self.calls.worker.alarm(timeout):
             return (yield take_timed, iterator, limit, children.append, slots, round(timeout * NS))[1]
 
     def _stop(self, children: list[Any], culprit: int) -> Steps[bool]:

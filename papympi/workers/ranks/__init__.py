@@ -12,7 +12,7 @@ Rank 0 sends orders and gets answers, a small class for each kind (`messages`). 
 | `LocalJob`, `Relay` | ranks that this process has started; the first of them, which forwards |
 | `OutputPipe` | what they print |
 | `OpenProgram`, `Isolation` | orders: be ready for a program; with children of its own |
-| `ClosePool`, `LeaveWorld` | orders: forget the program; end |
+| `BeginNothing`, `ClosePool`, `LeaveWorld` | orders: begin nothing more; forget the program; end |
 | `EvaluateTask`, `ForwardTask`, `ServeExecutor` | orders: do a task; hand it to a child; serve mpi4py's executor |
 | `ProgramOpened`, `ProgramMissing`, `OpeningFailed` | answers to `OpenProgram` |
 | `TaskEvaluated`, `OutcomeForwarded`, `LogsForwarded` | answers: an outcome; a sealed one of a child; what it printed |

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
 
 from papympi.errors import PoolError
 from papympi.transport.doorbell import Backoff
@@ -31,7 +31,17 @@ class RankAllocator:
         self._wire = world.wire
         self._owners: dict[int, str] = {}
         self._inboxes: dict[int, Inbox] = {}
+        self._lent = False
         self._present = set(range(1, world.size))
+
+    def take_fork_server(self) -> bool:
+        """Lend the fork server of this rank, which has no other, to one pool at a time; return whether it was free."""
+        lent, self._lent = self._lent, True
+        return not lent
+
+    def give_fork_server(self) -> None:
+        """Take it back."""
+        self._lent = False
 
     def free_ranks(self) -> list[int]:
         """Return the ranks that no pool has."""
@@ -111,6 +121,15 @@ class RankAllocator:
         while not is_done() and (deadline is None or time.monotonic() < deadline):
             self.poll()
             backoff.take()
+
+
+def must_share(options: Mapping[str, Any], pools: int) -> bool:
+    """Say whether so many pools with the same options need more ranks than there are in the world."""
+    allocator = joined()
+    if allocator is None or pools < 2:
+        return False
+    there = allocator.world.size - 1
+    return "ranks" in options or pools * (options.get("workers") or there) > there or not there
 
 
 _joined: Final[list[RankAllocator]] = []

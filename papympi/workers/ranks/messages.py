@@ -84,6 +84,10 @@ class ForwardTask(NamedTuple):
     keys: Sequence[KeyRun] = ()
 
 
+class BeginNothing(NamedTuple):
+    """Finish what is at work, and say of the rest that it has not begun."""
+
+
 class ClosePool(NamedTuple):
     """Finish what is at work, or kill it if in haste; forget the rest, and the program."""
 
@@ -168,7 +172,7 @@ class RankLeft(NamedTuple):
     """The answer to `LeaveWorld`, and the last message."""
 
 
-Order = OpenProgram | EvaluateTask | ForwardTask | ClosePool | ServeExecutor | LeaveWorld
+Order = OpenProgram | EvaluateTask | ForwardTask | BeginNothing | ClosePool | ServeExecutor | LeaveWorld
 Answer = (
     RanksStarted | ProgramOpened | ProgramMissing | OpeningFailed | TaskEvaluated | OutcomeForwarded | LogsForwarded
     | ChildLost | ChildrenFailed | PoolClosed | RankLeft

@@ -18,7 +18,7 @@ from papympi.transport.doorbell import Backoff
 from papympi.transport.packed import Packed, PackedFile, map_packed
 from papympi.transport.records import Logs
 from papympi.transport.sealed import SealedOutcome, SealedTask
-from papympi.transport.task import Kind, Lost, Task
+from papympi.transport.task import Kind, Lost, Outcome, Task
 from papympi.workers.children.citizen import be_trusted
 from papympi.workers.children.client import ForkServerClient
 from papympi.workers.children.supervisor import Supervisor
@@ -45,8 +45,7 @@ _LEARNS: Final = 0.2
 """How much the last time counts in the average."""
 _LAUNCHER_FIRST_S: Final = 3.0
 _FLUSH: Final = 0.05
-"""How long a rank stays with its outcomes, so that big ones get on their way, before it begins the next task: at most
-this part of what the last one took."""
+"""How long a rank helps big outcomes on their way before its next task: at most this part of what the last took."""
 
 
 class _OwnEvaluator:
@@ -69,12 +68,18 @@ class _OwnEvaluator:
             self._packed.close()
             raise
         self._evaluator = Evaluator(program, label)
+        self._withdrawn = False
 
     def evaluate(self, order: messages.EvaluateTask) -> list[Answer]:
         """Evaluate a task and return the answer to it; there is none to a DISCARD."""
         task = Task.from_wire(order.wire)
-        outcome = self._evaluator.run(task)
+        begins = not self._withdrawn or task.kind is Kind.DISCARD
+        outcome = self._evaluator.run(task) if begins else Outcome.of_unbegun(task.id)
         return [] if task.kind is Kind.DISCARD else [messages.TaskEvaluated(outcome.to_wire())]
+
+    def withdraw(self) -> None:
+        """Begin nothing more."""
+        self._withdrawn = True
 
     def close(self, _grace: float) -> None:
         self._evaluator.close()
@@ -94,8 +99,7 @@ class _Children(Supervisor):
         self._room = 2 * len(isolation.names)
         self.tasks: dict[int, int] = {}  # that are at work, each with its child
         self._deaths = [0] * len(isolation.names)
-        self._last = time.monotonic()
-        self._pace = 0.0
+        self._last, self._pace = time.monotonic(), 0.0
         preparation = isolation.outline.preparation
         if preparation is not None and not (order.door and fork_server.join(order.door)):
             fork_server.load(preparation)
@@ -130,8 +134,7 @@ class _Children(Supervisor):
             elif isinstance(news, SealedOutcome):
                 self.tasks.pop(news.task, None)
                 now = time.monotonic()
-                self._pace += _LEARNS * (now - self._last - self._pace)
-                self._last = now
+                self._last, self._pace = now, self._pace + _LEARNS * (now - self._last - self._pace)
                 if news.logs is not None:
                     answers.append(messages.LogsForwarded(news.logs))
                 answers.append(messages.OutcomeForwarded([PickleBuffer(part) for part in news.parts]))
@@ -159,6 +162,10 @@ class RankWorker:
             return []
         if isinstance(order, messages.EvaluateTask):
             return self._served.evaluate(order) if isinstance(self._served, _OwnEvaluator) else []
+        if isinstance(order, messages.BeginNothing):
+            if self._served is not None:
+                self._served.withdraw()
+            return []
         if isinstance(order, OpenProgram):
             return [self._open(order)]
         assert not isinstance(order, messages.ServeExecutor)  # that is for who serves with it
@@ -279,7 +286,7 @@ def _receive(world: World, waiting: deque[Order]) -> None:
         order: Order = from_parts(parts)
         if isinstance(order, messages.ClosePool | messages.LeaveWorld):
             waiting.clear()
-        waiting.append(order)
+        (waiting.appendleft if isinstance(order, messages.BeginNothing) else waiting.append)(order)
     world.wire.progress()
 
 

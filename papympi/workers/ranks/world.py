@@ -63,7 +63,7 @@ class World:
     def split(self, ranks: Sequence[int]) -> Intracomm:
         """Return a communicator of rank 0 and `ranks`; all of them must call it."""
         members = self.comm.Get_group().Incl([0, *ranks])
-        return self.comm.Create_group(members, min(ranks))
+        return self.comm.Create_group(members, min(ranks, default=0))
 
     def leave(self) -> None:
         """Leave MPI, when all have said goodbye."""
