@@ -13,6 +13,7 @@ them know a step only by the operators' protocol.
 | `Admission`, `Accounts`, `Limits`, `Producer` | who may emit items; how many are live, and may be; who emits them |
 | `BatchSizes`, `ItemSizes` | what is learnt of how many items make a batch, and how many bytes an item has |
 | `InputOrder`, `ArrivalOrder`, `Delivery` | in what order results are handed over; some of them, together |
+| `EndOfTurn` | between two items of one source, where several take turns |
 | `Ending` | what is left to do when nothing is under way; how a run stops before its end |
 | `RetryQueue`, `Retrier` | what is tried again, by time; whose it is |
 | `Tally`, `FailFast` | the counts of the nodes; raises a failure as soon as the next result can only be that |

@@ -14,7 +14,7 @@ from papympi.plan.program import Call, Stage
 from papympi.transport.payload import Payload
 from papympi.workers.evaluation.attempt import attempt
 
-Place = tuple[Stream, Segment, int]
+Place = tuple[Stream | None, Segment, int]
 """A result of a target: the target, the segment and the position."""
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from papympi.contracts import History, Pool, Statistics, Store
 from papympi.engine.ending import Ending
@@ -25,6 +25,7 @@ from papympi.engine.fail_fast import FailFast
 from papympi.engine.operators.assembly import make_context, make_operators, open_sources
 from papympi.engine.operators.feed import Feed
 from papympi.engine.operators.protocol import Operator
+from papympi.engine.operators.source import pull_in_turns
 from papympi.engine.output_order import ArrivalOrder, Delivery, InputOrder
 from papympi.engine.recording import restored
 from papympi.engine.scheduling import Scheduler, Waiter, count_places
@@ -34,6 +35,9 @@ from papympi.plan.plan import Plan, Step
 from papympi.transport.bitmap import FULL
 from papympi.transport.records import Logs
 from papympi.transport.task import Lost, Outcome
+
+AT_ONCE: Final = 32
+"""So many results of sources that take turns are handed over before the loop turns again."""
 
 
 class Engine:
@@ -98,7 +102,7 @@ class Engine:
         self._walk = self._order.walk() if self._order else ArrivalOrder(self._router.deliveries).walk()
         self._ending = Ending(self._operators, self._scheduler, self._order)
         self._paused = self._over = self._finished = False
-        self._delivered = 0
+        self._delivered = self._at_once = 0
         self._begun: float | None = None
         self._took = 0.0
         self.lock = threading.Lock()
@@ -122,31 +126,26 @@ class Engine:
 
     def _await_results(self) -> Delivery | None:
         while not self._over:
-            moved = self.turn()
+            moved = self._at_once > 0 or self.turn()
             found = next(self._walk, self)
             if isinstance(found, Delivery):
                 if found.is_spoiled:
                     self._fail(found.replace_spoiled(), lambda _: None)
+                self._at_once = ((self._at_once or AT_ONCE) - 1) * (len(self._sources) > 1)
                 self._delivered += len(found.values) if found.valid == FULL else found.valid.bit_count()
                 return found
+            self._at_once = 0
             self._ending.finish(walked=found is self)  # what no result needs is still counted
             if moved:
                 continue
             if self._fail_fast is not None and self.tally.failures and not self._ending.complete:
-                self._check_failures(self._fail_fast)
+                self._fail_fast.check(self._order.place() if self._order is not None else None)
             if not self._wait():
                 break
         if not self._over:
             self._finished = True
             self.halt()
         return None
-
-    def _check_failures(self, fail_fast: FailFast) -> None:
-        """Raise if the next result can only be a failure."""
-        if self._order is None:
-            fail_fast.check(None)
-        elif self._order.stream is not None:
-            fail_fast.check((self._order.stream, *self._order.awaited))
 
     def _wait(self, *, away: bool = False) -> bool:
         """Return once there may be something to do; `False`: there is nothing left."""
@@ -198,10 +197,7 @@ class Engine:
         """Let the sources read, or end; return whether any did."""
         if self._ending.drains:
             return self._ending.drain()
-        moved = False
-        for source in self._sources:
-            moved |= not (away and source.is_tied) and source.pull()
-        return moved
+        return pull_in_turns([source for source in self._sources if not (away and source.is_tied)])
 
     def _collect(self, pools: Mapping[str, Pool]) -> bool:
         moved = False

@@ -2,7 +2,8 @@
 
 Ordered results of several targets are merged in post-order: for each item the results below it by rank of their
 scatter, then its own by target, then the group that it closes; after a parent's last child its short last group;
-results of the whole stream last. So nothing has to be held back that an earlier result does not need.
+results of the whole stream last. So nothing has to be held back that an earlier result does not need. Sources take
+turns, row by row, and so do scatters of the whole stream.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 from papympi.engine.index.chunks import Chunk, clip, join_bitmaps
 from papympi.engine.index.segment import Segment
 from papympi.engine.index.tables import Layout
+from papympi.engine.turns import END, EndOfTurn, take_turns
 from papympi.model.item import Failure, Key
 from papympi.model.telling import tell_traceback
 from papympi.plan.plan import Space, Stream
@@ -67,6 +69,9 @@ class Delivery:
                 self.values[key[-1] - self.first if self.first >= 0 else 0] = failure
                 failures.append(failure)
         return failures
+
+
+Walk = Iterator[Delivery | EndOfTurn | None]
 
 
 def _deliver(stream: Stream, segment: Segment, chunk: Chunk) -> Iterator[Delivery]:
@@ -131,6 +136,10 @@ class InputOrder:
         self.awaited, self.stream = (segment, position), stream
         return not self.skips
 
+    def place(self) -> tuple[Stream | None, Segment, int]:
+        """Return of which target it awaits a result, if it does, and where."""
+        return self.stream, *self.awaited
+
     def _leaf(self, space: Space) -> Stream | None:
         """Return the only target of a space that has nothing to walk below or over it."""
         targets = self._targets.get(space, [])
@@ -138,15 +147,45 @@ class InputOrder:
         deeper = any(self._tables[other].wanted for other in [*table.kids, *table.groups])
         return targets[0] if len(targets) == 1 and not deeper else None
 
-    def walk(self) -> Iterator[Delivery | None]:
+    def walk(self) -> Walk:
         """Return an iterator over what is next; it yields `None` to be asked again later."""
-        return self._item(self._unit, 0)
+        kids = self._list_needed()
+        if len(kids) <= 1:
+            yield from self._item(self._unit, 0)
+            return
+        walked = {kid: self._children(kid, self._unit, 0, in_turns=True) for kid in kids if self._tables[kid].wanted}
+        yield from take_turns({kid: walked.get(kid) or self._count(kid) for kid in kids})
+        yield from self._own(self._unit, 0)
 
-    def _item(self, segment: Segment, position: int) -> Iterator[Delivery | None]:
-        table = segment.table
-        for kid in table.kids:
+    def _list_needed(self) -> list[Space]:
+        """Return the child spaces of the whole run that are walked, or whose end others wait for, by rank."""
+        kids = self._unit.table.kids
+        needed = {kid for kid in kids if self._tables[kid].wanted}
+        for kid in reversed(kids):
+            needed |= {*kid.needs} if kid in needed else set()
+        return [kid for kid in kids if kid in needed]
+
+    def _count(self, space: Space) -> Walk:
+        """Pass over the children of the whole run in a space that has no target."""
+        at = 0
+        while at < self._unit.count_children(space) or not self._unit.has_ended(space):
+            if at < self._unit.count_children(space):
+                at += 1
+                yield END
+            elif self._stand(self._unit, 0):
+                yield None
+            else:
+                return
+
+    def _item(self, segment: Segment, position: int) -> Walk:
+        for kid in segment.table.kids:
             if self._tables[kid].wanted:
                 yield from self._children(kid, segment, position)
+        yield from self._own(segment, position)
+
+    def _own(self, segment: Segment, position: int) -> Walk:
+        """Hand over an item's own results, then the groups that it closes."""
+        table = segment.table
         for stream in self._targets.get(table.space, ()):
             yield from self._result(stream, segment, position)
         for space in table.groups:
@@ -166,7 +205,7 @@ class InputOrder:
         elif chunk[2] is not None:
             segment.release(("deliver", stream), position, position + 1)
 
-    def _group_at(self, segment: Segment, space: Space, position: int) -> Iterator[Delivery | None]:
+    def _group_at(self, segment: Segment, space: Space, position: int) -> Walk:
         """Walk the group whose last member is at a position, if one is."""
         groups = segment.groups[space]
         closing = segment.closings[self._openers[space]]
@@ -177,13 +216,20 @@ class InputOrder:
             self._groups_seen[groups] = seen = seen + 1
             yield from self._item(groups, seen - 1)
 
-    def _children(self, space: Space, parent: Segment, position: int) -> Iterator[Delivery | None]:
+    def _children(self, space: Space, parent: Segment, position: int, *, in_turns: bool = False) -> Walk:
+        """Walk the children of an item in a space; `in_turns`: say behind each that it is the next space's turn."""
         while (segment := parent.child_of(space, position)) is None or position - segment.low > len(segment.ends):
             if not self._stand(parent, position):
                 return
             yield None
         index = position - segment.low
-        at, leaf = segment.first_child(index), self._leaves.get(space)
+        yield from self._siblings(segment, index, in_turns=in_turns)
+        yield from self._short_groups(segment, index)
+        self._pass(segment, index)
+
+    def _siblings(self, segment: Segment, index: int, *, in_turns: bool) -> Walk:
+        """Walk the children of the parent number `index`."""
+        at, leaf = segment.first_child(index), self._leaves.get(segment.table.space)
         while index >= len(segment.ends) or at < segment.ends[index]:
             if at >= segment.emitted:
                 if segment.unequal is not None:
@@ -191,17 +237,22 @@ class InputOrder:
                 if not self._stand(segment, at):
                     break
                 yield None
-            elif leaf is None:
+                continue
+            before = at
+            if leaf is None:
                 yield from self._item(segment, at)
                 at += 1
             else:
-                at = yield from self._run(leaf, segment, at, index)
-        yield from self._short_groups(segment, index)
-        self._pass(segment, index)
+                at = yield from self._run(leaf, segment, at, index, at + 1 if in_turns else None)
+            if in_turns and at > before:
+                yield END
 
-    def _run(self, stream: Stream, segment: Segment, at: int, index: int) -> Generator[Delivery | None, None, int]:
-        """Hand over what is there of a leaf target from `at` on; return how far that is."""
-        stop = segment.ends[index] if index < len(segment.ends) else segment.emitted
+    def _run(
+        self, stream: Stream, segment: Segment, at: int, index: int, stop: int | None
+    ) -> Generator[Delivery | None, None, int]:
+        """Hand over what is there of a leaf target from `at` on, at most up to `stop`; return how far that is."""
+        if stop is None:
+            stop = segment.ends[index] if index < len(segment.ends) else segment.emitted
         results = segment.results.get(stream)
         chunks = results.take_next(at, stop) if results is not None else []
         if not chunks:
@@ -221,7 +272,7 @@ class InputOrder:
                 segment.release(("deliver", stream), chunk[0], chunk[1])
         return stop
 
-    def _short_groups(self, segment: Segment, index: int) -> Iterator[Delivery | None]:
+    def _short_groups(self, segment: Segment, index: int) -> Walk:
         """Walk the short last group of a parent, and the groups of groups that end with it."""
         for space in segment.table.groups:
             if not self._tables[space].wanted:
@@ -253,7 +304,7 @@ class ArrivalOrder:
     def __init__(self, deliveries: deque[tuple[Stream, Segment, Chunk]]) -> None:
         self._deliveries = deliveries
 
-    def walk(self) -> Iterator[Delivery | None]:
+    def walk(self) -> Walk:
         """Yield what has come, or `None` to be asked again later; never ends by itself."""
         while True:
             if not self._deliveries:

@@ -92,6 +92,7 @@ def _rank(wiring: Wiring, layout: SpaceLayout) -> None:
         ranked = sort_stably(numbers, {number: _bits(needs.get(number, 0)) for number in numbers})
         for rank, number in enumerate(ranked):
             layout.spaces[number].rank = rank
+            layout.spaces[number].needs = [layout.spaces[other] for other in _bits(needs.get(number, 0))]
         crossed = [layout.spaces[number] for number in numbers if number not in ranked]
         if crossed:
             labels = " and ".join(wiring.label(space.node) for space in crossed[:2])

@@ -24,6 +24,7 @@ class Space:
         node: name of the node that opens it, for messages.
         rank: place among the child spaces (not group spaces) of its parent: a space whose subtree needs the gather or
             fold of another comes after it.
+        needs: siblings that must have come to their end before something below it can be.
     """
 
     number: int
@@ -32,6 +33,7 @@ class Space:
     over: Space | None = None
     node: str = ""
     rank: int = 0
+    needs: list[Space] = field(default_factory=list)
 
     @property
     def depth(self) -> int:

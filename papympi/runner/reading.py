@@ -69,23 +69,58 @@ def _sift(session: Session, values: list[Any], errors: Errors) -> Iterator[list[
     yield kept
 
 
-def split_results(entries: Iterator[Result | Failure], names: Iterable[str]) -> dict[str, Iterator[Any]]:
-    """Return an iterator over the values of each target; what one has not taken while another went on is kept."""
-    kept: dict[str, deque[Any]] = {name: deque() for name in names}
+class Tee:
+    """The values of each target of a run, taken by readers that go on at their own pace.
 
-    def read(name: str) -> Iterator[Any]:
-        while True:
-            while not kept[name]:
-                entry = next(entries, None)
-                if entry is None:
-                    return
-                if isinstance(entry, Result):
-                    kept[entry.node].append(entry.value)
-                else:
-                    kept[entry.target].append(entry)
-            yield kept[name].popleft()
+    Args:
+        entries: the results of all targets.
+        names: of the targets.
+        most: so many values of one target are kept for its reader.
+    """
 
-    return {name: read(name) for name in kept}
+    def __init__(self, entries: Iterator[Result | Failure], names: Iterable[str], most: int) -> None:
+        self._entries = entries
+        self._kept: dict[str, deque[Any]] = {name: deque() for name in names}
+        self._most = most
+
+    def readers(self) -> dict[str, Iterator[Any]]:
+        """Return the reader of each target."""
+        return {name: TeeReader(self, name) for name in self._kept}
+
+    def take(self, name: str) -> Any:
+        """Return the next value of a target; what comes of others meanwhile is kept.
+
+        Raises:
+            StateError: too much of another target would have to be kept.
+        """
+        mine = self._kept[name]
+        while not mine:
+            for other, values in self._kept.items():
+                if len(values) >= self._most:
+                    raise StateError(
+                        f"{len(values)} values of {other!r} wait for their reader while {name!r} is read: read "
+                        f"{other!r} now and then, or leave it out by targets=, or keep more by tee(most=...)"
+                    )
+            entry = next(self._entries)
+            if isinstance(entry, Result):
+                self._kept[entry.node].append(entry.value)
+            else:
+                self._kept[entry.target].append(entry)
+        return mine.popleft()
+
+
+class TeeReader:
+    """The reader of one target; after a `StateError` it goes on once the others have been read."""
+
+    def __init__(self, tee: Tee, name: str) -> None:
+        self._tee = tee
+        self._name = name
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        return self._tee.take(self._name)
 
 
 def refuse_single(plan: Plan) -> str:

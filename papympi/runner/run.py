@@ -29,11 +29,11 @@ from papympi.runner.pooling import Given, open_pools
 from papympi.runner.reading import (
     Errors,
     Refusal,
+    Tee,
     explain_busy,
     read_results,
     read_values,
     refuse_single,
-    split_results,
 )
 from papympi.runner.session import Session, prepare_journal
 from papympi.workers.host import share_memory
@@ -109,12 +109,12 @@ class Run:
         self._lists = Refusal("this run is read through its results(), and cannot be iterated as well")
         return _Results(self)
 
-    def tee(self) -> dict[str, Iterator[Any]]:
-        """Return an iterator over the values of each target, by name, to be read in any order.
+    def tee(self, most: int = 10_000) -> dict[str, Iterator[Any]]:
+        """Return an iterator over the values of each target, by name; what one leaves is kept while others go on.
 
-        What one reader has not taken while another went on is kept in memory: it never deadlocks, and is not bounded.
+        A reader for which more than `most` values of another one had to be kept raises a `StateError` that names it.
         """
-        return split_results(self.results(), [target.node for target in self.plan.targets])
+        return Tee(self.results(), [target.node for target in self.plan.targets], most).readers()
 
     @property
     def failures(self) -> list[Failure]:

@@ -45,6 +45,7 @@ class Segment:
         closings: by step, how far the gather, group or fold is.
         store: by stream, chunks that children may still ask for.
         results: by stream, chunks that wait for the consumer.
+        past: of the unit segment, how many children those of its segments had that are forgotten, by space.
         noted: how many parents a store has been told the children of.
         passed: how many parents the ordered cursor is past.
         released: for each holder what it has released; `None`: there is only one, or nothing was released.
@@ -54,7 +55,7 @@ class Segment:
 
     __slots__ = (
         "anchors", "closed", "closings", "emitted", "ends", "freed", "groups", "high", "joins", "kid_count", "kids",
-        "low", "noted", "over", "parent", "passed", "path", "released", "results", "retired", "retired_count",
+        "low", "noted", "over", "parent", "passed", "past", "path", "released", "results", "retired", "retired_count",
         "retired_parents", "store", "table", "unequal", "valid",
     )  # fmt: skip
 
@@ -84,6 +85,7 @@ class Segment:
         self.retired_parents = 0
         self.passed = 0
         self.noted = 0
+        self.past: dict[Space, int] = {}
         self.freed = False
         if parent is not None:
             insort(parent.kids.setdefault(table.space, []), self, key=lambda kid: kid.low)
@@ -160,13 +162,36 @@ class Segment:
         index = parent - self.low
         above = min(parent, self.high - 1)
         if self.over is None:
-            return (*self.parent.order(above), self.table.space.rank, position - self.first_child(index))
+            return self.parent.child_order(above, self.table.space, position - self.first_child(index))
         which = self.over.table.groups.index(self.table.space)
         anchor = self.anchors[position] if position < len(self.anchors) else None
         if anchor is not None:
             return (*self.over.order(anchor), GROUP_MARK + which, position)
-        rank = find_base(self.table.space).rank
-        return (*self.parent.order(above), rank, GROUP_MARK, which, position)
+        base = find_base(self.table.space)
+        if self.parent.parent is None:
+            return (0, self.parent.find_turn(base, ended=True), base.rank, GROUP_MARK, which, position)
+        return (*self.parent.order(above), base.rank, GROUP_MARK, which, position)
+
+    def child_order(self, position: int, space: Space, child: int) -> tuple[int, ...]:
+        """Return the order key of a position's child by its number. Spaces of the whole run take turns."""
+        if self.parent is None:
+            return (0, self.find_turn(space) + child, space.rank)
+        return (*self.order(position), space.rank, child)
+
+    def find_turn(self, space: Space, *, ended: bool = False) -> int:
+        """Return in which turn the first child is of a space of the whole run, or, as far as is known, its end."""
+        turn = max((self.find_turn(need, ended=True) for need in space.needs), default=0)
+        return turn + self.count_children(space) if ended else turn
+
+    def count_children(self, space: Space) -> int:
+        """Return how many children the whole run has in a space so far."""
+        kids = self.kids.get(space)
+        return kids[0].emitted if kids else self.past.get(space, 0)
+
+    def has_ended(self, space: Space) -> bool:
+        """Return whether the whole run will have no more children in a space."""
+        kids = self.kids.get(space)
+        return bool(kids[0].ends) if kids else space in self.past
 
     def release(self, holder: object, start: int, stop: int) -> None:
         """Note that one holder needs start..stop no more; retire those that nobody needs."""
@@ -229,6 +254,8 @@ class Segment:
             at += 1
         del kids[at]
         self.kid_count -= 1
+        if self.parent is None:
+            self.past[kid.table.space] = kid.emitted
 
     def is_over(self) -> bool:
         """Return whether nobody can ask for it any more."""

@@ -49,7 +49,7 @@ class GeneratorState:
         if segment.parent is None:
             raise AssertionError("the unit segment has no generator")
         position = min(segment.low + self.parent, segment.high - 1)
-        return (*segment.parent.order(position), segment.table.space.rank, self.child)
+        return segment.parent.child_order(position, segment.table.space, self.child)
 
     def rest(self) -> Batch:
         """Return the parents that are not finished, the one at work first, to begin again elsewhere."""

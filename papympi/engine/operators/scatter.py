@@ -124,7 +124,7 @@ class ScatterOperator(CallOperator[ScatterTask]):
         if work is not None:
             return work.state.order()
         segment, start = self.queue.head()
-        return (*segment.order(start), self._output.space.rank, 0)
+        return segment.child_order(start, self._output.space, 0)
 
     def smallest(self) -> Order | None:
         """Return the order key of the next item that it would emit, by starting or by going on."""

@@ -55,11 +55,15 @@ class SourceOperator(Operator):
 
     def smallest(self) -> Order | None:
         """Return the order key of the next row; `None`: there are no more."""
-        return None if self._ended else (0, self._space.rank, self._segment.emitted)
+        return None if self._ended else self._order()
 
     def pending(self) -> Order | None:
         """Return the order key at which it waits: for its next quota, or for its error to be raised."""
-        return (0, self._space.rank, self._segment.emitted) if self.has_more() else None
+        return self._order() if self.has_more() else None
+
+    def _order(self) -> Order:
+        assert self._segment.parent is not None
+        return self._segment.parent.child_order(0, self._space, self._segment.emitted)
 
     @property
     def is_threaded(self) -> bool:
@@ -79,18 +83,18 @@ class SourceOperator(Operator):
         """Return whether there are more rows, or an error that waits for its turn."""
         return not self._ended or self._segment.unequal is not None
 
-    def pull(self) -> bool:
-        """Ask for rows as long as quotas are granted; return whether one was."""
+    def pull(self, *, once: bool = False) -> bool:
+        """Ask for rows as long as quotas are granted, or for one quota; return whether one was."""
         moved = False
         segment, admission, until = self._segment, self._context.admission, time.monotonic() + BRIEF_S
         while not (self._ended or self._asked or segment.unequal is not None):
             if not admission.sees_ahead(self.step, segment):
                 break
-            if not admission.grants(self.step, (0, self._space.rank, segment.emitted)):
+            if not admission.grants(self.step, self._order()):
                 break
             self._pull_quota()
             moved = True
-            if self.is_tied and time.monotonic() > until:
+            if once or (self.is_tied and time.monotonic() > until):
                 break
         return moved
 
@@ -180,6 +184,23 @@ class SourceOperator(Operator):
             self._thread.close()
         else:
             self._feed.close()
+
+
+def pull_in_turns(sources: list[SourceOperator]) -> bool:
+    """Let sources read, the one that is behind the others first; return whether any did."""
+    if len(sources) == 1:
+        return sources[0].pull()
+    moved, until = False, time.monotonic() + BRIEF_S
+    waiting = {source: order for source in sources if (order := source.smallest()) is not None}
+    while waiting and time.monotonic() < until:
+        first = min(waiting, key=waiting.__getitem__)
+        pulled, order = first.pull(once=True), first.smallest()
+        moved |= pulled
+        if pulled and order is not None:
+            waiting[first] = order
+        else:
+            del waiting[first]
+    return moved
 
 
 def _pick_share(rows: Output, start: int, number: int, shards: int) -> Output:

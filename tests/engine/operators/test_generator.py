@@ -166,4 +166,4 @@ def test_order_is_of_next_child():
         list(state.accept(each))
         orders.append(state.order())
     assert orders == sorted(orders)
-    assert [order[-3:] for order in orders] == [(0, 0, 0), (0, 0, 1), (1, 0, 1), (3, 0, 0)]
+    assert [(order[1], *order[-2:]) for order in orders] == [(0, 0, 0), (0, 0, 1), (1, 0, 1), (3, 0, 0)]
