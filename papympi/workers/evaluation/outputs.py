@@ -21,7 +21,9 @@ from papympi.workers.evaluation.columns import Column, cut_output, mark_column, 
 from papympi.workers.evaluation.progress import NOTHING
 
 _PICKLED_BY: Final = ("__reduce__", "__reduce_ex__", "__setstate__", "__new__", "__setattr__", "__hash__")
-"""What may be called when an object comes out of its pickle, or says what is."""
+"""What may be called when an object comes out of its pickle."""
+_PLAIN: Final = frozenset({int, float, complex, bool, str, bytes, type(None)})
+"""Nothing of the user's is called for these."""
 
 
 def make_output(calls: Calls, number: int, column: Column) -> Output:
@@ -58,7 +60,10 @@ def _can_leave(calls: Calls, number: int, column: Column, output: Output) -> boo
 
     Of each class one value is tried, and all of a class that has code of the user's own for that.
     """
-    kinds = (column.kinds or set(map(type, column.values))) - calls.worker.known
+    kinds = column.kinds or set(map(type, column.values))
+    if kinds <= _PLAIN:
+        return all(calls.worker.attempt(payload.encode)[1] is None for payload in output.payloads)
+    kinds = kinds - calls.worker.known
     for payload in output.payloads:
         if calls.attempt_for(number, NOTHING, payload.encode)[1] is not None:
             return False
