@@ -190,7 +190,23 @@ def _make_steps(groups: list[FusedGroup], program: Program) -> list[Step]:
             each.consumers.append((step, index))
         if first.call is not None or first.members:
             program.stages[number] = _make_stage(group, outputs)
+    for number, stage in program.stages.items():
+        program.stages[number] = replace(stage, shared=_find_shared(stage, steps[number].inputs, makers))
     return steps
+
+
+def _find_shared(stage: Stage, inputs: Sequence[Stream], makers: Mapping[Stream, Step]) -> tuple[int, ...]:
+    """Return the inputs of a stage that somebody else takes, too: another step, the consumer, or a repetition."""
+    repeats = any(call.retries or call.timeout for call in stage.calls)
+    return tuple(number for number, stream in enumerate(inputs) if repeats or _is_shared(stream, makers))
+
+
+def _is_shared(stream: Stream, makers: Mapping[Stream, Step]) -> bool:
+    """Say whether several take a stream, or what its lists and groups are made of."""
+    maker = makers[stream]
+    if len(stream.consumers) > 1 or stream.is_kept:
+        return True
+    return maker.kind in {"gather", "group"} and _is_shared(maker.inputs[0], makers)
 
 
 def _number(spaces: list[Space], hidden: Collection[Space]) -> list[Space]:

@@ -123,6 +123,7 @@ class Stage:
         outputs: the columns that go home; of "scatter" and "fold" the one that the call appends.
         factory: "fold": makes a fresh accumulator.
         inner: the children that do not leave it, of one scatter each.
+        shared: the columns that come with a task and that somebody else takes, too, or the same task once more.
     """
 
     kind: StageKind
@@ -131,6 +132,7 @@ class Stage:
     outputs: tuple[int, ...]
     factory: Callable[[], Any] | None = None
     inner: tuple[Inner, ...] = ()
+    shared: tuple[int, ...] = ()
 
     def find_inside(self, node: str) -> Inner | None:
         """Return the children that a node is called for, if it is called for children."""

@@ -85,7 +85,7 @@ def compute_vector(
         return []
     call, progress, attempt = calls.stage.calls[number], calls.worker.progress, calls.worker.attempt
     vectors = arguments.vectors(positions, resources)
-    own = [vector if i in resources else vector[:] for i, vector in enumerate(vectors)]
+    own = [vector if i in resources else list(vector) for i, vector in enumerate(vectors)]
     progress.at(number, positions[0], count)
     location.positions = positions
     results, error = attempt(apply_vector, function, own, progress.slots, round((call.timeout or 0.0) * count * NS))

@@ -17,7 +17,7 @@ from papympi.workers.evaluation.columns import Arguments, Column, positions_of, 
 from papympi.workers.evaluation.evaluate import Evaluator
 from papympi.workers.evaluation.fold import fold_rows
 from papympi.workers.evaluation.location import at
-from papympi.workers.evaluation.outputs import make_output
+from papympi.workers.evaluation.outputs import make_output, make_outputs
 from papympi.workers.evaluation.progress import COUNT, INDEX, NOTHING, ProgressRecord
 from papympi.workers.evaluation.scatter import close_children, open_children, take, take_timed
 
@@ -48,7 +48,7 @@ class AwaitingEvaluator(Evaluator):
         with at(self._location):
             if task.kind is Kind.CALL:
                 columns = await self._await_columns(calls, self._location)
-                outcome.outputs = [make_output(calls, number, columns[number]) for number in calls.stage.outputs]
+                outcome.outputs = make_outputs(calls, columns)
             else:
                 column = await self._run_steps(calls, self._take_steps(calls, outcome))
                 outcome.outputs = [make_output(calls, calls.stage.inputs, column)]
@@ -123,7 +123,7 @@ class AwaitingEvaluator(Evaluator):
         if not count:
             return
         vectors = arguments.vectors(positions, resources)
-        own = tuple(vector if i in resources else vector[:] for i, vector in enumerate(vectors))
+        own = tuple(vector if i in resources else list(vector) for i, vector in enumerate(vectors))
         place = CallPlace(calls, number, positions[0], count)
         job = (_await_list, to_positional(call), own)
         await group.admit(self._limit, place, job, (call.timeout or 0.0) * count)

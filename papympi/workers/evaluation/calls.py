@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Final
+from typing import Any
 
 from papympi.errors import ItemTimeout, StateError
-from papympi.model.attempt import ATTEMPT
 from papympi.model.item import DROP, Failure, Key
 from papympi.model.telling import describe, tell_traceback
 from papympi.plan.program import Call, Stage
 from papympi.transport.payload import Payload, Unsendable
-from papympi.transport.task import Outcome, Task
+from papympi.transport.task import Outcome, Output, Task
 from papympi.workers.evaluation.alarm import NS, Abandoned, Overdue, TimeoutAlarm, call_timed
-from papympi.workers.evaluation.attempt import Tried, attempt
+from papympi.workers.evaluation.attempt import Tried
 from papympi.workers.evaluation.columns import (
     Arguments,
     Column,
@@ -29,14 +26,12 @@ from papympi.workers.evaluation.columns import (
     positions_of,
 )
 from papympi.workers.evaluation.context import WorkerContext
+from papympi.workers.evaluation.frames import skip_own_frames, strip
 from papympi.workers.evaluation.location import at
 from papympi.workers.evaluation.programs import tell_program
 from papympi.workers.evaluation.progress import COUNT, INDEX, NODE
 from papympi.workers.evaluation.recorder import OutputRecorder
 from papympi.workers.host import format_memory
-
-_OURS: Final = (str(Path(__file__).parent), ATTEMPT)
-"""Where the machinery is that calls the user's functions."""
 
 
 class Calls:
@@ -51,6 +46,7 @@ class Calls:
         attempts: how often positions were tried before.
         key_of: returns the key of a position.
         number: of a scatter or fold: which call of the stage it is.
+        early: outputs that are made, by column.
     """
 
     def __init__(self, worker: WorkerContext, task: Task, stage: Stage) -> None:
@@ -64,6 +60,7 @@ class Calls:
         self.attempts = task.attempts
         self.key_of: Callable[[int], Key] = partial(key_at, task.keys)
         self.number = 0
+        self.early: dict[int, Output] = {}
 
     def open_outcome(self) -> Outcome:
         """Return the task's outcome, which the calls fill."""
@@ -76,7 +73,7 @@ class Calls:
     def bind(self, call: Call, columns: list[Column]) -> Arguments:
         """Return the arguments of a call by position."""
         views = [self._view(call, columns[a.column]) if a.column is not None else None for a in call.arguments]
-        return Arguments(call, views, self.task.count)
+        return Arguments(views, self.task.count, self.worker.find_copied(self.stage, call))
 
     def culprits_of(self, call: Call) -> dict[tuple[int, int], Failure]:
         """Return the failures that take the place of this call at some positions."""
@@ -107,7 +104,7 @@ class Calls:
         if issubclass(type(error), MemoryError) and self.worker.memory:
             text += f"The worker may allocate {format_memory(self.worker.memory)}, as its pool's option memory says.\n"
         told = (text, _describe(given), self.worker.label, attempts)
-        return Failure(call.node, key[: call.depth], _strip(error), *told, place=call.find_inner_key(key))
+        return Failure(call.node, key[: call.depth], strip(error), *told, place=call.find_inner_key(key))
 
     def _translate(self, call: Call, error: BaseException) -> BaseException:
         """Return the error as users know it; a worker that was given up ends here."""
@@ -153,6 +150,11 @@ class Calls:
             return None
         return self.settle(call, self.fail(call, self.key_of(position), error, given, attempts + 1))
 
+    def fail_all(self, call: Call, positions: Sequence[int], error: BaseException) -> list[Any]:
+        """Return what takes the places of items that all fail for one reason."""
+        trace = error.__traceback__  # a failure takes it off the error
+        return [self.fail_call(call, at, BaseException.with_traceback(error, trace)) for at in positions]
+
     def adopt(self, call: Call, position: int, failure: Failure) -> Failure:
         """Return a failure that the function itself returned as one of this call."""
         key = self.key_of(position)
@@ -170,16 +172,16 @@ class Calls:
         """Return the number of a call in the stage."""
         return next(number for number, each in enumerate(self.stage.calls) if each is call)
 
-    def attempt_for(self, call: Call, position: int | None, function: Callable[..., Any], *args: Any) -> Tried:
+    def attempt_for(self, number: int, position: int, function: Callable[..., Any], *args: Any) -> Tried:
         """Return what a function that a call needs beside its own has returned or raised; its time-out is the call's.
 
         Args:
-            position: of the item that it is for; `NOTHING`: for all of the task; `None`: the one that is at work.
+            number: of the call.
+            position: of the item that it is for; `NOTHING`: for all of the task.
         """
-        slots = self.worker.progress.slots
+        slots, call = self.worker.progress.slots, self.stage.calls[number]
         before = slots[NODE], slots[INDEX], slots[COUNT]
-        if position is not None:
-            self.worker.progress.at(self.find(call), position)
+        self.worker.progress.at(number, position)
         if call.timeout:
             slots[COUNT] = 1
             with TimeoutAlarm(self.worker.progress, call.timeout):
@@ -240,29 +242,6 @@ class Calls:
 def _describe(given: Sequence[Any]) -> str:
     """Return what a function was given, in few words."""
     return ", ".join(describe(value) for value in given)[:1000]
-
-
-def skip_own_frames(error: BaseException) -> TracebackType | None:
-    """Return the traceback without the frames of the machinery that called the user's function."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_OURS):
-        trace = trace.tb_next
-    return trace
-
-
-def _strip(error: BaseException) -> BaseException:
-    """Return the exception without its tracebacks, which would keep everything alive that their frames saw."""
-    attempt(_strip_chain, error)
-    return error
-
-
-def _strip_chain(link: BaseException | None) -> None:
-    """Do so with an exception and what it came of, which may come of itself."""
-    for _ in range(32):
-        if link is None:
-            break
-        link.__traceback__ = None
-        link = link.__context__ if link.__cause__ is None else link.__cause__
 
 
 class TaskLocation:

@@ -12,6 +12,7 @@ from papympi.plan.program import Call
 from papympi.transport.bitmap import FULL, is_valid, ones
 from papympi.transport.payload import Payload, Unsendable
 from papympi.transport.task import KeyRun, Output, Slice
+from papympi.workers.evaluation.copies import copy_values
 
 Load = Callable[[Payload], list[Any]]
 
@@ -145,15 +146,19 @@ def _load_gathered(ends: list[int], pieces: list[Slice], load: Load) -> list[Any
 class Arguments:
     """The columns that a call takes, in the order of its arguments; `None` stands for a resource.
 
+    Args:
+        count: how many positions there are.
+        copied: numbers of the arguments that somebody else takes, too.
+
     Attributes:
         present: bit i set: everything is there at position i.
         failed: bit i set: something is, and some of it is a `Failure`.
     """
 
-    def __init__(self, call: Call, columns: Sequence[Column | None], count: int) -> None:
-        self._call = call
+    def __init__(self, columns: Sequence[Column | None], count: int, copied: frozenset[int] = frozenset()) -> None:
         self._columns = columns
         self._count = count
+        self._copied = copied
         self.present, self.failed = FULL, 0
         for column in columns:
             if column is not None:
@@ -174,14 +179,15 @@ class Arguments:
         return [column.values[position] for column in self._columns if column is not None]
 
     def vectors(self, positions: Sequence[int], resources: dict[int, Any]) -> list[Any]:
-        """Return the values at some positions, a list an argument that is not to be changed; resources as they are."""
-        whole = len(positions) == self._count
-        return [
-            resources[number]
-            if column is None
-            else (column.values if whole else [column.values[position] for position in positions])
-            for number, column in enumerate(self._columns)
-        ]
+        """Return the values at some positions, an iterable an argument; resources as they are."""
+        whole, vectors = len(positions) == self._count, []
+        for number, column in enumerate(self._columns):
+            if column is None:
+                vectors.append(resources[number])
+                continue
+            values = column.values if whole else [column.values[position] for position in positions]
+            vectors.append(copy_values(values) if number in self._copied else values)
+        return vectors
 
     def rows(self, positions: Sequence[int], resources: dict[int, Any]) -> Iterable[tuple[Any, ...]]:
         """Return the arguments at some positions, a tuple a position."""

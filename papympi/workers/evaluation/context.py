@@ -11,9 +11,10 @@ from typing import Any, Final
 
 from papympi.errors import StateError
 from papympi.model.item import Failure
-from papympi.plan.program import ResourceSpec
+from papympi.plan.program import Call, ResourceSpec, Stage
 from papympi.workers.evaluation.alarm import TimeoutAlarm
 from papympi.workers.evaluation.attempt import Attempt
+from papympi.workers.evaluation.copies import find_copied
 from papympi.workers.evaluation.location import FixedLocation, at
 from papympi.workers.evaluation.progress import NOTHING, RESOURCE, ProgressRecord, mark_resource
 
@@ -113,6 +114,14 @@ class WorkerContext:
         self.chunks: dict[tuple[int, int], int] = {}
         self.known: set[type] = {int, float, complex, bool, str, bytes, bytearray}
         self.known |= {tuple, list, dict, set, type(None), Failure}
+        self._copied: dict[int, dict[int, frozenset[int]]] = {}
+
+    def find_copied(self, stage: Stage, call: Call) -> frozenset[int]:
+        """Return the numbers of the arguments of which a call gets copies."""
+        copied = self._copied.get(id(stage))
+        if copied is None:
+            copied = self._copied[id(stage)] = find_copied(stage, sends=self.sends)
+        return copied[id(call)]
 
     def alarm(self, seconds: float) -> TimeoutAlarm:
         """Return what interrupts an item that takes longer, and ends its programs."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from functools import partial
 from typing import Any
 
 from papympi.errors import StateError
@@ -25,7 +24,7 @@ from papympi.workers.evaluation.context import WorkerContext
 from papympi.workers.evaluation.fold import fold
 from papympi.workers.evaluation.inner import EvaluatorFunctions, call_inner
 from papympi.workers.evaluation.location import FixedLocation, at, enter, leave
-from papympi.workers.evaluation.outputs import make_output
+from papympi.workers.evaluation.outputs import make_early, make_output, make_outputs
 from papympi.workers.evaluation.progress import ProgressRecord
 from papympi.workers.evaluation.recorder import OutputRecorder
 from papympi.workers.evaluation.scatter import SuspendedScatter
@@ -100,7 +99,7 @@ class Evaluator:
         outcome = calls.open_outcome()
         if calls.task.kind is Kind.CALL:
             columns = self._run_fast_path(calls) or self._call(calls)
-            outcome.outputs = [make_output(calls, number, columns[number]) for number in calls.stage.outputs]
+            outcome.outputs = make_outputs(calls, columns)
         else:
             column = drive(self._take_steps(calls, outcome), self._worker.attempt)
             outcome.outputs = [make_output(calls, calls.stage.inputs, column)]
@@ -184,7 +183,8 @@ class Evaluator:
 
     def _apply(self, calls: Calls, number: int, columns: list[Column]) -> Column | None:
         """Return the column that a plain call makes of whole columns; `None`: it is not so plain, or they are not."""
-        given = fast_path.take_whole(columns, fast_path.find_plain(calls.stage.calls[number]))
+        call = calls.stage.calls[number]
+        given = fast_path.take_whole(columns, call, self._worker.find_copied(calls.stage, call))
         if given is None or calls.task.culprits:
             return None
         function = self._function(calls.task.stage, number)
@@ -206,7 +206,7 @@ class Evaluator:
         """Return all columns of a task as far as the fast path takes it; `None`: it cannot go there."""
         number = calls.task.stage
         if number not in self._fast_paths:
-            self._fast_paths[number] = fast_path.find_fast_path(calls.stage, partial(self._function, number))
+            self._fast_paths[number] = fast_path.find_fast_path(calls, self._function)
         result = fast_path.run_fast_path(self._worker, calls.task, self._fast_paths[number])
         return None if result is None else self._go_on(calls, result)
 
@@ -220,9 +220,11 @@ class Evaluator:
 
     def _fill(self, calls: Calls, columns: list[Column]) -> list[Column]:
         """Evaluate the calls whose columns are not there yet, one after the other; return all columns."""
+        path = self._fast_paths[calls.task.stage]
         for number in range(len(columns) - calls.stage.inputs, len(calls.calls)):
+            make_early(calls, columns, path.early.get(number, ()))
             columns.append(self._make_column(calls, number, columns))
-            fast_path.let_go(columns, self._fast_paths[calls.task.stage].spent[number], self._worker.progress.slots)
+            fast_path.let_go(columns, path.spent[number], self._worker.progress.slots)
         return columns
 
     def _evaluate(self, calls: Calls, number: int, call: Call, arguments: Arguments) -> Column:
@@ -263,11 +265,9 @@ class Evaluator:
         call = calls.stage.calls[number]
         resources, error = calls.take_resources(call)
         if error is not None:
-            trace = error.__traceback__  # a failure takes it off the error
-            results = [calls.fail_call(call, position, error.with_traceback(trace)) for position in positions]
+            results = calls.fail_all(call, positions, error)
         else:
-            alarm = self._worker.alarm(call.timeout) if call.timeout else nullcontext()
-            with alarm:
+            with self._worker.alarm(call.timeout) if call.timeout else nullcontext():
                 if call.vectorized:
                     function = self._function(calls.task.stage, number)
                     results = compute_vector(self._location, number, function, arguments, resources, positions)

@@ -15,8 +15,10 @@ from papympi.transport.bitmap import FULL
 from papympi.transport.payload import Payload
 from papympi.transport.task import Task
 from papympi.workers.evaluation.apply import apply_rows, apply_single
+from papympi.workers.evaluation.calls import Calls
 from papympi.workers.evaluation.columns import MARKED, Column, has_failures, is_gathered, is_plain, load_column
 from papympi.workers.evaluation.context import WorkerContext
+from papympi.workers.evaluation.copies import copy_values, find_early
 from papympi.workers.evaluation.progress import INDEX, NOTHING
 
 Function = Callable[..., Any]
@@ -62,18 +64,28 @@ class FastPath(NamedTuple):
         functions: those of its calls; none if one of them is not plain.
         columns: for each call those that it takes.
         spent: for each call those that nobody needs behind it.
+        copied: for each call the numbers of the arguments of which it gets copies.
+        early: for a call the outputs that are made before it is, since it takes them; then there is no fast path.
     """
 
     functions: list[Function]
     columns: list[tuple[int, ...]]
     spent: list[list[int]]
+    copied: list[frozenset[int]]
+    early: dict[int, list[int]]
 
 
-def find_fast_path(stage: Stage, prepare: Callable[[int], Function]) -> FastPath:
-    """Return the fast path through a stage; `prepare` gives the function of a call by its number."""
+def find_fast_path(calls: Calls, prepare: Callable[[int, int], Function]) -> FastPath:
+    """Return the fast path through a stage; `prepare` gives a function by the numbers of its stage and call."""
+    worker, stage = calls.worker, calls.stage
     numbers, columns = range(len(stage.calls)), list(map(find_plain, stage.calls))
-    is_plain_stage = stage.kind == "map" and not stage.inner and all(columns)
-    return FastPath([prepare(number) for number in numbers] if is_plain_stage else [], columns, find_spent(stage))
+    early: dict[int, list[int]] = {}
+    for column in find_early(stage, sends=worker.sends):
+        early.setdefault(max(column - stage.inputs + 1, 0), []).append(column)
+    is_plain_stage = stage.kind == "map" and not stage.inner and all(columns) and not early
+    functions = [prepare(calls.task.stage, number) for number in numbers] if is_plain_stage else []
+    copied = [worker.find_copied(stage, call) for call in stage.calls]
+    return FastPath(functions, columns, find_spent(stage), copied, early)
 
 
 def find_spent(stage: Stage) -> list[list[int]]:
@@ -97,14 +109,14 @@ def let_go(columns: list[Column], spent: Iterable[int], slots: memoryview[int]) 
         slots[INDEX] = at
 
 
-def take_whole(columns: Sequence[Column], wanted: Sequence[int]) -> list[list[Any]] | None:
-    """Return the values of some columns, or `None` if there are no such or one has to be looked at item by item."""
-    given = []
-    for number in wanted:
+def take_whole(columns: Sequence[Column], call: Call, copied: frozenset[int]) -> list[Any] | None:
+    """Return what a plain call takes, some of it copied; `None`: it is not plain, or not every item is there."""
+    given: list[Any] = []
+    for number in find_plain(call):
         column = columns[number]
         if column.present != FULL or column.failed or column.gathered:
             return None
-        given.append(column.values)
+        given.append(copy_values(column.values) if len(given) in copied else column.values)
     return given or None
 
 
@@ -126,7 +138,7 @@ def load_whole(task: Task) -> list[Column] | None:
     return columns
 
 
-def apply_plain(worker: WorkerContext, number: int, function: Function, given: list[list[Any]], count: int) -> Stop:
+def apply_plain(worker: WorkerContext, number: int, function: Function, given: list[Any], count: int) -> Stop:
     """Return what a call makes of whole columns, to their end or before it raises."""
     results: list[Any] = []
     worker.progress.at(number, 0)
@@ -144,7 +156,11 @@ def run_fast_path(worker: WorkerContext, task: Task, path: FastPath) -> FastPath
         return None
     for number, function in enumerate(path.functions):
         wanted = path.columns[number]
-        stop = apply_plain(worker, number, function, [columns[column].values for column in wanted], task.count)
+        values: list[Any] = [columns[column].values for column in wanted]
+        for at in path.copied[number]:
+            values[at] = copy_values(values[at])
+        stop = apply_plain(worker, number, function, values, task.count)
+        del values
         kinds = set(map(type, stop.results))
         if stop.error is not None or not MARKED.isdisjoint(kinds):
             return FastPathResult(columns, stop)

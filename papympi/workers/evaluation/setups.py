@@ -12,9 +12,9 @@ from papympi.errors import SetupError
 from papympi.model.telling import tell_traceback
 from papympi.plan.program import Program, ResourceSpec
 from papympi.workers.evaluation.attempt import attempt
-from papympi.workers.evaluation.calls import skip_own_frames
 from papympi.workers.evaluation.capture import OutputCapture
 from papympi.workers.evaluation.context import Resources
+from papympi.workers.evaluation.frames import skip_own_frames
 from papympi.workers.evaluation.location import FixedLocation
 from papympi.workers.evaluation.progress import ProgressRecord
 from papympi.workers.evaluation.recorder import OutputRecorder

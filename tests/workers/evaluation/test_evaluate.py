@@ -576,8 +576,8 @@ class Slots:
         self.kept = {}
 
     def __setitem__(self, slot, value):
-        self.kept[slot] = value
-        if slot == INDEX:
+        before, self.kept[slot] = self.kept.get(slot), value
+        if slot == INDEX and NOTHING not in (before, value):
             self.log.append(value)
 
     def __getitem__(self, slot):
@@ -596,7 +596,8 @@ class SharedProgressRecord:
 
     def at(self, node, index, count=1):
         self.slots.kept |= {COUNT: count, NODE: node, INDEX: index}
-        self.log.append((node, index))
+        if index != NOTHING:
+            self.log.append((node, index))
 
     def done(self):
         self.log.append("done")
@@ -607,12 +608,12 @@ class TestCell:
         record = SharedProgressRecord()
         worker = evaluator(call(abs, 0), call(invert, 1), record=record)
         worker.run(task([1, None, 0, 3], valid=0b1101))
-        assert record.log == [("begin", 1), (0, 0), 0, 2, 3, (1, 0), 0, 2, (1, 3), 3, (1, -1), 3, "done"]
+        assert record.log == [("begin", 1), (0, 0), 0, 2, 3, (1, 0), 0, 2, (1, 3), 3, "done"]
 
     def test_scatter_and_fold(self):
         record = SharedProgressRecord()
         evaluator(call(count_up, 0), kind="scatter", record=record).run(start([1, 1], chunk=9))
-        assert record.log == [("begin", 1), (0, 0), (0, 1), (0, -1), 1, "done"]
+        assert record.log == [("begin", 1), (0, 0), (0, 1), "done"]
         record = SharedProgressRecord()
         evaluator(call(collect, 0), kind="fold", factory=list, record=record).run(fold([1, 2], ends=[]))
         assert record.log == [("begin", 1), (0, 0), 0, 1, "done"]
@@ -620,7 +621,7 @@ class TestCell:
     def test_vectors(self):
         record = SharedProgressRecord()
         evaluator(call(list, 0, vectorized=True), record=record).run(task([None, 2], valid=0b10))
-        assert record.log == [("begin", 1), (0, 1), (0, -1), 1, "done"]
+        assert record.log == [("begin", 1), (0, 1), "done"]
 
 
 def test_seconds_are_told():

@@ -1,0 +1,159 @@
+"""What one function changes in place, no other one sees, wherever both are called."""
+
+import threading
+from decimal import Decimal
+
+import numpy as np
+import pytest
+
+from papympi import Failure, Graph, run
+from papympi.workers.evaluation.copies import copy_value
+
+PLACES = ["inline", "threads:2", "asyncio", "processes:2", "mpi:2"]
+
+
+def words(x):
+    return [x, x + 1, x + 2]
+
+
+def drained(words):
+    total = 0
+    while words:
+        total += words.pop()
+    return total
+
+
+def head(words):
+    return len(words)
+
+
+def tail(words):
+    words.append(-1)
+    return list(words)
+
+
+def play(place, functions, **options):
+    """Return what each target gives."""
+    graph = Graph("g")
+    graph.add(words, inputs={"x": "x"}, pool="p")
+    for function in functions:
+        graph.add(function, pool="p")
+    targets = ["words", *(function.__name__ for function in functions)]
+    found = {}
+    for each in run({"x": range(6)}, graph=graph, pools={"p": place}, targets=targets, **options).results():
+        found.setdefault(each.node, []).append(each.value)
+    return found
+
+
+EXPECTED = {
+    "words": [[x, x + 1, x + 2] for x in range(6)],
+    "drained": [3 * x + 3 for x in range(6)],
+    "head": [3] * 6,
+    "tail": [[x, x + 1, x + 2, -1] for x in range(6)],
+}
+
+
+@pytest.mark.parametrize("fusion", [True, False])
+@pytest.mark.parametrize("place", PLACES)
+def test_siblings_see_no_changes(place, fusion):
+    """Both had one object if they were in one stage, or shared the runner's."""
+    assert play(place, [drained, head, tail], fusion=fusion) == EXPECTED
+    assert play(place, [head, tail, drained], fusion=fusion) == EXPECTED
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_vectorized_sibling_sees_no_changes(place):
+    def sums(words):
+        return [drained(each) for each in words]
+
+    graph = Graph("g")
+    graph.add(words, inputs={"x": "x"}, pool="p")
+    graph.add(sums, pool="p", vectorized=True)
+    graph.add(head, pool="p")
+    found = [each.value for each in run({"x": range(6)}, graph=graph, pools={"p": place}).results()]
+    assert sorted(found) == sorted(EXPECTED["drained"] + EXPECTED["head"])
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_retry_sees_no_changes(place, tmp_path):
+    """What the first attempt had left of its input was tried again."""
+
+    def flaky(words):
+        total = drained(words)
+        if not (tmp_path / str(total)).exists():
+            (tmp_path / str(total)).touch()
+            raise OSError("once")
+        return total
+
+    graph = Graph("g")
+    graph.add(words, inputs={"x": "x"}, pool="p")
+    graph.add(flaky, pool="p", retries=1, backoff=0)
+    assert list(run({"x": range(6)}, graph=graph, pools={"p": place})) == EXPECTED["drained"]
+
+
+def kids(x):
+    yield [x]
+    yield [x, x]
+
+
+def emptied(kids):
+    kids.clear()
+    return 0
+
+
+def ended(emptied):
+    return sum(emptied)
+
+
+def spoils(kids):
+    for kid in kids:
+        kid.clear()
+    return 0
+
+
+def lengths(kids):
+    return [len(kid) for kid in kids]
+
+
+@pytest.mark.parametrize("spread", [True, False])
+@pytest.mark.parametrize("place", PLACES)
+def test_siblings_of_a_gather_see_no_changes(place, spread):
+    """The lists of two gathers had the same members."""
+    graph = Graph("g")
+    graph.add(kids, inputs={"x": "x"}, pool="p", spread=spread)
+    graph.add(emptied, pool="p")
+    for function in (ended, spoils, lengths):
+        graph.add(function, pool="p", gather=True)
+    running = run({"x": range(4)}, graph=graph, pools={"p": place})
+    assert [each.value for each in running.results() if each.node == "lengths"] == [[1, 2]] * 4
+
+
+def test_what_nothing_copies_is_shared():
+    graph = Graph("g")
+    graph.add(lambda x: threading.Lock(), name="made", inputs={"x": "x"}, pool="p")
+    graph.add(id, name="one", inputs={"made": "made"}, pool="p")
+    graph.add(id, name="other", inputs={"made": "made"}, pool="p")
+    found = [each.value for each in run({"x": [1]}, graph=graph, pools={"p": "inline"}).results()]
+    assert len(set(found)) == 1
+    assert not any(isinstance(each, Failure) for each in found)
+
+
+@pytest.mark.parametrize("value", [1, "text", b"bytes", None, (1, "a", (2.0, None)), frozenset({1}), Decimal(1), len])
+def test_what_cannot_change_is_not_copied(value):
+    assert copy_value(value) is value
+
+
+@pytest.mark.parametrize("value", [[1], {1: 2}, {1}, [[1]], (1, [2]), {"a": [1]}, bytearray(b"x")])
+def test_what_can_change_is_copied(value):
+    copy = copy_value(value)
+    assert copy == value
+    assert copy is not value
+    inside = [part for part in copy if isinstance(part, list)] if not isinstance(copy, dict) else []
+    assert all(part is not old for part in inside for old in value)
+
+
+def test_an_array_is_copied():
+    value = np.asfortranarray(np.ones((3, 4)))
+    copy = copy_value(value)
+    assert copy.flags.f_contiguous
+    assert not np.shares_memory(copy, value)
