@@ -163,7 +163,7 @@ class Scheduler:
         if not self._withdrawn:
             self._withdrawn = True
             for state in self._pools.values():
-                state.pool.withdraw()
+                getattr(state.pool, "withdraw", tuple)()  # a plugin may be from before there was such a thing
 
     def give_back(self, number: int) -> None:
         """Take a task out of the book that its worker has not begun."""

@@ -79,7 +79,7 @@ class MembersPool:
     def withdraw(self) -> None:
         """Let the members' workers begin nothing more."""
         for member in self._members:
-            member.withdraw()
+            getattr(member, "withdraw", tuple)()  # a plugin may be from before there was such a thing
 
     def fileno(self) -> int | None:
         """Return a descriptor that tells of all members; `None` if one of them has none."""

@@ -112,7 +112,7 @@ class PoolView:
 
     def withdraw(self) -> None:
         """Let workers begin nothing more, for whatever name."""
-        self._shared.pool.withdraw()
+        getattr(self._shared.pool, "withdraw", tuple)()  # a plugin may be from before there was such a thing
 
     def fileno(self) -> int | None:
         """Return the pool's descriptor."""

@@ -16,6 +16,7 @@ from papympi.errors import JournalError
 from papympi.model.item import Failure, Key
 from papympi.model.telling import tell, tell_kind
 from papympi.stores.digest import SIZE
+from papympi.stores.sums import find_payload
 from papympi.transport.bitmap import FULL, clip_bitmap
 from papympi.transport.payload import Coded, Payload
 from papympi.workers.evaluation.attempt import attempt
@@ -116,11 +117,10 @@ class Archive:
         with self._lock:
             if self._connection is None:
                 raise JournalError("the journal is closed")
-            connection, query = self._connection, "SELECT body FROM payloads WHERE id = ?"
-            row, error = attempt(lambda: connection.execute(query, (number,)).fetchone())
+            row, error = attempt(find_payload, self._connection, number)
         if error is not None or row is None:
             raise JournalError(f"the journal is damaged ({error or 'a result is missing'}); use --resume to mend it")
-        return unpack_coded(row[0])
+        return unpack_coded(row)
 
     def close(self) -> None:
         """Close the file."""

@@ -21,7 +21,8 @@ from papympi.workers.evaluation.attempt import attempt
 def read_failures(folder: Path) -> list[Failure]:
     """Return the failures of a run directory; their exceptions are of classes made by name."""
     rows = _query(folder, "SELECT node, key, told FROM failures")
-    return [_to_failure(node, tuple(json.loads(key)), json.loads(told)) for node, key, told in rows]
+    found = [attempt(_to_failure, node, key, told)[0] for node, key, told in rows]
+    return [failure for failure in found if failure is not None]
 
 
 def read_given(folder: Path, node: str, key: Key) -> list[Any]:
@@ -55,7 +56,8 @@ def _query(folder: Path, query: str, *values: str) -> list[Any]:
         raise JournalError(f"the journal {run / JOURNAL} cannot be read: {error}") from error
 
 
-def _to_failure(node: str, key: Key, told: dict[str, Any]) -> Failure:
+def _to_failure(node: str, key_text: str, told_text: str) -> Failure:
+    key, told = tuple(json.loads(key_text)), json.loads(told_text)
     kind = type(told["kind"], (Exception,), {})
     return Failure(
         node, key, kind(told["message"]), told["traceback"], told["input"], told["worker"], told["attempts"]

@@ -21,6 +21,7 @@ from papympi.errors import JournalError, ShippingError
 from papympi.model.item import Failure, Key
 from papympi.stores.archive import Archive, bitmap_to_bytes, pack_coded, tell_failure
 from papympi.stores.digest import SIZE, digest
+from papympi.stores.sums import guard_rows
 from papympi.transport.payload import Payload
 from papympi.transport.task import KeyRun
 from papympi.workers.evaluation.attempt import attempt
@@ -229,6 +230,7 @@ class Journal:
     def _write_all(self) -> None:
         connection = connect(self._path)
         try:
+            guard_rows(connection)
             over, interval = False, COMMIT_S[0]
             while not over:
                 with self._change:

@@ -7,8 +7,8 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,14 +47,15 @@ class Lock:
         own.chmod(0o600)
         try:
             while not self._link(own):
-                holder = read_holder(self._path.parent)
+                said = _read(self._path)
+                holder = _parse(said)
                 if holder is not None and is_alive(holder, self._path):
                     raise JournalError(
                         f"{self._path.parent} is in use by process {holder['pid']} on {holder['host']}; "
                         f"wait for it, or end it with: papympi cancel {self._path.parent}"
                     )
                 note = f"took over from process {holder['pid']} on {holder['host']}, which is gone" if holder else ""
-                self._break()
+                self._break(said)
         finally:
             own.unlink(missing_ok=True)
         self._thread = threading.Thread(target=self._beat, name="papympi-lock", daemon=True)
@@ -89,11 +90,20 @@ class Lock:
             file.write(self._mine)
         return True
 
-    def _break(self) -> None:
-        """Take a dead lock away; only one of several that try gets it."""
+    def _break(self, said: bytes) -> None:
+        """Take a dead lock away, if it still is the one that was found dead: another may have taken it over meanwhile.
+
+        Only one at a time looks and takes. Where a file system cannot see to that, a lock that was taken in error is put
+        back.
+        """
         grave = self._path.with_name(f"{NAME}.dead.{socket.gethostname()}.{os.getpid()}")
-        with suppress(FileNotFoundError):
+        with _alone(self._path.parent), suppress(FileNotFoundError):
+            if _read(self._path) != said:
+                return
             self._path.rename(grave)
+            if _read(grave) != said:
+                with suppress(OSError):
+                    os.link(grave, self._path)
             grave.unlink()
 
     def _beat(self) -> None:
@@ -111,9 +121,35 @@ def describe_self() -> dict[str, Any]:
 
 def read_holder(folder: Path) -> dict[str, Any] | None:
     """Return what the lock of a run directory says; `None` if there is none or it says nothing."""
+    return _parse(_read(folder / NAME))
+
+
+def _read(path: Path) -> bytes:
+    """Return what a lock says, b"" if there is none."""
+    with suppress(OSError):
+        return path.read_bytes()
+    return b""
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep others from doing what the block does in a folder, where the system can; it lets go of whoever dies."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        holder = json.loads((folder / NAME).read_bytes())
-    except (OSError, ValueError):
+        with suppress(ImportError, OSError):  # another system, or a file system without such locks
+            import fcntl
+
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _parse(said: bytes) -> dict[str, Any] | None:
+    """Return what a lock says, `None` if that is nothing."""
+    try:
+        holder = json.loads(said)
+    except ValueError:
         return None
     return holder if isinstance(holder, dict) and {"host", "pid", "boot", "began"} <= holder.keys() else None
 

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import time
 
 import pytest
@@ -61,3 +63,50 @@ def test_garbage_is_no_lock(tmp_path):
     lock = Lock(tmp_path)
     lock.take()
     lock.release()
+
+
+TAKES = """
+import sys, time
+from pathlib import Path
+from papympi.stores.lock import Lock
+
+Lock(Path(sys.argv[1])).take()
+print("taken", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_two_takers_of_a_dead_lock(tmp_path):
+    """Who had found the lock dead took it away although another had taken it over meanwhile: then both had it."""
+    write_lock(tmp_path, pid=1 << 22)
+    others = []
+
+    def take_first(frame, event, _):
+        if frame.f_code is Lock._break.__code__ and not others:
+            argv = [sys.executable, "-c", TAKES, str(tmp_path)]
+            others.append(subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+            assert others[0].stdout.readline() == "taken\n"
+
+    sys.settrace(take_first)
+    try:
+        with pytest.raises(JournalError, match="is in use by process"):
+            Lock(tmp_path).take()
+    finally:
+        sys.settrace(None)
+        for each in others:
+            each.communicate()
+    assert read_holder(tmp_path)["pid"] == others[0].pid
+
+
+def test_many_takers_of_a_dead_lock(tmp_path):
+    """However many try at once, one has it."""
+    for _ in range(5):
+        write_lock(tmp_path, pid=1 << 22)
+        argv = [sys.executable, "-c", TAKES, str(tmp_path)]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        takers = [subprocess.Popen(argv, text=True, **pipes) for _ in range(4)]
+        said = [taker.stdout.readline() for taker in takers]
+        for taker in takers:
+            taker.communicate()
+        assert sorted(said) == ["", "", "", "taken\n"]
+    assert [path.name for path in tmp_path.iterdir()] == ["lock"]
