@@ -1,4 +1,7 @@
-"""Ways to call a user's function so that whatever it raises costs its own item only."""
+"""How the evaluation calls users' functions, so that whatever one raises costs its own item only.
+
+It stands alone, as everything in this room uses it.
+"""
 
 from __future__ import annotations
 
