@@ -17,7 +17,7 @@ from papympi.model.item import Failure, Result
 from papympi.model.module_graph import find_callers_graph
 from papympi.monitors.report import Summary, group_failures
 from papympi.plan.compile import PlanSettings, compile_plan
-from papympi.plan.plan import Plan, Stride
+from papympi.plan.plan import Stride
 from papympi.runner.early import early_server
 from papympi.runner.feeds import make_feeds
 from papympi.runner.hooks import Watchers, compile_nodes
@@ -36,6 +36,7 @@ from papympi.runner.reading import (
     refuse_single,
 )
 from papympi.runner.session import Session, prepare_journal
+from papympi.script.generators import warn_generators
 from papympi.workers.host import share_memory
 
 
@@ -280,7 +281,7 @@ def run(
         manager.hook.papympi_rewrite(plan=plan)
         feeds, length = make_feeds(plan, given)
         made = open_pools(plan.pools, manager, tables=options.pools, given=pools, overrides=options.overrides)
-        _warn(plan, [name for name, pool in made.items() if not pool.capabilities.holds_up])
+        warn_generators(plan, [name for name, pool in made.items() if not pool.capabilities.holds_up])
     session = Session(
         plan,
         made,
@@ -295,11 +296,3 @@ def run(
         fails_fast=errors == "raise",
     )
     return Run(session, errors)
-
-
-def _warn(plan: Plan, elsewhere: list[str]) -> None:
-    """Warn of what may differ in other threads and processes."""
-    if elsewhere:
-        from papympi.script.generators import warn_generators  # what stays in the caller's thread does without
-
-        warn_generators(plan, elsewhere)
