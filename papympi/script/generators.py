@@ -56,6 +56,8 @@ def _describe(use: Use) -> str:
 
 def warn_generators(plan: Plan, pools: Collection[str]) -> None:
     """Warn of the generators that nodes on some pools draw from, where the user's program asks for the run."""
+    if not pools:
+        return
     numbers = {step.number for step in plan.steps if step.pool in pools}
     stages = {number: stage for number, stage in plan.program.stages.items() if number in numbers}
     uses = find_generators(replace(plan.program, setups=(), stages=stages))
