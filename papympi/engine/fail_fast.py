@@ -27,12 +27,8 @@ class FailFast:
     """
 
     def __init__(self, plan: Plan) -> None:
-        certain = {
-            step: targets
-            for step in plan.steps
-            if step.kind in {"gather", "fold"} and (targets := _find_certain(plan, step))
-        }
-        self._folds = {step: targets for step, targets in certain.items() if step.kind == "fold"}
+        certain = {step: targets for step in plan.steps if step.closes and (targets := _find_certain(plan, step))}
+        self._folds = {step: targets for step, targets in certain.items() if step.pool}
         self._gathers = {step.inputs[0]: step for step in certain if not step.pool}
         self._certain = certain
         self._folded: dict[tuple[Step, Segment], tuple[int, Failure]] = {}
@@ -87,7 +83,7 @@ class FailFast:
 
 def _find_certain(plan: Plan, step: Step) -> list[Stream]:
     """Return the targets to which a failure of a gather's list, or of a fold's result, comes for certain."""
-    if step.kind == "fold" and plan.program.stages[step.number].calls[0].on_error != "fail":
+    if step.pool and plan.program.stages[step.number].calls[0].on_error != "fail":
         return []
     todo, found = list(step.outputs), []
     for stream in todo:
@@ -95,7 +91,7 @@ def _find_certain(plan: Plan, step: Step) -> list[Stream]:
             found.append(stream)
         for consumer, _ in stream.consumers:
             stage = plan.program.stages.get(consumer.number)
-            if stage is not None and consumer.kind == "map" and consumer.space is stream.space:
+            if stage is not None and not (consumer.closes or consumer.is_producer) and consumer.space is stream.space:
                 todo += _pass_through(consumer, stage)
     return found
 

@@ -10,9 +10,13 @@ from papympi.engine.index.chunks import Chunk, Interval, IntervalMap, distribute
 from papympi.engine.index.segment import Segment
 from papympi.engine.index.tables import Layout
 from papympi.engine.recording import Recorder
+from papympi.engine.resume import ReplayedPayload
+from papympi.model.item import Failure
 from papympi.plan.plan import Space, Step, Stream
 from papympi.transport.bitmap import FULL, spell_out
 from papympi.transport.task import Output
+from papympi.workers.evaluation.attempt import attempt
+from papympi.workers.evaluation.columns import positions_of
 
 
 class Taker:
@@ -82,7 +86,7 @@ class Router:
             stream, segment, chunk, failed = agenda.popleft()
             table = self._layout.streams[stream]
             if failed or self._recorder is not None:
-                self._note(stream, segment, chunk, failed)
+                failed = self._note(stream, segment, chunk, failed)
             if table.deeper:
                 segment.store.setdefault(stream, IntervalMap()).add(chunk)
             for step, number, skips in table.same:
@@ -94,12 +98,15 @@ class Router:
             if table.out is not None:
                 segment.release(table.out, chunk[0], chunk[1])
 
-    def _note(self, stream: Stream, segment: Segment, chunk: Chunk, failed: int) -> None:
-        """Tell the store, and whoever waits for failures."""
+    def _note(self, stream: Stream, segment: Segment, chunk: Chunk, failed: int) -> int:
+        """Tell the store, and whoever waits for failures; return which of the failures may be skipped."""
+        if failed and self._layout.streams[stream].skips:
+            failed = _find_items(chunk, failed, stream.space.depth)
         if self._recorder is not None:
             self._recorder.route(stream, segment, chunk, failed)
         if failed and self.fail_fast is not None:
             self.fail_fast.mark(stream, segment, chunk, failed)
+        return failed
 
     def _deliver(self, stream: Stream, segment: Segment, chunk: Chunk, holder: tuple[str, Stream]) -> None:
         start, stop, _, _, valid = chunk
@@ -123,6 +130,20 @@ class Router:
             segment.release_parents()
         if segment.closed:
             segment.free()
+
+
+def _find_items(chunk: Chunk, failed: int, depth: int) -> int:
+    """Return which of the failures are of items, whose keys have a length, and not of what the items are of."""
+    payload, offset = chunk[2:4]
+    if isinstance(payload, ReplayedPayload):
+        return failed  # it was looked at before
+    values, _ = attempt(payload.values)
+    items = 0
+    for at in positions_of(failed, chunk[1] - chunk[0]):
+        value = values[offset + at] if values is not None else None
+        if not isinstance(value, Failure) or len(value.key) >= depth:
+            items |= 1 << at
+    return items
 
 
 def _without(chunk: Chunk, failed: int) -> Chunk:

@@ -283,5 +283,6 @@ class _Expander:
             retry_on=options.retry_on if isinstance(options.retry_on, tuple) else (options.retry_on,),
             backoff=options.backoff,
             awaits=self.node.awaits and own and not isinstance(function, GroupMerge | Merge | Finish),
+            level=self.place.entry.depth if skips or isinstance(function, Finish) else 0,
             depth=self.place.output.depth if isinstance(function, GroupFold | GroupMerge | Merge) else None,
         )

@@ -128,6 +128,11 @@ class Step:
         return self.kind in {"source", "scatter"}
 
     @property
+    def closes(self) -> bool:
+        """Whether it makes one result of all siblings: a gather or a fold."""
+        return self.kind in {"gather", "fold"}
+
+    @property
     def is_group(self) -> bool:
         """Whether it makes one item of `size` siblings."""
         return self.kind == "group"

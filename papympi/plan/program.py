@@ -60,6 +60,7 @@ class Call:
         retry_on: the exceptions after which it is.
         backoff: how long after its first failure an item is tried again, in seconds; doubled each time.
         awaits: the function is async: what it returns is awaited, or is an async generator.
+        level: how long the keys of the members are that it skips or drops if they have failed; 0: as its positions'.
         depth: how long the keys of its failures are, where those of its positions are longer; `None`: as long.
     """
 
@@ -74,6 +75,7 @@ class Call:
     retry_on: tuple[type[BaseException], ...] = (Exception,)
     backoff: float = 0.1
     awaits: bool = False
+    level: int = 0
     depth: int | None = None
 
     def find_inner_key(self, key: tuple[int, ...]) -> tuple[int, ...]:

@@ -141,6 +141,11 @@ def is_failed(value):
     return isinstance(value, tuple) and value[:1] == ("failed",)
 
 
+def drops(spec, failed, depth):
+    """Return whether a node drops a failure that arrives: that of an item, and not of what the item is a child of."""
+    return spec.get("on_error") == "drop" and len(failed[2]) >= depth
+
+
 class Naive:
     """The semantics in the plainest form: every node over all items at once, in dictionaries by key."""
 
@@ -159,11 +164,13 @@ class Naive:
     def call(self, spec, function, key, values):
         """Return what a call gives: a failure that it was given, its own, or its value."""
         failed = next(filter(is_failed, values), None)
+        if failed and drops(spec, failed, len(key)):
+            return DROP
         with suppress(ValueError):
             if failed or (spec["name"], key) not in self.culprits:
                 return failed or function(spec["name"], *spec["settings"], *values)
         self.failures.add((spec["name"], key))
-        return ("failed", spec["name"], key)
+        return DROP if spec.get("on_error") == "drop" else ("failed", spec["name"], key)
 
     def do_source(self, spec):
         self.spaces[spec["name"]], self.counts[spec["row"],] = (spec["row"],), {(): spec["size"]}
@@ -182,13 +189,16 @@ class Naive:
             failed = next(filter(is_failed, row), None)
             generator = call_scatter(spec["name"], *spec["settings"], *row)
             step = partial(self.call, spec, lambda *_, generator=generator: next(generator, None), key, [])
-            children = [failed] if failed else list(iter(step, None))
+            children = [failed] if failed else [child for child in iter(step, None) if child is not DROP]
+            children = [child for child in children if not (child is failed and drops(spec, failed, len(key)))]
             counts[key] = len(children)
             values.update({(*key, i): child for i, child in enumerate(children)})
 
     def siblings(self, spec):
         """Yield (parent's key, the values of its children in order)."""
         values = self.values[spec["inputs"][0]]
+        depth = len(self.spaces[spec["inputs"][0]])
+        values = {key: value for key, value in values.items() if not (is_failed(value) and drops(spec, value, depth))}
         for parent, count in sorted(self.counts[self.spaces[spec["inputs"][0]]].items()):
             yield parent, [(key, values[key]) for i in range(count) if (key := (*parent, i)) in values]
 
@@ -217,9 +227,10 @@ class Naive:
             total = ()
             for key, value in members:
                 total = self.call(spec, lambda *args, total=total: call_fold(*args[:2], total, args[2]), key, [value])
-                if is_failed(total):
+                if is_failed(total) or total is DROP:
                     break
-            found[parent] = total
+            if total is not DROP:
+                found[parent] = total
 
 
 KINDS = st.sampled_from(["map", "map", "map", "scatter", "gather", "group", "fold", "combine"])
@@ -519,6 +530,22 @@ def take_to_the_end(running):
     except NodeError as error:
         return found, (error.node, error.key)
     return found, None
+
+
+@MANY
+@given(graphs(), BOUNDS, st.integers(1, 4), st.integers(0, 10**6), st.booleans())
+def test_dropping_equals_naive(case, bounds, workers, seed, fusion):
+    """Nodes that drop drop items; the failure of a scatter stays one of its parent."""
+    specs, targets = case
+    for spec in specs:
+        if spec["kind"] != "source":
+            spec["on_error"] = ["fail", "drop"][digest(seed, spec["name"]) % 2]
+    pools = {name: SimulatedPool(name, workers, seed) for name in ("one", "two")}
+    running = start(specs, targets, pools, **bounds, fusion=fusion)
+    naive = Naive(specs)
+    assert collect(running, pause=False) == expected(naive, targets)
+    failures = [(failure.node, failure.key) for failure in running.failures]
+    assert sorted(failures) == sorted(entry for entry in naive.failures if entry[0] in needed(specs, targets))
 
 
 @MANY

@@ -60,17 +60,19 @@ class StreamTable:
 
     Attributes:
         same: consumers in its own space: (step, number of the input, the input skips failures).
+        skips: one of them skips failures.
         deeper: consumers below: (step, the spaces on the way down to it, its own included).
         delivery: holder of a target, or `None`.
         out: holder of what nobody in the space consumes and is no target, or `None`: released at once.
     """
 
-    __slots__ = ("deeper", "delivery", "out", "same")
+    __slots__ = ("deeper", "delivery", "out", "same", "skips")
 
     def __init__(self, stream: Stream) -> None:
         self.same = [
             (step, number, step.skip_failed) for step, number in stream.consumers if step.space is stream.space
         ]
+        self.skips = any(skips for _, _, skips in self.same)
         self.deeper: list[tuple[Step, list[Space]]] = []
         for step, _ in stream.consumers:
             if step.space is not stream.space:

@@ -142,6 +142,10 @@ class Calls:
             self.failures.append(value)
         return value
 
+    def may_drop(self, call: Call, position: int, failure: Failure) -> bool:
+        """Say whether a failure that arrives is an item's, which may be dropped, and not that of the item's parent."""
+        return failure.node == call.node or len(failure.key) >= (call.level or len(self.key_of(position)))
+
     def fail_call(self, call: Call, position: int, error: BaseException, given: Sequence[Any] = ()) -> Any:
         """Return what takes the place of the item whose call raised `error`; nothing does yet if it is tried again."""
         error, attempts = self._translate(call, error), self.attempts.get(position, 0)
@@ -228,10 +232,12 @@ class Calls:
         """
         if not column.gathered:
             return column
-        view = Column([], column.present)
+        view = Column([], column.present, gathered=True)
         for position, members in enumerate(column.values):
             failed = [member for member in members if type(member) is Failure]
-            if failed and not call.skip_failed:
+            if call.skip_failed:
+                failed = [member for member in failed if not self.may_drop(call, position, member)]
+            if failed:
                 view.values.append(failed[0])
                 view.failed |= 1 << position
             else:

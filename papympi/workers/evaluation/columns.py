@@ -168,10 +168,17 @@ class Arguments:
 
     def first_failure(self, position: int) -> Failure:
         """Return the failure that comes first in the order of the parameters."""
+        failure: Failure = self._first_failed(position).values[position]
+        return failure
+
+    def fails_as_list(self, position: int) -> bool:
+        """Return whether that is a failure in a list, which was left there because it must not be skipped."""
+        return self._first_failed(position).gathered
+
+    def _first_failed(self, position: int) -> Column:
         for column in self._columns:
             if column is not None and is_valid(column.failed, position):
-                failure: Failure = column.values[position]
-                return failure
+                return column
         raise AssertionError("no argument failed")
 
     def given(self, position: int) -> list[Any]:

@@ -235,8 +235,12 @@ class Evaluator:
         present, failed = arguments.present, arguments.failed
         values: list[Any] = [None] * count
         for position in positions_of(failed, count):
-            values[position] = arguments.first_failure(position)
-            if call.on_error == "drop":
+            failure = values[position] = arguments.first_failure(position)
+            if (
+                call.on_error == "drop"
+                and not arguments.fails_as_list(position)
+                and calls.may_drop(call, position, failure)
+            ):
                 present &= ~(1 << position)
                 values[position] = None
         for (position, _), failure in culprits.items():

@@ -70,10 +70,7 @@ class Fold:
         if start == end:
             return
         self._key = self._calls.key_of(start)[:-1]
-        window = (1 << end) - (1 << start)
-        present, failed = self._arguments.present & window, self._arguments.failed & window
-        if self._call.skip_failed or self._call.on_error == "drop":
-            present, failed = present & ~failed, 0
+        present, failed = self._look_at((1 << end) - (1 << start), end)
         for position in self._culprits:
             failed |= 1 << position & present
         first = (failed & -failed).bit_length() - 1  # -1: none failed
@@ -85,6 +82,15 @@ class Fold:
                 self._become(self._calls.complete(self._culprits[first], self._arguments.given(first)))
             else:
                 self._accumulator = self._arguments.first_failure(first)
+
+    def _look_at(self, window: int, end: int) -> tuple[int, int]:
+        """Return which of some positions are there, and which have failed; failures that it drops are neither."""
+        present, failed = self._arguments.present & window, self._arguments.failed & window
+        if self._call.skip_failed or self._call.on_error == "drop":
+            for position in positions_of(failed, end):
+                if self._calls.may_drop(self._call, position, self._arguments.first_failure(position)):
+                    present, failed = present & ~(1 << position), failed & ~(1 << position)
+        return present, failed
 
     def finish(self, key: Key | None = None) -> Any:
         """Return the result of the parent that ends here, and begin afresh; `key` is its key if there are no items."""

@@ -92,8 +92,9 @@ class SuspendedScatter:
         if not arguments.present >> parent & 1:
             return True
         if arguments.failed >> parent & 1:
-            if self._call.on_error != "drop":
-                children.append(arguments.first_failure(parent))
+            failure = arguments.first_failure(parent)
+            if self._call.on_error != "drop" or not self.calls.may_drop(self._call, parent, failure):
+                children.append(failure)
             return True
         return (yield from self._extend(children, room))
 
