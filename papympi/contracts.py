@@ -83,7 +83,7 @@ class Pool(Protocol):
         """
 
     def withdraw(self) -> None:
-        """Let workers begin nothing more: what they have not begun comes home as `Outcome.of_unbegun`. May be missing."""
+        """Let workers begin nothing more: what they have not begun comes as `Outcome.of_unbegun`. May be missing."""
 
     def fileno(self) -> int | None:
         """Return a descriptor that is readable when `collect` has something to do; `None`: poll me."""

@@ -93,7 +93,7 @@ class Lock:
     def _break(self, said: bytes) -> None:
         """Take a dead lock away, if it still is the one that was found dead: another may have taken it over meanwhile.
 
-        Only one at a time looks and takes. Where a file system cannot see to that, a lock that was taken in error is put
+        Only one at a time looks and takes. Where a file system cannot see to that, one that was taken in error is put
         back.
         """
         grave = self._path.with_name(f"{NAME}.dead.{socket.gethostname()}.{os.getpid()}")

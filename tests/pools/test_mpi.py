@@ -256,6 +256,20 @@ def has_launched(process):
     return False
 
 
+@pytest.mark.parametrize("seconds", [0.0, 0.02, 0.1, 0.3, 0.6])
+def test_killed_start_leaves_nothing(mpich, seconds, tmp_path, nothing_left):
+    """Between the making of a folder for the socket and the first rank that knew of it, a kill left the folder."""
+    path = tmp_path / "program.py"
+    path.write_text("import papympi\nprint('!', flush=True)\nlist(papympi.map(abs, range(10**9), pool='mpi:2'))\n")
+    process = mpich.start(0, "python", path, cwd=tmp_path, env={**os.environ, "TMPDIR": str(tmp_path)})
+    assert process.stdout.readline() == "!\n"
+    time.sleep(seconds)
+    process.kill()
+    process.communicate()
+    nothing_left()
+    assert list(tmp_path.glob("papympi-*")) == []
+
+
 @pytest.mark.usefixtures("nothing_left")
 @pytest.mark.parametrize("begun", ["starting", "idle", "working"])
 def test_ranks_end_with_program(mpi, begun, tmp_path):

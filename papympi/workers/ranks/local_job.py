@@ -6,11 +6,9 @@ import codecs
 import contextlib
 import os
 import selectors
-import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,7 +24,7 @@ from papympi.transport.relaying import offer
 from papympi.workers.children.mpi_blocks import kill_tree
 from papympi.workers.evaluation.recorder import write_text
 from papympi.workers.ranks.messages import Answer, LeaveWorld, Order, RankLeft, RanksStarted, from_parts, to_parts
-from papympi.workers.ranks.relay import BOOT, ORDERLY_S, Frame, address
+from papympi.workers.ranks.relay import BOOT, ORDERLY_S, Frame, address, drop_path, is_own, make_path
 
 _LAUNCH_S: Final = 120.0
 """How long mpiexec may take to start the ranks."""
@@ -55,7 +53,7 @@ class LocalJob:
         self._owner = owner
         self._ranks = ranks
         self._isolates = isolates
-        self._folder = Path(tempfile.mkdtemp(prefix="papympi-"))
+        self._path = make_path()
         self._selector = selectors.DefaultSelector()
         self._process: subprocess.Popen[bytes] | None = None
         self._sock: socket.socket | None = None
@@ -73,12 +71,12 @@ class LocalJob:
         """What each rank runs."""
         folders = [folder or str(Path.cwd()) for folder in sys.path]
         numbers = str(self._ranks), str(int(self._isolates))
-        return [sys.executable, *list_flags(), "-c", BOOT, str(self._folder / "socket"), *numbers, *folders]
+        return [sys.executable, *list_flags(), "-c", BOOT, self._path, *numbers, *folders]
 
     def start(self, argv: Sequence[str], environment: Mapping[str, str]) -> None:
         """Start mpiexec and wait until its ranks are there."""
         with socket.socket(socket.AF_UNIX) as listener:
-            with address(self._folder / "socket") as name:
+            with address(self._path) as name:
                 listener.bind(name)
             listener.listen(self._ranks)
             try:
@@ -90,7 +88,7 @@ class LocalJob:
                 raise LaunchError(f"pool {self._owner!r}: cannot start {argv[0]}: {error}") from error
             self._watch_output()
             self._sock = self._accept(listener)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        drop_path(self._path)
         with contextlib.suppress(OSError):  # its end will be noticed
             offer(self._sock, self._arena)
         self._sock.settimeout(0)
@@ -174,7 +172,7 @@ class LocalJob:
         if self._arena is not None:
             self._arena.close()
             self._arena = self._blocks = None
-        shutil.rmtree(self._folder, ignore_errors=True)
+        drop_path(self._path)
 
     def _watch_output(self) -> None:
         """Begin to pass on what the ranks print."""
@@ -211,8 +209,11 @@ class LocalJob:
                 for key, _ in self._selector.select(min(0.1, self._time_left(deadline))):
                     if key.data is listener:
                         connection: socket.socket = listener.accept()[0]
-                        return connection
-                    self._read_output(key.data)
+                        if is_own(connection):
+                            return connection
+                        connection.close()
+                    else:
+                        self._read_output(key.data)
         finally:
             self._selector.unregister(listener)
         raise self._explain()

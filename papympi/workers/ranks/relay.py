@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import select
 import shutil
 import socket
+import struct
 import sys
+import tempfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -60,9 +63,37 @@ def main(path: str, ranks: int, isolates: int) -> int:
     return code
 
 
+def make_path() -> str:
+    """Return a path for a socket: on Linux a name without a file, of which nothing is left whoever dies."""
+    if sys.platform == "linux":
+        return f"@papympi-{secrets.token_hex(16)}"
+    return str(Path(tempfile.mkdtemp(prefix="papympi-")) / "socket")
+
+
+def drop_path(path: str) -> None:
+    """Remove the folder of such a path, if it has one."""
+    if not path.startswith("@"):
+        shutil.rmtree(Path(path).parent, ignore_errors=True)
+
+
+def is_own(connection: socket.socket) -> bool:
+    """Say whether the other end of a connection is the same user's: a name without a file is open to everybody."""
+    if sys.platform != "linux":
+        return True  # the folder is private
+    _, user, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    return bool(user == os.geteuid())
+
+
 @contextlib.contextmanager
-def address(path: Path) -> Iterator[str]:
+def address(path: str) -> Iterator[str]:
     """Give a name for a socket's path that is short enough for sockets, as long as the block lasts."""
+    if path.startswith("@"):
+        yield f"\0{path[1:]}"
+        return
+    yield from _shorten(Path(path))
+
+
+def _shorten(path: Path) -> Iterator[str]:
     if len(os.fsencode(path)) <= LONGEST_NAME:
         yield str(path)
         return
@@ -87,10 +118,13 @@ class Relay:
     def run(self) -> int:
         """Forward until the user's process says that it is the end, or is gone; return the exit code."""
         try:
-            with address(Path(self._path)) as name:
+            with address(self._path) as name:
                 self._sock.connect(name)
-        except OSError:  # it was killed before it could listen, and has left its folder behind
-            shutil.rmtree(Path(self._path).parent, ignore_errors=True)
+            found = is_own(self._sock)
+        except OSError:
+            found = False
+        if not found:  # it was killed before it could listen
+            drop_path(self._path)
             self._dismiss(_HASTY_S)
             return 1
         try:
