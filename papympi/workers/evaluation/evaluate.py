@@ -235,12 +235,8 @@ class Evaluator:
         present, failed = arguments.present, arguments.failed
         values: list[Any] = [None] * count
         for position in positions_of(failed, count):
-            failure = values[position] = arguments.first_failure(position)
-            if (
-                call.on_error == "drop"
-                and not arguments.fails_as_list(position)
-                and calls.may_drop(call, position, failure)
-            ):
+            values[position], as_list = arguments.first_failure(position), arguments.fails_as_list(position)
+            if call.on_error == "drop" and not as_list and calls.may_drop(call, position, values[position]):
                 present &= ~(1 << position)
                 values[position] = None
         for (position, _), failure in culprits.items():
