@@ -210,7 +210,8 @@ class MapOperator(CallOperator[MapTask]):
             self._context.retries.put(self, culprit._replace(attempts=tried + 1), call, tried + 1)
             return
         key = span.segment.key(position)
-        again = any((each.node, each.key) == (call.node, key) for each in span.culprits) and lost.child is None
+        known = {(each.node, each.key) for each in span.culprits}
+        again = lost.child is None and (lost.node, key) in known
         if lost.suspected or again:  # what heals it, or says what it was given, is no better
             self._withhold(culprit, blame(call, lost, key, tried))
             return

@@ -141,10 +141,13 @@ class Calls:
         return failure if failure.input else replace(failure, input=self.attempt_here(call, _describe, given)[0] or "")
 
     def settle_lost(self, number: int, position: int, failure: Failure, given: Sequence[Any]) -> Any:
-        """Return what takes the place of an item that a worker was lost at; the record says that it is at work."""
+        """Return what takes the place of an item that a worker was lost at; meanwhile the record says it is at work."""
+        slots, call = self.worker.progress.slots, self.stage.calls[number]
+        before = slots[NODE], slots[INDEX]
         self.worker.progress.at(number, position)
-        call = self.stage.calls[number]
-        return self.settle(call, self.complete(call, failure, given))
+        value = self.settle(call, self.complete(call, failure, given))
+        slots[NODE], slots[INDEX] = before
+        return value
 
     def settle(self, call: Call, failure: Failure) -> Any:
         """Count a failure; return what takes the item's place: the failure, `DROP`, or what heals it."""
