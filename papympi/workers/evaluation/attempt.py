@@ -1,4 +1,7 @@
-"""Ways to call a user's function so that whatever it raises costs its own item only."""
+"""Ways to call a user's function so that whatever it raises costs its own item only.
+
+It stands alone since evaluators of all kinds, the pools and the runner need it and nothing else of this room.
+"""
 
 from __future__ import annotations
 
