@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from time import monotonic_ns
 from typing import Any
 
-from papympi.workers.evaluation.alarm import NS, Overdue
+from papympi.workers.evaluation.alarm import NS, Overdue, standstill
 from papympi.workers.evaluation.calls import TaskLocation
 from papympi.workers.evaluation.columns import Arguments
 from papympi.workers.evaluation.progress import BEGUN, INDEX, NOTHING
@@ -77,7 +77,7 @@ def call_timed(function: Callable[..., Any], row: Sequence[Any], slots: memoryvi
         value = function(*row)
     finally:
         slots[BEGUN] = NOTHING  # from here on the alarm is silent
-    if monotonic_ns() - begun > limit_ns:
+    if monotonic_ns() - begun > limit_ns and not standstill.excuses(begun, limit_ns):
         raise Overdue
     return value
 
