@@ -80,13 +80,14 @@ class LocalTasks:
                     news.position, news.child = progress.position, progress.child
                 lost.append((news, running.thread))
                 running.record.programs.end_since(progress.begun_ns or 0)
+                running.record.programs.close()
                 interrupt_thread(running.thread)
         return lost
 
     def close(self) -> None:
         """Close the generators that stand suspended, tear down the setups, end the programs of threads that go on."""
         for running in list(self._running.values()):
-            running.record.programs.end_all()
+            running.record.programs.close()
         while self._generators:
             self._generators.popitem()[1].close()
         self._setups.close()
