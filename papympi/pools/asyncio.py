@@ -107,7 +107,7 @@ class LoopThread:
         """Leave a thread that is kept by what it calls, and give back the descriptors of its loop."""
         self._evaluator.give_up()
         self._state = "abandoned"
-        self.record.programs.end_all()
+        self.record.programs.close()
         self._selector.close()
         for name in ("_ssock", "_csock"):  # by these it would be woken
             end = getattr(self._loop, name, None)

@@ -14,6 +14,7 @@ from papympi.transport.bitmap import FULL
 from papympi.transport.payload import Payload
 from papympi.transport.task import Kind, Task
 from papympi.workers.evaluation.evaluate import Evaluator
+from papympi.workers.evaluation.programs import StartedPrograms
 from papympi.workers.evaluation.progress import COUNT, INDEX, NODE, NOTHING
 
 
@@ -599,6 +600,7 @@ class SharedProgressRecord:
     def __init__(self):
         self.log = []
         self.slots = Slots(self.log)
+        self.programs = StartedPrograms()
 
     def begin(self, task):
         self.log.append(("begin", task))
