@@ -36,6 +36,7 @@ from papympi.runner.reading import (
     split_results,
 )
 from papympi.runner.session import Session, prepare_journal
+from papympi.script.generators import warn_generators
 from papympi.workers.host import share_memory
 
 
@@ -276,10 +277,7 @@ def run(
         manager.hook.papympi_rewrite(plan=plan)
         feeds, length = make_feeds(plan, given)
         made = open_pools(plan.pools, manager, tables=options.pools, given=pools, overrides=options.overrides)
-        if elsewhere := [name for name, pool in made.items() if not pool.capabilities.holds_up]:
-            from papympi.script.generators import warn_generators  # what stays in this thread does without
-
-            warn_generators(plan, elsewhere)
+        warn_generators(plan, [name for name, pool in made.items() if not pool.capabilities.holds_up])
     session = Session(
         plan,
         made,

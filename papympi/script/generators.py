@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from papympi.errors import PapympiWarning
 from papympi.plan.program import Program
-from papympi.script.reach import Use, list_uses
 
 if TYPE_CHECKING:
     from papympi.plan.plan import Plan  # workers do without
+    from papympi.script.reach import Use
 
 _SEEDS: Final = frozenset({"seed", "setstate", "set_state", "bit_generator", "manual_seed"})
 """What a function calls to say itself where a generator begins."""
@@ -24,6 +24,8 @@ _PACKAGE: Final = __file__.removesuffix("script/generators.py")
 
 def find_generators(program: Program) -> Iterator[Use]:
     """Yield the generators that the functions of a program draw from without saying where these begin."""
+    from papympi.script.reach import list_uses  # what stays in the caller's thread does without
+
     return pick_generators(list_uses(program))
 
 
@@ -54,6 +56,8 @@ def _describe(use: Use) -> str:
 
 def warn_generators(plan: Plan, pools: Collection[str]) -> None:
     """Warn of the generators that nodes on some pools draw from, where the user's program asks for the run."""
+    if not pools:
+        return
     numbers = {step.number for step in plan.steps if step.pool in pools}
     stages = {number: stage for number, stage in plan.program.stages.items() if number in numbers}
     uses = find_generators(replace(plan.program, setups=(), stages=stages))
