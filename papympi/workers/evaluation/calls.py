@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from papympi.errors import ItemTimeout, RemoteError
 from papympi.model.item import DROP, Failure, Key, seal_error
-from papympi.model.telling import describe, describe_kind, tell_traceback
+from papympi.model.telling import describe, describe_kind, tell_error, tell_traceback
 from papympi.plan.program import Call, ResourceSpec, Stage
 from papympi.transport.payload import Payload, Unsendable
 from papympi.transport.task import Outcome, Output, Task
@@ -112,7 +112,7 @@ class Calls:
         error = self._translate(call, error)
         told, late = self.attempt_here(call, self._tell, call, error, given)
         if late is not None:
-            error = RemoteError(describe_kind(error), f"<what it says and holds took longer than {call.timeout:g} s>")
+            error = RemoteError(describe_kind(error), f"<what it says and holds could not be told: {tell_error(late)}>")
             told = f"{error}\n", ""
         text, found = told
         if issubclass(type(error), MemoryError) and self.worker.memory:

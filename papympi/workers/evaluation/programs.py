@@ -17,6 +17,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
+from papympi.model.attempt import attempt
+from papympi.model.telling import clean
+
 _NS: Final = 1_000_000_000
 _MOST: Final = 1 << 16
 _LINKS: Final = 32
@@ -154,11 +157,16 @@ def _began(pid: int, parent: int | None = None) -> int:
 
 def tell_program(error: BaseException) -> str:
     """Return what the program that an exception of `subprocess` is about has said last on its standard error, or ""."""
+    said, refusal = attempt(_find_words, error)  # what an exception answers to questions is users' code
+    return "" if refusal is not None or not said else f"The program wrote to its standard error:\n{clean(said)}\n"
+
+
+def _find_words(error: BaseException) -> str:
     link: BaseException | None = error
     for _ in range(_LINKS):
         said = getattr(link, "stderr", None) if hasattr(link, "cmd") else None
         if isinstance(said, bytes | str) and said.strip():
             text = said.decode(errors="replace") if isinstance(said, bytes) else said
-            return f"The program wrote to its standard error:\n{text.strip()[-_WORDS:]}\n"
+            return text.strip()[-_WORDS:]
         link = None if link is None else link.__cause__ or link.__context__
     return ""
