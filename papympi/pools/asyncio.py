@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 CAPABILITIES: Final = Capabilities(shares_memory=True, streams=True, parallel=False)
 _WORKERS: Final = 2000
 _BACK_S: Final = 1.0
-"""How long `kill` waits for a function that keeps the loop."""
+"""How long `kill` waits for one function that keeps the loop; a loop that gets on has much to do, and will end."""
 _GRACE_S: Final = 15.0
 """How long `kill` waits for the end of a loop that nothing keeps; what is cancelled gets less than that."""
 
@@ -68,8 +68,7 @@ class LoopThread:
         self.record = ProgressRecord()
         self.halted = self._woken = False
         self._send = send
-        self._caller = caller
-        self._context = Context()
+        self._caller, self._context = caller, Context()
         self._selector = selectors.DefaultSelector()
         self._loop = asyncio.SelectorEventLoop(self._selector)
         self._evaluator = AwaitingEvaluator(program, label, self.record, room)
@@ -98,10 +97,13 @@ class LoopThread:
         """Cancel everything, and wait for that; a thread that is kept by what it calls is left behind."""
         self._evaluator.give_up()
         self._loop.call_soon_threadsafe(self._stop)
-        if self._stopped.wait(_BACK_S):
-            self._thread.join(_GRACE_S)
-        else:
-            self.abandon()
+        end, kept_by = time.monotonic() + _GRACE_S, self.record.read()
+        while not self._stopped.wait(_BACK_S):
+            before, kept_by = kept_by, self.record.read()
+            if (before == kept_by and kept_by.task is not None) or time.monotonic() > end:
+                self.abandon()
+                return
+        self._thread.join(_GRACE_S)
 
     def abandon(self) -> None:
         """Leave a thread that is kept by what it calls, and give back the descriptors of its loop."""
@@ -109,8 +111,7 @@ class LoopThread:
         self._state = "abandoned"
         self.record.programs.close()
         self._selector.close()
-        for name in ("_ssock", "_csock"):  # by these it would be woken
-            end = getattr(self._loop, name, None)
+        for end in (getattr(self._loop, name, None) for name in ("_ssock", "_csock")):  # by these it would be woken
             if end is not None:
                 end.close()
         interrupt_thread(self._thread.ident or 0)
@@ -240,8 +241,7 @@ class AsyncioPool:
     def _take_home(self, thread: LoopThread, arrival: Outcome | BaseException) -> None:
         """Keep what a loop has made until it is collected; called in the loop's thread."""
         self._arrived.append((thread, arrival))
-        bell = self._bell
-        if bell is not None:
+        if (bell := self._bell) is not None:
             bell.ring()
 
     def _take(self, thread: LoopThread) -> list[Outcome]:
