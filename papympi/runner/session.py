@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
@@ -35,6 +36,7 @@ _OPEN: set[Session] = set()
 
 CLOSED = "is closed"
 CANCELLED = "was cancelled"
+ENDED = "was cut off by the end of the program"
 CUT_OFF = "has ended with an error, or was given up"
 
 
@@ -187,11 +189,11 @@ class Session:
     def close(self) -> None:
         """End the workers; running batches are given up unless the run is finished."""
         idle = self.engine is not None and self.engine.is_idle()
-        self._leave(CLOSED, kill=not idle)
+        self.leave(CLOSED, kill=not idle)
 
     def cancel(self) -> None:
         """End the workers at once, whatever they are doing."""
-        self._leave(CANCELLED, kill=True)
+        self.leave(CANCELLED, kill=True)
 
     def disown(self) -> None:
         """Note that this process was forked from the one that owns the workers: it may neither use nor end them."""
@@ -203,17 +205,16 @@ class Session:
     def list_notes(self) -> list[str]:
         """Return the notes of pools, watchers and the engine."""
         ending = self.engine.list_notes() if self.engine is not None else []
-        return (
-            ending
-            + [note for pool in self._pools.values() for note in getattr(pool, "notes", ())]
-            + self._watchers.notes
-        )
+        pools = [note for pool in self._pools.values() for note in getattr(pool, "notes", ())]
+        return ending + pools + self._watchers.notes
 
     def _refuse(self, why: str) -> StateError:
         return StateError(f"this run {why}; call run() again for another")
 
     def _check_going(self) -> None:
         """Raise a `StateError` if somebody has ended it meanwhile."""
+        if self._why == ENDED and threading.current_thread().daemon:
+            raise SystemExit  # as daemon threads end with the program, without a word
         if self._why:
             raise self._refuse(self._why)
 
@@ -223,7 +224,7 @@ class Session:
         if on_cut is not None:
             on_cut(f"this run {why}; call run() again for another")
 
-    def _leave(self, why: str, *, kill: bool) -> None:
+    def leave(self, why: str, *, kill: bool) -> None:
         """End it, unless it is just opening its pools: then it notices by itself, before anything is computed."""
         if self._ends and not self._finished:
             self._why = self._why or why
@@ -287,7 +288,7 @@ def _cancel_open() -> None:
     """End what the program has left open."""
     with ExitStack() as stack:
         for session in list(_OPEN):
-            stack.callback(session.cancel)
+            stack.callback(session.leave, ENDED, kill=True)
 
 
 def _disown_open() -> None:
