@@ -470,7 +470,7 @@ def start(specs, targets, pools, **options):
             raise UnsatisfiedAssumption from None
 
 
-MANY = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+MANY = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 BOUNDS = st.fixed_dictionaries(
     {
         "admission": st.sampled_from([1, 1, 2, 5, 20, None]),
@@ -705,7 +705,7 @@ def tear(folder, share, seed):
 STOPS = st.lists(st.integers(1, 30), min_size=1, max_size=3)
 
 
-@settings(MANY, max_examples=int(os.environ.get("RESUMED_GRAPHS", "40")))
+@settings(MANY, max_examples=int(os.environ.get("RESUMED_GRAPHS", "25")))
 @given(
     kept_graphs(), BOUNDS, st.integers(1, 4), st.integers(0, 10**6), st.booleans(), STOPS,
     st.sampled_from([0, 0, 0, 0.1, 0.6]),
