@@ -3,6 +3,7 @@
 kind: libraries
 inputs: number=[1, 5]
 expect: [1, 5]
+env: OMP_WAIT_POLICY=passive
 """
 
 import json
