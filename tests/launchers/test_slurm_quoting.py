@@ -127,7 +127,7 @@ def test_hostile_words_stay_words(words, arguments, until_done):
         assert found.get(DIRECTIVES.get(name, name)) == getattr(job, name)
     assert found.get("comment") == (job.directives[0].partition("=")[2] if job.directives else None)
     assert set(found) - {"comment", *(DIRECTIVES.get(name, name) for name in LINES)} == {
-        "nodes", "ntasks-per-node", *(["open-mode", "requeue", "signal"] if until_done else [])
+        "nodes", "ntasks-per-node", *(["open-mode"] if job.run_dir else []), *(["requeue", "signal"] if until_done else [])
     }  # fmt: skip
 
 
