@@ -25,6 +25,7 @@ from papympi.launchers.slurm_state import ALIVE
 from papympi.launchers.slurm_template import fill_template
 from papympi.runner.loading import find_pipeline
 from papympi.runner.options import read_options
+from papympi.workers.ranks.providers import check_choice
 
 SCRIPT: Final = "submit.sbatch"
 _SUBMIT_S: Final = 120.0
@@ -74,6 +75,7 @@ def prepare(
     if run_dir is None and (until_done or "array" in values):
         run_dir = f"{name}.run"
     job = make_job((target, *arguments), values, run_dir=run_dir, until_done=until_done)
+    _check_transport(job)
     notes: list[str] = []
     if "tasks_per_node" not in values:
         job = _fill_hosts(job, notes)
@@ -202,6 +204,16 @@ def _choose_launcher(job: Job, notes: list[str]) -> Job:
     how = f"{name} --mpi={mpi}" if mpi else name
     notes.append(f"{how}, as it fits {library['library']}, which is seen here: --launcher and --mpi say otherwise")
     return replace(job, launcher=name, mpi=mpi)
+
+
+def _check_transport(job: Job) -> None:
+    """Refuse a job of several hosts that would inherit the choice of an unreliable way between them."""
+    try:
+        check_choice(os.environ)
+    except LaunchError as error:
+        library, _ = ask_library() if job.nodes > 1 else ({"vendor": ""}, "")
+        if library is None or library["vendor"] == "MPICH":
+            raise OptionError(f"the job would inherit it: {error}") from None
 
 
 def _ask(argv: list[str]) -> subprocess.CompletedProcess[str]:

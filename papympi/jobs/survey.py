@@ -23,10 +23,12 @@ from papympi.runner.plugins import collect_offers, list_plugins, plugin_manager
 from papympi.stores.fingerprint import find_version
 from papympi.workers.host import count_cpus
 from papympi.workers.ranks.allocation import joined
+from papympi.workers.ranks.providers import check_choice
 
 _DESCRIBE: Final = "import json; from papympi.workers.ranks.world import describe; print(json.dumps(describe()))"
 _TRY: Final = "import sys; from papympi.workers.ranks.world import count_ranks; sys.stdout.write(f'<{count_ranks()}>')"
 """Written at once, because what ranks print may be mixed."""
+_BEGIN: Final = "from papympi.workers.ranks.world import initialize; initialize()"
 _GET_MPI: Final = "pip install 'papympi[mpi]', or load the site's MPI module (module load mpi)"
 
 
@@ -99,6 +101,8 @@ def _survey_mpi(found: Survey) -> list[tuple[str, str]]:
         found.findings.append((f"no MPI library can be loaded ({trouble})", _GET_MPI))
     else:
         rows.append(("library", library["library"]))
+        if library["vendor"] == "MPICH":
+            rows.append(("between hosts", _find_transport(found)))
     try:
         launcher = find_launcher()
     except LaunchError as error:
@@ -118,6 +122,23 @@ def ask_library() -> tuple[dict[str, str] | None, str]:
         return described, ""
     lines = done.stderr.strip().splitlines()
     return None, lines[-1] if lines else f"exit code {done.returncode}"
+
+
+def _find_transport(found: Survey) -> str:
+    """Return what MPICH sends through where ranks are on several hosts."""
+    try:
+        check_choice(os.environ)
+    except LaunchError as error:
+        trouble, _, remedy = str(error).partition("; ")
+        found.findings.append((trouble, remedy))
+        return "no: an unreliable provider"
+    settings = {name: value for name, value in os.environ.items() if name.startswith("MPIR_CVAR_")}
+    environment = {**mpiexec.environment(os.environ, local=True), **settings, "MPIR_CVAR_DEBUG_SUMMARY": "1"}
+    said = _run([sys.executable, "-c", _BEGIN], environment).stdout
+    provider = re.search(r"^libfabric provider: (\S+)", said, re.MULTILINE)
+    if provider:
+        return f"libfabric's provider {provider[1]}"
+    return "UCX" if "UCX netmod" in said else "not said by this MPICH"
 
 
 def _try_out(found: Survey, launcher: mpiexec.Launcher, library: str) -> str:

@@ -30,8 +30,10 @@ def write_directives(job: Job) -> str:
         share, _, most = job.array.partition("%")
         values["array"] = f"0-{int(share) - 1}{f'%{most}' if most else ''}"
     words = [f"--{name}={quote_directive(str(value))}" for name, value in values.items() if value is not None]
+    if job.run_dir:  # whoever begins the job anew, what it has said before is still of use
+        words.append("--open-mode=append")
     if job.until_done:
-        words += ["--open-mode=append", "--requeue", f"--signal=B:{job.signal}@{job.lead_s}"]
+        words += ["--requeue", f"--signal=B:{job.signal}@{job.lead_s}"]
     for text in job.directives:
         name, equals, value = text.partition("=")
         words.append(f"{name}{equals}{quote_directive(value) if equals else ''}")

@@ -136,7 +136,8 @@ def _launcher_words(job: Job) -> list[str]:
         return []
     if job.launcher == "mpiexec":
         return [quote(check_path(job.mpiexec)), "-n", '"$SLURM_NTASKS"']
-    words = ["srun", "--kill-on-bad-exit=1"]
+    # Ranks end together. A host whose part of Slurm has died says nothing of that, and srun would wait for ever.
+    words = ["srun", "--kill-on-bad-exit=1", "--wait=60"]
     if job.mpi:
         words.append(quote(f"--mpi={job.mpi}"))
     if job.cpus_per_task:  # a step does not take this over from its job

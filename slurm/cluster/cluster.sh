@@ -7,8 +7,8 @@
 #   cluster.sh boot NODE...             and comes back
 #   cluster.sh env                      print what a shell needs: eval "$(cluster.sh env)"
 #
-# It needs root and apt, and neither systemd nor cgroups nor a network: everything listens on loopback. What it writes
-# lies in $PAPYMPI_CLUSTER (/var/tmp/papympi-cluster), but for a line in /etc/hosts that `down` takes away again.
+# It needs root and apt, and neither systemd nor cgroups nor a network: everything listens on loopback (README.md). What it
+# writes lies in $PAPYMPI_CLUSTER (/var/tmp/papympi-cluster), but for a line in /etc/hosts that `down` takes away again.
 # Exit codes: 0 done, 1 failed, 2 wrong use, 3 this machine cannot have one.
 set -euo pipefail
 
@@ -65,7 +65,7 @@ write_hosts() {
 write_prolog() {
     cat >"$root/prolog.sh" <<'END'
 #!/bin/sh
-for variable in FI_TCP_IFACE UCX_NET_DEVICES OMPI_MCA_btl_tcp_if_include PRTE_MCA_prte_if_include HYDRA_IFACE; do
+for variable in FI_TCP_IFACE UCX_NET_DEVICES OMPI_MCA_btl_tcp_if_include HYDRA_IFACE; do
     echo "export $variable=lo"
 done
 echo export MPIR_CVAR_CH4_NETMOD=ofi

@@ -29,8 +29,9 @@ def test_alone_it_tries_two_ranks(mpi):
     done = mpi.run(0, "python", *DOCTOR)
     assert done.returncode == 0, done.stderr
     found = rows(done.stdout)
-    library, launcher, together = found["MPI"][1:]
+    library, *between, launcher, together = found["MPI"][1:]
     assert VENDORS[mpi.name] in library
+    assert between == (["between hosts  UCX"] if mpi.name == "mpich" else [])
     assert f"{VENDORS[mpi.name]} " in launcher
     assert str(mpi.bin / "mpiexec") in launcher
     assert "yes: two ranks met" in together
@@ -47,6 +48,20 @@ def test_rank_0_tells_of_all_ranks(mpi):
     assert done.stdout.count("This host") == 1
     assert [row.split(None, 1)[1] for row in found["Ranks"]] == ["4: 0-3"]
     assert "yes: 4 ranks" in found["MPI"][-1]
+
+
+@pytest.mark.parametrize(
+    ("choice", "said"), [({}, "libfabric's provider tcp"), ({"FI_PROVIDER": "sockets"}, "no: an unreliable provider")]
+)
+def test_way_between_hosts_is_told(mpich, choice, said):
+    """Of the ways that MPICH may take between hosts, one changes the order of messages."""
+    done = mpich.run(0, "python", *DOCTOR, env={**os.environ, "MPIR_CVAR_CH4_NETMOD": "ofi", **choice})
+    assert done.returncode == 0, done.stderr
+    found = rows(done.stdout)
+    assert f"between hosts  {said}" in found["MPI"]
+    wrong = found.get("Missing or wrong", [])
+    assert [line.startswith("FI_PROVIDER=sockets lets MPICH") for line in wrong[:1]] == [True] * len(choice)
+    assert any("set FI_PROVIDER=tcp" in line for line in wrong) == bool(choice)
 
 
 @pytest.fixture

@@ -144,3 +144,13 @@ def test_foreign_script_is_kept(submit, project):
     path.write_text(f"#!/bin/sh\n{MARK}\n")
     assert submit(dry=False, PATH=f"{stub.parent}:/bin").stdout == "17\n"
     assert "papympi run squares.py" in path.read_text()
+
+
+@pytest.mark.parametrize(("choice", "hosts"), [("sockets", 2), ("sockets", 1), ("tcp", 2)])
+def test_unreliable_provider_is_refused(submit, choice, hosts):
+    """Sbatch hands the environment on: ranks would find a way between hosts there that loses the order of messages."""
+    done = submit("--nodes", str(hosts), "--tasks-per-node", "2", FI_PROVIDER=choice)
+    refused = choice == "sockets" and hosts > 1
+    assert done.returncode == (2 if refused else 0), done.stderr
+    assert ("would inherit it: FI_PROVIDER=sockets lets MPICH send" in done.stderr) == refused
+    assert ("set FI_PROVIDER=tcp" in done.stderr) == refused

@@ -91,7 +91,13 @@ def read_directives(text: str) -> dict[str, str]:
 def expected_calls(job: Job) -> list[list[str]]:
     """Return how the commands are to be called."""
     run_dir = f"./{job.run_dir}" if job.run_dir.startswith("-") else job.run_dir
-    srun = ["srun", "--kill-on-bad-exit=1", *([f"--mpi={job.mpi}"] if job.mpi else []), *job.launcher_options]
+    srun = [
+        "srun",
+        "--kill-on-bad-exit=1",
+        "--wait=60",
+        *([f"--mpi={job.mpi}"] if job.mpi else []),
+        *job.launcher_options,
+    ]
     run = ["papympi", "run", *job.arguments, "--run-dir", run_dir]
     count = ["papympi", "status", run_dir, "--count"]
     setup = [["module", "load", *job.modules]] if job.modules else []
@@ -127,7 +133,8 @@ def test_hostile_words_stay_words(words, arguments, until_done):
         assert found.get(DIRECTIVES.get(name, name)) == getattr(job, name)
     assert found.get("comment") == (job.directives[0].partition("=")[2] if job.directives else None)
     assert set(found) - {"comment", *(DIRECTIVES.get(name, name) for name in LINES)} == {
-        "nodes", "ntasks-per-node", *(["open-mode", "requeue", "signal"] if until_done else [])
+        "nodes", "ntasks-per-node",
+        *(["open-mode"] if job.run_dir else []), *(["requeue", "signal"] if until_done else []),
     }  # fmt: skip
 
 

@@ -2,6 +2,8 @@
 
 A message is a list of parts: the pickle first, then its buffers. Small parts travel together in the head; each big one
 follows as it is, in pieces that every MPI can carry. A head that is a lone pickle begins with a pickle's first byte.
+Heads and pieces are numbered by their tags, and a probe takes the message that it has found, so that no value depends
+on the order in which MPI delivers.
 """
 
 from __future__ import annotations
@@ -19,10 +21,8 @@ from papympi.transport.payload import Buffer
 if TYPE_CHECKING:
     from mpi4py.MPI import Comm, Request
 
-HEAD: Final = 1
-"""The tag of a message's head."""
-BULK: Final = 2
-"""The tag of the pieces that follow it."""
+_TAGS: Final = 1 << 14
+"""Tags are numbers that begin anew after so many; every MPI has twice as many."""
 
 _PICKLE: Final = 0x80
 _ALONE: Final = 64 * 1024
@@ -61,50 +61,56 @@ class Wire:
     def __init__(self, comm: Comm) -> None:
         from mpi4py import MPI
 
-        self._comm = comm
-        self._any, self._byte, self._status = MPI.ANY_SOURCE, MPI.BYTE, MPI.Status()
+        self._comm, self._bulk = comm, comm.Dup()
+        self._any, self._byte, self._status = (MPI.ANY_SOURCE, MPI.ANY_TAG), MPI.BYTE, MPI.Status()
         self._allocate = MPI.buffer.allocate
         self.take_room: Callable[[int], memoryview | None] = lambda _size: None
         self._sending: dict[int, deque[tuple[Request, Buffer]]] = {}
         self._arriving: dict[int, deque[_IncomingMessage]] = {}
+        self._early: dict[int, dict[int, _IncomingMessage]] = {}
+        self._heads_out, self._pieces_out = [0] * comm.size, [0] * comm.size
+        self._heads_in, self._pieces_in = [0] * comm.size, [0] * comm.size
 
     @property
     def busy(self) -> bool:
         """Something is on its way in or out, and moves only while `receive` or `progress` is called."""
-        return bool(self._arriving or self._sending)
+        return bool(self._arriving or self._early or self._sending)
 
     def send(self, rank: int, parts: Sequence[Buffer]) -> None:
         """Send a message to a rank; its parts are kept until they are gone."""
         if len(parts) == 1 and len(parts[0]) < _ALONE:
-            self._post(rank, parts[0], HEAD)
+            self._send_head(rank, parts[0])
             return
         head: list[Buffer] = [struct.pack(f"<Q{len(parts)}Q", len(parts) << 8, *map(len, parts))]
         head += [part for part in parts if len(part) < _ALONE]
-        self._post(rank, b"".join(_pad(part) for part in head), HEAD)
+        self._send_head(rank, b"".join(_pad(part) for part in head))
         for part in parts:
             if len(part) >= _ALONE:
                 view = memoryview(part)
                 for start in range(0, len(part), _PIECE):
-                    self._post(rank, view[start : start + _PIECE], BULK)
+                    self._post(self._bulk, rank, view[start : start + _PIECE], _count(self._pieces_out, rank))
 
     def receive(self) -> list[tuple[int, list[Buffer]]]:
         """Return the messages that have come, each with the rank it is from; those of one rank in their order."""
-        comm, status, arriving = self._comm, self._status, self._arriving
+        status, arriving, expected = self._status, self._arriving, self._heads_in
         come: list[tuple[int, list[Buffer]]] = []
-        probe, anyone = comm.Iprobe, self._any
+        probe, (anyone, any_tag) = self._comm.Improbe, self._any
         # What a probe itself makes MPI take in, only the next one tells of.
-        while probe(anyone, HEAD, status) or (not come and probe(anyone, HEAD, status)):
-            source, size = status.source, status.Get_count(self._byte)
+        while found := (probe(anyone, any_tag, status) or (not come and probe(anyone, any_tag, status))):
+            source, number, size = status.source, status.tag, status.Get_count(self._byte)
             head: Any = bytearray(size) if size < _ALONE else self._allocate(size)
             requests = []
             if size > _EAGER:
-                requests.append(comm.Irecv([head, self._byte], source, HEAD))
+                requests.append(found.Irecv([head, self._byte]))
             else:
-                comm.Recv([head, self._byte], source, HEAD)
-                if head[0] == _PICKLE and source not in arriving:
-                    come.append((source, [head]))
-                    continue
-            arriving.setdefault(source, deque()).append(_IncomingMessage(head, requests))
+                found.Recv([head, self._byte])
+            if not requests and head[0] == _PICKLE and number == expected[source] and source not in arriving:
+                expected[source] = (number + 1) % _TAGS
+                come.append((source, [head]))
+            else:
+                self._early.setdefault(source, {})[number] = _IncomingMessage(head, requests)
+            if source in self._early:
+                self._queue_early(source)
         if arriving:
             self._take_arrived(come)
         return come
@@ -127,9 +133,25 @@ class Wire:
             os.sched_yield()
             self.progress()
 
-    def _post(self, rank: int, part: Buffer, tag: int) -> None:
+    def free(self) -> None:
+        """Let go of what is MPI's; all ranks must call it."""
+        self._bulk.Free()
+
+    def _queue_early(self, source: int) -> None:
+        """Put messages behind those that are arriving from a rank, as far as none is missing before them."""
+        early = self._early[source]
+        while (number := self._heads_in[source]) in early:
+            _count(self._heads_in, source)
+            self._arriving.setdefault(source, deque()).append(early.pop(number))
+        if not early:
+            del self._early[source]
+
+    def _send_head(self, rank: int, head: Buffer) -> None:
+        self._post(self._comm, rank, head, _count(self._heads_out, rank))
+
+    def _post(self, comm: Comm, rank: int, part: Buffer, tag: int) -> None:
         """Begin to send one piece."""
-        request = self._comm.Isend([part, self._byte], rank, tag)
+        request = comm.Isend([part, self._byte], rank, tag)
         if rank in self._sending or not request.Test():
             self._sending.setdefault(rank, deque()).append((request, part))
 
@@ -169,7 +191,7 @@ class Wire:
             parts.append(room)
             for start in range(0, size, _PIECE):
                 piece = room[start : start + _PIECE]
-                arrival.requests.append(self._comm.Irecv([piece, self._byte], source, BULK))
+                arrival.requests.append(self._bulk.Irecv([piece, self._byte], source, _count(self._pieces_in, source)))
         return parts
 
     def _find_room(self, size: int) -> memoryview:
@@ -180,6 +202,13 @@ class Wire:
         keep_heap()
         block: Any = self._allocate(size)  # not zeroed first
         return memoryview(block)
+
+
+def _count(counters: list[int], rank: int) -> int:
+    """Return the next number for a rank, and count on."""
+    number = counters[rank]
+    counters[rank] = (number + 1) % _TAGS
+    return number
 
 
 def _padded(size: int) -> int:

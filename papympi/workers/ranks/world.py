@@ -19,6 +19,7 @@ from papympi.workers.children.client import ForkServerClient
 from papympi.workers.children.mpi_blocks import drop_blocks
 from papympi.workers.evaluation.attempt import attempt
 from papympi.workers.host import find_cpus
+from papympi.workers.ranks.providers import check_choice, may_span_hosts, without_unreliable
 from papympi.workers.ranks.wire import Wire
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class World:
         if self.fork_server is not None:
             self.fork_server.end(0)
         self.comm.Barrier()  # who finalizes helps no more with what others are still sending
+        self.wire.free()
         self.comm.Free()
         MPI.Finalize()
 
@@ -123,25 +125,44 @@ def attach(promised: int, fork_server: ForkServerClient | None = None) -> World:
     """Join the world of ranks that a launcher has started."""
     try:
         with _bounded_start():
-            from mpi4py import MPI
+            vendor = initialize()
     except (ImportError, RuntimeError) as error:
         raise LaunchError(
             f"MPI cannot be loaded ({error}); get it with `pip install 'papympi[mpi]'`, or load the site's MPI module"
         ) from error
+    from mpi4py import MPI
+
     size = count_ranks()
     if promised != size:
         raise LaunchError(
             f"the launcher promised {promised} ranks, but {_name_library()} sees {size}: launcher and "
             "MPI library do not belong together; start with the mpiexec of that library, or under srun choose the "
-            f"`--mpi=` that fits it{_FITTING.get(MPI.get_vendor()[0], '')}; `papympi doctor` says which ones there are"
+            f"`--mpi=` that fits it{_FITTING.get(vendor, '')}; `papympi doctor` says which ones there are"
         )
     world = World(MPI.COMM_WORLD.Dup(), fork_server)
-    if MPI.get_vendor()[0] == "MPICH":  # it leaves its block behind after every abort or kill
+    if vendor == "MPICH":  # it leaves its block behind after every abort or kill
         MPI.COMM_WORLD.Barrier()  # all ranks have mapped it; those of Open MPI map theirs when they need them
         drop_blocks(os.getpid())
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(line_buffering=True)
     return world
+
+
+def initialize() -> str:
+    """Begin MPI, if nobody has; return whose library it is. Where ranks may be on several hosts, they send reliably."""
+    import mpi4py
+
+    mpi4py.rc.initialize, mpi4py.rc.finalize = False, True
+    from mpi4py import MPI
+
+    vendor: str = MPI.get_vendor()[0]
+    chooses = vendor == "MPICH" and may_span_hosts(os.environ)
+    if chooses:
+        check_choice(os.environ)
+    with without_unreliable() if chooses else contextlib.nullcontext():
+        if not MPI.Is_initialized():
+            MPI.Init_thread(getattr(MPI, f"THREAD_{mpi4py.rc.thread_level.upper()}"))
+    return vendor
 
 
 @contextlib.contextmanager

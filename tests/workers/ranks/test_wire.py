@@ -1,5 +1,6 @@
 """Messages between ranks: order, sizes, pieces."""
 
+import os
 import textwrap
 
 import pytest
@@ -49,6 +50,7 @@ PING = """
     line.drain()
     assert not line.busy
     comm.Barrier()  # as World.leave does
+    line.free()
     comm.Free()
 """
 
@@ -70,3 +72,14 @@ def test_big_buffers_not_copied():
     data[0] = 7
     assert parts[1][0] == 7
     assert decode(parts)[1].encode()[1][0][0] == 7
+
+
+@pytest.mark.timeout(120)
+def test_order_is_not_left_to_mpi(mpich, tmp_path):
+    """Libfabric's provider `sockets` changes the order of messages; each was received as the one before it."""
+    script = tmp_path / "ping.py"
+    script.write_text(textwrap.dedent(PING))
+    hosts = ("-launcher", "fork", "-hosts", "localhost,127.0.0.1", "-ppn", "2", "-n", "4")
+    environment = {**os.environ, "MPIR_CVAR_CH4_NETMOD": "ofi", "FI_PROVIDER": "sockets"}
+    done = mpich.run(0, "mpiexec", *hosts, mpich.bin / "python", script, timeout=100, env=environment)
+    assert (done.returncode, done.stdout) == (0, "all came in order\n"), done.stderr
