@@ -1,0 +1,244 @@
+"""The functions of random nodes, which check, nap, stumble, fail and die as their spec says; they run on workers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import papympi
+from papympi import DROP
+from tests.fuzz import rules
+from tests.fuzz.rules import digest
+from tests.fuzz.specs import Spec
+
+LONG_S = 100
+"""How long what hangs sleeps: longer than any time-out, and not for ever."""
+
+
+class Damaged(BaseException):
+    """A big value is not what it was."""
+
+
+class Bad(Exception):
+    """What most nodes raise."""
+
+
+class Unpicklable:
+    """It has no pickle."""
+
+    def __reduce__(self):
+        raise TypeError("no pickle of me")
+
+
+class Unopenable:
+    """It has a pickle that nothing comes out of."""
+
+    def __reduce__(self):
+        return _refuse, ()
+
+
+def _refuse():
+    raise RuntimeError("not out of the pickle")
+
+
+def _die(number: int) -> None:
+    os.kill(os.getpid(), number)
+    time.sleep(LONG_S)
+
+
+def _raise(spec: Spec, row: list[Any]) -> None:
+    raise Bad(spec.name, row)
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+TROUBLES = {
+    "raise": _raise,
+    "exit": lambda *_: sys.exit(3),
+    "interrupt": _interrupt,
+    "die": lambda *_: os._exit(3),
+    "kill": lambda *_: _die(signal.SIGKILL),
+    "crash": lambda *_: _die(signal.SIGSEGV),
+    "hang": lambda *_: time.sleep(LONG_S),
+    "spin": lambda *_: sum(range(10**13)),
+    "unpicklable": lambda *_: Unpicklable(),
+    "unopenable": lambda *_: Unopenable(),
+}
+
+
+def pattern(number: int, size: int) -> bytes:
+    """Return the buffer of a big value."""
+    return (number.to_bytes(8, "little") * (size // 8 + 1))[:size]
+
+
+def plain(value: Any, mutates: int = 0) -> Any:
+    """Return what a value stands for; look at every byte of a big one, and change what may be changed."""
+    if isinstance(value, tuple) and value[:1] == ("big",):
+        _, number, data = value
+        if bytes(data) != pattern(number, len(data)):
+            raise Damaged(f"big value {number} is damaged")
+        if mutates == 2 and isinstance(data, bytearray):
+            data[:] = bytes(len(data))
+        return number
+    if isinstance(value, list):
+        found = [plain(each, mutates) for each in value]
+        if mutates:
+            value.clear()
+        return found
+    return tuple(plain(each) for each in value) if isinstance(value, tuple) else value
+
+
+def dress(spec: Spec, number: Any) -> Any:
+    """Return a result: sometimes with a big buffer."""
+    if number is DROP or not spec.big or number % 3:
+        return number
+    data = pattern(number, spec.big)
+    return ("big", number, bytearray(data) if number % 2 else data)
+
+
+def stumble(spec: Spec, row: list[Any]) -> None:
+    """Fail if it is not the item's turn to go well; tries are counted in files, since any process may try."""
+    times = rules.count_stumbles(spec, row)
+    if not times:
+        return
+    with Path(spec.state, str(digest(spec.name, row))).open("ab") as file:
+        file.write(b"x")
+        tries = file.tell()
+    if tries <= times:
+        raise ConnectionError(spec.name)
+
+
+def nap(spec: Spec) -> None:
+    """Sleep now and then, so that items overtake each other."""
+    if spec.nap and random.random() < 0.1:
+        time.sleep(random.random() * spec.nap)
+
+
+def answer(spec: Spec, row: list[Any], number: int = 0) -> Any:
+    """Do what the spec says with one row of plain values."""
+    nap(spec)
+    stumble(spec, row)
+    if rules.fails(spec, row):
+        return TROUBLES[rules.choose_trouble(spec, row)](spec, row)
+    found = rules.value_of(spec, row)
+    if spec.seeded and found is not DROP:
+        found = digest(found, papympi.random(number).random())
+    return dress(spec, found)
+
+
+def call_map(spec, *values):
+    """Call a map, a gather or a group."""
+    return answer(spec, [plain(value, spec.mutates) for value in values])
+
+
+def call_with_resource(spec, *values, resource):
+    """Call a map that takes a resource."""
+    assert resource == "resource"
+    return call_map(spec, *values)
+
+
+async def await_map(spec, *values):
+    """Call a map that waits."""
+    if spec.nap and random.random() < 0.1:
+        await asyncio.sleep(random.random() * spec.nap)
+    return call_map(spec, *values)
+
+
+def call_vectorized(spec, *columns):
+    """Call a vectorized map."""
+    rows = [[plain(value, spec.mutates) for value in row] for row in zip(*columns, strict=True)]
+    return [answer(spec, row, number) for number, row in enumerate(rows)]
+
+
+async def await_vectorized(spec, *columns):
+    """Call a vectorized map that waits."""
+    await asyncio.sleep(0)
+    return call_vectorized(spec, *columns)
+
+
+def scatter(spec, *values):
+    """Yield the children of an item."""
+    row = [plain(value) for value in values]
+    count, bad = rules.count_children(spec, row), rules.fails(spec, row)
+    for child in range(count):
+        if child == count // 2:
+            stumble(spec, row)
+        if bad and child == rules.fails_at(spec, row):
+            TROUBLES[rules.choose_trouble(spec, row)](spec, row)
+        if not child % 64:
+            nap(spec)
+        yield dress(spec, rules.child_of(spec, row, child))
+
+
+async def await_scatter(spec, *values):
+    """Yield the children of an item, and wait between them."""
+    for child in scatter(spec, *values):
+        if random.random() < 0.05:
+            await asyncio.sleep(0)
+        yield child
+
+
+def fold(spec, total, *values):
+    """Fold an item into an accumulator."""
+    row = [plain(value) for value in values]
+    nap(spec)
+    if rules.fails(spec, row):
+        TROUBLES[rules.choose_trouble(spec, row)](spec, row)
+    return (*total, digest(spec.name, row))
+
+
+async def await_fold(spec, total, *values):
+    """Fold an item, and wait."""
+    await asyncio.sleep(0)
+    return fold(spec, total, *values)
+
+
+def combine(left, right):
+    """Join two accumulators."""
+    return left + right
+
+
+def heal(failure):
+    """Make a value of a failure."""
+    return rules.healed(failure.node, failure.key)
+
+
+def source(spec):
+    """Yield the rows of a source."""
+    for number in range(spec.size):
+        if spec.fail and number == spec.size // 2:
+            raise Bad(spec.name)
+        yield rules.row_of(spec.name, number)
+
+
+async def await_source(spec):
+    """Yield the rows of a source that waits."""
+    for value in source(spec):
+        await asyncio.sleep(0)
+        yield value
+
+
+def good_resource():
+    """Make a resource."""
+    return "resource"
+
+
+def yielded_resource():
+    """Make a resource, and take it down."""
+    yield "resource"
+
+
+def bad_resource():
+    """Raise instead of making one."""
+    raise OSError("no resource")
+
+
+RESOURCES = {"good": good_resource, "yields": yielded_resource, "bad": bad_resource}
