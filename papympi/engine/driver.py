@@ -6,8 +6,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from papympi.engine.delivery import Delivery
 from papympi.engine.loop import Engine
-from papympi.engine.output_order import Delivery
 from papympi.workers.evaluation.attempt import attempt
 
 AWAY_S = 0.005

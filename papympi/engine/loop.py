@@ -17,27 +17,26 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any
 
 from papympi.contracts import History, Pool, Statistics, Store
+from papympi.engine.delivery import Delivery
 from papympi.engine.ending import Ending
 from papympi.engine.fail_fast import FailFast
 from papympi.engine.operators.assembly import make_context, make_operators, open_sources
 from papympi.engine.operators.feed import Feed
 from papympi.engine.operators.protocol import Operator
 from papympi.engine.operators.source import pull_in_turns
-from papympi.engine.output_order import ArrivalOrder, Delivery, InputOrder
+from papympi.engine.output_order import ArrivalOrder, InputOrder
 from papympi.engine.recording import restored
 from papympi.engine.scheduling import Scheduler, Waiter, count_places
 from papympi.engine.tally import Tally
+from papympi.engine.turns import AT_ONCE
 from papympi.model.item import Failure, Key
 from papympi.plan.plan import Plan, Step
 from papympi.transport.bitmap import FULL
 from papympi.transport.records import Logs
 from papympi.transport.task import Lost, Outcome
-
-AT_ONCE: Final = 32
-"""So many results of sources that take turns are handed over before the loop turns again."""
 
 
 class Engine:
@@ -163,9 +162,7 @@ class Engine:
 
     def is_idle(self) -> bool:
         """Return whether nothing is on its way: no task, no row, and nothing that is tried again later."""
-        if self._scheduler.tasks:
-            return False
-        return self._ending.now or not (self._retries.waiting or self._awaits_rows())
+        return not self._scheduler.tasks and (self._ending.now or not (self._retries.waiting or self._awaits_rows()))
 
     def _awaits_rows(self) -> bool:
         return any(source.is_waiting() for source in self._sources)
@@ -189,15 +186,10 @@ class Engine:
         if self._recorder is not None:
             self._recorder.check()
         if not self._ending.now and (self._ending.drains or not self._paused):
-            moved |= self._pull(away=away)
+            sources = [source for source in self._sources if not (away and source.is_tied)]
+            moved |= self._ending.drain() if self._ending.drains else pull_in_turns(sources)
             moved |= self._scheduler.dispatch()
         return moved
-
-    def _pull(self, *, away: bool) -> bool:
-        """Let the sources read, or end; return whether any did."""
-        if self._ending.drains:
-            return self._ending.drain()
-        return pull_in_turns([source for source in self._sources if not (away and source.is_tied)])
 
     def _collect(self, pools: Mapping[str, Pool]) -> bool:
         moved = False

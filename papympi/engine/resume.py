@@ -41,6 +41,14 @@ class KeptPayload(ReplayedPayload):
         """Return the values."""
         return self._inner.values(last=last)
 
+    def open(self, *, last: bool = False) -> list[Any]:
+        """Return the values, or raise what one of them does."""
+        return self._inner.open(last=last)
+
+    def salvage(self, error: BaseException) -> None:
+        """Have values of which one has raised."""
+        self._inner.salvage(error)
+
     def is_spoiled(self) -> bool:
         """Return whether values did not come out of the pickle."""
         return self._inner.is_spoiled()

@@ -17,6 +17,8 @@ class EndOfTurn:
     """What a walk yields behind each item."""
 
 
+AT_ONCE: Final = 32
+"""So many results of sources that take turns are handed over before the loop turns again."""
 END: Final = EndOfTurn()
 T = TypeVar("T")
 

@@ -66,7 +66,7 @@ class LoopThread:
 
         self.stages: dict[int, int] = {}
         self.record = ProgressRecord()
-        self.halted = False
+        self.halted = self._woken = False
         self._send = send
         self._caller = caller
         self._context = Context()
@@ -75,7 +75,6 @@ class LoopThread:
         self._evaluator = AwaitingEvaluator(program, label, self.record, room)
         self._batches: set[asyncio.Task[Outcome]] = set()
         self._inbox: deque[Task] = deque()
-        self._woken = False
         self._state = "open"
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=attempt, args=(self._work,), name=label, daemon=True)
@@ -108,7 +107,7 @@ class LoopThread:
         """Leave a thread that is kept by what it calls, and give back the descriptors of its loop."""
         self._evaluator.give_up()
         self._state = "abandoned"
-        self.record.programs.end_all()
+        self.record.programs.close()
         self._selector.close()
         for name in ("_ssock", "_csock"):  # by these it would be woken
             end = getattr(self._loop, name, None)

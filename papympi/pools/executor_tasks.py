@@ -14,7 +14,7 @@ from papympi.errors import ItemTimeout
 from papympi.plan.program import Program
 from papympi.script.state import CallerContext
 from papympi.transport.task import Kind, Lost, Outcome, Task
-from papympi.workers.evaluation.alarm import find_shortest_timeout, find_timeout, interrupt_thread
+from papympi.workers.evaluation.alarm import find_shortest_timeout, find_timeout, interrupt_thread, standstill
 from papympi.workers.evaluation.executor_worker import ThreadEvaluators, leave, live, serve
 from papympi.workers.evaluation.progress import ProgressRecord
 from papympi.workers.evaluation.scatter import SuspendedScatter
@@ -80,13 +80,14 @@ class LocalTasks:
                     news.position, news.child = progress.position, progress.child
                 lost.append((news, running.thread))
                 running.record.programs.end_since(progress.begun_ns or 0)
+                running.record.programs.close()
                 interrupt_thread(running.thread)
         return lost
 
     def close(self) -> None:
         """Close the generators that stand suspended, tear down the setups, end the programs of threads that go on."""
         for running in list(self._running.values()):
-            running.record.programs.end_all()
+            running.record.programs.close()
         while self._generators:
             self._generators.popitem()[1].close()
         self._setups.close()
@@ -177,7 +178,8 @@ class RemoteTasks:
 
     def _deadline_of(self, task: int) -> float:
         handed, budget = self._budgets[task]
-        return max(handed, self._started or 0.0) + budget + self._return_s
+        begun = max(handed, self._started or 0.0)
+        return begun + budget + self._return_s + standstill.count_since(begun)
 
     def _find_budget(self, task: Task) -> float | None:
         """Return how long a task may take at most, in seconds; `None`: as long as it likes."""

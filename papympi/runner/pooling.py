@@ -20,7 +20,7 @@ from papympi.model.telling import tell_error
 from papympi.plan.program import Program, ResourceSpec
 from papympi.pools.executor import ExecutorPool
 from papympi.pools.members import MembersPool
-from papympi.pools.shared import SharedPool
+from papympi.pools.sharing import SharedPool
 from papympi.runner.plugins import collect_offers, find_backend
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from papympi.contracts import Pool
+from papympi.engine.delivery import Delivery
 from papympi.engine.driver import EngineDriver
 from papympi.engine.loop import Engine
-from papympi.engine.output_order import Delivery
 from papympi.errors import StateError
 from papympi.model.graph import Graph
 from papympi.monitors.progress import ProgressDisplay

@@ -84,22 +84,28 @@ class Payload:
         """
         if self._values is None:
             assert self._coded is not None
-            self._values, error = attempt_interruptibly(partial(decode, last=last), self._coded)
+            _, error = attempt_interruptibly(partial(self.open, last=last))
             if error is not None:
-                self._values = self._salvage(error)
-            if last or self._spoiled:
+                self.salvage(error)
+            assert self._values is not None
+        return self._values
+
+    def open(self, *, last: bool = False) -> list[Any]:
+        """Do the same, but raise what one of the values raises when it is unpickled."""
+        if self._values is None:
+            self._values = decode(self.encode(), last=last)
+            if last:
                 self._coded = None
         return self._values
 
-    def _salvage(self, error: BaseException) -> list[Any]:
-        """Return the values of which one has raised when it was unpickled."""
+    def salvage(self, error: BaseException) -> None:
+        """Have values of which one has raised."""
         from papympi.transport.salvage import salvage
 
-        assert self._coded is not None
-        self._spoiled = True
-        body, buffers = self._coded
+        body, buffers = self.encode()
         values, damage = attempt_interruptibly(salvage, body, map(own, buffers), Unsendable)
-        return values if damage is None else [Unsendable(error)] * self.count
+        self._values = values if damage is None else [Unsendable(error)] * self.count
+        self._spoiled, self._coded = True, None
 
     def is_spoiled(self) -> bool:
         """Return whether values did not come out of the pickle; what stands for these is `Unsendable`."""

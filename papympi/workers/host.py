@@ -171,6 +171,13 @@ def open_pidfd(pid: int) -> int:
         return -1
 
 
+def is_stopped(pid: int) -> bool:
+    """Say whether a process has been stopped by a signal, as far as the kernel tells."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] in {b"T", b"t"}
+    return False
+
+
 def is_readable(descriptor: int, seconds: float) -> bool:
     """Wait for a descriptor to become readable, at most `seconds`."""
     poll = select.poll()

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from papympi.engine.output_order import ArrivalOrder, Delivery, InputOrder
+from papympi.engine.delivery import Delivery
+from papympi.engine.output_order import ArrivalOrder, InputOrder
 from papympi.errors import InputError
 from papympi.transport.bitmap import FULL, is_valid, normalized
 from papympi.transport.payload import Payload

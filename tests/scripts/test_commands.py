@@ -156,6 +156,7 @@ def test_sigterm_ends(tmp_path, waits, pool):
     (tmp_path / "script.py").write_text(f"import time\nfrom papympi import node\n{script}")
     mark = f"PLAYED=sigterm-{os.getpid()}-{waits}-{pool}"
     argv = [BIN / "papympi", "run", "script.py", "--input", "number=0..100", "--pool", f"work={pool}", "--no-progress"]
+    argv += ["--grace", "2"]
     with subprocess.Popen(
         argv,
         cwd=tmp_path,

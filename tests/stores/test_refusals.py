@@ -9,6 +9,7 @@ import pytest
 
 from papympi import JournalError, JournalOptions, run
 from papympi.runner.loading import load_graph
+from papympi.stores.sums import guard_rows
 
 PIPELINE = """
 import functools
@@ -134,7 +135,8 @@ def test_other_version_is_refused(pipeline):
     graph = pipeline()
     results = go(graph)
     with closing(sqlite3.connect("run/journal.sqlite")) as connection, connection:
-        connection.execute("UPDATE meta SET value = '0.0.1' WHERE name = 'papympi'")
+        guard_rows(connection)
+        connection.execute("INSERT OR REPLACE INTO meta VALUES ('papympi', '0.0.1')")
     with pytest.raises(JournalError, match=r"the journal was written by papympi 0\.0\.1, this is .* --force"):
         go(graph)
     assert go(graph, force=True) == results

@@ -210,7 +210,9 @@ class MapOperator(CallOperator[MapTask]):
             self._context.retries.put(self, culprit._replace(attempts=tried + 1), call, tried + 1)
             return
         key = span.segment.key(position)
-        if lost.suspected:
+        known = {(each.node, each.key) for each in span.culprits}
+        again = lost.child is None and (lost.node, key) in known
+        if lost.suspected or again:  # what heals it, or says what it was given, is no better
             self._withhold(culprit, blame(call, lost, key, tried))
             return
         failure = blame(call, lost, key if lost.child is None else (*key, lost.child), tried)

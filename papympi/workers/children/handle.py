@@ -253,7 +253,7 @@ class ChildHandle:
     def kill_overdue(self) -> None:
         """Kill the child if the item that it is at has had its time; `descriptors` will tell of its end."""
         progress = self._record.read()
-        if time.monotonic() >= self.workload.find_timeout(progress)[1]:
+        if time.monotonic() >= self.workload.find_timeout(progress)[1] and not self.workload.excuse_stopped(self.pid):
             self._overdue = progress
             self.kill()
 

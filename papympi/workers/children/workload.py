@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 from papympi.plan.program import Program
 from papympi.transport.task import KeyRun, Kind, Lost, Task
 from papympi.workers.children.output import Owner
 from papympi.workers.evaluation.alarm import find_timeout
 from papympi.workers.evaluation.columns import key_at
 from papympi.workers.evaluation.progress import ProgressSnapshot, mark_resource
+from papympi.workers.host import is_stopped
 
 
 class Workload:
@@ -22,6 +25,7 @@ class Workload:
         self.items = 0
         self.generators = 0
         self._counts = counts
+        self._excused_ns = 0
         self._program = program
         self._advancing: dict[int, Kind] = {}
         self._stages: dict[int, int] = {}
@@ -69,7 +73,16 @@ class Workload:
     def find_timeout(self, progress: ProgressSnapshot) -> tuple[float, float]:
         """Return the time-out of what the child is at, in seconds, and when it has had that."""
         stage = None if progress.task is None else self._stages.get(progress.task)
+        if progress.begun_ns is not None and progress.begun_ns < self._excused_ns:
+            progress = progress._replace(begun_ns=self._excused_ns)
         return find_timeout(self._program, stage, progress)
+
+    def excuse_stopped(self, pid: int) -> bool:
+        """Say whether the child is stopped, so that it cannot work; the item then has its time anew."""
+        stopped = is_stopped(pid)
+        if stopped:
+            self._excused_ns = time.monotonic_ns()
+        return stopped
 
     def locate(self, progress: ProgressSnapshot) -> Owner:
         """Return the node and the key of the item that the child is at, as far as there is one."""

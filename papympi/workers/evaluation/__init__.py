@@ -22,6 +22,7 @@ by item.
 | `Location`, `TaskLocation`, `FixedLocation` | which item of which node is at work: seeds, prints and logs ask for it |
 | `OutputCapture`, `OutputRecorder` | sees what functions print and log; takes it down |
 | `TimeoutAlarm`, `Overdue`, `Abandoned` | ends an item at its time-out; is raised there; is raised in a lost thread |
+| `Standstill` | for how long this process was stopped, so that nobody was late |
 | `hold` | keeps the alarm from what must not be interrupted |
 | `StartedPrograms` | the programs that functions start: they end with their item or with the run |
 | `ThreadEvaluators` | an evaluator for each thread that looks |

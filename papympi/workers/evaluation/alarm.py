@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from math import inf
 from types import FrameType, TracebackType
@@ -14,6 +15,8 @@ from papympi.plan.program import Program
 from papympi.workers.evaluation.progress import BEGUN, NOTHING, ProgressRecord, ProgressSnapshot
 
 NS: Final = 1_000_000_000
+_LOOK_S: Final = 1.5
+"""Who looks after time-outs and has not for so long, in seconds, could not."""
 MERCY_S: Final = 0.5
 """How long after its time-out an item may take to end by itself, before its process or thread is given up."""
 
@@ -63,8 +66,10 @@ class TimeoutAlarm:
         self._slots = progress.slots
         self._programs = progress.programs
         self._seconds = seconds
-        self._armed = False
+        self._armed = self._is_late = False
+        self._continued_ns = 0
         self._before: Any = None
+        self._before_stop: Any = None
         self._timer = (0.0, 0.0)
         self._since = 0.0
 
@@ -76,6 +81,7 @@ class TimeoutAlarm:
             return self  # the process waits for something of its own that comes first
         self._since = time.monotonic()
         self._before = signal.signal(signal.SIGALRM, self._ring)
+        self._before_stop = signal.signal(signal.SIGCONT, self._continue)
         self._timer = signal.setitimer(signal.ITIMER_REAL, self._seconds)
         self._armed = True
         return self
@@ -88,6 +94,7 @@ class TimeoutAlarm:
         self._armed = False
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, self._before)
+        signal.signal(signal.SIGCONT, self._before_stop)
         if self._timer[0]:
             left = self._timer[0] - (time.monotonic() - self._since)
             signal.setitimer(signal.ITIMER_REAL, max(left, 1e-3), self._timer[1])
@@ -100,11 +107,58 @@ class TimeoutAlarm:
             signal.setitimer(signal.ITIMER_REAL, 1e-3)
             return
         begun = self._slots[BEGUN]
-        late = 0.0 if begun == NOTHING else (time.monotonic_ns() - begun) / NS
+        late = 0.0 if begun == NOTHING else (time.monotonic_ns() - max(begun, self._continued_ns)) / NS
         signal.setitimer(signal.ITIMER_REAL, max(self._seconds - late, 1e-3) if late < self._seconds else self._seconds)
+        if late >= self._seconds and not self._is_late:
+            self._is_late = True
+            signal.setitimer(signal.ITIMER_REAL, 1e-3)  # if this process has been stopped, that is told next
+            return
+        self._is_late = False
         if late >= self._seconds:
             self._programs.end_since(begun)
             raise Overdue
+
+    def _continue(self, number: int, frame: FrameType | None) -> None:
+        """Let the item have its time anew: this process was stopped, nobody can say for how long."""
+        standstill.continued_ns = self._continued_ns = time.monotonic_ns()
+        if callable(self._before_stop):
+            self._before_stop(number, frame)
+
+
+class Standstill:
+    """Knows for how long this process stood still, stopped as its job was: then nobody looked, and nobody was late.
+
+    Who waits for something that may be late looks again and again, much more often than every `_LOOK_S`. A process
+    whose main thread is at the items cannot; it hears by a signal that it goes on.
+
+    Attributes:
+        continued_ns: when the main thread has heard that the process goes on, by `time.monotonic_ns`.
+    """
+
+    def __init__(self) -> None:
+        self.continued_ns = 0
+        self._looked = time.monotonic()
+        self._found: deque[tuple[float, float]] = deque(maxlen=100)
+
+    def count_since(self, moment: float) -> float:
+        """Look, and return for how many seconds it stood still since a moment of `time.monotonic`."""
+        now = time.monotonic()
+        if now - self._looked > _LOOK_S:
+            self._found.append((self._looked, now))
+        self._looked = now
+        return sum(end - max(start, moment) for start, end in self._found if end > moment)
+
+    def excuses(self, begun_ns: int, limit_ns: int) -> bool:
+        """Say whether what has begun then and is over now has taken too long only because the process stood still."""
+        if self.continued_ns > begun_ns:
+            return True
+        if threading.current_thread() is threading.main_thread():
+            return False
+        stood_ns = self.count_since(begun_ns / NS) * NS
+        return time.monotonic_ns() - begun_ns - stood_ns <= limit_ns
+
+
+standstill: Final = Standstill()
 
 
 def call_timed(function: Callable[..., Any], row: Sequence[Any], slots: memoryview[int], limit_ns: int) -> Any:
@@ -115,7 +169,7 @@ def call_timed(function: Callable[..., Any], row: Sequence[Any], slots: memoryvi
         value = function(*row)
     finally:
         slots[BEGUN] = NOTHING  # from here on the alarm is silent
-    if time.monotonic_ns() - begun > limit_ns:
+    if time.monotonic_ns() - begun > limit_ns and not standstill.excuses(begun, limit_ns):
         raise Overdue
     return value
 
@@ -141,7 +195,8 @@ def find_timeout(program: Program, stage: int | None, progress: ProgressSnapshot
     if stage is None or progress.node is None or progress.begun_ns is None:
         return 0.0, inf
     timeout = (program.stages[stage].calls[progress.node].timeout or 0.0) * progress.items
-    return timeout, progress.begun_ns / NS + timeout + MERCY_S if timeout else inf
+    begun = progress.begun_ns / NS
+    return timeout, begun + timeout + MERCY_S + standstill.count_since(begun) if timeout else inf
 
 
 def find_shortest_timeout(program: Program) -> float:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from papympi.workers.evaluation.alarm import NS, call_timed
-from papympi.workers.evaluation.calls import TaskLocation
 from papympi.workers.evaluation.columns import Arguments
 from papympi.workers.evaluation.progress import INDEX
+from papympi.workers.evaluation.task_location import TaskLocation
 
 Put = Callable[[Any], None]
 

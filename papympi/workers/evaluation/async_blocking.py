@@ -12,7 +12,7 @@ from papympi.plan.program import Call
 from papympi.workers.evaluation.alarm import MERCY_S, NS
 from papympi.workers.evaluation.async_call import AsyncCall, end_loop
 from papympi.workers.evaluation.attempt import Attempt, Tried, attempt
-from papympi.workers.evaluation.progress import BEGUN, COUNT
+from papympi.workers.evaluation.progress import BEGUN, COUNT, NOTHING
 
 if TYPE_CHECKING:
     import asyncio
@@ -103,7 +103,8 @@ def run_to_end(function: Callable[..., Any], call: Call, slots: memoryview[int],
     def limit() -> float:
         if not call.timeout:
             return 0.0
-        slots[BEGUN] += _HEAD_START_NS
+        if slots[BEGUN] != NOTHING:
+            slots[BEGUN] += _HEAD_START_NS
         return call.timeout * slots[COUNT]
 
     def run(*row: Any) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from papympi.workers.evaluation.alarm import MERCY_S, NS, Overdue
+from papympi.workers.evaluation.alarm import MERCY_S, NS, Overdue, standstill
 from papympi.workers.evaluation.attempt import Attempt, Job, Tried
 from papympi.workers.evaluation.calls import Calls
 from papympi.workers.evaluation.location import FixedLocation, enter
@@ -267,7 +267,7 @@ class _GroupedCall(AsyncCall):
             return advance(value)
         finally:
             slots[TASK] = slots[BEGUN] = NOTHING
-            if limit_ns and time.monotonic_ns() - begun > limit_ns:
+            if limit_ns and time.monotonic_ns() - begun > limit_ns and not standstill.excuses(begun, limit_ns):
                 self.expired = True
 
     def _wait_no_longer(self, loop: asyncio.AbstractEventLoop) -> None:

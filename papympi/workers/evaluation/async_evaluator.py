@@ -12,7 +12,7 @@ from papympi.transport.task import Kind, Outcome, Task
 from papympi.workers.evaluation.async_blocking import END, take_next
 from papympi.workers.evaluation.async_call import AsyncLimit, CallGroup, CallPlace
 from papympi.workers.evaluation.attempt import Steps, T, Tried
-from papympi.workers.evaluation.calls import Calls, TaskLocation
+from papympi.workers.evaluation.calls import Calls
 from papympi.workers.evaluation.columns import Arguments, Column, positions_of, to_positional
 from papympi.workers.evaluation.evaluate import Evaluator
 from papympi.workers.evaluation.fold import fold_rows
@@ -20,6 +20,7 @@ from papympi.workers.evaluation.location import at
 from papympi.workers.evaluation.outputs import make_output, make_outputs
 from papympi.workers.evaluation.progress import COUNT, INDEX, NOTHING, ProgressRecord
 from papympi.workers.evaluation.scatter import close_children, open_children, take, take_timed
+from papympi.workers.evaluation.task_location import TaskLocation
 
 
 class AwaitingEvaluator(Evaluator):

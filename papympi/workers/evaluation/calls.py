@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
-from papympi.errors import ItemTimeout, StateError
-from papympi.model.item import DROP, Failure, Key
-from papympi.model.telling import describe, tell_traceback
-from papympi.plan.program import Call, Stage
+from papympi.errors import ItemTimeout, RemoteError
+from papympi.model.item import DROP, Failure, Key, seal_error
+from papympi.model.telling import describe, describe_kind, tell_error, tell_traceback
+from papympi.plan.program import Call, ResourceSpec, Stage
 from papympi.transport.payload import Payload, Unsendable
 from papympi.transport.task import Outcome, Output, Task
-from papympi.workers.evaluation.alarm import NS, Abandoned, Overdue, TimeoutAlarm, call_timed
+from papympi.workers.evaluation.alarm import NS, Abandoned, Overdue, call_timed
 from papympi.workers.evaluation.attempt import Tried
 from papympi.workers.evaluation.columns import (
     Arguments,
@@ -29,9 +29,11 @@ from papympi.workers.evaluation.context import WorkerContext
 from papympi.workers.evaluation.frames import skip_own_frames, strip
 from papympi.workers.evaluation.location import at
 from papympi.workers.evaluation.programs import tell_program
-from papympi.workers.evaluation.progress import COUNT, INDEX, NODE
-from papympi.workers.evaluation.recorder import OutputRecorder
+from papympi.workers.evaluation.progress import COUNT, INDEX, NODE, NOTHING
 from papympi.workers.host import format_memory
+
+RESOURCE_SHARE: Final = 10
+"""So many times as long as an item a resource may take to be made."""
 
 
 class Calls:
@@ -92,19 +94,38 @@ class Calls:
         made = {}
         for number, argument in enumerate(call.arguments):
             if argument.resource is not None:
-                made[number], error = self.worker.resources.take(argument.resource)
+                made[number], error = self._take_resource(call, argument.resource)
                 if error is not None:
                     return {}, error
         return made, None
 
+    def _take_resource(self, call: Call, spec: ResourceSpec) -> Tried:
+        """Return a resource, which may take longer than an item to be made, but not for ever."""
+        resources, number = self.worker.resources, next(at for at, each in enumerate(self.stage.calls) if each is call)
+        if not call.timeout or resources.has(spec):
+            return resources.take(spec)
+        tried, late = self.attempt_for(number, NOTHING, resources.take, spec, share=RESOURCE_SHARE)
+        return (None, late) if late is not None else tried
+
     def fail(self, call: Call, key: Key, error: BaseException, given: Sequence[Any] = (), attempts: int = 1) -> Failure:
         """Return the failure that an exception makes of an item."""
         error = self._translate(call, error)
-        text = tell_traceback(error, skip_own_frames(error)) + tell_program(error)
+        told, late = self.attempt_here(call, self._tell, call, error, given)
+        if late is not None:
+            error = RemoteError(describe_kind(error), f"<what it says and holds could not be told: {tell_error(late)}>")
+            told = f"{error}\n", ""
+        text, found = told
         if issubclass(type(error), MemoryError) and self.worker.memory:
             text += f"The worker may allocate {format_memory(self.worker.memory)}, as its pool's option memory says.\n"
-        told = (text, _describe(given), self.worker.label, attempts)
-        return Failure(call.node, key[: call.depth], strip(error), *told, place=call.find_inner_key(key))
+        worker = self.worker.label
+        place = call.find_inner_key(key)
+        return Failure(call.node, key[: call.depth], strip(error), text, found, worker, attempts, place=place)
+
+    def _tell(self, call: Call, error: BaseException, given: Sequence[Any]) -> tuple[str, str]:
+        """Return what is said of an exception, and of what the function was given."""
+        if call.timeout and self.worker.sends:
+            seal_error(error)  # as will be done when nobody looks at the time
+        return tell_traceback(error, skip_own_frames(error)) + tell_program(error), _describe(given)
 
     def _translate(self, call: Call, error: BaseException) -> BaseException:
         """Return the error as users know it; a worker that was given up ends here."""
@@ -118,9 +139,18 @@ class Calls:
         seconds = (call.timeout or 0.0) * self.worker.progress.slots[COUNT]
         return ItemTimeout(seconds).with_traceback(error.__traceback__)
 
-    def complete(self, failure: Failure, given: Sequence[Any]) -> Failure:
+    def complete(self, call: Call, failure: Failure, given: Sequence[Any]) -> Failure:
         """Return the failure that a lost worker has made, with what the function was given."""
-        return failure if failure.input else replace(failure, input=_describe(given))
+        return failure if failure.input else replace(failure, input=self.attempt_here(call, _describe, given)[0] or "")
+
+    def settle_lost(self, number: int, position: int, failure: Failure, given: Sequence[Any]) -> Any:
+        """Return what takes the place of an item that a worker was lost at; meanwhile the record says it is at work."""
+        slots, call = self.worker.progress.slots, self.stage.calls[number]
+        before = slots[NODE], slots[INDEX]
+        self.worker.progress.at(number, position)
+        value = self.settle(call, self.complete(call, failure, given))
+        slots[NODE], slots[INDEX] = before
+        return value
 
     def settle(self, call: Call, failure: Failure) -> Any:
         """Count a failure; return what takes the item's place: the failure, `DROP`, or what heals it."""
@@ -136,7 +166,7 @@ class Calls:
         if call.on_error == "drop":
             return DROP
         with at(replace(self.worker.outside, node=call.node, key=failure.key)):
-            value, error = self.worker.attempt(call.on_error, failure)
+            value, error = self.attempt_here(call, call.on_error, failure)
         if error is not None:
             value = self.fail(call, failure.key, error, [failure])
             self.failures.append(value)
@@ -172,28 +202,32 @@ class Calls:
         self.failures.append(failure)
         return failure
 
-    def find(self, call: Call) -> int:
-        """Return the number of a call in the stage."""
-        return next(number for number, each in enumerate(self.stage.calls) if each is call)
-
-    def attempt_for(self, number: int, position: int, function: Callable[..., Any], *args: Any) -> Tried:
+    def attempt_for(
+        self, number: int, position: int, function: Callable[..., Any], *args: Any, share: int = 1
+    ) -> Tried:
         """Return what a function that a call needs beside its own has returned or raised; its time-out is the call's.
 
         Args:
             number: of the call.
             position: of the item that it is for; `NOTHING`: for all of the task.
+            share: so many times the time-out.
         """
-        slots, call = self.worker.progress.slots, self.stage.calls[number]
+        slots = self.worker.progress.slots
         before = slots[NODE], slots[INDEX], slots[COUNT]
-        self.worker.progress.at(number, position)
-        if call.timeout:
-            slots[COUNT] = 1
-            with TimeoutAlarm(self.worker.progress, call.timeout):
-                tried = self.worker.attempt(call_timed, function, args, slots, round(call.timeout * NS))
-        else:
-            tried = self.worker.attempt(function, *args)
+        self.worker.progress.at(number, position, share)
+        tried = self.attempt_here(self.stage.calls[number], function, *args, share=share)
         slots[NODE], slots[INDEX], slots[COUNT] = before
         return tried
+
+    def attempt_here(self, call: Call, function: Callable[..., Any], *args: Any, share: int = 1) -> Tried:
+        """Do the same for the item that is at work."""
+        if not call.timeout:
+            return self.worker.attempt(function, *args)
+        slots, seconds = self.worker.progress.slots, call.timeout * share
+        with self.worker.alarm(seconds):
+            value, error = self.worker.attempt(call_timed, function, args, slots, round(seconds * NS))
+        late = error is not None and type(error) is Overdue
+        return value, ItemTimeout(seconds).with_traceback(error.__traceback__) if late and error else error
 
     def _load(self, number: int, slices: list[Any]) -> Column:
         values = load_column(slices, self._open)
@@ -209,14 +243,17 @@ class Calls:
         return column
 
     def _open(self, payload: Payload) -> list[Any]:
-        values, error = self.worker.attempt(payload.values)
-        return values if error is None else [Unsendable(error)] * payload.count
+        values, error = self.attempt_for(0, NOTHING, payload.open)
+        if error is not None:
+            _, damage = self.attempt_for(0, NOTHING, payload.salvage, error)
+            return payload.values() if payload.is_spoiled() else [Unsendable(damage or error)] * payload.count
+        return values or []
 
     def _replace_unsendable(self, column: int, position: int, value: Any) -> Any:
         if type(value) is not Unsendable:
             return value
         call = next(call for call in self.stage.calls if any(a.column == column for a in call.arguments))
-        raw = issubclass(type(value.error), (Overdue, MemoryError))
+        raw = issubclass(type(value.error), (Overdue, ItemTimeout, MemoryError))
         return self.fail_finally(call, position, value.error if raw else value.explain())
 
     def _replace_unsendable_members(self, column: int, lists: list[list[Any]]) -> list[list[Any]]:
@@ -248,36 +285,3 @@ class Calls:
 def _describe(given: Sequence[Any]) -> str:
     """Return what a function was given, in few words."""
     return ", ".join(describe(value) for value in given)[:1000]
-
-
-class TaskLocation:
-    """The place of the code that a task runs.
-
-    In a scatter the key is that of the item that the generator was made for, in a fold that of the item being folded.
-
-    Attributes:
-        positions: of the items that a vectorized function has been given.
-    """
-
-    __slots__ = ("calls", "positions", "recorder", "seed")
-
-    def __init__(self, calls: Calls, recorder: OutputRecorder, seed: int) -> None:
-        self.calls = calls
-        self.recorder = recorder
-        self.seed = seed
-        self.positions: Sequence[int] = ()
-
-    def locate(self, number: int = 0) -> tuple[str, Key | None]:
-        """Return the node and the key of the item at work; of a vectorized function the item with that number."""
-        calls, slots = self.calls, self.calls.worker.progress.slots
-        node, position, count = slots[NODE], slots[INDEX], slots[COUNT]
-        if node < 0:  # arguments are being unpickled
-            return calls.stage.calls[0].node, None
-        name = calls.stage.calls[node].node
-        if position < 0:  # results are being pickled
-            return name, None
-        if number:
-            if not 0 <= number < count:
-                raise StateError(f"node {name!r} has been given {count} items at once; there is no number {number}")
-            position = self.positions[number]
-        return name, calls.key_of(position)

@@ -12,7 +12,7 @@ from typing import Any, Final
 from papympi.errors import StateError
 from papympi.model.item import Failure
 from papympi.plan.program import Call, ResourceSpec, Stage
-from papympi.workers.evaluation.alarm import TimeoutAlarm
+from papympi.workers.evaluation.alarm import Overdue, TimeoutAlarm
 from papympi.workers.evaluation.attempt import Attempt
 from papympi.workers.evaluation.copies import find_copied
 from papympi.workers.evaluation.location import FixedLocation, at
@@ -42,11 +42,17 @@ class Resources:
         self._made: dict[str, tuple[Any, BaseException | None, TracebackType | None]] = {}
         self._open: list[tuple[str, Generator[Any]]] = []
 
+    def has(self, spec: ResourceSpec) -> bool:
+        """Say whether a resource has been made, or cannot be."""
+        return spec.name in self._made
+
     def take(self, spec: ResourceSpec) -> tuple[Any, BaseException | None]:
         """Return the resource, made now if need be, or the error that it could not be made for."""
         made = self._made.get(spec.name)
         if made is None:
-            made = self._made[spec.name] = self._make(spec)
+            made = self._make(spec)
+            if type(made[1]) is not Overdue:  # the next item may have better luck
+                self._made[spec.name] = made
         resource, error, trace = made
         return resource, None if error is None else BaseException.with_traceback(error, trace)
 

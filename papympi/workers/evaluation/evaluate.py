@@ -17,7 +17,7 @@ from papympi.workers.evaluation.alarm import NS
 from papympi.workers.evaluation.apply import apply_rows, apply_single, apply_timed, compute_vector, follow_up
 from papympi.workers.evaluation.async_blocking import CallLoop, run_to_end
 from papympi.workers.evaluation.attempt import Steps, attempt, attempt_interruptibly, drive
-from papympi.workers.evaluation.calls import Calls, TaskLocation
+from papympi.workers.evaluation.calls import Calls
 from papympi.workers.evaluation.capture import OutputCapture
 from papympi.workers.evaluation.columns import Arguments, Column, mark_column, positions_of, to_positional
 from papympi.workers.evaluation.context import WorkerContext
@@ -28,6 +28,7 @@ from papympi.workers.evaluation.outputs import make_early, make_output, make_out
 from papympi.workers.evaluation.progress import ProgressRecord
 from papympi.workers.evaluation.recorder import OutputRecorder
 from papympi.workers.evaluation.scatter import SuspendedScatter
+from papympi.workers.evaluation.task_location import TaskLocation
 
 
 class Evaluator:
@@ -165,8 +166,7 @@ class Evaluator:
     def _prepare(self, call: Call) -> Callable[..., Any]:
         """Return a call's function as one that is given its arguments by position and returns its result."""
         function = to_positional(call)
-        if call.awaits:
-            function = run_to_end(function, call, self._worker.progress.slots, self._loop)
+        function = run_to_end(function, call, self._worker.progress.slots, self._loop) if call.awaits else function
         return function if self._after is None else follow_up(function, self._after)
 
     def _call(self, calls: Calls) -> list[Column]:
@@ -235,17 +235,13 @@ class Evaluator:
         present, failed = arguments.present, arguments.failed
         values: list[Any] = [None] * count
         for position in positions_of(failed, count):
-            failure = values[position] = arguments.first_failure(position)
-            if (
-                call.on_error == "drop"
-                and not arguments.fails_as_list(position)
-                and calls.may_drop(call, position, failure)
-            ):
+            values[position], as_list = arguments.first_failure(position), arguments.fails_as_list(position)
+            if call.on_error == "drop" and not as_list and calls.may_drop(call, position, values[position]):
                 present &= ~(1 << position)
                 values[position] = None
         for (position, _), failure in culprits.items():
             if present & ~failed & 1 << position:
-                values[position] = calls.settle(call, calls.complete(failure, arguments.given(position)))
+                values[position] = calls.settle_lost(number, position, failure, arguments.given(position))
                 calls.calls[number] += 1
                 failed |= 1 << position
         healthy = list(positions_of(present & ~failed, count))

@@ -16,7 +16,7 @@ from papympi.workers.evaluation.attempt import Steps
 from papympi.workers.evaluation.calls import Calls
 from papympi.workers.evaluation.columns import Column, mark_column, positions_of
 from papympi.workers.evaluation.location import at
-from papympi.workers.evaluation.progress import INDEX
+from papympi.workers.evaluation.progress import INDEX, NOTHING
 
 _FRESH: Final = object()
 
@@ -79,7 +79,7 @@ class Fold:
         yield from self._fold_healthy(list(positions_of(present, end)))
         if first >= 0 and type(self._accumulator) is not Failure:
             if first in self._culprits:
-                self._become(self._calls.complete(self._culprits[first], self._arguments.given(first)))
+                self._become(self._calls.complete(self._call, self._culprits[first], self._arguments.given(first)))
             else:
                 self._accumulator = self._arguments.first_failure(first)
 
@@ -118,9 +118,9 @@ class Fold:
 
     def _start(self) -> None:
         """Make an accumulator if there is none."""
-        if self._accumulator is _FRESH:
+        if self._accumulator is _FRESH and self._factory is not None:
             with at(replace(self._calls.worker.outside, node=self._call.node, key=self._key)):
-                self._accumulator, error = self._calls.worker.attempt(self._factory)
+                self._accumulator, error = self._calls.attempt_for(self._calls.number, NOTHING, self._factory)
             if error is not None:
                 self._become(self._calls.fail(self._call, self._key, error))
 

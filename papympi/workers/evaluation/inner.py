@@ -17,10 +17,11 @@ from papympi.plan.program import MOST, Inner
 from papympi.transport.bitmap import FULL
 from papympi.transport.task import Kind, Outcome, Task
 from papympi.workers.evaluation.attempt import drive
-from papympi.workers.evaluation.calls import Calls, TaskLocation
+from papympi.workers.evaluation.calls import Calls
 from papympi.workers.evaluation.columns import Column, mark_column, positions_of
 from papympi.workers.evaluation.fold import Fold
 from papympi.workers.evaluation.scatter import SuspendedScatter
+from papympi.workers.evaluation.task_location import TaskLocation
 
 BRIEF_S: Final = 0.001
 """If so many children took less, more are taken next time; if they took four times as long, fewer."""

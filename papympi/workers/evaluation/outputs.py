@@ -9,13 +9,12 @@ from collections.abc import Iterable
 from types import FunctionType
 from typing import Any, Final
 
-from papympi.errors import ShippingError
+from papympi.errors import ItemTimeout, ShippingError
 from papympi.model.item import DROP, Failure
 from papympi.model.telling import describe, tell_error
 from papympi.model.users_code import is_users_file
 from papympi.transport.payload import decode, encode
 from papympi.transport.task import Kind, Output
-from papympi.workers.evaluation.alarm import Overdue
 from papympi.workers.evaluation.calls import Calls
 from papympi.workers.evaluation.columns import Column, cut_output, mark_column, positions_of
 from papympi.workers.evaluation.progress import NOTHING
@@ -103,7 +102,7 @@ def _check(calls: Calls, number: int, position: int, value: Any) -> Any:
 def _find_refusal(calls: Calls, number: int, position: int, value: Any) -> BaseException | None:
     """Return why a value cannot leave this process, or be taken up in another; `None`: it can."""
     _, error = calls.attempt_for(number, position, _carry, value)
-    if error is None or issubclass(type(error), (ShippingError, Overdue, MemoryError)):
+    if error is None or issubclass(type(error), (ShippingError, ItemTimeout, MemoryError)):
         return error
     told = ShippingError(f"cannot return {describe(value)}: out of its pickle comes {tell_error(error)}")
     told.__cause__ = error

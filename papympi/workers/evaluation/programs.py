@@ -17,6 +17,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
+from papympi.model.attempt import attempt
+from papympi.model.telling import clean
+
 _NS: Final = 1_000_000_000
 _MOST: Final = 1 << 16
 _LINKS: Final = 32
@@ -35,6 +38,7 @@ class StartedPrograms:
         self._before = b""
         self._left: set[tuple[int, int]] = set()
         self._claimed = False
+        self._lock = threading.RLock()  # an alarm may come while its thread looks
 
     def claim_thread(self) -> None:
         """Note that whatever the calling thread starts from now on is of tasks, of which it may be at several."""
@@ -48,7 +52,7 @@ class StartedPrograms:
 
     def finish(self) -> None:
         """Note that the task is over; what is still running stays until the run ends."""
-        if self._read() != self._before:
+        if self._thread and self._read() != self._before:  # else somebody has given its thread up
             self._left.update((pid, _began(pid)) for pid in self._list_new())
 
     def end_since(self, begun_ns: int) -> None:
@@ -64,13 +68,12 @@ class StartedPrograms:
         end_trees([*self._list_new(), *left])
 
     def close(self) -> None:
-        """Do so, and look no more; whoever is at the tasks does."""
+        """Do so, and look no more before the next task; from any thread."""
         self.end_all()
         self._left.clear()
-        self._before = b""
-        file, self._thread, self._file = self._file, 0, -1
-        if file >= 0:
-            os.close(file)
+        with self._lock:
+            self._before = b""
+            self._let_go()
 
     def _list_new(self) -> set[int]:
         """Return what the thread has started and not waited for since the task began, but for helpers of Python."""
@@ -80,22 +83,25 @@ class StartedPrograms:
     def _read(self) -> bytes:
         """Return the process ids of what the calling thread has started."""
         thread = threading.get_native_id()
-        if thread != self._thread:
-            if self._file >= 0:
-                os.close(self._file)
-            self._thread, self._file = thread, -1
-            with contextlib.suppress(OSError):
-                self._file = os.open(f"/proc/self/task/{thread}/children", os.O_RDONLY | os.O_CLOEXEC)
-        return self._read_again()
+        with self._lock:
+            if thread != self._thread:
+                self._let_go()
+                self._thread = thread
+                with contextlib.suppress(OSError):
+                    self._file = os.open(f"/proc/self/task/{thread}/children", os.O_RDONLY | os.O_CLOEXEC)
+            return self._read_again()
+
+    def _let_go(self) -> None:
+        """Close the file; the lock is held."""
+        if self._file >= 0:
+            os.close(self._file)
+        self._thread, self._file = 0, -1
 
     def _read_again(self) -> bytes:
         """Return the same of the thread that was looked at last."""
-        if self._file < 0:
-            return b""
-        try:
-            return os.pread(self._file, _MOST, 0)
-        except OSError:  # the thread has ended
-            return b""
+        with self._lock, contextlib.suppress(OSError):  # the thread has ended
+            return os.pread(self._file, _MOST, 0) if self._file >= 0 else b""
+        return b""
 
 
 _IS_LINUX: Final = sys.platform == "linux"
@@ -151,11 +157,16 @@ def _began(pid: int, parent: int | None = None) -> int:
 
 def tell_program(error: BaseException) -> str:
     """Return what the program that an exception of `subprocess` is about has said last on its standard error, or ""."""
+    said, refusal = attempt(_find_words, error)  # what an exception answers to questions is users' code
+    return "" if refusal is not None or not said else f"The program wrote to its standard error:\n{clean(said)}\n"
+
+
+def _find_words(error: BaseException) -> str:
     link: BaseException | None = error
     for _ in range(_LINKS):
         said = getattr(link, "stderr", None) if hasattr(link, "cmd") else None
         if isinstance(said, bytes | str) and said.strip():
             text = said.decode(errors="replace") if isinstance(said, bytes) else said
-            return f"The program wrote to its standard error:\n{text.strip()[-_WORDS:]}\n"
+            return text.strip()[-_WORDS:]
         link = None if link is None else link.__cause__ or link.__context__
     return ""

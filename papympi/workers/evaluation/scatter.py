@@ -117,20 +117,22 @@ class SuspendedScatter:
 
     def _take(self, limit: int, children: list[Any]) -> Steps[BaseException | None]:
         """Add at most `limit` children of the parent at work; return what the generator raised."""
-        iterator, slots, timeout = self._children, self.calls.worker.progress.slots, self._call.timeout
-        if iterator is None:
-            return None
+        return None if self._children is None else (yield from self._draw(limit, children.append))
+
+    def _draw(self, limit: int, put: Callable[[Any], Any]) -> Steps[BaseException | None]:
+        """Give at most `limit` children to `put`; return what the generator raised."""
+        slots, timeout = self.calls.worker.progress.slots, self._call.timeout
         if not timeout:
-            return (yield take, iterator, limit, children.append)[1]
+            return (yield take, self._children, limit, put)[1]
         with self.calls.worker.alarm(timeout):
-            return (yield take_timed, iterator, limit, children.append, slots, round(timeout * NS))[1]
+            return (yield take_timed, self._children, limit, put, slots, round(timeout * NS))[1]
 
     def _stop(self, children: list[Any], culprit: int) -> Steps[bool]:
         """End the parent at work if it must not go on, although there may be more; return whether it ended."""
         if self._child == culprit:
             yield from self.closing()
             failure = self._culprits[self._parent, culprit]
-            failure = self.calls.complete(failure, self._arguments.given(self._parent))
+            failure = self.calls.complete(self._call, failure, self._arguments.given(self._parent))
             return self._end(children, self.calls.settle(self._call, failure))
         if self._whole and self._child > self._whole:
             yield from self.closing()
@@ -154,7 +156,7 @@ class SuspendedScatter:
         self._children, error = yield open_children, self._function, row
         if error is None and self._skip:
             passed = count()
-            _, error = yield take, self._children, self._skip, lambda _: next(passed)
+            error = yield from self._draw(self._skip, lambda _: next(passed))
             made = next(passed)
             if error is None and made < self._skip:
                 return StateError(

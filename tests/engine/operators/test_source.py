@@ -160,14 +160,14 @@ def test_failure_is_the_last_row(make):
     assert bench.store.rows == {("row", 0): 1, ("row", 1): 2}
 
 
-def test_failed_row_may_be_skipped(open_bench):
-    """As a member of a group that skips failures."""
+def test_failed_end_is_not_skipped(open_bench):
+    """A group that skips failed rows has that of the source, which is none of a row."""
     graph = Graph("groups")
     graph.add(same, name="list", inputs={"x": "row"}, gather=2, on_error="drop")
     bench = open_bench(graph, {"row": fail_behind([1, 2])}, blocks=False)
     bench.pull()
     bench.work("list")
-    assert bench.delivered == {(0,): [1, 2]}
+    assert bench.delivered == {(0,): [1, 2], (1,): bench.tally.failures[0]}
 
 
 def test_failure_fails_members(make_pair):

@@ -14,6 +14,7 @@ from papympi.transport.bitmap import FULL
 from papympi.transport.payload import Payload
 from papympi.transport.task import Kind, Task
 from papympi.workers.evaluation.evaluate import Evaluator
+from papympi.workers.evaluation.programs import StartedPrograms
 from papympi.workers.evaluation.progress import COUNT, INDEX, NODE, NOTHING
 
 
@@ -115,14 +116,23 @@ class TestCalls:
         columns = [[first, 1, first, 4], [second, second, 3, 5]]
         outcome = evaluator(call(add, 1, 0), inputs=2).run(task(*columns, valid=0b1011))
         assert told(outcome) == ([("b", (2,)), ("b", (2,)), DROP, 9], [])
+        first, second = Failure("a", (5, 1), KeyError()), Failure("b", (5, 2), KeyError())
+        columns = [[first, 1, first, 4], [second, second, 3, 5]]
         outcome = evaluator(call(add, 0, 1, on_error="drop"), inputs=2).run(task(*columns))
         assert told(outcome) == ([DROP, DROP, DROP, 9], [])
+
+    def test_parents_failure_is_not_dropped(self):
+        """A failure whose key is shorter than the items' is their parent's, and passes a node that drops."""
+        outcome = evaluator(call(invert, 0, on_error="drop")).run(task([Failure("a", (5,), KeyError()), 2]))
+        assert told(outcome) == ([("a", (5,)), 0.5], [])
 
     def test_gathered_failures(self):
         failure = Failure("a", (1,), KeyError())
         column = [([2, 3], [(Payload([1, failure, 3]), 0, 3, FULL)])]
         strict, lenient = call(sum, 0), call(sum, 0, skip_failed=True)
         assert told(evaluator(strict).run(task(column, count=2))) == ([("a", (1,)), 3], [])
+        assert told(evaluator(lenient).run(task(column, count=2))) == ([("a", (1,)), 3], [])  # it is the parents'
+        column = [([2, 3], [(Payload([1, Failure("a", (5, 1), KeyError()), 3]), 0, 3, FULL)])]
         assert told(evaluator(lenient).run(task(column, count=2))) == ([1, 3], [])
 
     def test_gathered_lists_not_shared(self):
@@ -332,7 +342,7 @@ class TestScatter:
         assert (told(outcome)[0], outcome.counts, outcome.finished) == ([("a", (9,))], [1, 0, 0], True)
 
     def test_on_error(self):
-        failure = Failure("a", (9,), KeyError())
+        failure = Failure("a", (5, 9), KeyError())
         drops = evaluator(call(count_up, 0, on_error="drop"), kind="scatter")
         outcome = drops.run(start([7, failure, 1], chunk=99))
         assert told(outcome)[0] == [0, DROP, 2, 3, 4, 5, 0]
@@ -454,17 +464,17 @@ class TestFold:
 
     @pytest.mark.parametrize("size", [1, 2, 3, 20])
     def test_parts_do_not_matter(self, size):
-        failure = Failure("a", (9,), KeyError())
+        failure = Failure("a", (5, 9), KeyError())
         values = [1, 2, 3, "bad", 5, 6, failure, 8, None, 10, 11]
         worker = evaluator(call(collect, 0), kind="fold", factory=list)
         found = self.run_in_parts(worker, values, [2, 5, 8, 10], size, valid=0b11011111111)
-        assert found == ([[1, 2], ("collect", (5, 3)), ("a", (9,)), [10]], [("collect", (5, 3))])
+        assert found == ([[1, 2], ("collect", (5, 3)), ("a", (5, 9)), [10]], [("collect", (5, 3))])
         dropping = evaluator(call(collect, 0, on_error="drop"), kind="fold", factory=list)
         found = self.run_in_parts(dropping, values, [2, 5, 8, 10], size, valid=0b11011111111)
         assert found == ([[1, 2], DROP, [6, 8], [10]], [("collect", (5, 3))])
         healing = evaluator(call(collect, 0, on_error=lambda f: "healed"), kind="fold", factory=list)
         found = self.run_in_parts(healing, values, [2, 5, 8, 10], size, valid=0b11011111111)
-        assert found == ([[1, 2], "healed", ("a", (9,)), [10]], [("collect", (5, 3))])
+        assert found == ([[1, 2], "healed", ("a", (5, 9)), [10]], [("collect", (5, 3))])
         lost = Failure("collect", (5, 1), WorkerLost("w", "SIGSEGV"))
         found = self.run_in_parts(worker, values[:5], [2, 5], size, culprits={1: lost})
         assert found[0][0] == ("collect", (5, 1))
@@ -590,6 +600,7 @@ class SharedProgressRecord:
     def __init__(self):
         self.log = []
         self.slots = Slots(self.log)
+        self.programs = StartedPrograms()
 
     def begin(self, task):
         self.log.append(("begin", task))

@@ -15,6 +15,7 @@ SAMPLES = [
     messages.OpenProgram("me", Packed(b"body", [b"buffer"]), None),
     messages.EvaluateTask((1, 2, (3,))),
     messages.ForwardTask(1, 2, 3, 4, 5, [b"parts"]),
+    messages.BeginNothing(),
     messages.ClosePool(hasty=True),
     messages.ServeExecutor([1, 2]),
     messages.LeaveWorld(hasty=False),

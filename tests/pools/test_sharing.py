@@ -11,7 +11,7 @@ from papympi.errors import WorkerLost
 from papympi.launchers.search import find_launcher
 from papympi.plan.program import Argument, Call, Program, Stage
 from papympi.pools.processes import ProcessesPool
-from papympi.pools.shared import SharedPool
+from papympi.pools.sharing import SharedPool
 from papympi.testing import Driver, PoolContract, values_of
 from papympi.testing.driver import build_task as call
 from papympi.transport.doorbell import Watch
