@@ -66,7 +66,7 @@ def list_options(spec: Spec, prefix: str) -> dict[str, Any]:
     if spec.kind == "scatter":
         options["spread"] = spec.spread
     if spec.kind == "fold":
-        options |= {"fold": tuple, "combine": nodes.combine if spec.combine else None}
+        options |= {"fold": list if spec.listed else tuple, "combine": nodes.combine if spec.combine else None}
     if spec.kind in {"gather", "group"}:
         options["gather"] = True if spec.kind == "gather" else spec.size
     if spec.retries:
@@ -108,6 +108,7 @@ def make_pool(name: str, stack: ExitStack, profile: str) -> Any:
     return {
         "two threads": {"members": ["inline", "threads"]},
         "mixed": {"members": ["threads", "processes"]},
+        "crew": {"members": ["processes", "mpi:1"]},
         "unguarded ranks": {"backend": "mpi", "workers": 2, "isolate": False},
         "wide ranks": {"backend": "mpi", "workers": 1, "workers_per_rank": 2},
     }.get(name, name)

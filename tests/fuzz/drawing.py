@@ -5,15 +5,16 @@ from __future__ import annotations
 import random
 
 from tests.fuzz.specs import Case, Spec, Step
+from tests.fuzz.troubles import DIE, RAISE, RETURN
 
 POOLS = {
     "light": ("inline", "threads:1", "threads:2", "threads:4", "asyncio", "asyncio:3", "executor", "two threads"),
     "processes": (
         "inline", "threads:2", "processes:1", "processes:2", "processes:3", "mixed", "asyncio", "executor", "loky:2",
     ),
-    "crash": ("processes:1", "processes:2"),
-    "hang": ("processes:2", "processes:3", "threads:3", "asyncio", "asyncio:5", "mixed", "mpi:2"),
-    "mpi": ("mpi:2", "mpi:1", "unguarded ranks", "wide ranks"),
+    "crash": ("processes:1", "processes:2", "mpi:2", "loky:2", "crew"),
+    "hang": ("processes:2", "processes:3", "threads:3", "asyncio", "asyncio:5", "mixed", "mpi:2", "crew"),
+    "mpi": ("mpi:2", "mpi:1", "unguarded ranks", "wide ranks", "crew"),
     "resume": ("inline", "threads:2", "processes:2", "asyncio", "mpi:2"),
     "shards": ("inline", "threads:2", "processes:2"),
 }  # fmt: skip
@@ -28,7 +29,7 @@ MODES = {
     "resume": ("killed",),
     "shards": ("shards",),
 }
-OWN = ("processes", "mpi", "loky", "unguarded", "wide")
+OWN = ("processes", "mpi", "loky", "unguarded", "wide", "crew")
 """How pools begin whose workers share no memory with the runner."""
 DEEPEST = 4
 
@@ -44,6 +45,7 @@ class Drawing:
         self.case.pools = {name: chance.choice(POOLS[profile]) for name in names}
         self.spaces: dict[str, tuple[str, ...]] = {}
         self.trouble = chance.choice([15, 30] if profile == "hang" else [0, 0, 3, 7, 20])
+        self.odd = chance.random() < 0.4 and profile not in {"resume", "shards"}
         self.nap = chance.choice([0, 0, 0.002, 0.01])
         self.big = chance.choice([0, 200] if profile == "light" else [0, 0, 0, 200, 70_000, 300_000])
         if profile in {"resume", "shards"}:
@@ -127,6 +129,10 @@ class Drawing:
         if set(spec.trouble) & {"unpicklable", "unopenable"}:
             spec.fuse = False  # what is not sent need not be pickled
         spec.checkpoint = chance.random() < 0.1
+        spec.odd = self.odd and chance.random() < 0.5
+        if chance.random() < 0.3:
+            deepest = max((self.spaces[name] for name in spec.inputs), key=len)
+            spec.own = tuple(name for name in spec.inputs if self.spaces[name] == deepest)
         spec.early = profile == "crash" or "hang" in spec.trouble
         if "hang" in spec.trouble or (profile == "hang" and chance.random() < 0.3):
             spec.timeout = 2
@@ -135,14 +141,12 @@ class Drawing:
         chance, profile = self.chance, self.case.profile
         travels = kind not in {"fold", "scatter"} and not self._shares()
         if profile == "crash":
-            names = ["raise", "die", "kill", "crash", "exit", "interrupt"]
-            return tuple(chance.sample([*names, *["unpicklable", "unopenable"] * travels], 3))
+            return tuple(chance.sample([*DIE, *DIE, *RAISE, *RETURN] if travels else [*DIE, *DIE, *RAISE], 3))
         if profile in {"mpi", "resume", "shards"}:
-            return ("raise", "exit")
+            return ("raise", *chance.sample(sorted(RAISE), 2))
         if profile == "hang":
-            return ("hang", "raise")
-        names = ["raise", "raise", "exit"]
-        return tuple(chance.sample([*names, *["unpicklable", "unopenable"] * travels], 2))
+            return ("hang", "raise", "hang" if self._shares() else "spin")
+        return tuple(chance.sample([*RAISE, *RETURN] if travels else [*RAISE], 2))
 
     def _shares(self) -> bool:
         return any(not pool.startswith(OWN) for pool in self.case.pools.values())
@@ -150,6 +154,10 @@ class Drawing:
     def _draw_retries(self, spec: Spec) -> None:
         if self.chance.random() < 0.15:
             spec.retries, spec.stumbles = self.chance.randint(1, 3), True
+            if self.case.profile == "crash":
+                spec.stumble = self.chance.choice(["error", "die", "kill", "crash"])
+            if self.case.profile == "hang" and spec.timeout:
+                spec.retries, spec.stumble = 1, "hang"
 
     def _draw_map(self, spec: Spec, space: tuple[str, ...]) -> tuple[str, ...]:
         chance = self.chance
@@ -174,8 +182,6 @@ class Drawing:
         chance = self.chance
         spec.drop = chance.choice([0, 0, 4])
         spec.awaits = chance.random() < 0.15
-        if chance.random() < 0.3:
-            spec.mutates = 1 if self._shares() else 2
         self._draw_retries(spec)
         return space[:-1]
 
@@ -184,5 +190,6 @@ class Drawing:
         return (*space[:-1], spec.name)
 
     def _draw_fold(self, spec: Spec, space: tuple[str, ...]) -> tuple[str, ...]:
+        spec.listed = self.chance.random() < 0.3
         spec.combine, spec.awaits = self.chance.random() < 0.4, self.chance.random() < 0.15
         return space[:-1]

@@ -48,7 +48,8 @@ def list_ancestors(case: Case, name: str) -> set[str]:
 
 def find_turns(case: Case) -> list[str]:
     """Return the rows that take turns, in their order; none, if one needs another, which has to end first."""
-    rows = list(dict.fromkeys(spec.row for spec in case.specs if spec.row))
+    given = [spec for spec in case.specs if spec.kind == "input"]  # inputs of a run come before its source nodes
+    rows = list(dict.fromkeys(spec.row for spec in (*given, *case.specs) if spec.row))
     above = [{case.find(name).row for name in list_ancestors(case, spec.name)} - {""} for spec in case.specs]
     return rows if all(len(found) == 1 for found in above) else []
 
@@ -215,7 +216,7 @@ class Naive:
         return {parent: self._total(spec, parent, count) for parent, count in sorted(self.counts[space].items())}
 
     def _total(self, spec: Spec, parent: Key, count: int) -> Any:
-        total: tuple[int, ...] = ()
+        total: list[int] = []
         for number in range(count):
             key = (*parent, number)
             row = self._row(spec, key)
@@ -226,5 +227,5 @@ class Naive:
                 return failed
             if rules.fails(spec, row):
                 return self._fail(spec, parent if spec.combine else key)
-            total = (*total, rules.digest(spec.name, row))
-        return total
+            total.append(rules.digest(spec.name, row))
+        return total if spec.listed else tuple(total)

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import signal
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -16,92 +13,8 @@ from papympi import DROP
 from tests.fuzz import rules
 from tests.fuzz.rules import digest
 from tests.fuzz.specs import Spec
-
-LONG_S = 100
-"""How long what hangs sleeps: longer than any time-out, and not for ever."""
-
-
-class Damaged(BaseException):
-    """A big value is not what it was."""
-
-
-class Bad(Exception):
-    """What most nodes raise."""
-
-
-class Unpicklable:
-    """It has no pickle."""
-
-    def __reduce__(self):
-        raise TypeError("no pickle of me")
-
-
-class Unopenable:
-    """It has a pickle that nothing comes out of."""
-
-    def __reduce__(self):
-        return _refuse, ()
-
-
-def _refuse():
-    raise RuntimeError("not out of the pickle")
-
-
-def _die(number: int) -> None:
-    os.kill(os.getpid(), number)
-    time.sleep(LONG_S)
-
-
-def _raise(spec: Spec, row: list[Any]) -> None:
-    raise Bad(spec.name, row)
-
-
-def _interrupt(*_: Any) -> None:
-    raise KeyboardInterrupt
-
-
-TROUBLES = {
-    "raise": _raise,
-    "exit": lambda *_: sys.exit(3),
-    "interrupt": _interrupt,
-    "die": lambda *_: os._exit(3),
-    "kill": lambda *_: _die(signal.SIGKILL),
-    "crash": lambda *_: _die(signal.SIGSEGV),
-    "hang": lambda *_: time.sleep(LONG_S),
-    "spin": lambda *_: sum(range(10**13)),
-    "unpicklable": lambda *_: Unpicklable(),
-    "unopenable": lambda *_: Unopenable(),
-}
-
-
-def pattern(number: int, size: int) -> bytes:
-    """Return the buffer of a big value."""
-    return (number.to_bytes(8, "little") * (size // 8 + 1))[:size]
-
-
-def plain(value: Any, mutates: int = 0) -> Any:
-    """Return what a value stands for; look at every byte of a big one, and change what may be changed."""
-    if isinstance(value, tuple) and value[:1] == ("big",):
-        _, number, data = value
-        if bytes(data) != pattern(number, len(data)):
-            raise Damaged(f"big value {number} is damaged")
-        if mutates == 2 and isinstance(data, bytearray):
-            data[:] = bytes(len(data))
-        return number
-    if isinstance(value, list):
-        found = [plain(each, mutates) for each in value]
-        if mutates:
-            value.clear()
-        return found
-    return tuple(plain(each) for each in value) if isinstance(value, tuple) else value
-
-
-def dress(spec: Spec, number: Any) -> Any:
-    """Return a result: sometimes with a big buffer."""
-    if number is DROP or not spec.big or number % 3:
-        return number
-    data = pattern(number, spec.big)
-    return ("big", number, bytearray(data) if number % 2 else data)
+from tests.fuzz.troubles import STUMBLES, TROUBLES, Bad
+from tests.fuzz.values import dress, read_row
 
 
 def stumble(spec: Spec, row: list[Any]) -> None:
@@ -113,7 +26,7 @@ def stumble(spec: Spec, row: list[Any]) -> None:
         file.write(b"x")
         tries = file.tell()
     if tries <= times:
-        raise ConnectionError(spec.name)
+        STUMBLES[spec.stumble](spec, row)
 
 
 def nap(spec: Spec) -> None:
@@ -136,7 +49,7 @@ def answer(spec: Spec, row: list[Any], number: int = 0) -> Any:
 
 def call_map(spec, *values):
     """Call a map, a gather or a group."""
-    return answer(spec, [plain(value, spec.mutates) for value in values])
+    return answer(spec, read_row(spec, values))
 
 
 def call_with_resource(spec, *values, resource):
@@ -154,7 +67,7 @@ async def await_map(spec, *values):
 
 def call_vectorized(spec, *columns):
     """Call a vectorized map."""
-    rows = [[plain(value, spec.mutates) for value in row] for row in zip(*columns, strict=True)]
+    rows = [read_row(spec, row) for row in zip(*columns, strict=True)]
     return [answer(spec, row, number) for number, row in enumerate(rows)]
 
 
@@ -166,7 +79,7 @@ async def await_vectorized(spec, *columns):
 
 def scatter(spec, *values):
     """Yield the children of an item."""
-    row = [plain(value) for value in values]
+    row = read_row(spec, values)
     count, bad = rules.count_children(spec, row), rules.fails(spec, row)
     for child in range(count):
         if child == count // 2:
@@ -188,11 +101,13 @@ async def await_scatter(spec, *values):
 
 def fold(spec, total, *values):
     """Fold an item into an accumulator."""
-    row = [plain(value) for value in values]
+    row = read_row(spec, values)
     nap(spec)
+    if isinstance(total, list):
+        total.append(digest(spec.name, row))  # before it fails: what is half done is not to be seen
     if rules.fails(spec, row):
         TROUBLES[rules.choose_trouble(spec, row)](spec, row)
-    return (*total, digest(spec.name, row))
+    return total if isinstance(total, list) else (*total, digest(spec.name, row))
 
 
 async def await_fold(spec, total, *values):

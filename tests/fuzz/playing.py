@@ -20,8 +20,8 @@ from tests.fuzz import commands, naive
 from tests.fuzz.building import build, spread_where_needed, start
 from tests.fuzz.findings import Finding, Leftovers, Wrong, classify, insist, tell_difference
 from tests.fuzz.naive import Failed, Naive
-from tests.fuzz.nodes import Damaged, plain
 from tests.fuzz.specs import Case, Step
+from tests.fuzz.values import Damaged, plain
 
 MOST_ITEMS = {"light": 20_000, "processes": 5_000, "crash": 1_500, "hang": 1_500, "mpi": 4_000}
 """How large a case may be."""
@@ -32,7 +32,7 @@ def read_entry(entry: Any) -> Entry:
     """Return a result or a failure as the evaluator has it."""
     if isinstance(entry, Failure):
         return entry.target, entry.place, Failed(entry.node, entry.key)
-    return entry.node, entry.key, plain(entry.value)
+    return entry.node, entry.key, plain(entry.value, mutates=True)
 
 
 class Player:
@@ -208,7 +208,9 @@ class Player:
         readers = self._start(step).tee()
         targets = self.case.targets
         for target in random.Random(step.number).sample(targets, len(targets)):
-            found = [Failed(v.node, v.key) if isinstance(v, Failure) else plain(v) for v in readers[target]]
+            found = [
+                Failed(v.node, v.key) if isinstance(v, Failure) else plain(v, mutates=True) for v in readers[target]
+            ]
             wanted = [value for node, _, value in self.first if node == target]
             insist(found == wanted, f"tee: {target} {tell_difference(found, wanted)}")
 

@@ -19,8 +19,11 @@ class Spec:
         early: a scatter fails before its first child instead of midway.
         fan: the most children of one item, but for one in seventeen, which has twenty times as many.
         big: how many bytes one in three results has.
-        mutates: the function changes the lists that it is given; 2: buffers, too.
+        odd: results are lists, dicts, exceptions, arrays ...
+        own: the inputs whose values the function changes; what siblings share is none of them.
+        listed: the accumulator of a fold is a list, which is changed in place.
         stumbles: items fail a few times before they go well.
+        stumble: how they fail then.
         resource: what the function takes besides: nothing, or a resource that is good, yields or raises.
         state: the folder in which tries are counted.
     """
@@ -39,7 +42,9 @@ class Spec:
     fan: int = 0
     big: int = 0
     nap: float = 0
-    mutates: int = 0
+    odd: bool = False
+    own: tuple[str, ...] = ()
+    listed: bool = False
     seeded: bool = False
     vectorized: bool = False
     awaits: bool = False
@@ -47,6 +52,7 @@ class Spec:
     resource: str = ""
     retries: int = 0
     stumbles: bool = False
+    stumble: str = "error"
     timeout: float | None = None
     fuse: bool = True
     checkpoint: bool = False
