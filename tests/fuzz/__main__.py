@@ -45,7 +45,7 @@ def main() -> int:
     if asked.show:
         say(Drawing(first, profiles[0]).draw().show())
         return 0
-    numbers = (first + turn // len(profiles) for turn in itertools.count())
+    numbers = itertools.count(first)
     end, wrong, played = time.monotonic() + asked.seconds, 0, 0
     with Sandbox() as sandbox:
         for number, profile in itertools.islice(zip(numbers, itertools.cycle(profiles), strict=False), asked.count):
@@ -55,6 +55,8 @@ def main() -> int:
             if found is not None:
                 wrong += 1
                 tell(case, found, sandbox, asked.shrink)
+            if not played % 100:
+                say(f"{played} played, {wrong} wrong, the last one {profile} {number}")
             if time.monotonic() > end:
                 break
     say(f"cases from {first} of {', '.join(profiles)}: {played} played, {wrong} wrong")

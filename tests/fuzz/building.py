@@ -108,7 +108,7 @@ def make_pool(name: str, stack: ExitStack, profile: str) -> Any:
     return {
         "two threads": {"members": ["inline", "threads"]},
         "mixed": {"members": ["threads", "processes"]},
-        "crew": {"members": ["processes", "mpi:1"]},
+        "crew": {"members": ["processes", "ranks"]},
         "unguarded ranks": {"backend": "mpi", "workers": 2, "isolate": False},
         "wide ranks": {"backend": "mpi", "workers": 1, "workers_per_rank": 2},
     }.get(name, name)
@@ -138,5 +138,6 @@ def start(case: Case, step: Step, stack: ExitStack, state: str, **options: Any) 
         name: "inline" if is_calm and step.number == 0 else make_pool(pool, stack, case.profile)
         for name, pool in case.pools.items()
     }
+    pools["ranks"] = {"backend": "mpi", "workers": 1}  # a member
     given = draw_bounds(case, step) | options
     return run(list_inputs(case), graph=build(case, state), targets=case.targets, pools=pools, **given)

@@ -157,7 +157,7 @@ def play_shards(case: Case, step: Step, expected: Naive) -> None:
         check_output(folder / "whole" / "results.jsonl", case, expected)
         for number in range(many):
             run_shard(
-                [*words, "--shard", f"{number}/{many}", "--run-dir", f"parts/{number}", "--resume"], folder, chance
+                [*words, "--shard", f"{number}/{many}", "--run-dir", f"parts/part-{number}", "--resume"], folder, chance
             )
         code = finish(begin(["merge", "parts", "--output", "merged.jsonl"], folder), folder, set())
         insist(code == 0, f"merge: exit {code}: {(folder / 'said').read_text()[-1500:]}")

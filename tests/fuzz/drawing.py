@@ -145,7 +145,7 @@ class Drawing:
         if profile in {"mpi", "resume", "shards"}:
             return ("raise", *chance.sample(sorted(RAISE), 2))
         if profile == "hang":
-            return ("hang", "raise", "hang" if self._shares() else "spin")
+            return ("hang", "raise", "hang" if self._shares() else chance.choice(["spin", "sleep"]))
         return tuple(chance.sample([*RAISE, *RETURN] if travels else [*RAISE], 2))
 
     def _shares(self) -> bool:

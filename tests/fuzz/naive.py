@@ -7,11 +7,12 @@ order results of independent components come.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from papympi import DROP
+from papympi.plan.expand import BRANCHES
 from tests.fuzz import rules
 from tests.fuzz.specs import Case, Spec
 
@@ -62,6 +63,10 @@ def find_failed(row: list[Any]) -> Failed | None:
 class Naive:
     """The semantics in the plainest form.
 
+    Args:
+        case: what is evaluated.
+        ends: by row how many items of it are read, if not all.
+
     Attributes:
         values: by node the values by key, dropped ones left out.
         spaces: by node which scatters and groups its keys count.
@@ -70,7 +75,8 @@ class Naive:
         unsure: nodes whose failures depend on how items were divided: at most the failures that are listed.
     """
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, case: Case, ends: Mapping[str, int] | None = None) -> None:
+        self.ends = ends or {}
         self.values: dict[str, dict[Key, Any]] = {}
         self.spaces: dict[str, tuple[str, ...]] = {}
         self.counts: dict[tuple[str, ...], dict[Key, int]] = {}
@@ -124,13 +130,14 @@ class Naive:
 
     def _input(self, spec: Spec) -> dict[Key, Any]:
         self.spaces[spec.name] = (spec.row,)
-        self.counts[spec.row,] = {(): spec.size}
-        return {(number,): rules.row_of(spec.name, number) for number in range(spec.size)}
+        size = min(spec.size, self.ends.get(spec.row, spec.size))
+        self.counts[spec.row,] = {(): size}
+        return {(number,): rules.row_of(spec.name, number) for number in range(size)}
 
     def _source(self, spec: Spec) -> dict[Key, Any]:
         found = self._input(spec)
-        if spec.fail and spec.size:
-            last = spec.size // 2
+        last = spec.size // 2
+        if spec.fail and spec.size and self.ends.get(spec.row, spec.size) > last:
             found = {key: value for key, value in found.items() if key[0] < last}
             found[last,] = Failed(spec.name, ())
             self.failures[spec.name, ()] += 1
@@ -216,16 +223,27 @@ class Naive:
         return {parent: self._total(spec, parent, count) for parent, count in sorted(self.counts[space].items())}
 
     def _total(self, spec: Spec, parent: Key, count: int) -> Any:
+        """Return what a fold makes of the children of a parent."""
+        keys = [(*parent, number) for number in range(count)]
+        rows = [(key, row, find_failed(row)) for key in keys if (row := self._row(spec, key)) is not None]
+        rows = [(key, row, failed) for key, row, failed in rows if not failed or not drops(spec, failed, len(key))]
+        if not spec.combine:
+            return self._folded(spec, rows, None)
+        # With `combine` so many items are folded apart, unless one has failed; what is healed is one part of them.
+        parts = [self._folded(spec, rows[at : at + BRANCHES], parent) for at in range(0, len(rows), BRANCHES)]
+        lost = [part for part in parts if part is DROP or isinstance(part, Failed)]
+        healed = [part for part in parts if isinstance(part, int)]
+        total = [value for part in parts if isinstance(part, (tuple, list)) for value in part]
+        return (lost or healed or [total if spec.listed else tuple(total)])[0]
+
+    def _folded(self, spec: Spec, rows: list[tuple[Key, list[Any], Failed | None]], parent: Key | None) -> Any:
+        """Return what becomes of rows that are folded one after the other."""
+        received = next((failed for _, _, failed in rows if failed), None)
         total: list[int] = []
-        for number in range(count):
-            key = (*parent, number)
-            row = self._row(spec, key)
-            failed = find_failed(row or [])
-            if row is None or (failed is not None and drops(spec, failed, len(key))):
-                continue
-            if failed is not None:
-                return failed
+        for key, row, failed in rows:
+            if received is not None and (parent is not None or failed):
+                return received
             if rules.fails(spec, row):
-                return self._fail(spec, parent if spec.combine else key)
+                return self._fail(spec, key if parent is None else parent)
             total.append(rules.digest(spec.name, row))
         return total if spec.listed else tuple(total)

@@ -118,6 +118,7 @@ async def await_fold(spec, total, *values):
 
 def combine(left, right):
     """Join two accumulators."""
+    assert not isinstance(left, int)  # a part that was healed cannot be joined with others
     return left + right
 
 

@@ -10,7 +10,7 @@ import time
 import warnings
 from collections import Counter
 from contextlib import ExitStack
-from itertools import groupby, islice
+from itertools import groupby, islice, product
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from tests.fuzz.values import Damaged, plain
 
 MOST_ITEMS = {"light": 20_000, "processes": 5_000, "crash": 1_500, "hang": 1_500, "mpi": 4_000}
 """How large a case may be."""
+MOST_TO_REPEAT = 300
+"""How large a case may be that is evaluated again and again, to find out where a run was stopped."""
 Entry = tuple[str, tuple[int, ...], Any]
 
 
@@ -156,14 +158,16 @@ class Player:
         results, found, _ = self._take(running, step)
         running.stop()
         found += [read_entry(entry) for entry in results]
-        spaces = self.naive.spaces
-        rows = {spec.row for spec in self.case.specs}
-        whole = {name for name, space in spaces.items() if not space or space[0] not in rows}
-        for target in self.case.targets:
-            mine = [(key, value) for node, key, value in found if node == target]
-            wanted = self.naive.list_target(target)
-            if not whole & naive.list_ancestors(self.case, target):
-                insist(mine == wanted[: len(mine)], f"stopped: {target} {tell_difference(mine, wanted[: len(mine)])}")
+        by_target = {target: [entry[1:] for entry in found if entry[0] == target] for target in self.case.targets}
+        if self.naive.count_items() < MOST_TO_REPEAT:
+            sizes = {spec.row: spec.size for spec in self.case.specs if spec.row}
+            ends = (
+                dict(zip(sizes, each, strict=True)) for each in product(*(range(s, -1, -1) for s in sizes.values()))
+            )
+            insist(any(self._is(by_target, Naive(self.case, each)) for each in ends), f"stopped: {by_target}")
+
+    def _is(self, found: dict[str, list[Any]], wanted: Naive) -> bool:
+        return all(values == wanted.list_target(target) for target, values in found.items())
 
     def _play_close(self, step: Step) -> None:
         running = self._start(step)

@@ -92,11 +92,22 @@ class Sandbox:
         self._process = self._pipe = None
 
 
+def start_trackers() -> None:
+    """Start what the standard library and loky start once and keep, so that it does not look left behind."""
+    from multiprocessing import resource_tracker
+
+    from loky.backend import resource_tracker as of_loky
+
+    resource_tracker.ensure_running()
+    of_loky.ensure_running()
+
+
 def serve(descriptor: int) -> None:
     """Play the cases that come through a pipe until it is closed."""
     from tests.fuzz.playing import play
 
     faulthandler.enable()
+    start_trackers()
     os.set_inheritable(descriptor, False)
     pipe = Connection(descriptor)
     while True:

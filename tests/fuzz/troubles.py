@@ -59,6 +59,12 @@ def _die(number: int) -> None:
     time.sleep(LONG_S)
 
 
+def _sleep_lightly() -> None:
+    """Sleep so that an abandoned thread, which ends at its next step, does not stay for long."""
+    for _ in range(LONG_S):
+        time.sleep(1)
+
+
 def _close_all() -> None:
     os.closerange(3, 1000)
 
@@ -89,7 +95,8 @@ DIE: dict[str, Callable[[Spec, list[Any]], Any]] = {
 }
 """What costs the worker, which must be a process of its own; to the user's main thread an interrupt is Ctrl-C."""
 HANG: dict[str, Callable[[Spec, list[Any]], Any]] = {
-    "hang": lambda *_: time.sleep(LONG_S),
+    "hang": lambda *_: _sleep_lightly(),
+    "sleep": lambda *_: time.sleep(LONG_S),
     "spin": lambda *_: sum(range(10**13)),
 }
 """What never returns; where it cannot be interrupted, somebody has to be killed."""
