@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -73,9 +74,11 @@ def finish(process: subprocess.Popen[str], folder: Path, family: set[psutil.Proc
                 each.kill()
         process.kill()
         code = None
-    said = (folder / "said").read_text(errors="replace")[-1500:]
-    insist(code is not None, f"the command hangs: {said}")
-    insist("\nTraceback" not in said, f"the command says a traceback: {said}")
+    said = (folder / "said").read_text(errors="replace")
+    insist(code is not None, f"the command hangs: {said[-1500:]}")
+    told = re.findall(r"^Traceback.*\n(?:\s.*\n)*(.*)", said, re.MULTILINE)
+    bad = [error for error in told if error != "KeyboardInterrupt"]  # while Python is still starting
+    insist(not bad, f"the command says a traceback: {bad} {said[-1500:]}")
     _, alive = psutil.wait_procs([each for each in family if each.pid != process.pid], timeout=15)
     insist(not alive, f"processes are left: {alive}")
     return code
