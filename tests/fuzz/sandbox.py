@@ -18,7 +18,7 @@ import psutil
 from tests.fuzz.findings import Finding
 from tests.fuzz.specs import Case
 
-LIMIT_S = {"light": 60, "processes": 90, "crash": 150, "mpi": 150, "hang": 240, "resume": 400, "shards": 300}
+LIMIT_S = {"light": 120, "processes": 90, "crash": 150, "mpi": 150, "hang": 240, "resume": 400, "shards": 300}
 """How long a case of each profile may take."""
 ROOT = Path(__file__).parents[2]
 

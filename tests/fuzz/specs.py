@@ -117,6 +117,27 @@ class Case:
         self.targets = [name for name in self.targets if name not in lost]
         self.specs = [spec for spec in self.specs if spec.name not in lost]
 
+        self._divide_rows()
+
+    def _divide_rows(self) -> None:
+        """Let those of a row have different ones that no node takes together: nothing aligns them any more."""
+        depths: dict[str, int] = {}
+        rows: dict[str, set[str]] = {}
+        for spec in self.specs:
+            steps = {"input": 1, "source": 1, "scatter": 1, "gather": -1, "fold": -1}.get(spec.kind, 0)
+            depths[spec.name] = max((depths[name] for name in spec.inputs), default=0) + steps
+            found = rows.setdefault(spec.name, set() if spec.inputs else {spec.name})
+            for name in spec.inputs:
+                found |= rows[name]
+            for name in set(found):
+                found |= rows[name]
+                rows[name] = found
+            if not depths[spec.name]:
+                rows[spec.name] = set()
+        for spec in self.specs:
+            if spec.row:
+                spec.row = min(rows[spec.name])
+
     def show(self) -> str:
         """Return it as text, a line a node."""
         lines = [f"  {spec.told()}" for spec in self.specs]

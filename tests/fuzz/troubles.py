@@ -82,7 +82,6 @@ RAISE: dict[str, Callable[[Spec, list[Any]], Any]] = {
     "async stop": lambda *_: _raise(StopAsyncIteration(1)),
     "generator exit": lambda *_: _raise(GeneratorExit()),
     "group": lambda *_: _raise(ExceptionGroup("several", [Bad(1), Mute()])),
-    "recursion": lambda *_: _recurse(0),
     "long": lambda *_: _raise(Bad("long " * 100_000)),
 }
 """What is raised: it works on every pool, in every kind of node."""
@@ -91,9 +90,10 @@ DIE: dict[str, Callable[[Spec, list[Any]], Any]] = {
     "kill": lambda *_: _die(signal.SIGKILL),
     "crash": lambda *_: _die(signal.SIGSEGV),
     "close": lambda *_: _close_all(),
+    "recursion": lambda *_: _recurse(0),
     "interrupt": lambda *_: _raise(KeyboardInterrupt()),
 }
-"""What costs the worker, which must be a process of its own; to the user's main thread an interrupt is Ctrl-C."""
+"""What is for a process of its own: it ends, or is slow; to the user's main thread an interrupt is Ctrl-C."""
 HANG: dict[str, Callable[[Spec, list[Any]], Any]] = {
     "hang": lambda *_: _sleep_lightly(),
     "sleep": lambda *_: time.sleep(LONG_S),
