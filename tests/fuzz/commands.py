@@ -18,6 +18,7 @@ from pathlib import Path
 import psutil
 
 from tests.fuzz import rules
+from tests.fuzz.drawing import POOLS
 from tests.fuzz.findings import insist, tell_difference
 from tests.fuzz.naive import Failed, Naive
 from tests.fuzz.specs import Case, Step
@@ -47,11 +48,27 @@ def write(case: Case, folder: Path) -> list[str]:
             rows = "".join(f"{rules.row_of(spec.name, number)}\n" for number in range(spec.size))
             (folder / f"{spec.name}.jsonl").write_text(rows)
             words += ["--input", f"{spec.name}=@{spec.name}.jsonl"]
-    for name, pool in case.pools.items():
-        words += ["--pool", f"{name}={pool}"]
     for target in case.targets:
         words += ["--target", target]
     return words
+
+
+def draw_ways(case: Case, chance: random.Random | None = None) -> list[str]:
+    """Return what says how it is run, which changes no result; without chance as the case says it."""
+    draw = POOLS[case.profile] if chance is not None and chance.random() < 0.5 else ()
+    words = []
+    for name, pool in case.pools.items():
+        words += ["--pool", f"{name}={chance.choice(draw) if draw and chance is not None else pool}"]
+    if chance is not None and chance.random() < 0.3:
+        words += ["--admission", str(chance.choice([1, 3, 20]))]
+    return words
+
+
+def read_failures(folder: Path) -> list[tuple[str, list[int]]]:
+    """Return the failures that a run has written, which come in the order of their time."""
+    path = folder / "failures.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return sorted((line["node"], line["key"]) for line in map(json.loads, lines))
 
 
 def begin(words: list[str], folder: Path) -> subprocess.Popen[str]:
@@ -133,12 +150,12 @@ def play_killed(case: Case, step: Step, expected: Naive) -> None:
     with tempfile.TemporaryDirectory(prefix="fuzz-") as name:
         folder = Path(name)
         words, begun = write(case, folder), time.monotonic()
-        code = finish(begin([*words, "--run-dir", "whole"], folder), folder, set())
+        code = finish(begin([*words, *draw_ways(case), "--run-dir", "whole"], folder), folder, set())
         insist(code in {0, 1}, f"the whole run: exit {code}: {(folder / 'said').read_text()[-1500:]}")
         check_output(folder / "whole" / "results.jsonl", case, expected)
         length_s = time.monotonic() - begun
         for attempt in range(MOST_ATTEMPTS):
-            process = begin([*words, "--run-dir", "cut", "--resume"], folder)
+            process = begin([*words, *draw_ways(case, chance), "--run-dir", "cut", "--resume"], folder)
             family = disturb(process, chance, length_s) if attempt < 6 else set()
             code = finish(process, folder, family)
             if code in {0, 1}:
@@ -146,6 +163,9 @@ def play_killed(case: Case, step: Step, expected: Naive) -> None:
         insist(code in {0, 1}, f"it never came to its end: exit {code}: {(folder / 'said').read_text()[-1500:]}")
         whole, cut = ((folder / each / "results.jsonl").read_text().splitlines() for each in ("whole", "cut"))
         insist(cut == whole, f"the resumed output: {tell_difference(cut, whole)}")
+        whole, cut = (read_failures(folder / each) for each in ("whole", "cut"))
+        if not expected.unsure:
+            insist(cut == whole, f"the resumed failures: {tell_difference(cut, whole)}")
 
 
 def play_shards(case: Case, step: Step, expected: Naive) -> None:
@@ -155,12 +175,22 @@ def play_shards(case: Case, step: Step, expected: Naive) -> None:
     with tempfile.TemporaryDirectory(prefix="fuzz-") as name:
         folder = Path(name)
         words = write(case, folder)
-        code = finish(begin([*words, "--run-dir", "whole"], folder), folder, set())
+        code = finish(begin([*words, *draw_ways(case), "--run-dir", "whole"], folder), folder, set())
         insist(code in {0, 1}, f"the whole run: exit {code}: {(folder / 'said').read_text()[-1500:]}")
         check_output(folder / "whole" / "results.jsonl", case, expected)
         for number in range(many):
             run_shard(
-                [*words, "--shard", f"{number}/{many}", "--run-dir", f"parts/part-{number}", "--resume"], folder, chance
+                [
+                    *words,
+                    *draw_ways(case, chance),
+                    "--shard",
+                    f"{number}/{many}",
+                    "--run-dir",
+                    f"parts/part-{number}",
+                    "--resume",
+                ],
+                folder,
+                chance,
             )
         code = finish(begin(["merge", "parts", "--output", "merged.jsonl"], folder), folder, set())
         insist(code == 0, f"merge: exit {code}: {(folder / 'said').read_text()[-1500:]}")

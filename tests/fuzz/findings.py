@@ -6,6 +6,7 @@ import gc
 import os
 import re
 import sys
+import tempfile
 import threading
 import time
 from dataclasses import dataclass
@@ -82,6 +83,7 @@ class Leftovers:
                 found.add(("descriptor", f"{entry.name} {entry.readlink()}"))
             except FileNotFoundError:  # the descriptor of the listing itself
                 continue
+        found |= {("temporary file", path.name) for path in Path(tempfile.gettempdir()).iterdir()}
         found |= {("shared memory", path.name) for path in Path("/dev/shm").iterdir() if self._is_ours(path)}
         return {each for each in found if not self._is_kept(*each)}
 

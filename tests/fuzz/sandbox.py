@@ -29,6 +29,7 @@ class Sandbox:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: Connection | None = None
+        self._folder = tempfile.TemporaryDirectory(prefix="fuzz-")
         self._words = tempfile.TemporaryFile()  # noqa: SIM115 - closed at the exit
 
     def __enter__(self) -> Self:
@@ -37,6 +38,7 @@ class Sandbox:
     def __exit__(self, *exc: object) -> None:
         self._end()
         self._words.close()
+        self._folder.cleanup()
 
     def play(self, case: Case) -> Finding | None:
         """Return what is wrong with a case, or nothing."""
@@ -61,6 +63,7 @@ class Sandbox:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.fuzz.sandbox", str(other.fileno())],
                 cwd=ROOT,
+                env={**os.environ, "TMPDIR": self._folder.name},
                 pass_fds=[other.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=self._words,
