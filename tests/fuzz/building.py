@@ -15,6 +15,7 @@ from papympi.plan.compile import PlanSettings, compile_plan
 from papympi.runner.run import Run
 from tests.fuzz import nodes, rules
 from tests.fuzz.specs import Case, Spec, Step
+from tests.fuzz.values import dress
 
 FUNCTIONS = {
     "map": (nodes.call_map, nodes.await_map),
@@ -33,7 +34,7 @@ def list_inputs(case: Case) -> dict[str, Any]:
     inputs: dict[str, Any] = {}
     for spec in case.specs:
         if spec.kind == "input":
-            rows = [rules.row_of(spec.name, number) for number in range(spec.size)]
+            rows = [dress(spec, rules.row_of(spec.name, number)) for number in range(spec.size)]
             inputs[spec.name] = iter(rows) if spec.lazy else rows
     return inputs
 

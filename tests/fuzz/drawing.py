@@ -80,6 +80,7 @@ class Drawing:
             spec.name = self.case.prefix + spec.name
         spec.size, spec.lazy = size, chance.random() < 0.4
         spec.awaits = spec.kind == "source" and chance.random() < 0.3
+        spec.odd = self.odd and chance.random() < 0.5
         beside = [other for other in self.case.specs if other.row == row]
         if spec.kind == "source" and self.trouble and chance.random() < 0.2 and not beside:
             spec.fail = 1

@@ -132,7 +132,7 @@ def source(spec):
     for number in range(spec.size):
         if spec.fail and number == spec.size // 2:
             raise Bad(spec.name)
-        yield rules.row_of(spec.name, number)
+        yield dress(spec, rules.row_of(spec.name, number))
 
 
 async def await_source(spec):
