@@ -98,6 +98,9 @@ class Player:
         lost = {call for call in wanted - found if call[0] not in unsure}
         more = {call for call in found - wanted if call[0] not in unsure}
         insist(not lost and not more, f"failures: missing {sorted(lost)}, unexpected {sorted(more)}")
+        for failure in running.failures if self.case.profile in {"light", "processes", "mpi"} else ():
+            most = self.case.find(failure.node).retries + 1
+            insist(failure.attempts == most, f"attempts: {failure.node} {failure.attempts}, wanted {most}")
         counts = running.statistics()
         insist(counts.live == 0, f"items that live at the end: {counts.live}")
         for name, count in counts.nodes.items():

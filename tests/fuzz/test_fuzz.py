@@ -6,7 +6,14 @@ from tests.fuzz.drawing import Drawing
 from tests.fuzz.sandbox import Sandbox
 from tests.fuzz.specs import Case, Spec, Step
 
-PLAYED = {"light": range(40), "processes": range(4), "crash": range(2), "mpi": range(1), "shards": range(1), "resume": range(1)}
+PLAYED = {
+    "light": range(40),
+    "processes": range(4),
+    "crash": range(2),
+    "mpi": range(1),
+    "shards": range(1),
+    "resume": range(1),
+}
 """The seeds of each profile that are always played."""
 FOUND = {
     "turns of inputs and source nodes": (
