@@ -53,15 +53,19 @@ class Drawing:
 
     def draw(self) -> Case:
         """Return the case."""
-        chance, case = self.chance, self.case
+        chance, case, profile = self.chance, self.case, self.case.profile
         for row in "A" if case.profile == "shards" else chance.choice(["A", "A", "AB"]):
             size = chance.choice([0, 1, 2, 5, 9, 17, 40, 100 if case.profile == "light" else 30])
             for _ in range(chance.choice([1, 1, 2])):
                 self._add_source(row, size)
         for _ in range(chance.randint(1, chance.choice([4, 8, 14]))):
-            self._add_node()
+            if chance.random() < 0.1 and not (profile == "crash" and "loky:2" in case.pools.values()):
+                self._add_enclosed()  # foreign executors do not know at which child a worker has died
+            else:
+                self._add_node()
         taken = {name for spec in case.specs for name in spec.inputs}
         names = [spec.name for spec in case.specs if spec.kind != "input" or spec.name in taken]
+        names = [name for name in names if name in self.spaces]
         sinks = [name for name in names if name not in taken]
         some = chance.sample(names, min(len(names), chance.randint(1, 4)))
         case.targets = sinks if chance.random() < 0.4 else some
@@ -104,6 +108,36 @@ class Drawing:
         space = getattr(self, f"_draw_{kind}")(spec, self.spaces[base])
         self.case.specs.append(spec)
         self.spaces[spec.name] = space
+
+    def _add_enclosed(self) -> None:
+        """Add a scatter whose children stay where they are made, with what works on them and closes them."""
+        chance, before = self.chance, set(self.spaces)
+        base = chance.choice([name for name in self.spaces if self.spaces[name]][-4:])
+        if len(self.spaces[base]) >= DEEPEST:
+            return
+        pool = chance.choice(list(self.case.pools))
+        scatter = self._add_inside("scatter", [base], pool)
+        children = [scatter.name]
+        for _ in range(chance.randint(0, 3)):
+            inputs = [chance.choice(children), *chance.sample([*children, base], chance.randint(0, 1))]
+            children.append(self._add_inside("map", list(dict.fromkeys(inputs)), pool).name)
+        closing = [
+            self._add_inside(chance.choice(["gather", "fold"]), [chance.choice(children)], pool).name
+            for _ in range(chance.choice([1, 1, 2]))
+        ]
+        self.spaces = {name: space for name, space in self.spaces.items() if name in before or name in closing}
+
+    def _add_inside(self, kind: str, inputs: list[str], pool: str) -> Spec:
+        """Add a node of those that stay together, as plain as such nodes have to be."""
+        spec = Spec(name=f"{self.case.prefix}n{len(self.case.specs)}", kind=kind, inputs=tuple(inputs))
+        self._draw_options(spec)
+        self.spaces[spec.name] = getattr(self, f"_draw_{kind}")(spec, self.spaces[inputs[0]])
+        spec.pool, spec.fuse, spec.spread = pool, True, kind != "scatter"
+        spec.awaits = spec.checkpoint = spec.combine = spec.stumbles = False
+        spec.retries = 0
+        spec.trouble = tuple("raise" if name in RETURN else name for name in spec.trouble)
+        self.case.specs.append(spec)
+        return spec
 
     def _choose_kind(self, space: tuple[str, ...]) -> str:
         chance = self.chance

@@ -65,16 +65,16 @@ async def await_map(spec, *values):
     return call_map(spec, *values)
 
 
-def call_vectorized(spec, *columns):
+def call_vectorized(spec, *values):
     """Call a vectorized map."""
-    rows = [read_row(spec, row) for row in zip(*columns, strict=True)]
+    rows = [read_row(spec, row) for row in zip(*values, strict=True)]
     return [answer(spec, row, number) for number, row in enumerate(rows)]
 
 
-async def await_vectorized(spec, *columns):
+async def await_vectorized(spec, *values):
     """Call a vectorized map that waits."""
     await asyncio.sleep(0)
-    return call_vectorized(spec, *columns)
+    return call_vectorized(spec, *values)
 
 
 def scatter(spec, *values):

@@ -212,7 +212,7 @@ class Player:
         self._check_failures(running)
 
     def _play_tee(self, step: Step) -> None:
-        readers = self._start(step).tee()
+        readers = self._start(step).tee(most=10**6)
         targets = self.case.targets
         for target in random.Random(step.number).sample(targets, len(targets)):
             found = [
