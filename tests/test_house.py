@@ -450,7 +450,7 @@ def test_every_room_has_tests():
     rooms = {room.relative_to(PACKAGE) for room in inside} - {Path("testing")}
     tested = {path.parent.relative_to(ROOT / "tests") for path in (ROOT / "tests").glob("*/**/test_*.py")}
     assert {room for room in rooms if tested.isdisjoint({room, room.parent})} == set()
-    together = {Path("slurm"), Path("scripts")}  # of all rooms: the tests on a real cluster, and what scripts bring
+    together = {Path("slurm"), Path("scripts"), Path("fuzz")}  # of all rooms: a cluster, scripts, random graphs
     assert tested - rooms == together
 
 

@@ -18,6 +18,7 @@ from papympi.engine.index.segment import Segment
 from papympi.engine.index.tables import Layout
 from papympi.engine.turns import END, EndOfTurn, take_turns
 from papympi.plan.plan import Space, Stream
+from papympi.workers.evaluation.copies import copy_values
 
 Walk = Iterator[Delivery | EndOfTurn | None]
 
@@ -25,10 +26,10 @@ Walk = Iterator[Delivery | EndOfTurn | None]
 def _deliver(stream: Stream, segment: Segment, chunk: Chunk) -> Iterator[Delivery]:
     """Yield what a chunk of a target has for the consumer, siblings together."""
     start, stop, payload, offset, valid = chunk
-    values = payload.values(last=not stream.consumers)
+    values = _open(stream, chunk)
     spoiled = payload.is_spoiled()
     if segment.parent is None:
-        yield Delivery(stream.node, (), -1, values[offset : offset + 1], is_spoiled=spoiled)
+        yield Delivery(stream.node, (), -1, values[:1], is_spoiled=spoiled)
         return
     while start < stop:
         index = segment.parent_of(start) - segment.low
@@ -36,24 +37,29 @@ def _deliver(stream: Stream, segment: Segment, chunk: Chunk) -> Iterator[Deliver
         end = min(stop, segment.ends[index]) if index < len(segment.ends) else stop
         part = clip((chunk[0], stop, None, offset, valid), start, end)
         prefix = segment.parent.key(segment.low + index)
-        at = part[3]
+        at = part[3] - chunk[3]
         if part[4]:
             yield Delivery(stream.node, prefix, start - first, values[at : at + end - start], part[4], spoiled)
         start = end
 
 
+def _open(stream: Stream, chunk: Chunk) -> list[Any]:
+    """Return the values of a chunk as the consumer gets them, who may change what steps take later."""
+    start, stop, payload, offset, _ = chunk
+    wanted = slice(offset, offset + stop - start)
+    if not stream.consumers:
+        return payload.values(last=True)[wanted]  # type: ignore[no-any-return]  # a chunk is an untyped tuple
+    whole = payload.open_apart() if wanted == slice(0, payload.count) else None
+    return list(copy_values(payload.values()[wanted])) if whole is None else whole
+
+
 def _values_of(stream: Stream, chunks: list[Chunk]) -> list[Any]:
-    """Return the values of chunks end to end, with `None` for what is not there; what steps consume stays as it is."""
+    """Return the values of chunks end to end, with `None` for what is not there."""
     if len(chunks) == 1:
-        start, stop, payload, offset, _ = chunks[0]
-        opened: list[Any] = payload.values(last=not stream.consumers)
-        return opened[offset : offset + stop - start]
+        return _open(stream, chunks[0])
     values: list[Any] = []
-    for start, stop, payload, offset, _ in chunks:
-        if payload is None:
-            values += [None] * (stop - start)
-        else:
-            values += payload.values(last=not stream.consumers)[offset : offset + stop - start]
+    for chunk in chunks:
+        values += [None] * (chunk[1] - chunk[0]) if chunk[2] is None else _open(stream, chunk)
     return values
 
 

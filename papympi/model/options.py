@@ -46,7 +46,7 @@ class NodeOptions:
     on_error: ErrorOption = "fail"
     timeout: float | None = None
     retries: int = 0
-    retry_on: ExceptionOption = Exception
+    retry_on: ExceptionOption = BaseException
     backoff: float = 0.1
     checkpoint: bool = False
     fuse: bool = True

@@ -72,7 +72,7 @@ class Call:
     skip_failed: bool = False
     timeout: float | None = None
     retries: int = 0
-    retry_on: tuple[type[BaseException], ...] = (Exception,)
+    retry_on: tuple[type[BaseException], ...] = (BaseException,)
     backoff: float = 0.1
     awaits: bool = False
     level: int = 0

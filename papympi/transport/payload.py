@@ -98,6 +98,16 @@ class Payload:
                 self._coded = None
         return self._values
 
+    def open_apart(self) -> list[Any] | None:
+        """Return values that nobody else ever has; `None` if there is no pickle to make them of, or one of them raises.
+
+        Whoever opens the payload has the same objects as all others who do.
+        """
+        if self._values is not None:
+            return None
+        values: list[Any] | None = attempt_interruptibly(lambda: decode(self.encode()))[0]
+        return values
+
     def salvage(self, error: BaseException) -> None:
         """Have values of which one has raised."""
         from papympi.transport.salvage import salvage

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 import time
 from collections import Counter
 
 import pytest
 
+from papympi import Graph, run
 from papympi.engine.retries import LONGEST_S, RetryQueue
 from papympi.plan.program import Call
 
@@ -98,3 +101,35 @@ def test_tries_are_counted_by_node():
     for node in ("one", "two", "one"):
         put(queue, "item", node=node)
     assert counts == {"one": 2, "two": 1}
+
+
+ONCE = {
+    "exit": lambda: sys.exit(1),
+    "cancelled": lambda: fail(asyncio.CancelledError()),
+    "generator exit": lambda: fail(GeneratorExit()),
+    "interrupt": lambda: fail(KeyboardInterrupt()),
+}
+
+
+def fail(error):
+    raise error
+
+
+@pytest.mark.parametrize("spread", [False, True])
+@pytest.mark.parametrize("place", ["inline", "threads:2", "asyncio", "processes:2", "mpi:2"])
+def test_whatever_fails_is_tried_again(place, spread, tmp_path):
+    """By default only an `Exception` was, though any failure of an item is promised to be."""
+    names = [name for name in ONCE if name != "interrupt" or place != "inline"]  # there it is a Ctrl-C
+
+    def stumble(name):
+        if not (tmp_path / f"{name} {spread}").exists():
+            (tmp_path / f"{name} {spread}").touch()
+            ONCE[name]()
+        yield name
+
+    def call(name):
+        return next(stumble(name))
+
+    graph = Graph("g")
+    graph.add(stumble if spread else call, name="n", inputs={"name": "name"}, retries=1, backoff=0, pool="p")
+    assert list(run({"name": names}, graph=graph, pools={"p": place})) == names

@@ -1,8 +1,8 @@
 """A value for each of its takers: what one function changes in place, the next one must not see.
 
 Between processes each taker unpickles a value of its own. Within a stage, and on pools that share the runner's objects,
-takers get copies, but for the last one where it is known. What cannot change is not copied, nor what nothing pickles: a
-lock, a connection or an open file is shared.
+takers get copies, but for the last one where it is known. So does the consumer of the run, who may come before others.
+What cannot change is not copied, nor what nothing pickles: a lock, a connection or an open file is shared.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any, Final
 
 from papympi.model.attempt import attempt
+from papympi.model.item import Failure
 from papympi.plan.program import Stage
+from papympi.transport.payload import Unsendable
 
 _ATOMS: Final = frozenset(
     {
         *(int, float, complex, bool, str, bytes, type(None), type(...), range, slice, type, Decimal, Fraction),
-        *(FunctionType, BuiltinFunctionType, ModuleType),
+        *(FunctionType, BuiltinFunctionType, ModuleType, Failure, Unsendable),
     }
 )
 _HOLDERS: Final = (tuple, frozenset)

@@ -128,6 +128,51 @@ def test_siblings_of_a_gather_see_no_changes(place, spread):
     assert [each.value for each in running.results() if each.node == "lengths"] == [[1, 2]] * 4
 
 
+def pushed(total, words):
+    total.extend(words)
+    return total
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+@pytest.mark.parametrize("place", PLACES)
+def test_nodes_see_no_changes_of_the_consumer(place, ordered):
+    """Of a value that others take, too, the consumer had the object itself, often before they did."""
+    graph = Graph("g")
+    graph.add(words, inputs={"x": "x"}, pool="p", fuse=False)
+    graph.add(tail, pool="p", fuse=False)
+    graph.add(tail, name="pair", pool="p", gather=2, inputs={"words": "words"})
+    graph.add(pushed, inputs={"words": "words"}, pool="p", fold=list)
+    graph.add(head, inputs={"words": "pushed"}, pool="p")
+    running = run(
+        {"x": range(20)}, graph=graph, pools={"p": place}, targets=list(graph.nodes), ordered=ordered, admission=4
+    )
+    sums = dict.fromkeys(graph.nodes, 0)
+    for each in running.results():
+        sums[each.node] += each.value if isinstance(each.value, int) else len(each.value)
+        if isinstance(each.value, list):
+            for part in each.value:
+                if isinstance(part, list):
+                    part.clear()
+            each.value.clear()
+    assert sums == {"words": 60, "tail": 80, "pair": 30, "pushed": 60, "head": 60}
+
+
+@pytest.mark.parametrize("place", ["inline", "threads:2"])
+def test_journals_see_no_changes_of_the_consumer(place, tmp_path):
+    graph = Graph("g")
+    graph.add(words, inputs={"x": "x"}, pool="p")
+    graph.add(tail, pool="p")
+    for resume in (False, True):
+        running = run(
+            {"x": range(20)}, graph=graph, pools={"p": place}, journal=tmp_path / "run", resume=resume,
+            targets=["words", "tail"],
+        )  # fmt: skip
+        found = [each.value for each in running.results()]
+        assert sorted(map(len, found)) == [3] * 20 + [4] * 20
+        for each in found:
+            each.clear()
+
+
 def test_what_nothing_copies_is_shared():
     graph = Graph("g")
     graph.add(lambda x: threading.Lock(), name="made", inputs={"x": "x"}, pool="p")
