@@ -67,6 +67,24 @@ def split(span: Span, at: int) -> tuple[Span, Span]:
     )
 
 
+def withhold(span: Span, at: int, failure: Failure) -> Span:
+    """Return a span in which a failure takes the place of all inputs at a position: whoever opens these dies."""
+    return span._replace(columns=[replace_at(column, at, failure) for column in span.columns])
+
+
+def replace_at(column: Sequence[Chunk | SharedValue], at: int, failure: Failure) -> list[Chunk | SharedValue]:
+    """Return a column with a failure at a position."""
+    parts: list[Chunk | SharedValue] = []
+    for part in column:
+        if part[0] <= at < part[1]:
+            parts += [_clip(part, part[0], at)] if part[0] < at else []
+            parts.append((at, at + 1, Payload([failure]), 0, FULL))
+            parts += [_clip(part, at + 1, part[1])] if at + 1 < part[1] else []
+        else:
+            parts.append(part)
+    return parts
+
+
 @dataclass(slots=True)
 class Batch:
     """Spans that travel together.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from papympi.engine.admission import Order
-from papympi.engine.batching import Batch, ReadyQueue, Span, clip_columns, split
+from papympi.engine.batching import Batch, ReadyQueue, Span, clip_columns, split, withhold
 from papympi.engine.index.chunks import Chunk, Interval, cut_around, distribute
 from papympi.engine.index.segment import Segment
 from papympi.engine.joining import Join
@@ -25,8 +25,6 @@ from papympi.engine.operators.protocol import (
 from papympi.engine.resume import Replay
 from papympi.model.item import Failure, Key
 from papympi.plan.plan import Space, Step
-from papympi.transport.bitmap import FULL
-from papympi.transport.payload import Payload
 from papympi.transport.task import Kind, Lost, Outcome, Task
 from papympi.workers.evaluation.columns import load_column
 
@@ -221,11 +219,8 @@ class MapOperator(CallOperator[MapTask]):
 
     def _withhold(self, span: Span, failure: Failure) -> None:
         """Let a failure take the place of an item that workers die of although they have not called anything for it."""
-        self._context.tally.fail([failure])
-        if self._context.recorder is not None:
-            self._context.recorder.fail([failure], lambda _: None)
-        column = ((span.start, span.stop, Payload([failure]), 0, FULL),)
-        self.make_ready(span._replace(columns=[column] * len(span.columns), culprits=(), attempts=0))
+        self._context.count_withheld(failure)
+        self.make_ready(withhold(span, span.start, failure)._replace(culprits=(), attempts=0))
 
     def inputs_at(self, task: MapTask, key: Key) -> list[Any] | None:
         """Return the values that a task gave its stage at a key; of a child that did not leave it, its parent's."""

@@ -151,7 +151,7 @@ class Evaluator:
             suspended = found
             suspended.resume(calls)
         children = yield from suspended.advance(outcome, task.chunk)
-        if not outcome.finished and not calls.again:
+        if not (outcome.finished or calls.again or task.whole):
             self._generators[task.generator] = suspended
         column = mark_column(children, FULL)
         calls.drops[0] += column.dropped

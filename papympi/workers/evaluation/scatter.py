@@ -15,6 +15,7 @@ from papympi.workers.evaluation.alarm import NS, call_timed
 from papympi.workers.evaluation.attempt import Steps, drive
 from papympi.workers.evaluation.calls import Calls
 from papympi.workers.evaluation.columns import Column, key_at
+from papympi.workers.evaluation.progress import CHILD
 
 _END: Final = object()
 
@@ -39,10 +40,10 @@ class SuspendedScatter:
         self._culprits = calls.culprits_of(self._call)
         self._key_of_parent = calls.key_of
         self._count = task.count
-        self._whole = task.whole
-        self._skip = task.skip
+        self._whole = 0 if task.careful else task.whole
+        self._is_probe = task.careful and task.whole > 0
+        self._skip = self._child = task.skip  # of the parent at work, those skipped included
         self._parent = 0
-        self._child = 0  # of the parent at work, those skipped included
         self._attempts = calls.attempts
         self._children: Iterator[Any] | None = None
 
@@ -69,6 +70,8 @@ class SuspendedScatter:
                 outcome.counts.append(made)
                 self._parent, self._child, self._skip, self._children = self._parent + 1, 0, 0, None
         outcome.finished = self._parent == self._count
+        if self._is_probe and not self.calls.again:
+            yield from self.closing()
         self.calls.calls[self.calls.number] += len(children)
         self.calls.key_of = partial(key_at, self.list_keys())
         return children
@@ -101,19 +104,20 @@ class SuspendedScatter:
     def _extend(self, children: list[Any], room: int) -> Steps[bool]:
         parent, worker = self._parent, self.calls.worker
         culprit = min((child for at, child in self._culprits if at == parent), default=sys.maxsize)
-        worker.progress.at(self.calls.number, parent)
-        if self._children is None and culprit > 0:
+        worker.progress.at_child(self.calls.number, parent, self._child)
+        if self._children is None and culprit > self._child:
             error = yield from self._begin()
             if error is not None:
                 return self._fail(children, error)
         limit, before = min(room, culprit - self._child), len(children)
         error = yield from self._take(limit, children)
-        self._child += len(children) - before
+        taken = len(children) - before
+        self._child += taken
         if error is not None:
             return self._fail(children, error)
-        if len(children) - before < limit:
+        if taken < limit:
             return True
-        return (yield from self._stop(children, culprit))
+        return False if taken == room and not self._whole else (yield from self._stop(children, culprit))
 
     def _take(self, limit: int, children: list[Any]) -> Steps[BaseException | None]:
         """Add at most `limit` children of the parent at work; return what the generator raised."""
@@ -123,7 +127,7 @@ class SuspendedScatter:
         """Give at most `limit` children to `put`; return what the generator raised."""
         slots, timeout = self.calls.worker.progress.slots, self._call.timeout
         if not timeout:
-            return (yield take, self._children, limit, put)[1]
+            return (yield take, self._children, limit, put, slots)[1]
         with self.calls.worker.alarm(timeout):
             return (yield take_timed, self._children, limit, put, slots, round(timeout * NS))[1]
 
@@ -155,6 +159,7 @@ class SuspendedScatter:
         row = next(iter(self._arguments.rows([self._parent], resources)))
         self._children, error = yield open_children, self._function, row
         if error is None and self._skip:
+            self.calls.worker.progress.slots[CHILD] = 0
             passed = count()
             error = yield from self._draw(self._skip, lambda _: next(passed))
             made = next(passed)
@@ -163,7 +168,6 @@ class SuspendedScatter:
                     f"node {self._call.node!r} is not deterministic: begun again after a lost worker, its generator "
                     f"made {made} children, but {self._skip} had been delivered before"
                 )
-        self._child = self._skip
         return error
 
     def _fail(self, children: list[Any], error: BaseException) -> bool:
@@ -190,10 +194,11 @@ def close_children(children: Any) -> None:
         close()
 
 
-def take(iterator: Iterator[Any], count: int, put: Callable[[Any], Any]) -> None:
+def take(iterator: Iterator[Any], count: int, put: Callable[[Any], Any], slots: memoryview[int]) -> None:
     """Give at most so many children to `put`."""
-    for child in islice(iterator, count):
+    for made, child in enumerate(islice(iterator, count), slots[CHILD] + 1):
         put(child)
+        slots[CHILD] = made
 
 
 def take_timed(
@@ -205,3 +210,4 @@ def take_timed(
         if child is _END:
             return
         put(child)
+        slots[CHILD] += 1
