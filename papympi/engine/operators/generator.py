@@ -32,6 +32,7 @@ class GeneratorState:
         attempts: (span, parent) that was tried before, and how often.
         limit: how many parents its worker has at the most; 0: all that are not finished.
         doubts: (span, parent) that a worker had alone at hand when it died at none, and how often.
+        is_careful: values are opened one by one, since a worker has died at no parent.
         followed: so many children are made one by one, since it is not known at which of them workers die.
         probe: where workers hold no generators: so many children are made of a parent at a time; 0: all.
     """
@@ -49,6 +50,7 @@ class GeneratorState:
     attempts: dict[tuple[int, int], int] = field(default_factory=dict)
     limit: int = 0
     doubts: dict[tuple[int, int], int] = field(default_factory=dict)
+    is_careful: bool = False
     followed: int = 0
     probe: int = 0
 
@@ -96,6 +98,7 @@ class GeneratorState:
                 return *place, child
             self.followed = granted
             return None
+        self.is_careful = streams
         if self.halve():
             return None
         is_close = self.followed > 0 or self.probe == 1

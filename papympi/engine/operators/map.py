@@ -164,7 +164,7 @@ class MapOperator(CallOperator[MapTask]):
 
         If the worker was at another task, all of it. If it is known which item it was at, that one fails or is tried
         later, and the others are made ready. If not, and there are several, each half is done alone, down to one.
-        One item with children that do not leave its task is first done alone, child by child, to learn at which.
+        One item is first done alone, too: its inputs lie among others, and it may have children that stay in its task.
         """
         batch = task.batch
         if lost is None:
@@ -176,7 +176,7 @@ class MapOperator(CallOperator[MapTask]):
             for part in _halve(batch.spans):
                 self.make_ready(part._replace(alone=True))
             return
-        closer = self._looks_closer(batch, lost)
+        closer = lost.position is None and not batch.spans[0].alone
         for span in batch.spans:
             if closer:
                 self.make_ready(span._replace(alone=True))
@@ -186,11 +186,6 @@ class MapOperator(CallOperator[MapTask]):
                 self.make_ready(span)
             at -= span.stop - span.start
 
-    def _looks_closer(self, batch: Batch, lost: Lost) -> bool:
-        """Say whether an item is to be done again, one child at a time, to learn at which one a worker dies."""
-        inside = self._stage.find_inside(lost.node) is not None
-        return inside and lost.position is None and not batch.spans[0].alone
-
     def _repeat_around(self, span: Span, position: int, lost: Lost) -> None:
         """Make a span ready again but for the position that a worker died at."""
         before, rest = split(span, position)
@@ -199,7 +194,7 @@ class MapOperator(CallOperator[MapTask]):
             if part.start < part.stop:
                 self.make_ready(part)
         tried = span.attempts
-        culprit = culprit._replace(alone=False, culprits=span.culprits, attempts=tried)
+        culprit = culprit._replace(alone=span.alone, culprits=span.culprits, attempts=tried, withheld=span.withheld)
         if lost.suspected and span.doubts < MOST_DOUBTS:
             self.make_ready(culprit._replace(alone=True, doubts=span.doubts + 1))
             return
@@ -209,8 +204,8 @@ class MapOperator(CallOperator[MapTask]):
             return
         key = span.segment.key(position)
         known = {(each.node, each.key) for each in span.culprits}
-        again = lost.child is None and (lost.node, key) in known
-        if lost.suspected or again:  # what heals it, or says what it was given, is no better
+        again = lost.child is None and (call.node, key) in known
+        if (lost.suspected or again) and not span.withheld:
             self._withhold(culprit, blame(call, lost, key, tried))
             return
         failure = blame(call, lost, key if lost.child is None else (*key, lost.child), tried)

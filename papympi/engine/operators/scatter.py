@@ -190,7 +190,7 @@ class ScatterOperator(CallOperator[ScatterTask]):
         task.generator, task.skip = state.number, state.child
         if not worker.pool.pool.capabilities.streams:
             task.whole = max(self._context.admission.bound, state.granted)
-        task.careful = bool(state.followed or state.probe)
+        task.careful = state.is_careful or bool(state.followed or state.probe)
         task.culprits, task.attempts = state.culprits_from_here(), state.attempts_from_here()
         return task
 

@@ -13,6 +13,7 @@ from papympi.workers.evaluation.async_blocking import END, take_next
 from papympi.workers.evaluation.async_call import AsyncLimit, CallGroup, CallPlace
 from papympi.workers.evaluation.attempt import Steps, T, Tried
 from papympi.workers.evaluation.calls import Calls
+from papympi.workers.evaluation.careful import open_carefully
 from papympi.workers.evaluation.columns import Arguments, Column, positions_of, to_positional
 from papympi.workers.evaluation.evaluate import Evaluator
 from papympi.workers.evaluation.fold import fold_rows
@@ -47,6 +48,8 @@ class AwaitingEvaluator(Evaluator):
         begin, calls = time.perf_counter(), self._begin(task)
         outcome = calls.open_outcome()
         with at(self._location):
+            if task.careful:
+                open_carefully(calls)
             if task.kind is Kind.CALL:
                 columns = await self._await_columns(calls, self._location)
                 outcome.outputs = make_outputs(calls, columns)

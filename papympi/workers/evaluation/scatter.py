@@ -14,8 +14,9 @@ from papympi.transport.task import KeyRun, Outcome
 from papympi.workers.evaluation.alarm import NS, call_timed
 from papympi.workers.evaluation.attempt import Steps, drive
 from papympi.workers.evaluation.calls import Calls
+from papympi.workers.evaluation.careful import heal_withheld
 from papympi.workers.evaluation.columns import Column, key_at
-from papympi.workers.evaluation.progress import CHILD
+from papympi.workers.evaluation.progress import CHILD, NODE, NOTHING
 
 _END: Final = object()
 
@@ -97,7 +98,7 @@ class SuspendedScatter:
         if arguments.failed >> parent & 1:
             failure = arguments.first_failure(parent)
             if self._call.on_error != "drop" or not self.calls.may_drop(self._call, parent, failure):
-                children.append(failure)
+                children.append(heal_withheld(self.calls, self.calls.number, parent, failure))
             return True
         return (yield from self._extend(children, room))
 
@@ -126,6 +127,8 @@ class SuspendedScatter:
     def _draw(self, limit: int, put: Callable[[Any], Any]) -> Steps[BaseException | None]:
         """Give at most `limit` children to `put`; return what the generator raised."""
         slots, timeout = self.calls.worker.progress.slots, self._call.timeout
+        if slots[NODE] == NOTHING:  # the task has done other things meanwhile
+            self.calls.worker.progress.at(self.calls.number, self._parent)
         if not timeout:
             return (yield take, self._children, limit, put, slots)[1]
         with self.calls.worker.alarm(timeout):
@@ -135,6 +138,7 @@ class SuspendedScatter:
         """End the parent at work if it must not go on, although there may be more; return whether it ended."""
         if self._child == culprit:
             yield from self.closing()
+            self.calls.worker.progress.at_child(self.calls.number, self._parent, self._child)
             failure = self._culprits[self._parent, culprit]
             failure = self.calls.complete(self._call, failure, self._arguments.given(self._parent))
             return self._end(children, self.calls.settle(self._call, failure))
@@ -173,6 +177,7 @@ class SuspendedScatter:
     def _fail(self, children: list[Any], error: BaseException) -> bool:
         """End the parent at work with a failure as its last child."""
         given = self._arguments.given(self._parent)
+        self.calls.worker.progress.at_child(self.calls.number, self._parent, self._child)
         last = self.calls.fail_call(self._call, self._parent, error, given)
         return True if self.calls.again else self._end(children, last)
 
