@@ -81,7 +81,6 @@ def heal_withheld(calls: Calls, number: int, position: int, failure: Failure) ->
         return failure
     for (at, _), lost in calls.culprits_of(call).items():
         if at == position:
-            calls.failures.append(lost)
-            return lost
+            return lost  # that it was withheld has been counted
     calls.worker.progress.at_child(number, position, calls.task.skip)
     return calls.heal(call, failure)

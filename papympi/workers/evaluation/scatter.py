@@ -41,7 +41,7 @@ class SuspendedScatter:
         self._culprits = calls.culprits_of(self._call)
         self._key_of_parent = calls.key_of
         self._count = task.count
-        self._whole = 0 if task.careful else task.whole
+        self._whole = 0 if task.careful or not task.whole else task.whole + task.skip
         self._is_probe = task.careful and task.whole > 0
         self._skip = self._child = task.skip  # of the parent at work, those skipped included
         self._parent = 0
