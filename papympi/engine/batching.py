@@ -24,7 +24,8 @@ class Span(NamedTuple):
 
     With culprits it is one position, at which workers died: the failures take the places of the item or its children.
     With `attempts` it is one position that was tried so often before. `alone` it is no batch with others: a worker died
-    somewhere in it. Of one position `doubts` says how often a worker that had it at hand has died at no item.
+    somewhere in it. Of one position `doubts` says how often a worker that had it at hand has died at no item, and
+    `withheld` that a failure has taken the place of its inputs.
     """
 
     segment: Segment
@@ -36,6 +37,7 @@ class Span(NamedTuple):
     attempts: int = 0
     alone: bool = False
     doubts: int = 0
+    withheld: bool = False
 
 
 def clip_columns(columns: Columns, start: int, stop: int) -> Columns:
@@ -65,6 +67,24 @@ def split(span: Span, at: int) -> tuple[Span, Span]:
         Span(segment, start, at, left, clip_columns(columns, start, at), alone=span.alone),
         Span(segment, at, stop, right, clip_columns(columns, at, stop), alone=span.alone),
     )
+
+
+def withhold(span: Span, at: int, failure: Failure) -> Span:
+    """Return a span in which a failure takes the place of all inputs at a position: whoever opens these dies."""
+    return span._replace(columns=[replace_at(column, at, failure) for column in span.columns], withheld=True)
+
+
+def replace_at(column: Sequence[Chunk | SharedValue], at: int, failure: Failure) -> list[Chunk | SharedValue]:
+    """Return a column with a failure at a position."""
+    parts: list[Chunk | SharedValue] = []
+    for part in column:
+        if part[0] <= at < part[1]:
+            parts += [_clip(part, part[0], at)] if part[0] < at else []
+            parts.append((at, at + 1, Payload([failure]), 0, FULL))
+            parts += [_clip(part, at + 1, part[1])] if at + 1 < part[1] else []
+        else:
+            parts.append(part)
+    return parts
 
 
 @dataclass(slots=True)
@@ -113,6 +133,7 @@ class Batch:
                 task.culprits[at, nth] = failure
             at += span.stop - span.start
         task.chunk = 1 if first.alone else 0
+        task.careful = first.alone
         return task
 
     def weigh(self) -> int:

@@ -272,9 +272,7 @@ class AsyncioPool:
         lost = Lost(0, ItemTimeout(timeout, self.workers[0], "abandoned and replaced"))
         if progress.task in thread.stages and progress.node is not None:
             lost.task = progress.task
-            lost.node = self._program.stages[thread.stages[progress.task]].calls[progress.node].node
-            if progress.items == 1:
-                lost.position, lost.child = progress.position, progress.child
+            progress.tell_place(lost, self._program.stages[thread.stages[progress.task]])
         return [*outcomes, lost]
 
     def _timeout_of(self, thread: LoopThread, progress: ProgressSnapshot) -> tuple[float, float]:

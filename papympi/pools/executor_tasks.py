@@ -73,11 +73,8 @@ class LocalTasks:
             seconds, end = find_timeout(self._program, running.stage, progress)
             if end <= now:
                 del self._running[number]
-                call = self._program.stages[running.stage].calls[progress.node or 0]
-                error = ItemTimeout(seconds, running.label, "abandoned")
-                news = Lost(0, error, number, call.node, single=True)
-                if progress.items == 1:
-                    news.position, news.child = progress.position, progress.child
+                news = Lost(0, ItemTimeout(seconds, running.label, "abandoned"), number, single=True)
+                progress.tell_place(news, self._program.stages[running.stage])
                 lost.append((news, running.thread))
                 running.record.programs.end_since(progress.begun_ns or 0)
                 running.record.programs.close()

@@ -27,6 +27,7 @@ _NAMELESS: Final = "exit.nameless"
 """The name of that file where rank 0 is on the same host: it takes the name away, so that no kill leaves a file."""
 _GRACE_S: Final = 5.0
 """How long the end of a run waits for ranks that have nothing to do any more."""
+_HELD: Final = (signal.SIGINT,)
 _RANK_0_FIRST_S: Final = 2.0
 """How long the other ranks wait with their exit when rank 0 has something to say: it ends the whole step under srun."""
 
@@ -55,6 +56,7 @@ def rank_main(main: Callable[[], int]) -> int:
     path = os.environ.pop(_EXIT_FILE, "")
     isolates = mpiexec.promised_rank(os.environ) or launched_ranks() == 1  # rank 0 of others has no children
     drain = read_drain_signal()
+    signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)  # one rank must not end while the others wait for it to meet them
     try:
         world = attach(launched_ranks(), start_fork_server() if isolates else None)
     except LaunchError:
@@ -72,13 +74,22 @@ def rank_main(main: Callable[[], int]) -> int:
     with _open_exit_file(path) as say:
         say(_READY)
         ranks = join(world)
-        code = world.protect(main)
+        code = world.protect(partial(_begin, main))
         if ranks.closing or not ranks.dismiss(_GRACE_S):
             say(str(code))
             world.abort(code)  # a rank still evaluates a batch that is not needed any more
         world.leave()
         say(str(code))
     return 0 if path else code  # launchers take a non-zero code for a crash, and complain
+
+
+def _begin(main: Callable[[], int]) -> int:
+    """Let Ctrl-C through that was held back, and call `main`."""
+    try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    return main()
 
 
 @cache

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pickle import PickleBuffer
@@ -116,6 +116,17 @@ class Payload:
         values, damage = attempt_interruptibly(salvage, body, map(own, buffers), Unsendable)
         self._values = values if damage is None else [Unsendable(error)] * self.count
         self._spoiled, self._coded = True, None
+
+    def is_closed(self) -> bool:
+        """Return whether nobody has opened it here."""
+        return self._values is None
+
+    def pick(self, wanted: Collection[int], note: Callable[[int], None]) -> list[Any]:
+        """Return the values, of which only some are opened; `note` is called with the number of each before it is."""
+        from papympi.transport.picky import pick
+
+        body, buffers = self.encode()
+        return pick(bytes(body), map(own, buffers), wanted, note, Unsendable)
 
     def is_spoiled(self) -> bool:
         """Return whether values did not come out of the pickle; what stands for these is `Unsendable`."""

@@ -19,8 +19,12 @@ _python_unpickler: Final[Any] = vars(pickle)["_Unpickler"]
 _Step = Callable[[Any], None]
 
 
-class _Broken:
-    """Stands for what could not be made."""
+class Broken:
+    """Stands for what could not be made.
+
+    Attributes:
+        error: why.
+    """
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
@@ -32,12 +36,16 @@ def salvage(body: Any, buffers: Iterable[Any], replace: Callable[[BaseException]
     Raises:
         Exception: the pickle is damaged.
     """
-    values = _Salvager(io.BytesIO(body), buffers=buffers).load()
-    return [replace(value.error) if type(value) is _Broken else value for value in values]
+    values = Salvager(io.BytesIO(body), buffers=buffers).load()
+    return [replace(value.error) if type(value) is Broken else value for value in values]
 
 
-class _Salvager(_python_unpickler):  # type: ignore[misc]  # it has no types
-    """The machine; the values are the items of the list that it makes first."""
+class Salvager(_python_unpickler):  # type: ignore[misc]  # it has no types
+    """The machine; the values are the items of the list that it makes first.
+
+    Attributes:
+        dispatch: what it does at each instruction, by code.
+    """
 
     dispatch: ClassVar[dict[int, Any]] = dict(_python_unpickler.dispatch)
 
@@ -63,13 +71,13 @@ class _Salvager(_python_unpickler):  # type: ignore[misc]  # it has no types
         _, error = attempt(step, self) if broken is None else (None, broken.error)
         if error is not None:
             del self.stack[depth:]
-            self.append(_Broken(error))
+            self.append(Broken(error))
 
     def fill(self, step: _Step, parts: int) -> None:
         """Put the last so many things on the stack into what is below them; -1: all since the last mark."""
         given = self.stack[-parts:] if parts > 0 else list(self.stack)
         below = self.stack[-parts - 1] if parts > 0 else self.metastack[-1][-1]
-        broken = below if type(below) is _Broken else None
+        broken = below if type(below) is Broken else None
         if broken is None and below is not self.values:
             broken = _find_broken(given)
         _, error = attempt(step, self) if broken is None else (None, broken.error)
@@ -83,21 +91,21 @@ class _Salvager(_python_unpickler):  # type: ignore[misc]  # it has no types
 
     def _spoil(self, value: Any, error: BaseException) -> None:
         """Break what is on top of the stack, and all that refers to it later."""
-        if type(value) is _Broken:
+        if type(value) is Broken:
             return
-        self.stack[-1] = broken = _Broken(error)
+        self.stack[-1] = broken = Broken(error)
         for number, known in list(self.memo.items()):
             if known is value:
                 self.memo[number] = broken
 
 
-def _find_broken(parts: Iterable[Any]) -> _Broken | None:
-    return next((part for part in parts if type(part) is _Broken), None)
+def _find_broken(parts: Iterable[Any]) -> Broken | None:
+    return next((part for part in parts if type(part) is Broken), None)
 
 
 def _replace_steps() -> None:
     """Let the machine go on behind what raises."""
-    steps = _Salvager.dispatch
+    steps = Salvager.dispatch
     makes = {
         **dict.fromkeys(("TUPLE", "LIST", "DICT", "FROZENSET"), -1),
         **dict.fromkeys(("GLOBAL", "EXT1", "EXT2", "EXT4", "INST", "OBJ"), 0),
@@ -110,7 +118,7 @@ def _replace_steps() -> None:
         "NEWOBJ_EX": 3,
     }
     fills = {"APPEND": 1, "APPENDS": -1, "SETITEM": 2, "SETITEMS": -1, "ADDITEMS": -1, "BUILD": 1}
-    for table, way in ((makes, _Salvager.make), (fills, _Salvager.fill)):
+    for table, way in ((makes, Salvager.make), (fills, Salvager.fill)):
         for name, parts in table.items():
             (code,) = getattr(pickle, name)
             steps[code] = partial(_take, way, steps[code], parts)
@@ -118,11 +126,11 @@ def _replace_steps() -> None:
     steps[code] = partial(_note, steps[code])
 
 
-def _take(way: Callable[[Any, _Step, int], None], step: _Step, parts: int, machine: _Salvager) -> None:
+def _take(way: Callable[[Any, _Step, int], None], step: _Step, parts: int, machine: Salvager) -> None:
     way(machine, step, parts)
 
 
-def _note(step: _Step, machine: _Salvager) -> None:
+def _note(step: _Step, machine: Salvager) -> None:
     machine.note_list(step)
 
 

@@ -65,6 +65,8 @@ class Task:
             For START it is (parent, child) -> the failure of that `next()`; else (position, 0), (position, 1), ...: a
             stage that makes children has several, and those whose keys are longer are of children.
         attempts: positions that were tried before, and how often; START: those of the first parent are at 0.
+        careful: a worker died of it, or of a part of it: values come out of their pickles one by one, as far as they
+            are needed. START where `whole`: make only `chunk` children, then end the generator.
     """
 
     id: int
@@ -83,15 +85,17 @@ class Task:
     state: Payload | None = None
     culprits: dict[tuple[int, int], Failure] = field(default_factory=dict)
     attempts: dict[int, int] = field(default_factory=dict)
+    careful: bool = False
 
     def to_wire(self) -> tuple[Any, ...]:
         """Return the task as a tuple of plain values and payloads; of most calls only what they have."""
         wire = self.id, int(self.kind), self.stage, self.count, self.valid, self.columns, self.keys
-        if self.kind == Kind.CALL and not (self.max_payload or self.chunk or self.culprits or self.attempts):
+        rare = self.max_payload or self.chunk or self.culprits or self.attempts or self.careful
+        if self.kind == Kind.CALL and not rare:
             return wire
         return (
             *wire, self.max_payload, self.generator, self.chunk, self.skip, self.whole, self.ends, self.state,
-            self.culprits, self.attempts,
+            self.culprits, self.attempts, self.careful,
         )  # fmt: skip
 
     @classmethod
@@ -193,7 +197,8 @@ class Lost:
         node: name of the node whose function it was in ("" if unknown).
         position: the position in that task it was at (START, ADVANCE: the parent's, counted from the generator's
             start). With a task and no position, some item of the task is at fault, and the engine finds out which.
-        child: number of the child it was at, if `node` is called for children that do not leave the task.
+        child: number of the child it was at, if `node` is called for children that do not leave the task, or, of a
+            scatter, of the child that its generator was to make.
         single: nothing but `task` is lost; what else the worker has goes on.
         logs: what it had printed and logged, unless it came home before.
         suspected: it was at no task, but may have died of receiving `task`, or of sending what came of it.

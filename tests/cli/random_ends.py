@@ -3,9 +3,9 @@
     python -m tests.cli.random_ends --count 500 --seed 1
 
 A trial is one run on one pool. It is ended a few times: some process of it (the runner, a server, a child, a rank,
-`mpiexec`) gets a signal, or the disk is full (root is needed for that). Then it is resumed until it is done. What counts:
-it is done at last, its results are those of the undisturbed run byte by byte, and no process, shared memory or temporary
-file is left. `make test` plays a few trials.
+`mpiexec`) gets a signal, or the disk is full (root is needed for that). Then it is resumed until it is done. What
+counts: it is done at last, its results are those of the undisturbed run byte by byte, and no process, shared memory or
+temporary file is left. `make test` plays a few trials.
 """
 
 from __future__ import annotations
@@ -82,9 +82,8 @@ def find_marked(mark: str) -> list[psutil.Process]:
     for process in psutil.process_iter():
         with contextlib.suppress(OSError, psutil.Error):
             if mark.encode() in Path(f"/proc/{process.pid}/environ").read_bytes():
-                if process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(process)
-    return found
+                found.append(process)
+    return [each for each in found if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
 
 
 def command(pool: str, *more: str) -> list[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-KILLS = 200
+KILLS = 60
 """How often a run is killed, at a random moment each time."""
 
 PIPELINE = """

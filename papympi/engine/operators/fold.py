@@ -9,6 +9,7 @@ from heapq import heappop, heappush
 from typing import Any
 
 from papympi.engine.admission import Order
+from papympi.engine.batching import replace_at
 from papympi.engine.index.chunks import Chunk, ClosingProgress, join_bitmaps, to_slice
 from papympi.engine.index.segment import Segment
 from papympi.engine.operators.protocol import (
@@ -41,12 +42,15 @@ class Folding(ClosingProgress):
         accumulator: the opaque value so far of the parent that is open; `None`: begin afresh.
         known: a task goes no further than this: what lies behind it is known from an earlier attempt.
         busy: a task of it is waiting or at a worker; there is one at a time.
-        culprits: positions that a lost worker was at, with the failure that takes the item's place.
+        culprits: positions that a lost worker was at, with the failure that takes the item's place, and 1 if nothing is
+            to heal that, since what does so has ended a worker; else 0.
+        withheld: positions of items of which workers die before they are folded, with what is sent instead.
         limit: how many items go into one task, since one of them ends its worker; 0: a stride.
+        careful: up to this position values are opened one by one.
         doubts: how often a worker that had the next item alone at hand has died at none.
     """
 
-    __slots__ = ("accumulator", "at", "busy", "culprits", "doubts", "known", "limit")
+    __slots__ = ("accumulator", "at", "busy", "careful", "culprits", "doubts", "known", "limit", "withheld")
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,8 +58,14 @@ class Folding(ClosingProgress):
         self.accumulator: Payload | None = None
         self.busy = False
         self.known = FAR
-        self.culprits: dict[int, Failure] = {}
-        self.limit = self.doubts = 0
+        self.culprits: dict[int, tuple[Failure, int]] = {}
+        self.withheld: dict[int, Failure] = {}
+        self.limit = self.doubts = self.careful = 0
+
+    def list_culprits(self, start: int, stop: int) -> dict[tuple[int, int], Failure]:
+        """Return the culprits of the positions start..stop, counted from there; of none the one that only ends."""
+        culprits = self.culprits.items()
+        return {(at - start, last): lost for at, (lost, last) in culprits if start <= at < max(stop, start + 1)}
 
 
 @dataclass(eq=False, slots=True)
@@ -136,18 +146,22 @@ class FoldOperator(TaskOperator[FoldTask]):
         at = folding.at
         stop = min(folding.reach, folding.known, at + (min(folding.limit, stride) if folding.limit else stride))
         done = bisect_right(segment.ends, stop)
-        chunks = folding.arrived.peek(at, stop)
+        chunks: Sequence[Any] = folding.arrived.peek(at, stop)
+        valid = join_bitmaps(chunks, at)
+        for position, failure in folding.withheld.items():
+            chunks = replace_at(chunks, position, failure)
         task = Task(
             number,
             Kind.FOLD,
             self.step.number,
             stop - at,
-            join_bitmaps(chunks, at),
+            valid,
             [list(map(to_slice, chunks))],
             segment.key_runs(at, stop),
             ends=[end - at for end in segment.ends[folding.done : done]],
             state=folding.accumulator,
-            culprits={(each - at, 0): failure for each, failure in folding.culprits.items() if at <= each < stop},
+            culprits=folding.list_culprits(at, stop),
+            careful=at < folding.careful,
         )
         return FoldTask(self, worker, segment, stop, done), task
 
@@ -158,6 +172,8 @@ class FoldOperator(TaskOperator[FoldTask]):
         context.batch_sizes.learn(self.step, task.stop - begun, outcome.seconds, 0)
         folding.arrived.take(begun, task.stop)
         folding.at, folding.done, folding.accumulator, folding.busy = task.stop, task.done, outcome.state, False
+        folding.withheld = {at: failure for at, failure in folding.withheld.items() if at >= task.stop}
+        folding.culprits = {at: culprit for at, culprit in folding.culprits.items() if at >= task.stop}
         if context.router.fail_fast is not None:
             context.router.fail_fast.look(self.step, segment, task.done, outcome.state)
         if segment.parent is not None and task.done > before:
@@ -188,17 +204,34 @@ class FoldOperator(TaskOperator[FoldTask]):
         folding.busy = False
         if lost is not None:
             size = task.stop - folding.at
-            at = lost.position if lost.position is not None or size > 1 else 0
-            if at is None:
-                folding.limit = size // 2
+            folding.careful = max(folding.careful, task.stop)
+            if lost.position is None and (size > 1 or not folding.limit):
+                folding.limit = max(1, size // 2)
             elif lost.suspected and folding.doubts < MOST_DOUBTS:
                 folding.doubts, folding.limit = folding.doubts + 1, 1
             else:
-                folding.doubts = 0
-                folding.limit = 0
-                at += folding.at
-                folding.culprits[at] = blame(self._call_at(lost), lost, segment.key(at), 0)
+                folding.doubts = folding.limit = 0
+                self._fail(segment, folding, folding.at + (lost.position or 0), lost)
         self.advance(segment)
+
+    def _fail(self, segment: Segment, folding: Folding, at: int, lost: Lost) -> None:
+        """Let a failure take the place of the item that a worker was lost at, in a way that has not been tried yet."""
+        if segment.parent is not None and at == segment.emitted:  # nothing more comes, and that is told
+            failure = blame(self._call_at(lost), lost, segment.parent.key(segment.low + folding.done), 0)
+            folding.culprits[at], folding.accumulator = (failure, 1), Payload([failure])
+            self._context.count_withheld(failure)
+            return
+        failure = blame(self._call_at(lost), lost, segment.key(at), 0)
+        known = folding.culprits.pop(at, None)
+        if at in folding.withheld:
+            folding.culprits[at] = failure, 1
+            if known is not None:  # it is the accumulator that kills
+                folding.accumulator = Payload([failure])
+        elif known is not None or lost.suspected:
+            self._context.count_withheld(failure)
+            folding.withheld[at] = failure
+        else:
+            folding.culprits[at] = failure, 0
 
     def retry(self, work: Any) -> None:
         """A fold is not retried: its accumulator may be half changed."""

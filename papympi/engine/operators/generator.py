@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from math import inf
+from typing import Final
 
 from papympi.engine.admission import Order
-from papympi.engine.batching import Batch, Span, split
+from papympi.engine.batching import Batch, Span, split, withhold
 from papympi.engine.index.segment import Segment
 from papympi.model.item import Failure
-from papympi.transport.task import Outcome
+from papympi.transport.task import Lost, Outcome
+
+MOST_PROBED: Final = 1024
+"""So many children are made of a parent at a time at most, when it is known that they end a worker."""
 
 
 @dataclass(eq=False, slots=True)
@@ -27,6 +32,9 @@ class GeneratorState:
         attempts: (span, parent) that was tried before, and how often.
         limit: how many parents its worker has at the most; 0: all that are not finished.
         doubts: (span, parent) that a worker had alone at hand when it died at none, and how often.
+        is_careful: values are opened one by one, since a worker has died at no parent.
+        followed: so many children are made one by one, since it is not known at which of them workers die.
+        probe: where workers hold no generators: so many children are made of a parent at a time; 0: all.
     """
 
     number: int
@@ -42,6 +50,9 @@ class GeneratorState:
     attempts: dict[tuple[int, int], int] = field(default_factory=dict)
     limit: int = 0
     doubts: dict[tuple[int, int], int] = field(default_factory=dict)
+    is_careful: bool = False
+    followed: int = 0
+    probe: int = 0
 
     def order(self) -> Order:
         """Return the order key of the next item that it emits."""
@@ -65,11 +76,53 @@ class GeneratorState:
             left -= size
         return Batch(some, sum(span.stop - span.start for span in some), 0)
 
-    def halve(self) -> int | None:
-        """Begin again with half of the parents, since one of them ends its worker; if there is one, return 0."""
+    def choose_chunk(self, quota: int) -> int:
+        """Return how many children are made next."""
+        return 1 if self.followed else self.probe or quota
+
+    def find_place(self, lost: Lost, granted: int, *, streams: bool) -> tuple[int, int, int] | None:
+        """Return the span, parent and child that a worker was lost at; `None`: it is to be done again to learn that.
+
+        The children before it are made again, so that all come home that had been made: one by one if nobody knows how
+        many there were, or if another worker has not got so far.
+
+        Args:
+            granted: how many children the worker was making.
+            streams: it holds generators.
+        """
+        if lost.position is not None:
+            place = self.parent_at(lost.position)
+            delivered = self.child if place == (self.span, self.parent) else 0
+            child = max(lost.child or 0, delivered)
+            if self.followed or child == delivered or not self.is_known(*place):
+                return *place, child
+            self.followed = granted
+            return None
+        self.is_careful = streams
+        if self.halve():
+            return None
+        is_close = self.followed > 0 or self.probe == 1
+        if streams:
+            self.followed = max(self.followed, granted)
+        else:
+            self.probe = 1
+        return (self.span, self.parent, self.child) if is_close else None
+
+    def halve(self) -> bool:
+        """Begin again with half of the parents, since one of them ends its worker; return whether there are several."""
         count = self.rest().count
-        self.limit = 0 if count == 1 else count // 2
-        return 0 if count == 1 else None
+        self.limit = max(1, count // 2)
+        return count > 1
+
+    def is_known(self, span: int, parent: int, child: float = inf) -> bool:
+        """Say whether a worker was lost before at this child of a parent, or at one before it; by default at any."""
+        return any(place[:2] == (span, parent) and place[2] <= child for place in self.culprits)
+
+    def withhold(self, number: int, parent: int, failure: Failure) -> None:
+        """Let a failure take the place of a parent of which workers die although they have not begun it."""
+        span = self.spans[number]
+        self.spans[number] = withhold(span, span.start + parent, failure)
+        self.culprits = {place: each for place, each in self.culprits.items() if place[:2] != (number, parent)}
 
     def doubt(self, place: tuple[int, int]) -> int:
         """Return how often a worker that had a parent alone at hand has died at none, this time included."""
@@ -126,3 +179,7 @@ class GeneratorState:
             yield segment, start, segment.emitted - start, len(segment.ends) - before
             break
         self.finished = self.span == len(self.spans)
+        self.followed = max(0, self.followed - max(children, 1))
+        self.probe = 0 if outcome.counts else min(2 * self.probe, MOST_PROBED)
+        if outcome.counts and self.limit == 1:
+            self.limit = 0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from papympi.engine.admission import Order
-from papympi.engine.batching import Batch, ReadyQueue, Span, clip_columns, split
+from papympi.engine.batching import Batch, ReadyQueue, Span, clip_columns, split, withhold
 from papympi.engine.index.chunks import Chunk, Interval, cut_around, distribute
 from papympi.engine.index.segment import Segment
 from papympi.engine.joining import Join
@@ -25,8 +25,6 @@ from papympi.engine.operators.protocol import (
 from papympi.engine.resume import Replay
 from papympi.model.item import Failure, Key
 from papympi.plan.plan import Space, Step
-from papympi.transport.bitmap import FULL
-from papympi.transport.payload import Payload
 from papympi.transport.task import Kind, Lost, Outcome, Task
 from papympi.workers.evaluation.columns import load_column
 
@@ -166,7 +164,7 @@ class MapOperator(CallOperator[MapTask]):
 
         If the worker was at another task, all of it. If it is known which item it was at, that one fails or is tried
         later, and the others are made ready. If not, and there are several, each half is done alone, down to one.
-        One item with children that do not leave its task is first done alone, child by child, to learn at which.
+        One item is first done alone, too: its inputs lie among others, and it may have children that stay in its task.
         """
         batch = task.batch
         if lost is None:
@@ -178,7 +176,7 @@ class MapOperator(CallOperator[MapTask]):
             for part in _halve(batch.spans):
                 self.make_ready(part._replace(alone=True))
             return
-        closer = self._looks_closer(batch, lost)
+        closer = lost.position is None and not batch.spans[0].alone
         for span in batch.spans:
             if closer:
                 self.make_ready(span._replace(alone=True))
@@ -188,11 +186,6 @@ class MapOperator(CallOperator[MapTask]):
                 self.make_ready(span)
             at -= span.stop - span.start
 
-    def _looks_closer(self, batch: Batch, lost: Lost) -> bool:
-        """Say whether an item is to be done again, one child at a time, to learn at which one a worker dies."""
-        inside = self._stage.find_inside(lost.node) is not None
-        return inside and lost.position is None and not batch.spans[0].alone
-
     def _repeat_around(self, span: Span, position: int, lost: Lost) -> None:
         """Make a span ready again but for the position that a worker died at."""
         before, rest = split(span, position)
@@ -201,7 +194,7 @@ class MapOperator(CallOperator[MapTask]):
             if part.start < part.stop:
                 self.make_ready(part)
         tried = span.attempts
-        culprit = culprit._replace(alone=False, culprits=span.culprits, attempts=tried)
+        culprit = culprit._replace(alone=span.alone, culprits=span.culprits, attempts=tried, withheld=span.withheld)
         if lost.suspected and span.doubts < MOST_DOUBTS:
             self.make_ready(culprit._replace(alone=True, doubts=span.doubts + 1))
             return
@@ -211,8 +204,8 @@ class MapOperator(CallOperator[MapTask]):
             return
         key = span.segment.key(position)
         known = {(each.node, each.key) for each in span.culprits}
-        again = lost.child is None and (lost.node, key) in known
-        if lost.suspected or again:  # what heals it, or says what it was given, is no better
+        again = lost.child is None and (call.node, key) in known
+        if (lost.suspected or again) and not span.withheld:
             self._withhold(culprit, blame(call, lost, key, tried))
             return
         failure = blame(call, lost, key if lost.child is None else (*key, lost.child), tried)
@@ -221,11 +214,8 @@ class MapOperator(CallOperator[MapTask]):
 
     def _withhold(self, span: Span, failure: Failure) -> None:
         """Let a failure take the place of an item that workers die of although they have not called anything for it."""
-        self._context.tally.fail([failure])
-        if self._context.recorder is not None:
-            self._context.recorder.fail([failure], lambda _: None)
-        column = ((span.start, span.stop, Payload([failure]), 0, FULL),)
-        self.make_ready(span._replace(columns=[column] * len(span.columns), culprits=(), attempts=0))
+        self._context.count_withheld(failure)
+        self.make_ready(withhold(span, span.start, failure)._replace(culprits=(), attempts=0))
 
     def inputs_at(self, task: MapTask, key: Key) -> list[Any] | None:
         """Return the values that a task gave its stage at a key; of a child that did not leave it, its parent's."""

@@ -64,6 +64,12 @@ class RunContext:
             self.item_sizes.weigh_chunk(stream, chunk)
             self.router.post(stream, segment, chunk, failed)
 
+    def count_withheld(self, failure: Failure) -> None:
+        """Count a failure that takes the place of an item's inputs: no worker will."""
+        self.tally.fail([failure])
+        if self.recorder is not None:
+            self.recorder.fail([failure], lambda _: None)
+
 
 class Operator(Taker):
     """One step in a run. A subclass is the whole life of one kind of step."""

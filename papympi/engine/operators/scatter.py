@@ -157,10 +157,9 @@ class ScatterOperator(CallOperator[ScatterTask]):
 
     def next_task(self, worker: WorkerState, work: Generator | None, number: int) -> tuple[ScatterTask, Task]:
         """Return the task that starts or advances a generator by a quota, which is reserved."""
-        quota = self._context.admission.quotas[self.step]
-        self._context.accounts.reserve(self._output.space, quota)
         generator = work or self._open(worker)
-        generator.state.granted = quota
+        generator.state.granted = quota = generator.state.choose_chunk(self._context.admission.quotas[self.step])
+        self._context.accounts.reserve(self._output.space, quota)
         limit = self._context.batch_sizes.max_payloads[self.step]
         if generator.holder is worker:
             task = Task(
@@ -191,6 +190,7 @@ class ScatterOperator(CallOperator[ScatterTask]):
         task.generator, task.skip = state.number, state.child
         if not worker.pool.pool.capabilities.streams:
             task.whole = max(self._context.admission.bound, state.granted)
+        task.careful = state.is_careful or bool(state.followed or state.probe)
         task.culprits, task.attempts = state.culprits_from_here(), state.attempts_from_here()
         return task
 
@@ -199,7 +199,8 @@ class ScatterOperator(CallOperator[ScatterTask]):
         generator, context, space = task.generator, self._context, self._output.space
         touched = list(generator.state.accept(outcome))
         children = sum(entry[2] for entry in touched)
-        context.batch_sizes.learn_children(self.step, children, outcome.seconds)
+        if generator.state.granted == context.admission.quotas[self.step]:
+            context.batch_sizes.learn_children(self.step, children, outcome.seconds)
         context.accounts.emit(space, children, generator.state.granted)
         generator.state.granted = 0
         self._settle(generator, outcome)
@@ -219,7 +220,7 @@ class ScatterOperator(CallOperator[ScatterTask]):
             self._forget(generator)
         elif outcome.again:
             self._postpone(generator, (state.span, state.parent), self._stage.calls[0])
-        elif outcome.finished:  # it had only some of the parents
+        elif outcome.finished or state.probe:  # it had only some of the parents, or of the children
             generator.orphan()
 
     def _forget(self, generator: Generator) -> None:
@@ -245,15 +246,14 @@ class ScatterOperator(CallOperator[ScatterTask]):
     def take_back(self, task: ScatterTask, lost: Lost | None) -> None:
         """Let the generator begin again; the child that a worker was at fails, if it is known."""
         generator, state = task.generator, task.generator.state
-        self._context.accounts.unreserve(self._output.space, state.granted)
-        state.granted = 0
-        at = None
-        if lost is not None:
-            at = lost.position if lost.position is not None else state.halve()
-        if at is None or lost is None:
+        granted, state.granted = state.granted, 0
+        self._context.accounts.unreserve(self._output.space, granted)
+        streams = task.worker.pool.pool.capabilities.streams
+        found = None if lost is None else state.find_place(lost, granted, streams=streams)
+        if lost is None or found is None:
             generator.orphan()
             return
-        place = state.parent_at(at)
+        place, child = found[:2], found[2]
         if lost.suspected and state.doubt(place) <= MOST_DOUBTS:
             generator.orphan()
             return
@@ -261,11 +261,14 @@ class ScatterOperator(CallOperator[ScatterTask]):
         if call.may_retry(lost.error, tried):
             self._postpone(generator, place, call)
             return
-        number, parent = place
-        segment = state.segments[number]
+        segment = state.segments[place[0]]
         if segment.parent is not None:
-            child = state.child if place == (state.span, state.parent) else 0
-            state.culprits[number, parent, child] = blame(call, lost, segment.parent.key(segment.low + parent), tried)
+            failure = blame(call, lost, segment.parent.key(segment.low + place[1]), tried)
+            if lost.position is None or state.is_known(*found):
+                self._context.count_withheld(failure)
+                state.withhold(*place, failure)
+            else:
+                state.culprits[*place, child] = failure
         generator.orphan()
 
     def _open_children(self, span: Span, valid: int) -> Segment:

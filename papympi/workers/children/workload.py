@@ -108,10 +108,7 @@ class Workload:
             lost.suspected = lost.task is not None
             return
         lost.task = progress.task
-        if progress.items == 1:
-            lost.position, lost.child = progress.position, progress.child
-        if progress.node is not None:
-            lost.node = self._program.stages[self._stages[progress.task]].calls[progress.node].node
+        progress.tell_place(lost, self._program.stages[self._stages[progress.task]])
 
     def describe_making(self, progress: ProgressSnapshot) -> str:
         """Return what to say of the resource that the child was making, or of the setup; "" if none."""

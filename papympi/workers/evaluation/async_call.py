@@ -11,7 +11,7 @@ from papympi.workers.evaluation.alarm import MERCY_S, NS, Overdue, standstill
 from papympi.workers.evaluation.attempt import Attempt, Job, Tried
 from papympi.workers.evaluation.calls import Calls
 from papympi.workers.evaluation.location import FixedLocation, enter
-from papympi.workers.evaluation.progress import BEGUN, COUNT, INDEX, NODE, NOTHING, TASK
+from papympi.workers.evaluation.progress import BEGUN, CHILD, COUNT, INDEX, NODE, NOTHING, TASK
 
 if TYPE_CHECKING:
     import asyncio
@@ -148,12 +148,16 @@ def _begin(function: Callable[..., Any], row: tuple[Any, ...]) -> Any:
 
 
 class CallPlace(NamedTuple):
-    """Which items a call is for: the calls of their task, its number among them, the first position, how many."""
+    """Which items a call is for: the calls of their task, its number among them, the first position, how many.
+
+    Of the next child of a generator also the child's number.
+    """
 
     calls: Calls
     node: int
     position: int
     items: int
+    child: int = 0
 
 
 class AsyncLimit:
@@ -248,7 +252,7 @@ class _GroupedCall(AsyncCall):
         if self._limit.closed and not self._told:
             return None
         if self._inner is None and self._place.items == 1:
-            calls, node, position, _ = self._place
+            calls, node, position, *_ = self._place
             outside = calls.worker.outside  # what it prints and starts belongs to the item, in the context of its task
             enter(FixedLocation(outside.recorder, outside.seed, calls.stage.calls[node].node, calls.key_of(position)))
         return self._watch(super().send, value)
@@ -260,7 +264,7 @@ class _GroupedCall(AsyncCall):
 
     def _watch(self, advance: Callable[[Any], Any], value: Any) -> Any:
         slots, limit_ns, begun = self._limit.slots, self._limit_ns, time.monotonic_ns()
-        calls, slots[NODE], slots[INDEX], slots[COUNT] = self._place
+        calls, slots[NODE], slots[INDEX], slots[COUNT], slots[CHILD] = self._place
         slots[BEGUN] = begun if limit_ns else NOTHING
         slots[TASK] = calls.task.id
         try:

@@ -13,12 +13,13 @@ from papympi.workers.evaluation.async_blocking import END, take_next
 from papympi.workers.evaluation.async_call import AsyncLimit, CallGroup, CallPlace
 from papympi.workers.evaluation.attempt import Steps, T, Tried
 from papympi.workers.evaluation.calls import Calls
+from papympi.workers.evaluation.careful import open_carefully
 from papympi.workers.evaluation.columns import Arguments, Column, positions_of, to_positional
 from papympi.workers.evaluation.evaluate import Evaluator
 from papympi.workers.evaluation.fold import fold_rows
 from papympi.workers.evaluation.location import at
 from papympi.workers.evaluation.outputs import make_output, make_outputs
-from papympi.workers.evaluation.progress import COUNT, INDEX, NOTHING, ProgressRecord
+from papympi.workers.evaluation.progress import CHILD, COUNT, INDEX, NOTHING, ProgressRecord
 from papympi.workers.evaluation.scatter import close_children, open_children, take, take_timed
 from papympi.workers.evaluation.task_location import TaskLocation
 
@@ -47,6 +48,8 @@ class AwaitingEvaluator(Evaluator):
         begin, calls = time.perf_counter(), self._begin(task)
         outcome = calls.open_outcome()
         with at(self._location):
+            if task.careful:
+                open_carefully(calls)
             if task.kind is Kind.CALL:
                 columns = await self._await_columns(calls, self._location)
                 outcome.outputs = make_outputs(calls, columns)
@@ -179,7 +182,7 @@ class AsyncSteps:
         self._calls = calls
         self._call = calls.stage.calls[0]
         self._timeout = self._call.timeout or 0.0
-        self._position = 0
+        self._position = self._child = 0
         self._jobs: dict[Callable[..., Any], Callable[..., Awaitable[Tried]]] = {
             fold_rows: self._fold_rows,
             open_children: self._open,
@@ -193,6 +196,7 @@ class AsyncSteps:
         position = self._limit.slots[INDEX]
         if position != NOTHING:
             self._position = position
+        self._child = self._limit.slots[CHILD]
         return await self._jobs[job](*args)
 
     async def _fold_rows(
@@ -216,7 +220,7 @@ class AsyncSteps:
         close = getattr(children.iterator, "aclose", None)
         return _DONE if close is None else await self._await(close, (), 0.0, children.context)
 
-    async def _take(self, children: _AsyncChildren, count: int, put: Callable[[Any], Any]) -> Tried:
+    async def _take(self, children: _AsyncChildren, count: int, put: Callable[[Any], Any], *_: Any) -> Tried:
         return await self._await(_take_some, (children.iterator, count, put), 0.0, children.context)
 
     async def _take_timed(self, children: _AsyncChildren, count: int, put: Callable[[Any], Any], *_: Any) -> Tried:
@@ -225,6 +229,7 @@ class AsyncSteps:
             if error is not None or child is END:
                 return None, error
             put(child)
+            self._child += 1
         return _DONE
 
     async def _await(
@@ -235,7 +240,8 @@ class AsyncSteps:
         context: contextvars.Context | None = None,
     ) -> Tried:
         group = CallGroup()
-        await group.admit(self._limit, CallPlace(self._calls, 0, self._position, 1), (function, *row), timeout, context)
+        place = CallPlace(self._calls, 0, self._position, 1, self._child)
+        await group.admit(self._limit, place, (function, *row), timeout, context)
         await group.wait()
         return group.tried[self._position, 1]
 

@@ -49,6 +49,7 @@ class Calls:
         key_of: returns the key of a position.
         number: of a scatter or fold: which call of the stage it is.
         early: outputs that are made, by column.
+        opened: values of payloads, by the payload's id, that are opened in another way.
     """
 
     def __init__(self, worker: WorkerContext, task: Task, stage: Stage) -> None:
@@ -63,6 +64,7 @@ class Calls:
         self.key_of: Callable[[int], Key] = partial(key_at, task.keys)
         self.number = 0
         self.early: dict[int, Output] = {}
+        self.opened: dict[int, list[Any]] = {}
 
     def open_outcome(self) -> Outcome:
         """Return the task's outcome, which the calls fill."""
@@ -243,6 +245,8 @@ class Calls:
         return column
 
     def _open(self, payload: Payload) -> list[Any]:
+        if id(payload) in self.opened:
+            return self.opened[id(payload)]
         values, error = self.attempt_for(0, NOTHING, payload.open)
         if error is not None:
             _, damage = self.attempt_for(0, NOTHING, payload.salvage, error)

@@ -19,6 +19,7 @@ from papympi.workers.evaluation.async_blocking import CallLoop, run_to_end
 from papympi.workers.evaluation.attempt import Steps, attempt, attempt_interruptibly, drive
 from papympi.workers.evaluation.calls import Calls
 from papympi.workers.evaluation.capture import OutputCapture
+from papympi.workers.evaluation.careful import open_carefully, receive
 from papympi.workers.evaluation.columns import Arguments, Column, mark_column, positions_of, to_positional
 from papympi.workers.evaluation.context import WorkerContext
 from papympi.workers.evaluation.fold import fold
@@ -98,6 +99,8 @@ class Evaluator:
     def _evaluate_task(self, calls: Calls) -> Outcome:
         """Return the outcome of a task."""
         outcome = calls.open_outcome()
+        if calls.task.careful:
+            open_carefully(calls)
         if calls.task.kind is Kind.CALL:
             columns = self._run_fast_path(calls) or self._call(calls)
             outcome.outputs = make_outputs(calls, columns)
@@ -151,7 +154,7 @@ class Evaluator:
             suspended = found
             suspended.resume(calls)
         children = yield from suspended.advance(outcome, task.chunk)
-        if not outcome.finished and not calls.again:
+        if not (outcome.finished or calls.again or task.whole):
             self._generators[task.generator] = suspended
         column = mark_column(children, FULL)
         calls.drops[0] += column.dropped
@@ -193,8 +196,7 @@ class Evaluator:
 
     def _settle(self, calls: Calls, number: int, columns: list[Column], stop: fast_path.Stop) -> Column:
         """Return the column of a plain call that has stopped; after an error it goes on behind the item."""
-        results, error = stop
-        positions, call = range(calls.task.count), calls.stage.calls[number]
+        (results, error), positions, call = stop, range(calls.task.count), calls.stage.calls[number]
         if error is not None:
             arguments = calls.bind(call, columns)
             results.append(calls.fail_call(call, len(results), error, arguments.given(len(results))))
@@ -235,10 +237,8 @@ class Evaluator:
         present, failed = arguments.present, arguments.failed
         values: list[Any] = [None] * count
         for position in positions_of(failed, count):
-            values[position], as_list = arguments.first_failure(position), arguments.fails_as_list(position)
-            if call.on_error == "drop" and not as_list and calls.may_drop(call, position, values[position]):
-                present &= ~(1 << position)
-                values[position] = None
+            values[position], is_there = receive(calls, number, position, arguments)
+            present &= FULL if is_there else ~(1 << position)
         for (position, _), failure in culprits.items():
             if present & ~failed & 1 << position:
                 values[position] = calls.settle_lost(number, position, failure, arguments.given(position))

@@ -125,7 +125,7 @@ def load_whole(task: Task) -> list[Column] | None:
 
     May raise whatever unpickling raises.
     """
-    if task.valid != FULL or task.culprits:
+    if task.valid != FULL or task.culprits or task.careful:
         return None
     columns = []
     for slices in task.columns:

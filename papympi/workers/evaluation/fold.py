@@ -53,12 +53,15 @@ class Fold:
         self._accumulator: Any = _FRESH
         self.parents: list[Key] = []
         self._key: Key = ()
+        self._is_final = False
+        self._at = NOTHING
 
     def take(self, calls: Calls, columns: list[Column]) -> None:
         """Be given the next items."""
         self._calls = calls
         self._arguments = calls.bind(self._call, columns)
         self._culprits = {position: failure for (position, _), failure in calls.culprits_of(self._call).items()}
+        self._last = {position for position, last in calls.culprits_of(self._call) if last}
 
     def go_on(self, state: Payload) -> None:
         """Take up an accumulator."""
@@ -67,17 +70,20 @@ class Fold:
 
     def fold(self, start: int, end: int) -> Steps[None]:
         """Fold the positions start..end, which belong to one parent."""
+        self._is_final |= any(start <= position < max(end, start + 1) for position in self._last)
         if start == end:
             return
         self._key = self._calls.key_of(start)[:-1]
+        self._at = start
         present, failed = self._look_at((1 << end) - (1 << start), end)
         for position in self._culprits:
             failed |= 1 << position & present
         first = (failed & -failed).bit_length() - 1  # -1: none failed
         if first >= 0:
+            self._at = first
             present &= (1 << first) - 1
         yield from self._fold_healthy(list(positions_of(present, end)))
-        if first >= 0 and type(self._accumulator) is not Failure:
+        if first >= 0 and (self._is_final or type(self._accumulator) is not Failure):
             if first in self._culprits:
                 self._become(self._calls.complete(self._call, self._culprits[first], self._arguments.given(first)))
             else:
@@ -100,7 +106,10 @@ class Fold:
         result, self._accumulator = self._accumulator, _FRESH
         self.parents.append(self._key)
         self._key = ()
-        if type(result) is Failure and result.node == self._call.node:
+        is_final, self._is_final = self._is_final, False
+        at_work, self._at = self._at, NOTHING
+        if type(result) is Failure and result.node == self._call.node and not is_final:
+            self._calls.worker.progress.at(self._calls.number, at_work)
             return self._calls.heal(self._call, result)
         return result
 

@@ -9,12 +9,13 @@ from array import array
 from itertools import accumulate
 from typing import Final, NamedTuple
 
-from papympi.plan.program import MOST
+from papympi.plan.program import MOST, Stage
+from papympi.transport.task import Lost
 from papympi.workers.evaluation.programs import StartedPrograms
 from papympi.workers.host import create_file
 
 # where in a record each integer is
-TASK, NODE, INDEX, BEGUN, COUNT, RESOURCE, RUNS, FIRST, LISTENS, HEARD, FOLLOWED, HALTED, TABLE = range(13)
+TASK, NODE, INDEX, BEGUN, COUNT, RESOURCE, RUNS, FIRST, LISTENS, HEARD, FOLLOWED, HALTED, CHILD, TABLE = range(14)
 NOTHING: Final = -1
 
 _SIZE: Final = 8 * (TABLE + MOST)
@@ -35,6 +36,7 @@ class ProgressSnapshot(NamedTuple):
         items: how many the function was given at once.
         child: number of the child of the item at `position`, if the call is made for children; else `None`.
         resource: mark of the resource that was being made, or of the setup, see `mark_resource`; `None`: none was.
+        made: how many children the generator at work has made; says nothing while none is.
     """
 
     task: int | None
@@ -44,6 +46,16 @@ class ProgressSnapshot(NamedTuple):
     items: int
     resource: int | None = None
     child: int | None = None
+    made: int = 0
+
+    def tell_place(self, lost: Lost, stage: Stage) -> None:
+        """Say in a report at which node and item of a stage the worker was, and at which child, as far as is known."""
+        if self.node is not None:
+            lost.node = stage.calls[self.node].node
+        if self.items == 1:
+            lost.position, lost.child = self.position, self.child
+            if stage.kind == "scatter" and self.position is not None:
+                lost.child = self.made
 
 
 def mark_resource(name: str) -> int:
@@ -69,7 +81,7 @@ class ProgressRecord:
     how many items have made them; from `TABLE` on is for each of these its position and the end of its children, in one
     integer, and `FIRST` is the number of the first child. `LISTENS` is 1 while the parent reads what functions write to
     standard output, `HEARD` once it has, `FOLLOWED` while the child looks for such text behind each call.
-    `HALTED` is 1 when the parent wants no task to begin any more.
+    `HALTED` is 1 when the parent wants no task to begin any more. `CHILD` is how many children a generator has made.
 
     Attributes:
         slots: the integers, at `TASK`, `NODE`, `INDEX`, `BEGUN`, `COUNT`, `RESOURCE`, `RUNS`, ...
@@ -96,6 +108,11 @@ class ProgressRecord:
         slots[NODE] = node
         slots[INDEX] = index
         slots[COUNT] = count
+
+    def at_child(self, node: int, index: int, child: int) -> None:
+        """Note that a generator is next, which is to make the child of this number."""
+        self.slots[CHILD] = child
+        self.at(node, index)
 
     def enter(self, runs: list[tuple[int, int, int]]) -> None:
         """Note that calls are made for children now, of (position, number of the first, how many) each."""
@@ -125,7 +142,7 @@ class ProgressRecord:
         child = None
         if index is not None and self.slots[RUNS] > 0:
             index, child = self._find_child(index)
-        return ProgressSnapshot(task, node, index, begun, count, resource, child)
+        return ProgressSnapshot(task, node, index, begun, count, resource, child, self.slots[CHILD])
 
     def _find_child(self, index: int) -> tuple[int, int | None]:
         """Return the position of the item that has made a child, and the child's number."""

@@ -14,7 +14,9 @@ from papympi.transport.task import KeyRun, Outcome
 from papympi.workers.evaluation.alarm import NS, call_timed
 from papympi.workers.evaluation.attempt import Steps, drive
 from papympi.workers.evaluation.calls import Calls
+from papympi.workers.evaluation.careful import heal_withheld
 from papympi.workers.evaluation.columns import Column, key_at
+from papympi.workers.evaluation.progress import CHILD, NODE, NOTHING
 
 _END: Final = object()
 
@@ -39,10 +41,10 @@ class SuspendedScatter:
         self._culprits = calls.culprits_of(self._call)
         self._key_of_parent = calls.key_of
         self._count = task.count
-        self._whole = task.whole
-        self._skip = task.skip
+        self._whole = 0 if task.careful or not task.whole else task.whole + task.skip
+        self._is_probe = task.careful and task.whole > 0
+        self._skip = self._child = task.skip  # of the parent at work, those skipped included
         self._parent = 0
-        self._child = 0  # of the parent at work, those skipped included
         self._attempts = calls.attempts
         self._children: Iterator[Any] | None = None
 
@@ -69,6 +71,8 @@ class SuspendedScatter:
                 outcome.counts.append(made)
                 self._parent, self._child, self._skip, self._children = self._parent + 1, 0, 0, None
         outcome.finished = self._parent == self._count
+        if self._is_probe and not self.calls.again:
+            yield from self.closing()
         self.calls.calls[self.calls.number] += len(children)
         self.calls.key_of = partial(key_at, self.list_keys())
         return children
@@ -94,26 +98,27 @@ class SuspendedScatter:
         if arguments.failed >> parent & 1:
             failure = arguments.first_failure(parent)
             if self._call.on_error != "drop" or not self.calls.may_drop(self._call, parent, failure):
-                children.append(failure)
+                children.append(heal_withheld(self.calls, self.calls.number, parent, failure))
             return True
         return (yield from self._extend(children, room))
 
     def _extend(self, children: list[Any], room: int) -> Steps[bool]:
         parent, worker = self._parent, self.calls.worker
         culprit = min((child for at, child in self._culprits if at == parent), default=sys.maxsize)
-        worker.progress.at(self.calls.number, parent)
-        if self._children is None and culprit > 0:
+        worker.progress.at_child(self.calls.number, parent, self._child)
+        if self._children is None and culprit > self._child:
             error = yield from self._begin()
             if error is not None:
                 return self._fail(children, error)
         limit, before = min(room, culprit - self._child), len(children)
         error = yield from self._take(limit, children)
-        self._child += len(children) - before
+        taken = len(children) - before
+        self._child += taken
         if error is not None:
             return self._fail(children, error)
-        if len(children) - before < limit:
+        if taken < limit:
             return True
-        return (yield from self._stop(children, culprit))
+        return False if taken == room and not self._whole else (yield from self._stop(children, culprit))
 
     def _take(self, limit: int, children: list[Any]) -> Steps[BaseException | None]:
         """Add at most `limit` children of the parent at work; return what the generator raised."""
@@ -122,8 +127,10 @@ class SuspendedScatter:
     def _draw(self, limit: int, put: Callable[[Any], Any]) -> Steps[BaseException | None]:
         """Give at most `limit` children to `put`; return what the generator raised."""
         slots, timeout = self.calls.worker.progress.slots, self._call.timeout
+        if slots[NODE] == NOTHING:  # the task has done other things meanwhile
+            self.calls.worker.progress.at(self.calls.number, self._parent)
         if not timeout:
-            return (yield take, self._children, limit, put)[1]
+            return (yield take, self._children, limit, put, slots)[1]
         with self.calls.worker.alarm(timeout):
             return (yield take_timed, self._children, limit, put, slots, round(timeout * NS))[1]
 
@@ -131,6 +138,7 @@ class SuspendedScatter:
         """End the parent at work if it must not go on, although there may be more; return whether it ended."""
         if self._child == culprit:
             yield from self.closing()
+            self.calls.worker.progress.at_child(self.calls.number, self._parent, self._child)
             failure = self._culprits[self._parent, culprit]
             failure = self.calls.complete(self._call, failure, self._arguments.given(self._parent))
             return self._end(children, self.calls.settle(self._call, failure))
@@ -155,6 +163,7 @@ class SuspendedScatter:
         row = next(iter(self._arguments.rows([self._parent], resources)))
         self._children, error = yield open_children, self._function, row
         if error is None and self._skip:
+            self.calls.worker.progress.slots[CHILD] = 0
             passed = count()
             error = yield from self._draw(self._skip, lambda _: next(passed))
             made = next(passed)
@@ -163,12 +172,12 @@ class SuspendedScatter:
                     f"node {self._call.node!r} is not deterministic: begun again after a lost worker, its generator "
                     f"made {made} children, but {self._skip} had been delivered before"
                 )
-        self._child = self._skip
         return error
 
     def _fail(self, children: list[Any], error: BaseException) -> bool:
         """End the parent at work with a failure as its last child."""
         given = self._arguments.given(self._parent)
+        self.calls.worker.progress.at_child(self.calls.number, self._parent, self._child)
         last = self.calls.fail_call(self._call, self._parent, error, given)
         return True if self.calls.again else self._end(children, last)
 
@@ -190,10 +199,11 @@ def close_children(children: Any) -> None:
         close()
 
 
-def take(iterator: Iterator[Any], count: int, put: Callable[[Any], Any]) -> None:
+def take(iterator: Iterator[Any], count: int, put: Callable[[Any], Any], slots: memoryview[int]) -> None:
     """Give at most so many children to `put`."""
-    for child in islice(iterator, count):
+    for made, child in enumerate(islice(iterator, count), slots[CHILD] + 1):
         put(child)
+        slots[CHILD] = made
 
 
 def take_timed(
@@ -205,3 +215,4 @@ def take_timed(
         if child is _END:
             return
         put(child)
+        slots[CHILD] += 1

@@ -60,6 +60,7 @@ class World:
         """Let Ctrl-C, and what stands for it, pass by: rank 0 or the user's process decides when the job ends."""
         for number in (signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, *more):
             signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # it was held back while the ranks met
 
     def split(self, ranks: Sequence[int]) -> Intracomm:
         """Return a communicator of rank 0 and `ranks`; all of them must call it."""

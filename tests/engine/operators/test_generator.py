@@ -125,9 +125,11 @@ def test_halves_until_one():
     """Each time half of what it had; the last one is to blame."""
     state = state_over(3, 2)
     counts = []
-    while state.halve() is None:
+    while state.halve():
         counts.append(state.rest().count)
     assert counts == [2, 1]
+    assert state.limit == 1
+    list(state.accept(outcome(1, 1)))
     assert state.limit == 0  # all of the others come next
 
 

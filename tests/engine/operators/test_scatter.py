@@ -255,7 +255,7 @@ def test_worker_counts_parents_from_its_start(make):
 
 
 def test_unknown_culprit_halves(make):
-    """Where nobody knows the parent a start has half of them, until it has one."""
+    """Where nobody knows the parent a start has half of them, until it has one, which is done again child by child."""
     bench = make([1, 1, 1, 1], strides={"*": 4})
     bench.lose(bench.begin("child"))
     job = bench.begin("child")
@@ -264,7 +264,57 @@ def test_unknown_culprit_halves(make):
     job = bench.begin("child")
     assert job.values == [1]
     bench.lose(job)
-    assert set(bench.begin("child").task.culprits) == {(0, 0)}
+    job = bench.begin("child")
+    assert (job.task.chunk, job.task.careful) == (1, True)
+    bench.lose(job)
+    job = bench.begin("child")
+    assert (job.values[0].node, job.values[0].key) == ("child", (0,))  # no worker opens it any more
+    bench.finish(job)
+    assert bench.made["child", (0, 0)] == job.values[0]
+    assert bench.tally.failed["child"] == 1
+
+
+def test_children_before_a_death(make):
+    """What had been made and not come home was lost; how much that was depended on quota and pool."""
+    bench = make([9], quota=6)
+    job = bench.begin("child")
+    bench.lose(job, node="child", position=0, child=4)
+    again = bench.begin("child")
+    assert (set(again.task.culprits), again.task.chunk) == ({(0, 4)}, 6)
+    bench.finish(again)
+    assert keys_made(bench) == [(0, i) for i in range(5)]
+    assert bench.made["child", (0, 4)].node == "child"
+
+
+def test_death_before_the_last_one(make):
+    """A worker that does not get so far again: nothing that it makes is lost, since it makes one child at a time."""
+    bench = make([9], quota=6)
+    bench.lose(bench.begin("child"), node="child", position=0, child=4)
+    bench.lose(bench.begin("child"), node="child", position=0, child=2)
+    job = bench.begin("child")
+    assert job.task.chunk == 1
+    bench.finish(job)
+    bench.lose(bench.begin("child", candidate=stand_of(bench)), node="child", position=0, child=1)
+    bench.work("child")
+    assert keys_made(bench) == [(0, 0), (0, 1)]
+    assert bench.made["child", (0, 1)].key == (0,)
+
+
+def test_probing_where_none_stands(make):
+    """A pool that holds no generator makes twice as many children each time, until they end a worker again."""
+    bench = make([6], streams=False, admission=50)
+    bench.lose(bench.begin("child"))
+    chunks = []
+    while len(bench.made) < 3:
+        job = bench.begin("child")
+        chunks.append((job.task.skip, job.task.chunk))
+        bench.finish(job)
+    assert chunks == [(0, 1), (1, 2)]
+    bench.lose(bench.begin("child"))
+    bench.lose(bench.begin("child"))
+    bench.work("child")
+    assert keys_made(bench) == [(0, i) for i in range(4)]
+    assert bench.made["child", (0, 3)].node == "child"
 
 
 def test_rest_follows_half(make):

@@ -610,6 +610,9 @@ class SharedProgressRecord:
         if index != NOTHING:
             self.log.append((node, index))
 
+    def at_child(self, node, index, child):
+        self.at(node, index)
+
     def done(self):
         self.log.append("done")
 
