@@ -135,9 +135,9 @@ def list_left(mark: str, temporary: Path) -> list[str]:
     until = time.monotonic() + 10
     while (left := find_marked(mark)) and time.monotonic() < until:
         time.sleep(0.05)
-    shared = [name for name in os.listdir("/dev/shm") if "papympi" in name]
+    shared = [str(path) for path in Path("/dev/shm").iterdir() if "papympi" in path.name]
     names = [f"process {each.pid} {' '.join(each.cmdline())[-80:]}" for each in left]
-    return names + [f"/dev/shm/{name}" for name in shared] + [f"file {path}" for path in temporary.iterdir()]
+    return names + shared + [f"file {path}" for path in temporary.iterdir()]
 
 
 def run_once(chance: random.Random | None, trial: Trial, folder: Path, mark: str) -> int | None:

@@ -1,4 +1,4 @@
-"""A run that is ended in any way goes on to the results of one that is not; `python -m tests.cli.random_ends` plays more."""
+"""A run that is ended in any way goes on to the results of one that is not: `python -m tests.cli.random_ends`."""
 
 import pytest
 

@@ -528,3 +528,27 @@ def test_kill_of_any_ends_all(mpi, pipeline, victim):
     process.communicate(timeout=30)
     assert process.returncode != 0
     wait_gone(everybody, 10)
+
+
+INTERRUPTS_WHILE_MEETING = """
+import os, signal, socket, sys
+plain = socket.gethostname
+
+def gethostname():
+    if "mpi4py.MPI" in sys.modules and sys.modules["mpi4py.MPI"].Is_initialized():
+        socket.gethostname = plain
+        signal.raise_signal(signal.SIGINT)
+    return plain()
+
+if os.environ.get("PMI_RANK", os.environ.get("OMPI_COMM_WORLD_RANK")) == "WHO":
+    socket.gethostname = gethostname
+"""
+
+
+@pytest.mark.parametrize(("rank", "code"), [(0, 130), (1, 0)])
+def test_ctrl_c_while_ranks_meet(mpi, script, tmp_path, monkeypatch, rank, code):
+    """A rank that Ctrl-C ended there left the others waiting for it, for ever."""
+    (tmp_path / "sitecustomize.py").write_text(INTERRUPTS_WHILE_MEETING.replace("WHO", str(rank)))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    done = mpi.run(3, "python", script("def main(): return 0"), timeout=50)
+    assert done.returncode == code, done.stderr
