@@ -276,12 +276,12 @@ def _dump(values: list[Any]) -> Coded:
     keep = sort_out(buffers)
     try:
         return pickle.dumps(values, 5, buffer_callback=keep), tuple(buffers)
+    except _REFUSALS:
+        buffers.clear()  # dill may know better
     except Exception as error:
-        if not isinstance(error, _REFUSALS):
-            raise ShippingError(tell_error(error)) from error
+        raise ShippingError(tell_error(error)) from error
     from papympi.transport import pickling
 
-    buffers.clear()
     file = io.BytesIO()
     pickling.dump(pickling.make_pickler(file, pickling.Reducer(), keep), values)
     return file.getvalue(), tuple(buffers)
