@@ -262,9 +262,7 @@ def _carry_error(error: BaseException) -> _CarriedError | None:
 
 
 def _decode_error(body: bytes, buffers: tuple[bytes, ...]) -> BaseException:
-    """Return the exception that was carried."""
-    error: BaseException = decode((body, buffers))[0]
-    return error
+    return decode((body, buffers))[0]  # type: ignore[no-any-return]  # the exception that was carried
 
 
 carry_errors_with(_carry_error)
