@@ -10,9 +10,10 @@ from typing import NamedTuple
 from papympi.errors import JournalError, OptionError
 from papympi.formats.file_formats import FORMATS, list_suffixes
 from papympi.formats.output_files import open_output
-from papympi.monitors.events import read_events
+from papympi.jobs.repeating import read_target
+from papympi.monitors.events import parse_events
 from papympi.runner.loading import load_graph
-from papympi.stores.rundir import EVENTS, RESULTS, RunDirectory
+from papympi.stores.rundir import EVENTS, RECORD, RESULTS, RunDirectory, check_private
 
 
 def merge_shards(folders: Sequence[Path], output: Path) -> int:
@@ -33,7 +34,7 @@ def merge_shards(folders: Sequence[Path], output: Path) -> int:
     if form is None:
         raise OptionError(f"cannot merge {output.suffix} files; write {list_suffixes('or')}")
     if form.needs_pipeline:
-        load_graph(RunDirectory(folders[0]).list_runs()[0].read_record()["options"]["target"])
+        load_graph(read_target(RunDirectory(folders[0]).list_runs()[0]))
     count = 0
     with open_output(output, {output.suffix: form.copy}) as writer:
         for result in heapq.merge(*map(form.read_rows, files), key=lambda result: result.key[0]):
@@ -72,10 +73,15 @@ def _read_share(run: RunDirectory) -> _Share:
     record = run.read_record()
     if not record.get("shard"):
         raise JournalError(f"{run.path} is not of a run with --shard")
-    number, of = record["shard"]
-    name = record.get("options", {}).get("output") or RESULTS
-    results = (run.path if Path(name).name == name else Path(record["folder"])) / name
-    events = read_events(run / EVENTS)
+    options, shard = record.get("options"), record["shard"]
+    is_share = isinstance(shard, list) and [type(each) for each in shard] == [int, int] and 0 <= shard[0] < shard[1]
+    name = isinstance(options, dict) and (options.get("output") or RESULTS)
+    if not is_share or not isinstance(name, str):
+        raise JournalError(f"{run / RECORD} does not say which share of the inputs it is of: it is damaged")
+    number, of = shard
+    results = (run.path if Path(name).name == name else Path(str(record.get("folder", ".")))) / name
+    check_private(results)
+    events = parse_events(run.read(EVENTS))
     finished = bool(events) and events[-1].get("event") == "finished"
     return _Share(number, of, run.path, results, finished)
 

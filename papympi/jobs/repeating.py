@@ -28,13 +28,11 @@ def repeat_item(folder: Path, node: str, key: Key) -> Callable[[], Any]:
     """
     run = RunDirectory(folder)
     run.require()
-    record = run.read_record()
-    options = record.get("options", {})
-    if "target" not in options:
-        raise JournalError(f"{folder} is not of a run from the command line: it does not say which pipeline it is of")
-    if Path(record.get("folder", ".")).is_dir():
-        os.chdir(record["folder"])
-    loaded = load_graph(options["target"])
+    record, target = run.read_record(), read_target(run)
+    options = record["options"]
+    if Path(str(record.get("folder", "."))).is_dir():
+        os.chdir(str(record.get("folder", ".")))
+    loaded = load_graph(target)
     given = read_given(folder, node, key)
     for stage, depth in _find_stages(loaded, options, node):
         if stage.kind == "fold":
@@ -43,6 +41,19 @@ def repeat_item(folder: Path, node: str, key: Key) -> Callable[[], Any]:
             child = key[depth] if stage.inner and len(key) > depth else None
             return partial(_set_up, loaded.graph, partial(_repeat, stage, node, given, child))
     raise JournalError(f"the pipeline has no node {node!r} any more that takes what was given to it at item {key}")
+
+
+def read_target(run: RunDirectory) -> str:
+    """Return which pipeline a run directory is of, as it was given to `papympi run`.
+
+    Raises:
+        JournalError: it does not say.
+    """
+    options = run.read_record().get("options")
+    target = options.get("target") if isinstance(options, dict) else None
+    if not isinstance(target, str):
+        raise JournalError(f"{run.path} is not of a run from the command line: it does not say which pipeline it is of")
+    return target
 
 
 def _find_stages(loaded: LoadedGraph, options: dict[str, Any], node: str) -> list[tuple[Stage, int]]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -12,9 +9,10 @@ from typing import Any
 from papympi.errors import JournalError
 from papympi.launchers.slurm_shell import NUMBER
 from papympi.launchers.slurm_state import ALIVE, ask_squeue, ask_states, call
+from papympi.model.telling import clean
 from papympi.monitors import report
-from papympi.monitors.events import read_events
-from papympi.stores.lock import NAME, is_alive, read_holder
+from papympi.monitors.events import parse_events
+from papympi.stores.lock import NAME, end, is_alive, read_holder
 from papympi.stores.rundir import EVENTS, RECORD, RunDirectory
 
 
@@ -27,11 +25,13 @@ class RunStatus:
 
     def __init__(self, folder: Path) -> None:
         self._folder = RunDirectory(folder)
+        if folder.exists():
+            self._folder.check()
 
     def count(self) -> int:
         """Return how much is finished, over all attempts; nothing where no run has been yet."""
         return sum(
-            max((int(entry.get("finished", 0)) for entry in read_events(run / EVENTS)), default=0)
+            max((int(entry.get("finished", 0)) for entry in parse_events(run.read(EVENTS))), default=0)
             for run in self._folder.list_runs()
         )
 
@@ -42,7 +42,7 @@ class RunStatus:
     def describe(self) -> str:
         """Return how far it is, in words."""
         submitted = self._read_submitted()
-        runs = [run for run in self._folder.list_runs() if (run / RECORD).is_file() or (run / EVENTS).is_file()]
+        runs = [run for run in self._folder.list_runs() if run.has(RECORD) or run.has(EVENTS)]
         if not runs and not submitted:
             raise JournalError(
                 f"{self._folder.path} is no run directory: it has no {RECORD}; papympi run --run-dir makes one"
@@ -64,22 +64,12 @@ class RunStatus:
                 if done is None or done.returncode:
                     raise JournalError(f"scancel {job} failed: {done.stderr.strip() if done else 'no answer'}")
                 return f"cancelled job {job}"
-        holder = read_holder(self._folder.path)
-        if holder is None or self.is_over():
-            raise JournalError(f"nothing runs in {self._folder.path}")
-        if holder["host"] != socket.gethostname():
-            raise JournalError(
-                f"the run in {self._folder.path} is process {holder['pid']} on {holder['host']}; cancel it there"
-            )
-        os.kill(int(holder["pid"]), signal.SIGTERM)
-        return f"asked process {holder['pid']} to stop"
+        return f"asked process {end(self._folder.path)} to stop"
 
     def _read_submitted(self) -> str:
         """Return the number of the last job that was submitted for it, "" if none was."""
-        try:
-            return (self._folder / NUMBER).read_text(encoding="utf-8").strip().partition(";")[0]
-        except (OSError, UnicodeDecodeError):
-            return ""
+        said = self._folder.read(NUMBER).decode(errors="replace")
+        return said.strip().partition(";")[0]
 
 
 def _is_over(folder: Path) -> bool:
@@ -89,7 +79,7 @@ def _is_over(folder: Path) -> bool:
 
 def _describe_run(run: RunDirectory) -> str:
     """Return how far the run of one directory is."""
-    entries = read_events(run / EVENTS)
+    entries = parse_events(run.read(EVENTS))
     last = next((entry for entry in reversed(entries) if "nodes" in entry), None)
     lines = [f"{run.path}: {_find_state(run, entries)}"]
     if last is not None:
@@ -115,7 +105,7 @@ def _describe_progress(entry: dict[str, Any]) -> str:
     seconds, length, pulled = entry["seconds"], entry["length"], entry["pulled"]
     rows = [
         {
-            "node": name,
+            "node": clean(name),
             "done": report.format_count(count["done"]),
             "failed": report.format_count(count["failed"]) if count["failed"] else "",
             "rate": report.format_rate(count["done"], seconds),

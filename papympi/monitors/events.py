@@ -17,6 +17,8 @@ from papympi.contracts import Statistics
 EVERY_S: Final = 1.0
 """The first lines come so often, in seconds; later they come more seldom."""
 SELDOM_S: Final = 30.0
+_MOST: Final = 1e18
+"""Nothing is counted as far as that."""
 
 
 class Events:
@@ -74,18 +76,26 @@ def _to_dict(fields: list[tuple[str, Any]]) -> dict[str, Any]:
     return {name: round(value, 3) if isinstance(value, float) else value for name, value in fields}
 
 
-def read_events(path: Path) -> list[dict[str, Any]]:
-    """Return the entries of an event stream; a line that was cut off is left out."""
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError:
-        return []
+def parse_events(said: bytes) -> list[dict[str, Any]]:
+    """Return the entries of an event stream; a line that was cut off, or that is none of its lines, is left out."""
     entries = []
-    for line in lines:
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(entry, dict):
-            entries.append(entry)
-    return entries
+    for line in said.splitlines():
+        with suppress(ValueError, RecursionError):
+            entries.append(json.loads(line))
+    return [entry for entry in entries if isinstance(entry, dict) and _is_sound(entry)]
+
+
+def _is_sound(entry: dict[str, Any]) -> bool:
+    """Return whether an entry has the fields that it should have, each of the kind that it should be."""
+    nodes, names = entry.get("nodes"), ["time", *(name for name in ("finished",) if name in entry)]
+    if nodes is not None:
+        names += ["seconds", "pulled", "live", "delivered", "highest", "heaviest"]
+        names += [name for name in ("length",) if entry.get(name) is not None]
+        if not isinstance(nodes, dict) or not all(isinstance(each, dict) for each in nodes.values()):
+            return False
+    counts = [each.get(name) for each in (nodes or {}).values() for name in ("done", "failed")]
+    return all(map(_is_count, [*counts, *(entry.get(name) for name in names)]))
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value < _MOST

@@ -22,7 +22,7 @@ from papympi.formats.output_files import write_failures
 from papympi.launchers.slurm_state import call, find_job
 from papympi.model.graph import Graph
 from papympi.model.item import Failure
-from papympi.monitors.events import Events, read_events
+from papympi.monitors.events import Events, parse_events
 from papympi.plan.plan import Plan
 from papympi.plan.wiring import wire
 from papympi.runner.journal_options import JournalOptions
@@ -95,7 +95,7 @@ class RunJournal:
                 self._options.warn(text)
             archive = self._compare(connection)
             self._write_record()
-            before = [entry.get("finished", 0) for entry in read_events(self._folder / EVENTS)]
+            before = [entry.get("finished", 0) for entry in parse_events(self._folder.read(EVENTS))]
             self._before = max(before, default=0)
             self._journal = Journal(self._folder / JOURNAL, archive)
             self._events = Events(self._folder / EVENTS, self._tell)

@@ -10,7 +10,7 @@ from typing import Any
 
 from papympi.errors import JournalError, ShippingError, did_you_mean
 from papympi.model.item import Failure, Key
-from papympi.model.telling import tell
+from papympi.model.telling import LONGEST_TRACEBACK, clean, tell
 from papympi.stores.archive import unpack_coded
 from papympi.stores.journal import connect
 from papympi.stores.rundir import JOURNAL, RunDirectory
@@ -57,8 +57,8 @@ def _query(folder: Path, query: str, *values: str) -> list[Any]:
 
 
 def _to_failure(node: str, key_text: str, told_text: str) -> Failure:
-    key, told = tuple(json.loads(key_text)), json.loads(told_text)
-    kind = type(told["kind"], (Exception,), {})
-    return Failure(
-        node, key, kind(told["message"]), told["traceback"], told["input"], told["worker"], told["attempts"]
-    )  # fmt: skip
+    key, told = tuple(map(int, json.loads(key_text))), json.loads(told_text)
+    kind = type(clean(told["kind"]), (Exception,), {})
+    words = [clean(told[name], LONGEST_TRACEBACK) for name in ("message", "traceback", "input", "worker")]
+    message, trace, given, worker = words
+    return Failure(clean(node), key, kind(message), trace, given, worker, int(told["attempts"]))

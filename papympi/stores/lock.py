@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from papympi.errors import JournalError
 from papympi.launchers.slurm_state import AT_WORK, ask_states, find_job
+from papympi.stores.rundir import read_object, read_own
 
 NAME: Final = "lock"
 BEAT_S: Final = 20.0
 """The holder touches its lock so often, in seconds."""
 STALE_S: Final = 300.0
 """A lock of another host that has not been renewed for so many seconds is taken over."""
+_PIDS: Final = 1 << 22
+"""No process has a greater number."""
 
 
 class Lock:
@@ -33,6 +38,7 @@ class Lock:
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
         self._mine = b""
+        self._held: IO[bytes] | None = None
 
     def take(self) -> str:
         """Take the lock; return a note about a dead process that had it, or "".
@@ -47,7 +53,7 @@ class Lock:
         own.chmod(0o600)
         try:
             while not self._link(own):
-                said = _read(self._path)
+                said = read_own(self._path)
                 holder = _parse(said)
                 if holder is not None and is_alive(holder, self._path):
                     raise JournalError(
@@ -58,6 +64,7 @@ class Lock:
                 self._break(said)
         finally:
             own.unlink(missing_ok=True)
+        self._held = self._path.open("rb")  # by this others know that it is this process
         self._thread = threading.Thread(target=self._beat, name="papympi-lock", daemon=True)
         self._thread.start()
         return note
@@ -68,6 +75,8 @@ class Lock:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
+            if self._held is not None:
+                self._held.close()
             with suppress(OSError):
                 if self._path.read_bytes() == self._mine:
                     self._path.unlink()
@@ -98,10 +107,10 @@ class Lock:
         """
         grave = self._path.with_name(f"{NAME}.dead.{socket.gethostname()}.{os.getpid()}")
         with _alone(self._path.parent), suppress(FileNotFoundError):
-            if _read(self._path) != said:
+            if read_own(self._path) != said:
                 return
             self._path.rename(grave)
-            if _read(grave) != said:
+            if read_own(grave) != said:
                 with suppress(OSError):
                     os.link(grave, self._path)
             grave.unlink()
@@ -121,14 +130,7 @@ def describe_self() -> dict[str, Any]:
 
 def read_holder(folder: Path) -> dict[str, Any] | None:
     """Return what the lock of a run directory says; `None` if there is none or it says nothing."""
-    return _parse(_read(folder / NAME))
-
-
-def _read(path: Path) -> bytes:
-    """Return what a lock says, b"" if there is none."""
-    with suppress(OSError):
-        return path.read_bytes()
-    return b""
+    return _parse(read_own(folder / NAME))
 
 
 @contextmanager
@@ -146,12 +148,13 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _parse(said: bytes) -> dict[str, Any] | None:
-    """Return what a lock says, `None` if that is nothing."""
-    try:
-        holder = json.loads(said)
-    except ValueError:
-        return None
-    return holder if isinstance(holder, dict) and {"host", "pid", "boot", "began"} <= holder.keys() else None
+    """Return what a lock says, `None` if that is nothing that a lock says."""
+    holder = read_object(said)
+    texts = [holder.get(name) for name in ("host", "boot", "began")]
+    pid, job = holder.get("pid"), holder.get("job")
+    is_job = job is None or (isinstance(job, list) and [type(each) for each in job] == [str, int])
+    is_sound = type(pid) is int and 1 < pid <= _PIDS and is_job and all(isinstance(each, str) for each in texts)
+    return holder if is_sound else None
 
 
 def is_alive(holder: Mapping[str, Any], path: Path) -> bool:
@@ -161,7 +164,7 @@ def is_alive(holder: Mapping[str, Any], path: Path) -> bool:
     """
     here = holder["host"] == socket.gethostname()
     if here and holder["boot"] == _boot():
-        return bool(holder["began"] == _began(int(holder["pid"])))
+        return _is_it(holder)
     if _has_ended(holder.get("job")):
         return False
     try:
@@ -170,6 +173,61 @@ def is_alive(holder: Mapping[str, Any], path: Path) -> bool:
     except OSError:
         return False
     return now - touched < (3 * BEAT_S if here else STALE_S)  # this host has started anew, or another has its name
+
+
+def end(folder: Path) -> int:
+    """Ask the process that holds the lock of a run directory to stop; return its number.
+
+    No other process gets a signal, whatever the lock says: it is one of this boot of this host that has this lock open.
+
+    Raises:
+        JournalError: nothing runs there, or not on this host.
+    """
+    holder = read_holder(folder)
+    if holder is None or not is_alive(holder, folder / NAME):
+        raise JournalError(f"nothing runs in {folder}")
+    pid: int = holder["pid"]
+    if holder["host"] != socket.gethostname() or holder["boot"] != _boot():
+        raise JournalError(f"the run in {folder} is process {pid} on {holder['host']}; cancel it there")
+    with _open_process(pid) as send:
+        if not _is_it(holder):
+            raise JournalError(f"nothing runs in {folder}")
+        if not _has_open(pid, folder / NAME):
+            raise JournalError(
+                f"process {pid}, which the lock of {folder} names, is no run in there, so nothing was ended; "
+                f"if nothing runs, remove {folder / NAME}"
+            )
+        send(signal.SIGTERM)
+    return pid
+
+
+@contextmanager
+def _open_process(pid: int) -> Iterator[Callable[[signal.Signals], None]]:
+    """Yield what sends signals to a process, and to no later one of its number."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except (AttributeError, OSError):  # another system, an old kernel, or no such process
+        yield partial(os.kill, pid)
+        return
+    try:
+        yield partial(signal.pidfd_send_signal, descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _has_open(pid: int, path: Path) -> bool:
+    """Return whether a process has a file open."""
+    import psutil
+
+    with suppress(psutil.Error, OSError):
+        return any(Path(each.path).samefile(path) for each in psutil.Process(pid).open_files())
+    return False
+
+
+def _is_it(holder: Mapping[str, Any]) -> bool:
+    """Return whether the process of a lock of this boot is there, and no later one of its number."""
+    began = _began(holder["pid"])
+    return began != "" and began == holder["began"]
 
 
 def _has_ended(job: Any) -> bool:
