@@ -6,30 +6,29 @@ import contextlib
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import click
 
-from papympi.cli.options import invocation, join_options
+from papympi.cli.options import FolderPath, Seconds, invocation, join_options
 from papympi.runner.journal_options import JournalOptions
 from papympi.stores.lock import Lock
 from papympi.stores.rundir import RunDirectory
 
 journal_options = join_options(
     click.option(
-        "--run-dir", "folder", type=click.Path(path_type=Path), metavar="DIR",
+        "--run-dir", "folder", type=FolderPath(), metavar="DIR",
         help="Keep what is finished in this folder, with results, failures and events.",
     ),
     click.option("--resume", is_flag=True, help="Go on from what is in the run directory, if there is anything."),
     click.option("--retry-failed", is_flag=True, help="With --resume: try failed items again."),
     click.option("--force", is_flag=True, help="With --resume: use old results although code or inputs have changed."),
     click.option(
-        "--grace", "grace_s", type=click.FloatRange(min=0), metavar="SECONDS",
+        "--grace", "grace_s", type=Seconds(), metavar="SECONDS",
         help="After Ctrl-C or SIGTERM, wait this long for running batches. Default: 30.",
     ),
     click.option(
-        "--within", "within_s", type=click.FloatRange(min=0), metavar="SECONDS",
+        "--within", "within_s", type=Seconds(), metavar="SECONDS",
         help="Start nothing that usually takes longer than is left of this time. Default: what Slurm gives the job.",
     ),
     click.option(

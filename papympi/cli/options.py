@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import math
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import reduce
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from papympi.model.telling import describe
 from papympi.runner.options import RunOptions, parse_stride, read_options
 from papympi.runner.pooling import parse_pool
 
@@ -28,6 +33,38 @@ class Invocation:
     arguments: tuple[str, ...]
     is_process: bool = False
     blocked: list[str] = field(default_factory=list)
+
+
+class Seconds(click.FloatRange):
+    """A time in seconds, which ends."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number."""
+        seconds = super().convert(value, param, ctx)
+        if not math.isfinite(seconds):
+            self.fail(f"{value} is no number of seconds", param, ctx)
+        return seconds
+
+
+class FolderPath(click.Path):
+    """A folder; an empty name is that of a shell variable that was never set, and not the current folder."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path."""
+        if value == "":
+            self.fail("it names no folder", param, ctx)
+        try:
+            os.stat(value)  # noqa: PTH116 - only to ask the system whether this can be a name
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                self.fail(f"{describe(value)}: {error.strerror}", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def invocation(ctx: click.Context) -> Invocation:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from signal import SIGTERM
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 import click
 
@@ -70,6 +70,17 @@ def _read_bytes(ctx: click.Context, parameter: click.Parameter, value: str | Non
         raise click.BadParameter(str(error), ctx=ctx, param=parameter) from None
 
 
+def _check_output(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str:
+    """Return where results go, "" if that was not said."""
+    if value == "":
+        raise click.BadParameter("it names no file", ctx, parameter)
+    return value or ""
+
+
+_MOST_RANKS: Final = 100_000
+"""More no launcher starts; some take a number that is far too great for a small one."""
+
+
 @click.command(epilog="\b\nVALUE is one of\n" + FORMS)
 @target_argument
 @click.option(
@@ -78,7 +89,8 @@ def _read_bytes(ctx: click.Context, parameter: click.Parameter, value: str | Non
 @plan_options
 @click.option(
     "--output",
-    default="",
+    default=None,
+    callback=_check_output,
     metavar="FILE|-",
     help=f"Write results to a {list_suffixes('or')} file, or as JSON lines to stdout (-). Default: values to stdout.",
 )
@@ -91,7 +103,9 @@ def _read_bytes(ctx: click.Context, parameter: click.Parameter, value: str | Non
     help="At most about SIZE bytes in the graph at once: 4000000000, '4 GB'. Default: a quarter of the memory.",
 )
 @click.option("--seed", type=click.IntRange(min=0), metavar="N", help="What the items' random seeds are derived from.")
-@click.option("--ranks", type=click.IntRange(min=1), metavar="N", help="Start mpiexec with N ranks and run there.")
+@click.option(
+    "--ranks", type=click.IntRange(1, _MOST_RANKS), metavar="N", help="Start mpiexec with N ranks and run there."
+)
 @click.option("--progress/--no-progress", default=None, help="Show how far the run is.")
 @journal_options
 @block_plugins

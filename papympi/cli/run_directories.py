@@ -9,13 +9,13 @@ from pathlib import Path
 import click
 
 from papympi.cli.exits import FAILED, FINE
-from papympi.cli.options import block_plugins
+from papympi.cli.options import FolderPath, block_plugins
 
 _OURS = str(Path(__file__).parent.parent)
 
 
 @click.command()
-@click.argument("folder", metavar="[DIR]", type=click.Path(path_type=Path), default=Path())
+@click.argument("folder", metavar="[DIR]", type=FolderPath(), default=Path())
 @click.option("--watch", is_flag=True, help="Show it again and again until the run is over.")
 @click.option("--count", is_flag=True, help="Print only how much is finished: a number that grows with the work.")
 @block_plugins
@@ -34,7 +34,7 @@ def status(*, folder: Path, watch: bool, count: bool) -> None:
 
 
 @click.command()
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR", type=FolderPath())
 @click.option("--node", metavar="NODE", help="Only what failed in this node.")
 @click.option("--host", metavar="HOST", help="Only what failed on this host.")
 @click.option("--exception", metavar="NAME", help="Only what failed with this exception.")
@@ -61,7 +61,7 @@ def failures(*, folder: Path, node: str | None, host: str | None, exception: str
 
 
 @click.command()
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR", type=FolderPath())
 @click.argument("node")
 @click.argument("key")
 @click.option("--pdb", "debugs", is_flag=True, help="Start the debugger where it fails.")
@@ -95,7 +95,7 @@ def replay(*, folder: Path, node: str, key: str, debugs: bool) -> int:
 
 
 @click.command()
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR", type=FolderPath())
 @block_plugins
 def cancel(*, folder: Path) -> None:
     """Stop a run: what is in flight is finished, and --resume goes on from there. A job of Slurm is cancelled."""
@@ -105,7 +105,7 @@ def cancel(*, folder: Path) -> None:
 
 
 @click.command()
-@click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=FolderPath())
 @click.option("--output", required=True, metavar="FILE", type=click.Path(path_type=Path), help="Where they go.")
 @block_plugins
 def merge(*, folders: tuple[Path, ...], output: Path) -> None:

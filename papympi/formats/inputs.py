@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import glob
 import itertools
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from papympi.contracts import Reader
-from papympi.errors import InputError
+from papympi.errors import InputError, PapympiError
 from papympi.formats.file_formats import READERS, list_suffixes, read_lines, read_stdin
+from papympi.model.telling import describe, tell_error
 
 FORMS = f"""\
 a..b        the integers from a up to but not including b; `a..` never ends
@@ -30,7 +33,7 @@ WHOLE_FILE = 64 << 20
 """Files up to this size are read at once, so that their length is known; longer ones as the run goes."""
 
 _ANY_DEPTH = re.compile(r"(?:^|(?<=/))\*\*(?:/|$)")
-_RANGE = re.compile(r"(-?\d[\d_]*)\.\.(-?\d[\d_]*)?")
+_RANGE = re.compile(r"(-?\d+(?:_\d+)*)\.\.(-?\d+(?:_\d+)*)?", re.ASCII)
 
 
 def parse_inputs(settings: Sequence[str], readers: Mapping[str, Reader] | None = None) -> dict[str, Iterable[Any]]:
@@ -60,7 +63,7 @@ def parse_value(name: str, value: str, readers: Mapping[str, Reader]) -> Iterabl
         return read_stdin()
     if value.startswith("@"):
         return _read(name, Path(value[1:]).expanduser(), readers)
-    if match := _RANGE.fullmatch(value):
+    if (match := _RANGE.fullmatch(value)) and len(value) < sys.get_int_max_str_digits():
         start, stop = match.groups()
         return range(int(start), int(stop)) if stop else itertools.count(int(start))
     try:
@@ -72,18 +75,48 @@ def parse_value(name: str, value: str, readers: Mapping[str, Reader]) -> Iterabl
 
 def _read(name: str, path: Path, readers: Mapping[str, Reader]) -> Iterable[Any]:
     """Return the rows of a file; a list if the file is small."""
-    if not path.exists():
-        raise InputError(f"input {name!r}: no such file: {str(path)!r}")
+    if not _exists(path):
+        raise InputError(f"input {name!r}: no such file: {describe(str(path))}")
     if path.is_dir():
         raise InputError(f"input {name!r}: {str(path)!r} is a folder; its files are {name}='{path}/*'")
-    rows = readers.get(path.suffix, read_lines)(path)
+    with _naming(path):
+        rows = readers.get(path.suffix, read_lines)(path)
+    if not isinstance(rows, Sequence):
+        rows = _explain(path, rows)
     return list(rows) if path.is_file() and path.stat().st_size <= WHOLE_FILE else rows
+
+
+def _exists(path: Path) -> bool:
+    return os.path.exists(path)  # noqa: PTH110 - of a name that is too long for a path it does not raise
+
+
+@contextlib.contextmanager
+def _naming(path: Path, where: str = "") -> Iterator[None]:
+    """Say the name of a file in what reading it raises."""
+    try:
+        yield
+    except PapympiError:
+        raise
+    except Exception as error:
+        raise InputError(f"{path} cannot be read{where}: {tell_error(error)}") from error
+
+
+def _explain(path: Path, rows: Iterable[Any]) -> Iterator[Any]:
+    """Yield the rows of a file; whatever reading it raises says where in it that was."""
+    left = iter(rows)
+    for number in itertools.count():
+        with _naming(path, f" behind row {number}"):
+            try:
+                row = next(left)
+            except StopIteration:
+                return
+        yield row
 
 
 def _paths(name: str, value: str) -> list[Any]:
     """Return what a value that is no literal stands for: a path, the paths that a glob matches, or a string."""
     path = Path(value).expanduser()
-    if value and path.exists():
+    if value and _exists(path):
         return [path]
     if not glob.has_magic(value):
         return [value]

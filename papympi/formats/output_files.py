@@ -109,10 +109,10 @@ def open_part(path: Path) -> Iterator[IO[bytes]]:
     It is removed instead if an exception ends the block and nothing was written. Pipes and devices are written
     directly.
     """
-    path = path.resolve()
-    special = path.exists() and not path.is_file()
-    part = path if special else path.with_name(path.name + ".part")
     with _naming(path):
+        path = path.resolve()
+        special = path.exists() and not path.is_file()
+        part = path if special else path.with_name(path.name + ".part")
         file = part.open("wb" if special else "w+b")
     worth = False
     try:

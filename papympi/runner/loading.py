@@ -6,6 +6,7 @@ import importlib
 import importlib.machinery
 import importlib.util
 import keyword
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from types import ModuleType
 from papympi.errors import LoadError, PapympiError, did_you_mean
 from papympi.model.graph import Graph
 from papympi.model.module_graph import find_module_graph
-from papympi.model.telling import tell_traceback
+from papympi.model.telling import describe, tell_traceback
 from papympi.model.users_code import skip_imports
 
 
@@ -62,19 +63,23 @@ def find_pipeline(target: str) -> Path | None:
     """Return the file that a target names; `None`: it names a module, which is not looked for."""
     place, _ = _split(target)
     path = Path(place).expanduser()
-    if path.is_file():
+    if _is_file(path):
         return path
     if place.endswith(".py") or "/" in place or not _is_dotted(place):
-        raise LoadError(f"no such file: {place!r}{_closest_file(path)}")
+        raise LoadError(f"no such file: {describe(place)}{_closest_file(path)}")
     return None
 
 
 def _split(target: str) -> tuple[str, str]:
     """Return a target's file or module, and the name of its graph ("" if it has none)."""
     place, colon, name = target.rpartition(":")
-    if colon and _is_dotted(name) and not Path(target).is_file():
+    if colon and _is_dotted(name) and not _is_file(Path(target)):
         return place, name
     return target, ""
+
+
+def _is_file(path: Path) -> bool:
+    return os.path.isfile(path)  # noqa: PTH113 - of a name that is too long for a path it does not raise
 
 
 def _is_dotted(name: str) -> bool:
@@ -84,7 +89,7 @@ def _is_dotted(name: str) -> bool:
 
 def _closest_file(path: Path) -> str:
     """Return a question for the file that was perhaps meant."""
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112 - see `_is_file`
         return f" (that is a folder; the pipeline is one file in it, e.g. {str(path / 'pipeline.py')!r})"
     if not path.parent.is_dir():
         return ""

@@ -284,7 +284,7 @@ def test_shares_merge_in_input_order(papympi, project, suffix):
     assert merged.returncode == 0, merged.stderr
     assert (project / f"all.{suffix}").read_bytes() == (project / "whole" / f"out.{suffix}").read_bytes()
     with (project / "part1" / "events.jsonl").open("a") as events:
-        events.write('{"event": "stopped"}\n')
+        events.write('{"event": "stopped", "time": 1}\n')
     late = papympi("merge", "part2", "part0", "part1", "--output", f"all.{suffix}")
     assert "unfinished: 1/3 (part1)" in late.stderr
 
