@@ -36,7 +36,7 @@ def plan(
     from papympi.runner.pooling import open_pools
 
     loaded = load_graph(target)
-    options = read_plan_options(pools, strides, fusion=fusion, block=tuple(invocation(ctx).blocked) or None)
+    options = read_plan_options(target, pools, strides, fusion=fusion, block=tuple(invocation(ctx).blocked) or None)
     settings = PlanSettings(default_pool=options.pool or "processes", strides=options.strides, fusion=options.fusion)
     made = compile_plan(loaded.graph, targets or None, None, settings)
     open_pools(made.pools, plugin_manager(options.block), tables=options.pools, overrides=options.overrides)

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import click
 
 from papympi.model.telling import describe
+from papympi.runner.loading import find_pipeline
 from papympi.runner.options import RunOptions, parse_stride, read_options
 from papympi.runner.pooling import parse_pool
 
@@ -118,14 +119,15 @@ plan_options = join_options(
 """The options that decide on the plan."""
 
 
-def read_plan_options(pools: Iterable[str], strides: Iterable[str], **given: Any) -> RunOptions:
+def read_plan_options(target: str, pools: Iterable[str], strides: Iterable[str], **given: Any) -> RunOptions:
     """Return the options of a run, those of the command line before those of the environment and the file.
 
     Args:
+        target: the pipeline; the file is looked for from there on.
         pools: values of `--pool`.
         strides: values of `--stride`.
         **given: other options by their names; `None` means not given.
     """
     overrides = {spec.name: spec for spec in map(parse_pool, pools)}
     merged = {name: stride for text in strides for name, stride in parse_stride(text).items()}
-    return read_options(overrides=overrides or None, strides=merged or None, **given)
+    return read_options(find_pipeline(target), overrides=overrides or None, strides=merged or None, **given)

@@ -143,6 +143,7 @@ def strip_ranks(arguments: tuple[str, ...]) -> list[str]:
 def execute(request: Request, stdout: TextIO) -> int:
     """Run what was asked for and return the exit code."""
     options = read_plan_options(
+        request.target,
         request.pools,
         request.strides,
         fusion=request.fusion,

@@ -83,11 +83,23 @@ def find_file(start: Path) -> Path | None:
     start = start.resolve()
     for folder in (start, *start.parents):
         if (path := folder / FILE).is_file():
+            _check_owner(path)
             return path
         path = folder / "pyproject.toml"
         if path.is_file() and "papympi" in _parse(path).get("tool", {}):
+            _check_owner(path)
             return path
     return None
+
+
+def _check_owner(path: Path) -> None:
+    """Refuse options of somebody else, who may have put the file above the pipeline: they decide what is run."""
+    owner = path.stat().st_uid
+    if owner not in {0, os.geteuid()}:
+        raise OptionError(
+            f"{path} belongs to another user (number {owner}), and what it sets decides what is run: "
+            "copy it to the folder of the pipeline, if you want what it says"
+        )
 
 
 def parse_stride(text: str) -> dict[str, Stride]:

@@ -246,3 +246,13 @@ def test_quick_run_imports_little(papympi, project):
     done = papympi("run", "lean.py", "--input", "x=1", *INLINE)
     assert done.stdout == "1\n"
     assert done.stderr.splitlines()[-1] == "heavy:"
+
+
+def test_options_are_those_at_the_pipeline(papympi, squares, project):
+    """The file beside the pipeline counts, wherever the command is given; the current folder's was taken."""
+    inner = project / "deep"
+    inner.mkdir()
+    squares.rename(inner / "squares.py")
+    (inner / "papympi.toml").write_text("pool = 'inline'\nadmission = 1\n")
+    (project / "papympi.toml").write_text("pool = 'nonsense'\n")
+    assert papympi("run", "deep/squares.py", "--input", "number=2").stdout == "4\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from papympi.errors import OptionError
@@ -51,6 +53,16 @@ def test_the_nearest_file_counts(project):
     assert read_options(pipeline, {}).admission == 2
     (project / "deep" / "papympi.toml").write_text("admission = 3\n")
     assert read_options(pipeline, {}).admission == 3
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to somebody else")
+def test_file_of_another_user_is_refused(project):
+    """A folder above the pipeline may be open to everybody, as /tmp is."""
+    path = project / "papympi.toml"
+    path.write_text("admission = 1\n")
+    os.chown(path, 65534, 65534)
+    with pytest.raises(OptionError, match=r"papympi.toml belongs to another user \(number 65534\)"):
+        read_options(project, {})
 
 
 def test_tables_of_pools(project):
