@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import gc
 import os
 import re
 import shutil
@@ -95,8 +94,6 @@ def nothing_left() -> Iterator[Callable[[], None]]:
         patience = time.monotonic() + 5
         while find() and time.monotonic() < patience:
             time.sleep(0.05)
-        if find():
-            gc.collect()  # a circle of objects may hold a mapped result; that is no leak
         left = find()
         assert not left, f"left over: {left}"
 

@@ -87,10 +87,13 @@ def parse_events(said: bytes) -> list[dict[str, Any]]:
 
 def _is_sound(entry: dict[str, Any]) -> bool:
     """Return whether an entry has the fields that it should have, each of the kind that it should be."""
-    nodes, names = entry.get("nodes"), ["time", *(name for name in ("finished",) if name in entry)]
+    nodes, names = entry.get("nodes"), ["time"]
+    if "finished" in entry:
+        names.append("finished")
     if nodes is not None:
         names += ["seconds", "pulled", "live", "delivered", "highest", "heaviest"]
-        names += [name for name in ("length",) if entry.get(name) is not None]
+        if entry.get("length") is not None:
+            names.append("length")
         if not isinstance(nodes, dict) or not all(isinstance(each, dict) for each in nodes.values()):
             return False
     counts = [each.get(name) for each in (nodes or {}).values() for name in ("done", "failed")]

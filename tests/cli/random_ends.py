@@ -28,6 +28,8 @@ from pathlib import Path
 
 import psutil
 
+from tests.scripts.playing import LOOPBACK, find_marked
+
 PIPELINE = """
 import time
 from papympi import DROP, node
@@ -63,7 +65,6 @@ RESUMPTIONS = 12
 PATIENCE_S = 60.0
 ROOM = "256k"
 """What a full disk has."""
-LOOPBACK = {"FI_TCP_IFACE": "lo", "UCX_NET_DEVICES": "lo"}
 
 
 @dataclass
@@ -74,16 +75,6 @@ class Trial:
     pool: str
     ends: list[str] = field(default_factory=list)
     wrong: str = ""
-
-
-def find_marked(mark: str) -> list[psutil.Process]:
-    """Return the living processes that have a mark in their environment."""
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(OSError, psutil.Error):
-            if mark.encode() in Path(f"/proc/{process.pid}/environ").read_bytes():
-                found.append(process)
-    return [each for each in found if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
 
 
 def command(pool: str, *more: str) -> list[str]:
