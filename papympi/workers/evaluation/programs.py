@@ -89,7 +89,7 @@ class StartedPrograms:
                 self._thread = thread
                 with contextlib.suppress(OSError):
                     self._file = os.open(f"/proc/self/task/{thread}/children", os.O_RDONLY | os.O_CLOEXEC)
-            return self._read_again()
+            return self._read_file()
 
     def _let_go(self) -> None:
         """Close the file; the lock is held."""
@@ -99,9 +99,15 @@ class StartedPrograms:
 
     def _read_again(self) -> bytes:
         """Return the same of the thread that was looked at last."""
-        with self._lock, contextlib.suppress(OSError):  # the thread has ended
+        with self._lock:
+            return self._read_file()
+
+    def _read_file(self) -> bytes:
+        """Do so; the lock is held. It is asked twice a task, which may take microseconds only."""
+        try:
             return os.pread(self._file, _MOST, 0) if self._file >= 0 else b""
-        return b""
+        except OSError:  # the thread has ended
+            return b""
 
 
 _IS_LINUX: Final = sys.platform == "linux"
