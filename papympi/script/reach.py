@@ -10,7 +10,7 @@ import functools
 import inspect
 import sys
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import BuiltinMethodType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, Final, NamedTuple
 
@@ -128,7 +128,7 @@ def _is_full(cell: Any) -> bool:
 
 def _walk_code(code: CodeType, names: Mapping[str, Any], held: Mapping[str, Any]) -> Iterator[Part]:
     """Yield the objects that names in some code stand for, followed through modules."""
-    steps = [step for step in dis.get_instructions(code) if step.opname not in _SKIPPED]
+    steps = _read_steps(code)
     imported = dict(_find_imports(steps))
     for number, step in enumerate(steps):
         value: Any = None
@@ -137,15 +137,22 @@ def _walk_code(code: CodeType, names: Mapping[str, Any], held: Mapping[str, Any]
         elif step.opname.startswith("LOAD_"):
             value = held.get(step.argval, imported.get(step.argval)) if isinstance(step.argval, str) else None
         if value is not None:
-            yield _follow(str(step.argval), value, steps[number + 1 :])
+            yield _follow(str(step.argval), value, steps, number + 1)
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             yield from _walk_code(constant, names, {**imported, **held})
 
 
-def _follow(name: str, value: Any, rest: list[dis.Instruction]) -> Part:
+@functools.lru_cache(maxsize=1024)
+def _read_steps(code: CodeType) -> tuple[dis.Instruction, ...]:
+    """Return the instructions of some code that matter here; most code is reached from many nodes, and by many runs."""
+    return tuple(step for step in dis.get_instructions(code) if step.opname not in _SKIPPED)
+
+
+def _follow(name: str, value: Any, steps: Sequence[dis.Instruction], at: int) -> Part:
     """Return what is reached from a value by the attributes that are taken next, as long as it is a module."""
-    for step in rest:
+    while at < len(steps):
+        step, at = steps[at], at + 1
         if step.opname not in _ATTRIBUTE:
             break
         if not isinstance(value, ModuleType):
@@ -157,7 +164,7 @@ def _follow(name: str, value: Any, rest: list[dis.Instruction]) -> Part:
     return name, value, ""
 
 
-def _find_imports(steps: list[dis.Instruction]) -> Iterator[tuple[str, Any]]:
+def _find_imports(steps: Sequence[dis.Instruction]) -> Iterator[tuple[str, Any]]:
     """Yield what some code imports itself, by the names that it gives it, as far as it is loaded."""
     module: Any = None
     value: Any = None
