@@ -5,7 +5,6 @@ And how the loop waits for the workers: one selector over the pools' descriptors
 
 from __future__ import annotations
 
-import select
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import count
@@ -15,7 +14,7 @@ from papympi.engine.admission import Order
 from papympi.engine.operators.protocol import Candidate, InFlightTask, Operator, PoolState, TaskOperator, WorkerState
 from papympi.errors import PoolError
 from papympi.plan.plan import Step
-from papympi.transport.doorbell import Backoff, Doorbell, Watch
+from papympi.transport.doorbell import Backoff, Doorbell, Watch, wait_readable
 from papympi.transport.task import Lost
 
 TAKES_OLDEST = 8
@@ -225,7 +224,7 @@ class Waiter:
         """Sleep briefly, or give the processor away if something has come a moment ago."""
         pause_s = self.backoff.next()
         if pause_s:
-            select.select([watch], [], [], pause_s)  # a selector would sleep whole milliseconds
+            wait_readable([watch.fileno()], pause_s)
         else:
             self.backoff.give_way()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import select
 import socket
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +13,7 @@ from papympi.launchers import mpiexec
 from papympi.launchers.search import find_launcher
 from papympi.script.interpreter import make_environment
 from papympi.transport.arena import LEAST
-from papympi.transport.doorbell import Backoff
+from papympi.transport.doorbell import Backoff, wait_readable
 from papympi.transport.packed import Packed, PackedFile
 from papympi.workers.children.client import ForkServerClient
 from papympi.workers.ranks import messages
@@ -222,4 +221,4 @@ def _wait(link: RankLink, backoff: Backoff) -> None:
     if descriptor is None:
         backoff.take()
     else:
-        select.select([descriptor], [], [])
+        wait_readable([descriptor], None)

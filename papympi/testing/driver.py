@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
@@ -13,6 +12,7 @@ from papympi.model.item import DROP, Key
 from papympi.plan.program import Argument, Call, Program, Stage
 from papympi.pools.executor import ExecutorPool
 from papympi.transport.bitmap import is_valid
+from papympi.transport.doorbell import wait_readable
 from papympi.transport.payload import Payload
 from papympi.transport.task import KeyRun, Kind, Lost, Outcome, Task
 
@@ -67,7 +67,7 @@ class Driver:
                     self._outcomes[arrival.task] = arrival
             descriptor = self.pool.fileno()
             if not is_there():
-                select.select([] if descriptor is None else [descriptor], [], [], 0.001 if descriptor is None else 1.0)
+                wait_readable([] if descriptor is None else [descriptor], 0.001 if descriptor is None else 1.0)
 
 
 def of_two(pool: str) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
+import select
 import selectors
 import socket
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
 SPIN_S: Final = 200e-6
@@ -18,6 +20,21 @@ PAUSES_S: Final = (20e-6, 2e-3)
 _BLINK_S: Final = 5e-6
 _CROWD: Final = 4
 """Up to so many ranks to a processor wait as if each had its own."""
+_SELECTABLE: Final = 1024
+"""`select` knows no descriptors from this number on: a program may have a thousand files open."""
+
+
+def wait_readable(descriptors: Sequence[int], longest_s: float | None) -> bool:
+    """Say whether one of some descriptors can be read, as soon as it can, at the latest after so many seconds.
+
+    It sleeps for less than a millisecond if that is asked for, as only `select` does.
+    """
+    if max(descriptors, default=0) < _SELECTABLE:
+        return bool(select.select(descriptors, [], [], longest_s)[0])  # noqa: TID251 - only for those that it knows
+    poll = select.poll()
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(None if longest_s is None else math.ceil(longest_s * 1000)))
 
 
 class Doorbell:

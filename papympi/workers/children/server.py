@@ -18,6 +18,7 @@ import socket
 import struct
 from typing import Final
 
+from papympi.transport.doorbell import wait_readable
 from papympi.workers.children import birth, template
 from papympi.workers.children.child import ChildDescriptors
 from papympi.workers.children.server_process import ServerProcess, kill_group
@@ -105,7 +106,7 @@ class ForkServer(ServerProcess):
         """Wait until a template has ended, which serves meanwhile; return its exit code. It ends with the parent."""
         end = open_pidfd(pid)
         while not os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-            select.select([each for each in (end, self._alive) if each >= 0], [], [], None if end >= 0 else _LOOK_S)
+            wait_readable([each for each in (end, self._alive) if each >= 0], None if end >= 0 else _LOOK_S)
             if self._is_orphan():
                 kill_group(pid)
         if end >= 0:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
 import socket
 import struct
 import time
 from pathlib import Path
 from typing import Final
+
+from papympi.transport.doorbell import wait_readable
 
 REPLY: Final = struct.Struct("=qq")
 
@@ -47,7 +48,7 @@ class ServerProcess:
     def _is_orphan(self) -> bool:
         """Say whether the parent is gone."""
         if self._alive >= 0:
-            return bool(select.select([self._alive], [], [], 0)[0])
+            return wait_readable([self._alive], 0)
         return os.getppid() != self._parent
 
     def _reply(self, first: int, second: int) -> None:

@@ -22,7 +22,7 @@ from pickle import PickleBuffer
 from typing import Any, Final
 
 from papympi.errors import LaunchError
-from papympi.transport.doorbell import Backoff
+from papympi.transport.doorbell import Backoff, wait_readable
 from papympi.transport.frames import FrameReader, FrameWriter
 from papympi.transport.memfile import drain
 from papympi.transport.relaying import accept
@@ -135,8 +135,10 @@ class Relay:
             return 1
         self._dismiss(ORDERLY_S, hasty=False)
         self._writer.put((0, to_parts(RankLeft())))
+        writable = select.poll()
+        writable.register(self._sock, select.POLLOUT)
         while not self._writer.flush():
-            select.select([], [self._sock], [])
+            writable.poll()
         return 0
 
     def _begin(self) -> None:
@@ -160,7 +162,7 @@ class Relay:
                 backoff.reset()
             pause = backoff.next()
             if pause:
-                select.select([self._sock], [], [], pause)
+                wait_readable([self._sock.fileno()], pause)
             else:
                 backoff.give_way()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import time
 from collections import deque
@@ -14,7 +13,7 @@ from typing import Final
 from papympi.errors import PoolError, SetupError, ShippingError
 from papympi.model.telling import tell_traceback
 from papympi.transport.arena import LEAST
-from papympi.transport.doorbell import Backoff
+from papympi.transport.doorbell import Backoff, wait_readable
 from papympi.transport.packed import Packed, PackedFile, map_packed
 from papympi.transport.records import Logs
 from papympi.transport.sealed import SealedOutcome, SealedTask
@@ -196,7 +195,7 @@ class RankWorker:
             backoff.reset()
         if isinstance(served, _Children) and served.tasks and (descriptor := served.fileno()) is not None:
             pause = _BRIEF_S if hurried else served.choose_pause(backoff.next())
-            select.select([descriptor], [], [], pause)
+            wait_readable([descriptor], pause)
         elif hurried:
             backoff.give_way()
         else:
