@@ -2,7 +2,7 @@
 
 Merely imported, all libraries that were tried do. Used once, Polars, and what computes with GNU's or LLVM's OpenMP
 (scikit-learn, PyTorch), wait in a forked copy for threads that are not there; OpenBLAS, MKL and jemalloc see to it that
-theirs are made anew. Threads of OpenMP end when they are told to.
+theirs are made anew. Threads of OpenMP, and the one that prints tracebacks later, end when they are told to.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ def find_risk() -> str:
     extra = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
     if extra:
         return f"it has started the thread {extra[0]!r}"
+    if "faulthandler" in sys.modules:  # a copy would wait for its thread as it ends
+        sys.modules["faulthandler"].cancel_dump_traceback_later()
     libraries = list(_find_openmp())
     for library in libraries:
         _pause(library)

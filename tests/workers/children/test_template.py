@@ -132,6 +132,12 @@ def test_threads_are_not_forked(load, text):
     assert "it has started the thread" in server.notes[0]
 
 
+def test_thread_that_can_be_ended_is(load):
+    """The thread that would print tracebacks later is ended: a copy of the process waited for it as it ended."""
+    server = load("import faulthandler\nfaulthandler.dump_traceback_later(1000)\n")
+    assert not server.watched
+
+
 def test_lock_that_nobody_opens(run_script):
     """A child that waits for a thread of the template is replaced by one that has loaded the script itself."""
     text = """
