@@ -135,6 +135,7 @@ def test_threads_are_not_forked(load, text):
 def test_thread_that_can_be_ended_is(load):
     """The thread that would print tracebacks later is ended: a copy of the process waited for it as it ended."""
     server = load("import faulthandler\nfaulthandler.dump_traceback_later(1000)\n")
+    spawn(server)
     assert not server.watched
 
 
