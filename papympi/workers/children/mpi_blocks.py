@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,8 @@ _BLOCKS: Final = ("/dev/shm/mpich_shm_", "/dev/shm/sm_segment.", "/dev/shm/vader
 _LATE: Final = "/dev/shm/ucx_shm_posix_"  # noqa: S108 - likewise; other ranks may map it at any time
 _GRACE_S: Final = 3.0
 """How long what was killed may take to end."""
+_ABANDONED_S: Final = 600.0
+"""A block of this age, in seconds, is no longer waited for by a job that starts."""
 
 
 def find_blocks(pid: int, names: Sequence[str] = _BLOCKS) -> set[Path]:
@@ -30,6 +33,21 @@ def drop_blocks(pid: int, names: Sequence[str] = _BLOCKS) -> None:
     for path in find_blocks(pid, names):
         with contextlib.suppress(OSError):
             path.unlink()
+
+
+def drop_abandoned() -> None:
+    """Remove what jobs of this user have left on this host that were killed while MPI started: nobody else can."""
+    then = time.time() - _ABANDONED_S
+    found = set[Path]()
+    for name in _BLOCKS:
+        for path in Path(name).parent.glob(f"{Path(name).name}*"):
+            with contextlib.suppress(OSError):
+                about = path.lstat()
+                found |= {path} if about.st_uid == os.geteuid() and about.st_mtime < then else set()
+    if found:
+        found -= set[Path]().union(*(find_blocks(int(each.name)) for each in Path("/proc").glob("[0-9]*")))
+    for path in found:
+        path.unlink(missing_ok=True)
 
 
 def kill_tree(pid: int) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from papympi.errors import LaunchError
 from papympi.workers.children.client import ForkServerClient
-from papympi.workers.children.mpi_blocks import drop_blocks
+from papympi.workers.children.mpi_blocks import drop_abandoned, drop_blocks
 from papympi.workers.evaluation.attempt import attempt
 from papympi.workers.host import find_cpus
 from papympi.workers.ranks.providers import check_choice, may_span_hosts, without_unreliable
@@ -144,6 +144,7 @@ def attach(promised: int, fork_server: ForkServerClient | None = None) -> World:
     if vendor == "MPICH":  # it leaves its block behind after every abort or kill
         MPI.COMM_WORLD.Barrier()  # all ranks have mapped it; those of Open MPI map theirs when they need them
         drop_blocks(os.getpid())
+    drop_abandoned()
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(line_buffering=True)
     return world
