@@ -9,6 +9,8 @@ BIN := .venv/bin
 export FI_TCP_IFACE ?= lo
 export UCX_NET_DEVICES ?= lo
 export OMPI_MCA_btl_tcp_if_include ?= lo
+# Tests start thousands of interpreters: without compiled files each would compile all of papympi anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test environments test-here test-cluster check lint types contracts docs matrix bench soak fuzz clean
 
