@@ -1,7 +1,8 @@
 """A value for each of its takers: what one function changes in place, the next one must not see.
 
 Between processes each taker unpickles a value of its own. Within a stage, and on pools that share the runner's objects,
-takers get copies, but for the last one where it is known. So does the consumer of the run, who may come before others.
+takers get copies, but for the last one where it is known. So does the consumer of the run, who may come before others,
+and a vectorized function, which is called again for the other items when it has raised for one.
 What cannot change is not copied, nor what nothing pickles: a lock, a connection or an open file is shared.
 """
 
@@ -43,7 +44,8 @@ def find_copied(stage: Stage, *, sends: bool) -> dict[int, frozenset[int]]:
     copied = {}
     for call in reversed(stage.calls):
         columns = [members.get(argument.column, argument.column) for argument in call.arguments]
-        copied[id(call)] = frozenset(i for i, column in enumerate(columns) if column is not None and column in taken)
+        again = call.vectorized  # one that raises is called again, with a part of its items
+        copied[id(call)] = frozenset(i for i, at in enumerate(columns) if at is not None and (again or at in taken))
         taken |= {column for column in columns if column is not None}
     return copied
 

@@ -128,6 +128,32 @@ def test_siblings_of_a_gather_see_no_changes(place, spread):
     assert [each.value for each in running.results() if each.node == "lengths"] == [[1, 2]] * 4
 
 
+def emptied_each(words):
+    sums = []
+    for each in words:
+        sums.append(0)
+        while each:
+            sums[-1] += each.pop()
+        if sums[-1] == 9:
+            raise ValueError("no nine")
+    return sums
+
+
+async def awaited_each(words):
+    return emptied_each(words)
+
+
+@pytest.mark.parametrize("function", [emptied_each, awaited_each])
+@pytest.mark.parametrize("place", PLACES)
+def test_vectorized_calls_see_no_earlier_changes(place, function):
+    """A vectorized function that raises for one item is called again for the others, and had changed theirs."""
+    graph = Graph("g")
+    graph.add(words, inputs={"x": "x"}, pool="p", fuse=False)
+    graph.add(function, pool="p", vectorized=True, stride=6)
+    found = list(run({"x": range(6)}, graph=graph, pools={"p": place}, errors="keep"))
+    assert [each if isinstance(each, int) else each.key for each in found] == [3, 6, (2,), 12, 15, 18]
+
+
 def pushed(total, words):
     total.extend(words)
     return total
