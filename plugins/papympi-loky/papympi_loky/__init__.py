@@ -29,8 +29,15 @@ def make_executor(name: str, workers: int | None = None, timeout: float | None =
 
 
 def end_executor(executor: Any) -> None:
-    """Kill the processes of an executor."""
+    """Kill the processes of an executor.
+
+    A thread of loky's may be writing into a full pipe that nobody reads any more, and would for ever, as loky keeps the
+    other end open.
+    """
+    calls = getattr(executor, "_call_queue", None)
     executor.shutdown(wait=True, kill_workers=True)
+    if calls is not None:
+        calls._reader.close()  # noqa: SLF001 - the only way to that end
 
 
 @hookimpl
