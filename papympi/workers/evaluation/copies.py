@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from papympi.model.attempt import attempt
 from papympi.model.item import Failure
-from papympi.plan.program import Stage
+from papympi.plan.program import Call, Stage
 from papympi.transport.payload import Unsendable
 
 _ATOMS: Final = frozenset(
@@ -42,12 +42,20 @@ def find_copied(stage: Stage, *, sends: bool) -> dict[int, frozenset[int]]:
     if not sends:
         taken |= set(stage.shared)
     copied = {}
-    for call in reversed(stage.calls):
+    for call in reversed(_list_as_made(stage)):
         columns = [members.get(argument.column, argument.column) for argument in call.arguments]
         again = call.vectorized  # one that raises is called again, with a part of its items
         copied[id(call)] = frozenset(i for i, at in enumerate(columns) if at is not None and (again or at in taken))
         taken |= {column for column in columns if column is not None}
     return copied
+
+
+def _list_as_made(stage: Stage) -> list[Call]:
+    """Return the calls in the order in which they are made: those for children at once behind their scatter."""
+    inside = {number for inner in stage.inner for number in inner.calls}
+    behind = {inner.scatter: inner.calls for inner in stage.inner}
+    numbers = [each for at in range(len(stage.calls)) for each in behind.get(at, () if at in inside else (at,))]
+    return [stage.calls[number] for number in numbers]
 
 
 def find_early(stage: Stage, *, sends: bool) -> frozenset[int]:

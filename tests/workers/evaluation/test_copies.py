@@ -128,6 +128,27 @@ def test_siblings_of_a_gather_see_no_changes(place, spread):
     assert [each.value for each in running.results() if each.node == "lengths"] == [[1, 2]] * 4
 
 
+def popped_sum(total, kids):
+    while kids:
+        total += kids.pop()
+    return total
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("spread", [True, False])
+@pytest.mark.parametrize("order", [(lengths, popped_sum), (popped_sum, lengths)], ids=["list first", "fold first"])
+def test_a_list_sees_no_changes_of_a_fold(place, spread, order):
+    """Children are folded before their list is there, also where the fold was declared behind the gather."""
+    graph = Graph("g")
+    graph.add(kids, inputs={"x": "x"}, pool="p", spread=spread)
+    for function in order:
+        how = {"fold": int} if function is popped_sum else {"gather": True}
+        graph.add(function, pool="p", **how)
+    graph.add(lambda lengths, popped_sum: (lengths, popped_sum), name="pair", pool="p")
+    found = list(run({"x": range(3)}, graph=graph, pools={"p": place}))
+    assert found == [([1, 2], 3 * x) for x in range(3)]
+
+
 def emptied_each(words):
     sums = []
     for each in words:
