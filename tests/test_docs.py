@@ -2,8 +2,8 @@
 
 A fenced block whose first line is a comment with a file's name, `# words.py`, is that file. In a `console` block each
 line that starts with `$ ` is run where those files are, and the lines behind it must be what it writes to standard
-output. Every command runs once on each pool, which takes the place of all pools of the example. Other `python` blocks
-are fragments, which must at least compile.
+output. The commands of a page run on two of the pools, which take the place of all pools of the example. Other `python`
+blocks are fragments, which must at least compile.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from papympi.testing.driver import of_two
+from papympi.testing.driver import POOLS, of_two
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -81,8 +81,12 @@ def has_commands(page: Path) -> bool:
     return any(block.language == "console" for block in read_blocks(page.read_text(encoding="utf-8")))
 
 
+SHOWN = [page for page in PAGES if has_commands(page)]
+PLACES = [(page, POOLS[(number + step) % len(POOLS)]) for number, page in enumerate(SHOWN) for step in (0, 2)]
+
+
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("page", [page for page in PAGES if has_commands(page)], ids=lambda page: page.stem)
+@pytest.mark.parametrize(("page", "pool"), PLACES, ids=lambda part: getattr(part, "stem", part))
 def test_page_is_true(page, pool, tmp_path):
     """What a page shows is true."""
     play(page, tmp_path, pool)

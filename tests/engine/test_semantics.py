@@ -470,6 +470,7 @@ def start(specs, targets, pools, **options):
             raise UnsatisfiedAssumption from None
 
 
+SOME = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 MANY = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 BOUNDS = st.fixed_dictionaries(
     {
@@ -756,7 +757,7 @@ def test_failed_items_tried_again(case, bounds, seed, fusion, stop):
         assert running.failures == []
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 @given(graphs(), st.sampled_from(["processes:2", "mpi:2"]))
 def test_crash_costs_one_item(case, pool):
     """Real crashes cost only the item they were at."""
@@ -865,7 +866,7 @@ def count_closed(running):
     return {node: (each.done, each.failed, each.dropped) for node, each in nodes if node.startswith(("kid", "outer"))}
 
 
-@MANY
+@SOME
 @given(closed_graphs(), BOUNDS, st.integers(1, 4), st.integers(0, 10**6), st.booleans())
 def test_staying_children_agree(case, bounds, workers, seed, fusion):
     """Children that stay where they are made come to the same."""
@@ -886,7 +887,7 @@ def heal(failure):
     return digest("healed", failure.node, failure.key)
 
 
-@MANY
+@SOME
 @given(closed_graphs(), BOUNDS, st.integers(1, 4), st.integers(0, 10**6))
 def test_staying_failures_agree(case, bounds, workers, seed):
     """Failures of children that stay are dropped and healed as of others."""

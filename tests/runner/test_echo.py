@@ -229,8 +229,9 @@ def speak_seldom(x):
 def test_never_another_items_line(pool, capfd):
     """After many items that are silent and quick a line may come without its item, never with another one's."""
     go(speak_seldom, range(30_000), pool, stride=100)
-    found = {text: key for key, text in SELDOM.findall(capfd.readouterr().err)}
-    assert found.keys() == {f"{x}" for x in range(0, 30_000, 997)}
+    said = capfd.readouterr().err
+    found = {text: key for key, text in SELDOM.findall(said)}
+    assert found.keys() == {f"{x}" for x in range(0, 30_000, 997)}, said
     assert all(key in {"", f"({text},)"} for text, key in found.items())
 
 

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -124,6 +125,18 @@ class Forgetful(Executor):
             return future
         return self.real.submit(function, *args, **options)
 
+    def when_lost(self, act):
+        """Start a thread that acts once a future is there that nobody completes."""
+
+        def watch():
+            while len(self.lost) < 2:
+                time.sleep(0.01)
+            act()
+
+        thread = threading.Thread(target=watch, daemon=True)
+        thread.start()
+        return thread
+
     def shutdown(self, wait=True, *, cancel_futures=False):
         self.real.shutdown(wait=wait)
 
@@ -134,11 +147,10 @@ def test_endless_future_is_cancelled(end, nothing_left):
     executor = Forgetful()
     executor.lost.append(None)
     running = start(executor)
-    timer = threading.Timer(0.2, lambda: (running.stop(), getattr(running, end)()))
-    timer.start()
+    ending = executor.when_lost(lambda: (running.stop(), getattr(running, end)()))
     with pytest.raises(StateError):
         next(running)
-    timer.join()
+    ending.join()
     assert all(future.cancelled() for future in executor.lost[1:])
     assert len(executor.lost) > 1
     executor.shutdown()
@@ -149,11 +161,10 @@ def test_cancelled_future_ends_run(nothing_left):
     executor = Forgetful()
     executor.lost.append(None)
     running = start(executor)
-    timer = threading.Timer(0.2, lambda: [future.cancel() for future in executor.lost[1:]])
-    timer.start()
+    ending = executor.when_lost(lambda: [future.cancel() for future in executor.lost[1:]])
     with pytest.raises(PoolError, match="pool 'pool'.*cancelled"):
         next(running)
-    timer.join()
+    ending.join()
     executor.shutdown()
 
 

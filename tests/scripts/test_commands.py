@@ -54,14 +54,13 @@ def lines(done):
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-@pytest.mark.parametrize("pool", POOLS)
-@pytest.mark.parametrize("reads", READS)
+@pytest.mark.parametrize(("reads", "pool"), list(zip([*READS, "shell"], POOLS, strict=True)))
 def test_stdin_is_for_inputs(tmp_path, reads, pool):
     """A node that reads standard input, or a program that it starts, takes no line away from the input."""
     script = f'@node(pool="work")\ndef length(name):\n    {READS[reads]}\n    return len(name)\n'
-    numbers = "".join(f"{number}\n" for number in range(3000))
+    numbers = "".join(f"{number}\n" for number in range(1000))
     done = run(tmp_path, script, "--input", "name=-", "--pool", f"work={pool}", stdin=numbers)
-    assert lines(done) == [len(str(number)) for number in range(3000)]
+    assert lines(done) == [len(str(number)) for number in range(1000)]
 
 
 @pytest.mark.parametrize("pool", POOLS)

@@ -47,8 +47,7 @@ def run_program(x, argv, path):
     return x
 
 
-@pytest.mark.parametrize("how", HANGS)
-@pytest.mark.parametrize("pool", POOLS)
+@pytest.mark.parametrize(("pool", "how"), list(zip(POOLS, [*HANGS, "shell"], strict=True)))
 def test_time_out_ends_programs(pool, how, tmp_path):
     """Only the function was ended, and of a shell only the shell: what it had started went on, and held its pipes."""
     argv, path = HANGS[how], str(tmp_path)
