@@ -172,7 +172,7 @@ class Engine:
 
         Returns whether anything moved. The caller holds the lock.
         """
-        if self._batch_sizes.changed or self._item_sizes.changed:
+        if self._batch_sizes.is_due(changed=self._item_sizes.changed):
             usual, few, quotas = self._batch_sizes.propose(self._places)
             self._admission.resize(self._bound or usual, few, quotas)
         if self._ending.now:
