@@ -21,7 +21,7 @@ from papympi.launchers.search import find_launcher
 from papympi.launchers.slurm_state import ANSWER_S
 from papympi.runner.plugins import collect_offers, list_plugins, plugin_manager
 from papympi.stores.fingerprint import find_version
-from papympi.workers.host import count_cpus
+from papympi.workers.cpus import join_ranges, survey_cpus
 from papympi.workers.ranks.allocation import joined
 from papympi.workers.ranks.providers import check_choice
 
@@ -63,31 +63,20 @@ def list_ranks(hosts: Sequence[tuple[str, int]]) -> list[tuple[str, str]]:
     by_host: dict[str, list[int]] = {}
     for rank, (host, _) in enumerate(hosts):
         by_host.setdefault(host, []).append(rank)
-    return [(host, f"{len(ranks)}: {_join(ranks)}") for host, ranks in by_host.items()]
-
-
-def _join(ranks: Sequence[int]) -> str:
-    """Return ascending numbers as ranges: "0-3, 7"."""
-    parts: list[list[int]] = []
-    for rank in ranks:
-        if parts and parts[-1][-1] == rank - 1:
-            parts[-1] = [parts[-1][0], rank]
-        else:
-            parts.append([rank])
-    return ", ".join("-".join(map(str, part)) for part in parts)
+    return [(host, f"{len(ranks)}: {join_ranges(ranks)}") for host, ranks in by_host.items()]
 
 
 def _survey_host() -> list[tuple[str, str]]:
     import psutil
 
     memory = psutil.virtual_memory()
-    usable = count_cpus()
+    cpus = survey_cpus()
     return [
         ("name", socket.gethostname()),
         ("system", platform.platform()),
         ("Python", f"{platform.python_version()} ({sys.executable})"),
         ("papympi", find_version("papympi") or "not installed"),
-        ("CPUs", f"{usable} usable of {os.cpu_count()}"),
+        ("CPUs", f"{cpus.usable} usable of {cpus.there}{cpus.reason and f': {cpus.reason}'}"),
         ("memory", f"{memory.available / 2**30:.1f} GiB free of {memory.total / 2**30:.1f} GiB"),
     ]
 

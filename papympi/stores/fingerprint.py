@@ -125,7 +125,8 @@ class _CodeWalker:
 
     def _look(self, thing: Any) -> _Digested:
         """Return the digest of a function or class, and note it for whoever comes to it next."""
-        self._reached = reached = []
+        reached: list[Any] = []
+        self._reached = reached
         try:
             described = (f"{thing.__module__}.{thing.__qualname__}", self._describe(thing))
             known = _Digested(thing, digest(described, self._special).hex(), reached)
