@@ -205,13 +205,14 @@ class Stretch:
 
 
 class History(Protocol):
-    """What a store knows of earlier attempts at a run. Each of it is true by itself, whatever else was lost.
+    """What a store knows of earlier attempts at a run. Each of it is true by itself, whatever else was lost."""
 
-    Attributes:
-        failures: those of earlier attempts.
-    """
+    @property
+    def failures(self) -> Iterable[Failure]:
+        """Return those of earlier attempts, each read when it is wanted, as there may be millions."""
 
-    failures: Sequence[Failure]
+    def has_failed(self, node: str, key: Key) -> bool:
+        """Return whether a node failed at a key in an earlier attempt."""
 
     def stretches(self, node: str, parent: Key | None) -> Sequence[Stretch]:
         """Return the results of a node below a parent, in order and disjoint; `None`: the one of the whole run."""

@@ -7,10 +7,15 @@ from collections.abc import Iterable
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return the end of a message about a wrong name: the closest right one, if one is close, else nothing."""
+    close = find_close(name, known)
+    return f"; did you mean {close!r}?" if close else ""
+
+
+def find_close(name: str, known: Iterable[str]) -> str:
+    """Return the right name that is closest to a wrong one, "" if none is close."""
     from difflib import get_close_matches
 
-    close = get_close_matches(name, sorted(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    return next(iter(get_close_matches(name, sorted(known), n=1)), "")
 
 
 class PapympiError(Exception):

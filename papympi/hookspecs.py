@@ -120,7 +120,7 @@ def papympi_run_finished(statistics: Statistics, failures: Sequence[Failure]) ->
 
     Args:
         statistics: the last state; `statistics.finished` says whether everything was delivered.
-        failures: those that the run has kept.
+        failures: the first 1000; `statistics.nodes` counts all of them.
     """
     raise NotImplementedError
 

@@ -101,13 +101,19 @@ def plugins(ctx: click.Context, /) -> None:
 
 
 @click.command()
+@click.option("--launcher", "starts", is_flag=True, help="Only say, a word on a line, what starts the ranks of a job.")
 @block_plugins
 @click.pass_context
-def doctor(ctx: click.Context) -> None:
+def doctor(ctx: click.Context, /, *, starts: bool) -> None:
     """Say what this installation can do, what is missing, and how to get it.
 
     Under mpiexec it also says which ranks are on which hosts.
     """
+    if starts:
+        from papympi.jobs.starting import find_start
+
+        click.echo("\n".join(find_start()))
+        return
     from papympi.jobs.survey import survey
 
     found = survey(invocation(ctx).blocked)

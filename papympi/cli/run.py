@@ -24,7 +24,7 @@ from papympi.cli.streams import own_input, own_output
 from papympi.errors import OptionError, PapympiError
 from papympi.formats.file_formats import list_suffixes
 from papympi.formats.inputs import FORMS, parse_inputs
-from papympi.formats.output_files import open_output, write_failures
+from papympi.formats.output_files import open_output
 from papympi.jobs.time_limit import find_time_left, keep_to_limit
 from papympi.model.item import Failure
 from papympi.monitors.progress import ProgressDisplay
@@ -172,6 +172,8 @@ def _execute(request: Request, options: RunOptions, loaded: LoadedGraph, stdout:
             writers = collect_offers(manager, "papympi_writers")
             writer = stack.enter_context(open_output(Path(request.output), writers))
         session = stack.enter_context(open_run(request, loaded, options, inputs))
+        if request.journal is None:
+            session.write_failures(place_failures(request))
         show = Show(style_of(request.output, len(session.plan.targets)), stdout, writer)
         return take_results(session, show, request, progress=options.progress)
 
@@ -183,6 +185,13 @@ def place_output(journal: JournalOptions, output: str) -> str:
     path = journal.folder / (output or RESULTS)
     open_private(path.with_name(f"{path.name}.part")).close()
     return str(path)
+
+
+def place_failures(request: Request) -> Path:
+    """Return where failures go: into the run directory, else beside the output."""
+    if request.journal is not None:
+        return request.journal.folder / FAILURES
+    return (Path() if request.output in ("", "-") else Path(request.output).parent) / FAILURES
 
 
 def open_run(request: Request, loaded: LoadedGraph, options: RunOptions, inputs: dict[str, Any]) -> Run:
@@ -278,20 +287,13 @@ def find_row_nodes(plan: Plan) -> list[str]:
 
 
 def conclude(session: Run, count: int, request: Request, head: str) -> None:
-    """Write the failures to their file, and the summary to standard error."""
-    output, journal = request.output, request.journal
-    failures = sorted(session.failures, key=lambda failure: (failure.key, failure.node))
+    """Write the summary to standard error, and where to find results and failures."""
     summary = session.summary
     lines = [str(replace(summary, statistics=replace(summary.statistics, delivered=count)))]
     if head:
         lines.insert(0, head)
-    if output not in ("", "-"):
-        lines.append(f"\nresults: {output}")
-    if failures:
-        path = (Path() if output in ("", "-") else Path(output).parent) / FAILURES
-        if journal is not None:
-            path = journal.folder / FAILURES  # the run itself writes them there
-        else:
-            write_failures(path, failures)
-        lines.append(f"failures: {path}")
+    if request.output not in ("", "-"):
+        lines.append(f"\nresults: {request.output}")
+    if session.failures:
+        lines.append(f"failures: {place_failures(request)}")
     click.echo("\n".join(lines), err=True)

@@ -41,23 +41,27 @@ def status(*, folder: Path, watch: bool, count: bool) -> None:
 @block_plugins
 def failures(*, folder: Path, node: str | None, host: str | None, exception: str | None) -> None:
     """List what failed in a run, in groups: also while it runs."""
-    from papympi.monitors.report import format_count, format_groups, group_failures
+    from papympi.model.failures import FailureGroups
+    from papympi.monitors.report import format_count, format_groups
     from papympi.stores.failures import read_failures
 
-    found = [
-        failure
-        for failure in read_failures(folder)
-        if node in (None, failure.node)
-        and exception in (None, type(failure.error).__name__)
-        and (host is None or failure.worker.endswith(f" on {host}") or f" on {host} " in failure.worker)
-    ]
-    found.sort(key=lambda failure: (failure.key, failure.node))
-    click.echo(f"{format_count(len(found))} {'failure' if len(found) == 1 else 'failures'}")
-    for part in format_groups(group_failures(found)):
+    grouping = FailureGroups()
+    for failure in read_failures(folder):
+        if (
+            node in (None, failure.node)
+            and exception in (None, type(failure.error).__name__)
+            and (host is None or failure.worker.endswith(f" on {host}") or f" on {host} " in failure.worker)
+        ):
+            grouping.add(failure)
+    groups = grouping.list_groups()
+    count = sum(group.count for group in groups)
+    click.echo(f"{format_count(count)} {'failure' if count == 1 else 'failures'}")
+    for part in format_groups(groups):
         click.echo(part)
-    if found:
-        key = ",".join(map(str, found[0].key))
-        click.echo(f"\nto repeat one: papympi replay {folder} {found[0].node} {key} --pdb")
+    if groups:
+        first = min((group.first for group in groups), key=lambda failure: (failure.key, failure.node))
+        key = ",".join(map(str, first.key))
+        click.echo(f"\nto repeat one: papympi replay {folder} {first.node} {key} --pdb")
 
 
 @click.command()

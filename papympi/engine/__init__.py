@@ -9,7 +9,7 @@ them know a step only by the operators' protocol.
 | `Router`, `Taker` | takes chunks along the edges of the graph; whoever takes them |
 | `Join` | where the inputs of one step meet |
 | `Span`, `Batch`, `ReadyQueue` | positions that are ready; those that travel together; all of one step, in order |
-| `Scheduler`, `Waiter` | which worker does what next; how the loop waits for them |
+| `Scheduler`, `Agenda`, `Waiter` | which worker does what next; of how many steps; how the loop waits for them |
 | `Admission`, `Accounts`, `Limits`, `Producer` | who may emit items; how many are live, and may be; who emits them |
 | `BatchSizes`, `ItemSizes` | what is learnt of how many items make a batch, and how many bytes an item has |
 | `InputOrder`, `ArrivalOrder`, `Delivery` | in what order results are handed over; some of them, together |

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 from papympi.engine.batching import Span
 from papympi.engine.index.chunks import Chunk, Interval, IntervalMap, SharedValue, join_bitmaps
@@ -18,6 +19,7 @@ class Join:
     def __init__(self, step: Step) -> None:
         self._step = step
         self._is_shared = [stream.space is not step.space for stream in step.inputs]
+        self._missing = 0
 
     def take(self, number: int, segment: Segment, chunk: Chunk) -> Iterator[Span]:
         """Keep a chunk of one input; yield the spans that are complete with it."""
@@ -58,9 +60,14 @@ class Join:
         if waiting is None:
             return
         found = [(start, stop)]
-        for chunks in waiting:
+        first = self._missing  # the one that was not there the last time: of thousands it will not be there again
+        for number in chain(range(first, len(waiting)), range(first)):
+            chunks = waiting[number]
             if chunks is not None:
                 found = [part for a, b in found for part in chunks.covered(a, b)]
+                if not found:
+                    self._missing = number
+                    return
         for chunks, stream in zip(waiting, self._step.inputs, strict=True):
             if chunks is None and found:
                 found = _covered_above(stream, segment, found)

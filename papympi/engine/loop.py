@@ -28,10 +28,10 @@ from papympi.engine.operators.feed import Feed
 from papympi.engine.operators.protocol import Operator
 from papympi.engine.operators.source import pull_in_turns
 from papympi.engine.output_order import ArrivalOrder, InputOrder
-from papympi.engine.recording import restored
 from papympi.engine.scheduling import Scheduler, Waiter, count_places
 from papympi.engine.tally import Tally
 from papympi.engine.turns import AT_ONCE
+from papympi.model.failures import FailureLog
 from papympi.model.item import Failure, Key
 from papympi.plan.plan import Plan, Step
 from papympi.transport.bitmap import FULL
@@ -55,6 +55,7 @@ class Engine:
         history: what is known of an earlier attempt.
         shard: (number, of how many): the share of the rows that is worked on; `None`: all.
         tell: takes what node functions have printed and logged.
+        failures: takes every failure.
     """
 
     def __init__(
@@ -72,16 +73,15 @@ class Engine:
         history: History | None = None,
         shard: tuple[int, int] | None = None,
         tell: Callable[[Logs], None] | None = None,
+        failures: FailureLog | None = None,
     ) -> None:
         self.plan = plan
         self._pools = dict(pools)
         self._places = {name: count_places(pool) for name, pool in self._pools.items()}
-        self._bound = admission
-        self._length = length
-        self._tell = tell
-        self.tally = Tally()
+        self._bound, self._length, self._tell = admission, length, tell
+        self.tally = Tally(log=failures or FailureLog())
         if history is not None:
-            self.tally.restore(restored(history.failures, plan))
+            self.tally.restore(history, plan)
         held = [name for name, pool in self._pools.items() if pool.capabilities.holds_up]
         self._free = {name: pool for name, pool in self._pools.items() if name not in held}
         self._waiter = Waiter(self._pools.values(), [self._pools[name] for name in held])
@@ -137,7 +137,7 @@ class Engine:
             self._ending.finish(walked=found is self)  # what no result needs is still counted
             if moved:
                 continue
-            if self._fail_fast is not None and self.tally.failures and not self._ending.complete:
+            if self._fail_fast is not None and self.tally.log.count and not self._ending.complete:
                 self._fail_fast.check(self._order.place() if self._order is not None else None)
             if not self._wait():
                 break
@@ -172,7 +172,7 @@ class Engine:
 
         Returns whether anything moved. The caller holds the lock.
         """
-        if self._batch_sizes.changed or self._item_sizes.changed:
+        if self._batch_sizes.is_due(changed=self._item_sizes.changed):
             usual, few, quotas = self._batch_sizes.propose(self._places)
             self._admission.resize(self._bound or usual, few, quotas)
         if self._ending.now:
@@ -227,9 +227,9 @@ class Engine:
 
     def _fail(self, failures: list[Failure], inputs_at: Callable[[Key], list[Any] | None]) -> None:
         """Count and keep failures; `inputs_at` returns what the stage was given at a key."""
+        self.tally.fail(failures)
         if self._recorder is not None:
             self._recorder.fail(failures, inputs_at)
-        self.tally.fail(failures)
 
     def tend(self, wanted: threading.Event) -> bool:
         """Turn while the consumer is away, until it is back; return whether there may be more to do."""

@@ -120,9 +120,3 @@ class Recorder:
             return True
         prefix, first, count = runs[-1]
         return (prefix[0] if prefix else first + count - 1) >= self._sealed
-
-
-def restored(failures: Sequence[Failure], plan: Plan) -> list[Failure]:
-    """Return the failures of an earlier attempt that are of nodes of this plan."""
-    nodes = {call.node for stage in plan.program.stages.values() for call in stage.calls}
-    return [failure for failure in failures if failure.node in nodes]

@@ -11,6 +11,7 @@ from itertools import count
 
 from papympi.contracts import Pool
 from papympi.engine.admission import Order
+from papympi.engine.agenda import MANY, Agenda
 from papympi.engine.operators.protocol import Candidate, InFlightTask, Operator, PoolState, TaskOperator, WorkerState
 from papympi.errors import PoolError
 from papympi.plan.plan import Step
@@ -44,6 +45,9 @@ class Scheduler:
         for operator in sorted(operators, key=lambda operator: -operator.step.level):
             if isinstance(operator, TaskOperator):
                 self._pools[operator.step.pool or ""].operators.append(operator)
+        self._agendas = {
+            state: Agenda(state.operators, brief) for state in self._pools.values() if len(state.operators) > MANY
+        }
 
     def dispatch(self) -> bool:
         """Give every pool's free workers what is ready, those that idle first; return whether anything went out."""
@@ -74,8 +78,9 @@ class Scheduler:
 
     def _common_candidates(self, state: PoolState, waiting: int) -> list[Candidate]:
         """Return what any worker of a pool could do now that has so much waiting: not long behind others."""
-        found: list[Candidate] = []
-        for operator in state.operators:
+        agenda = self._agendas.get(state)
+        found = agenda.heads(brief=waiting > 1) if agenda is not None else []
+        for operator in state.operators if agenda is None else agenda.others:
             if waiting <= 1 or operator.step in self._brief:
                 found += operator.candidates()
         return found

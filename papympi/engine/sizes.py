@@ -35,6 +35,9 @@ STEEP = 8
 HEAVY_BYTES = 1 << 20
 """A batch does not grow beyond this: with so much to carry, what else it costs does not matter."""
 
+MANY = 32
+"""So many steps are looked at in each turn, if need be; of more of them, so many a turn on average."""
+
 ROOM = 4
 """So many times what keeps every place of every pool busy should be in the graph,"""
 AHEAD = 128
@@ -84,6 +87,18 @@ class BatchSizes:
         self._quotas = dict.fromkeys(self._producers, 1)
         self.brief: set[Step] = set()
         self.changed = True
+        self._turns = self._due = 0
+
+    def is_due(self, *, changed: bool) -> bool:
+        """Return whether it is time for a new proposal, as something has changed; asked once a turn of the loop.
+
+        A proposal looks at all steps. So where they are many, not each turn makes one.
+        """
+        self._turns += 1
+        if not (changed or self.changed) or self._turns < self._due:
+            return False
+        self._due = self._turns + len(self._consumers) // MANY
+        return True
 
     def share(self, step: Step, ready: int, places: int) -> int:
         """Return how many of the items that are ready go out next, so that every place gets some.

@@ -6,8 +6,10 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from papympi.contracts import NodeCount
-from papympi.model.item import Failure, Key
+from papympi.contracts import History, NodeCount
+from papympi.model.failures import FailureLog
+from papympi.model.item import Failure
+from papympi.plan.plan import Plan
 
 
 @dataclass(slots=True)
@@ -15,8 +17,8 @@ class Tally:
     """What has been counted so far, by node name.
 
     Attributes:
-        failures: every failure, in the order in which it came home.
-        known: (node, key) of failures of an earlier attempt, which may come home again.
+        log: takes every failure.
+        history: knows failures of an earlier attempt, which may come home again.
     """
 
     done: Counter[str] = field(default_factory=Counter)
@@ -24,21 +26,27 @@ class Tally:
     dropped: Counter[str] = field(default_factory=Counter)
     retried: Counter[str] = field(default_factory=Counter)
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
-    failures: list[Failure] = field(default_factory=list)
-    known: set[tuple[str, Key]] = field(default_factory=set)
+    log: FailureLog = field(default_factory=FailureLog)
+    history: History | None = None
 
-    def restore(self, failures: list[Failure]) -> None:
-        """Count the failures of an earlier attempt."""
-        self.fail(failures)
-        self.known = {(failure.node, failure.key) for failure in failures}
+    def restore(self, history: History, plan: Plan) -> None:
+        """Count the failures of an earlier attempt that are of nodes of this plan."""
+        nodes = {call.node for stage in plan.program.stages.values() for call in stage.calls}
+        for failure in history.failures:
+            if failure.node in nodes:
+                self.fail([failure])
+        self.history = history if self.log.count else None
 
-    def fail(self, failures: list[Failure]) -> None:
-        """Count failures; each is counted where it was born, once, however many copies of it travel on."""
-        if self.known:
-            failures = [failure for failure in failures if (failure.node, failure.key) not in self.known]
+    def fail(self, failures: Sequence[Failure]) -> None:
+        """Count failures; each is counted where it was born, once, however many copies of it travel on.
+
+        Call it before a store has them: what the history knows then is of earlier attempts.
+        """
+        if self.history is not None:
+            failures = [each for each in failures if not self.history.has_failed(each.node, each.key)]
         for failure in failures:
             self.failed[failure.node] += 1
-        self.failures += failures
+        self.log.add(failures)
 
     def to_counts(self, nodes: Sequence[str]) -> dict[str, NodeCount]:
         """Return the counts of some nodes."""

@@ -85,21 +85,25 @@ def _explain(path: Path, error: Exception) -> PapympiError:
     return PapympiError(f"cannot write {str(path)!r}: {told or tell_error(error)}")
 
 
-def write_failures(path: Path, failures: Iterable[Failure]) -> None:
-    """Write failures as JSON lines."""
+def encode_failure(failure: Failure) -> bytes:
+    """Return a failure as a line of JSON."""
+    row = {
+        "node": failure.node,
+        "key": failure.key,
+        "error": tell_kind(failure.error),
+        "message": tell(failure.error),
+        "input": failure.input,
+        "worker": failure.worker,
+        "attempts": failure.attempts,
+        "traceback": failure.traceback,
+    }
+    return encode_text(json.dumps(row, ensure_ascii=False)) + b"\n"
+
+
+def write_lines(path: Path, lines: Iterable[bytes]) -> None:
+    """Write lines to a file, which appears when they are all there."""
     with open_part(path) as file:
-        for failure in failures:
-            row = {
-                "node": failure.node,
-                "key": failure.key,
-                "error": tell_kind(failure.error),
-                "message": tell(failure.error),
-                "input": failure.input,
-                "worker": failure.worker,
-                "attempts": failure.attempts,
-                "traceback": failure.traceback,
-            }
-            file.write(encode_text(json.dumps(row, ensure_ascii=False)) + b"\n")
+        file.writelines(lines)
 
 
 @contextlib.contextmanager

@@ -80,7 +80,7 @@ def prepare(
     if "tasks_per_node" not in values:
         job = _fill_hosts(job, notes)
     if job.launcher == "auto" and job.mpi is None:
-        job = _choose_launcher(job, notes)
+        job = _choose_launcher(job, notes, alone=template is None)
     if job.launcher == "mpiexec" and not (job.modules or job.venv or job.conda):  # else it is the one that they bring
         job = replace(job, mpiexec=find_launcher().path)
     script = Path(run_dir) / SCRIPT if run_dir else Path(f"{name}.sbatch")
@@ -192,10 +192,16 @@ def _fill_hosts(job: Job, notes: list[str]) -> Job:
     return replace(job, tasks_per_node=ranks)
 
 
-def _choose_launcher(job: Job, notes: list[str]) -> Job:
-    """Return the job with the launcher that fits the MPI that is seen here."""
+def _choose_launcher(job: Job, notes: list[str], *, alone: bool) -> Job:
+    """Return the job with the launcher that fits its MPI: the one that is seen here, if nothing in the job replaces it.
+
+    Modules and environments may, and so may a template of the user's own, unless the script is papympi's `alone`.
+    """
     if job.ranks == 1:
         return replace(job, launcher="none")
+    if job.modules or job.venv or job.conda or not alone:
+        notes.append("the job finds out what starts the ranks of its MPI: --launcher and --mpi say otherwise")
+        return replace(job, asks_launcher=True)
     library, trouble = ask_library()
     if library is None:
         notes.append(f"no MPI can be loaded here ({trouble}): --launcher and --mpi say what fits the job's")

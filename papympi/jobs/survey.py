@@ -21,13 +21,15 @@ from papympi.launchers.search import find_launcher
 from papympi.launchers.slurm_state import ANSWER_S
 from papympi.runner.plugins import collect_offers, list_plugins, plugin_manager
 from papympi.stores.fingerprint import find_version
-from papympi.workers.host import count_cpus
+from papympi.workers.cpus import join_ranges, survey_cpus
 from papympi.workers.ranks.allocation import joined
 from papympi.workers.ranks.providers import check_choice
 
 _DESCRIBE: Final = "import json; from papympi.workers.ranks.world import describe; print(json.dumps(describe()))"
-_TRY: Final = "import sys; from papympi.workers.ranks.world import count_ranks; sys.stdout.write(f'<{count_ranks()}>')"
-"""Written at once, because what ranks print may be mixed."""
+SAY_RANKS: Final = (
+    "import sys; from papympi.workers.ranks.world import count_ranks; sys.stdout.write(f'<{count_ranks()}>')"
+)
+"""A program that says how many ranks it sees: at once, because what ranks print may be mixed."""
 _BEGIN: Final = "from papympi.workers.ranks.world import initialize; initialize()"
 _GET_MPI: Final = "pip install 'papympi[mpi]', or load the site's MPI module (module load mpi)"
 
@@ -63,31 +65,20 @@ def list_ranks(hosts: Sequence[tuple[str, int]]) -> list[tuple[str, str]]:
     by_host: dict[str, list[int]] = {}
     for rank, (host, _) in enumerate(hosts):
         by_host.setdefault(host, []).append(rank)
-    return [(host, f"{len(ranks)}: {_join(ranks)}") for host, ranks in by_host.items()]
-
-
-def _join(ranks: Sequence[int]) -> str:
-    """Return ascending numbers as ranges: "0-3, 7"."""
-    parts: list[list[int]] = []
-    for rank in ranks:
-        if parts and parts[-1][-1] == rank - 1:
-            parts[-1] = [parts[-1][0], rank]
-        else:
-            parts.append([rank])
-    return ", ".join("-".join(map(str, part)) for part in parts)
+    return [(host, f"{len(ranks)}: {join_ranges(ranks)}") for host, ranks in by_host.items()]
 
 
 def _survey_host() -> list[tuple[str, str]]:
     import psutil
 
     memory = psutil.virtual_memory()
-    usable = count_cpus()
+    cpus = survey_cpus()
     return [
         ("name", socket.gethostname()),
         ("system", platform.platform()),
         ("Python", f"{platform.python_version()} ({sys.executable})"),
         ("papympi", find_version("papympi") or "not installed"),
-        ("CPUs", f"{usable} usable of {os.cpu_count()}"),
+        ("CPUs", f"{cpus.usable} usable of {cpus.there}{cpus.reason and f': {cpus.reason}'}"),
         ("memory", f"{memory.available / 2**30:.1f} GiB free of {memory.total / 2**30:.1f} GiB"),
     ]
 
@@ -116,7 +107,7 @@ def _survey_mpi(found: Survey) -> list[tuple[str, str]]:
 
 def ask_library() -> tuple[dict[str, str] | None, str]:
     """Return what the MPI library says of itself, or why there is none; it is loaded by another process."""
-    done = _run([sys.executable, "-c", _DESCRIBE], mpiexec.environment(os.environ, local=True))
+    done = run_briefly([sys.executable, "-c", _DESCRIBE], mpiexec.environment(os.environ, local=True))
     if done.returncode == 0:
         described: dict[str, str] = json.loads(done.stdout)
         return described, ""
@@ -134,7 +125,7 @@ def _find_transport(found: Survey) -> str:
         return "no: an unreliable provider"
     settings = {name: value for name, value in os.environ.items() if name.startswith("MPIR_CVAR_")}
     environment = {**mpiexec.environment(os.environ, local=True), **settings, "MPIR_CVAR_DEBUG_SUMMARY": "1"}
-    said = _run([sys.executable, "-c", _BEGIN], environment).stdout
+    said = run_briefly([sys.executable, "-c", _BEGIN], environment).stdout
     provider = re.search(r"^libfabric provider: (\S+)", said, re.MULTILINE)
     if provider:
         return f"libfabric's provider {provider[1]}"
@@ -146,9 +137,9 @@ def _try_out(found: Survey, launcher: mpiexec.Launcher, library: str) -> str:
     allocator = joined()
     if allocator is not None:
         return f"yes: {allocator.world.size} ranks, as many as the launcher promised"
-    argv = mpiexec.command(launcher, 2, [sys.executable, "-c", _TRY], local=True, root=os.geteuid() == 0)
+    argv = mpiexec.command(launcher, 2, [sys.executable, "-c", SAY_RANKS], local=True, root=os.geteuid() == 0)
     begun = time.perf_counter()
-    done = _run(argv, mpiexec.environment(os.environ, local=True))
+    done = run_briefly(argv, mpiexec.environment(os.environ, local=True))
     if done.returncode == 0 and done.stdout.count("<2>") == 2:
         return f"yes: two ranks met after {time.perf_counter() - begun:.1f} s"
     if "<1>" in done.stdout:
@@ -160,7 +151,7 @@ def _try_out(found: Survey, launcher: mpiexec.Launcher, library: str) -> str:
     return "no"
 
 
-def _run(argv: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def run_briefly(argv: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     """Run a command to its end and return what it printed."""
     options: dict[str, Any] = {"env": environment, "stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
     try:
@@ -174,7 +165,7 @@ def ask_slurm() -> list[str] | None:
     srun = shutil.which("srun")
     if srun is None:
         return None
-    done = _run([srun, "--mpi=list"], dict(os.environ))
+    done = run_briefly([srun, "--mpi=list"], dict(os.environ))
     return re.findall(r"^\s+([\w.]+)$", done.stdout + done.stderr, re.MULTILINE)
 
 
@@ -182,7 +173,7 @@ def _survey_slurm() -> list[tuple[str, str]]:
     sbatch = shutil.which("sbatch")
     rows = [("sbatch", sbatch or "none: this host cannot submit jobs")]
     if sbatch:
-        rows.append(("version", _run([sbatch, "--version"], dict(os.environ)).stdout.strip()))
+        rows.append(("version", run_briefly([sbatch, "--version"], dict(os.environ)).stdout.strip()))
     types = ask_slurm()
     if types is not None:
         rows.append(("srun", f"--mpi= is one of {', '.join(types)}" if types else "says nothing of --mpi="))

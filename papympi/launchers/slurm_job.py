@@ -23,6 +23,7 @@ class Job:
         until_done: the job requeues itself until no work is left.
         tasks_per_node: ranks on each host.
         launcher: "auto" lets the cluster's own default `--mpi=` stand.
+        asks_launcher: with "auto": the job itself finds out what fits the MPI that it has.
         mpiexec: the path or name of that launcher.
         lead: seconds between the signal and the time limit.
     """
@@ -51,6 +52,7 @@ class Job:
     conda: str | None = None
     directives: tuple[str, ...] = ()
     launcher: str = "auto"
+    asks_launcher: bool = False
     mpi: str | None = None
     mpiexec: str = "mpiexec"
     launcher_options: tuple[str, ...] = ()

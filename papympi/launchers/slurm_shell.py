@@ -12,6 +12,8 @@ from papympi.launchers.slurm_job import Job
 
 NUMBER: Final = "submit.job"
 """File in the run directory: the number of the last job that was submitted for it."""
+SRUN: Final = ("srun", "--kill-on-bad-exit=1", "--wait=60")
+"""Ranks end together. A host whose part of Slurm has died says nothing of that, and srun would wait for ever."""
 _MARGIN_S: Final = 30
 _QUIET_S: Final = 10
 _ESCAPES: Final = {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -102,6 +104,10 @@ def write_setup(job: Job) -> str:
         lines.append(f"export {DRAIN_ON}={job.signal}")
     if job.until_done and job.launcher in ("auto", "srun"):
         lines.append("export SLURM_EXIT_ERROR=76 # what goes wrong in srun itself is no code of papympi's")
+    if job.asks_launcher:
+        command = " ".join(map(quote, job.command))
+        lines.append(f"launcher=$({command} doctor --launcher) || exit # what starts ranks of the MPI that is here")
+        lines.append('mapfile -t launcher <<<"$launcher"')
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -136,8 +142,9 @@ def _launcher_words(job: Job) -> list[str]:
         return []
     if job.launcher == "mpiexec":
         return [quote(check_path(job.mpiexec)), "-n", '"$SLURM_NTASKS"']
-    # Ranks end together. A host whose part of Slurm has died says nothing of that, and srun would wait for ever.
-    words = ["srun", "--kill-on-bad-exit=1", "--wait=60"]
+    if job.asks_launcher:
+        return ['"${launcher[@]}"']
+    words = [*SRUN]
     if job.mpi:
         words.append(quote(f"--mpi={job.mpi}"))
     if job.cpus_per_task:  # a step does not take this over from its job

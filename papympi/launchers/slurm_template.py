@@ -55,7 +55,7 @@ def _fill_line(line: str, job: Job, place: str) -> str:
 
 def _value(name: str, job: Job, place: str) -> str:
     """Return what a field stands for; nothing, if the option was not given."""
-    known = {field.name for field in fields(Job)} - {"arguments", "until_done"}
+    known = {field.name for field in fields(Job)} - {"arguments", "until_done", "asks_launcher"}
     if name in _BLOCKS:
         raise OptionError(f"{place}: {{{{{name}}}}} needs a line of its own")
     if name not in known:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from papympi.contracts import NodeCount, Statistics
-from papympi.model.item import Failure
+from papympi.model.failures import MESSAGE, FailureGroup
 from papympi.model.telling import clean, tell, tell_kind
 from papympi.workers.host import format_memory
 
@@ -20,49 +19,6 @@ GROUPS = 10
 
 TRACEBACK = 12
 """Of the traceback of a group's example the last so many lines are shown."""
-
-MESSAGE: Final = 1000
-"""Of a message so many characters are shown, and compared."""
-
-_WORD: Final = re.compile(r"[\w.~+/-]+")
-_NUMBER: Final = re.compile(
-    r"0x[0-9a-fA-F]+"  # an address
-    r"|[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?"
-)
-"""What may differ between the messages of failures that are equal, beside paths."""
-
-
-@dataclass(frozen=True, slots=True)
-class FailureGroup:
-    """Failures of one node with the same exception, whose messages differ at most in numbers, paths and addresses.
-
-    Attributes:
-        count: how many there are.
-        first: that of the first item, as the example.
-        varies: their messages differ.
-    """
-
-    count: int
-    first: Failure
-    varies: bool = False
-
-
-def group_failures(failures: Iterable[Failure]) -> tuple[FailureGroup, ...]:
-    """Return the groups of some failures, the largest first, else in the order of their first items."""
-    members: dict[tuple[str, str, str], tuple[list[Failure], set[str]]] = {}
-    for failure in sorted(failures, key=lambda failure: (failure.key, failure.node)):
-        message = tell(failure.error, MESSAGE)
-        sort = (failure.node, tell_kind(failure.error), _WORD.sub(_mask, message))
-        group, messages = members.setdefault(sort, ([], set()))
-        group.append(failure)
-        messages.add(message)
-    groups = [FailureGroup(len(group), group[0], varies=len(messages) > 1) for group, messages in members.values()]
-    return tuple(sorted(groups, key=lambda group: -group.count))
-
-
-def _mask(word: re.Match[str]) -> str:
-    """Return a word of a message without what may differ: each word is looked at once, so that long ones are cheap."""
-    return "#" if "/" in word[0] else _NUMBER.sub("#", word[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +94,8 @@ def _format_group(group: FailureGroup) -> str:
     """Return the paragraph of one group, with its first member as the example."""
     example, several = group.first, group.count > 1
     times = f"{format_count(group.count)} times " if several else ""
-    head = f"\n{times}{tell_kind(example.error)} in {example.node}"
+    others = " and others" if group.mixed else ""
+    head = f"\n{times}{tell_kind(example.error)}{others} in {example.node}"
     if message := tell(example.error, MESSAGE):
         head += f", such as: {message}" if group.varies else f": {message}"
     where = f", on {example.worker}" if example.worker else ""

@@ -31,6 +31,8 @@ class FusedGroup:
         common: streams that are there whenever any of the parts is called, as bits: what the inputs of its first part
             imply. Since all inputs are implied by those of each part, it is the same whichever came first.
         leads_out: some part outside takes something of it.
+        made: what must be there where any of its streams is, as bits.
+        taken: how often parts outside take something of it, those that are not in a group yet included.
     """
 
     parts: list[Part]
@@ -38,6 +40,8 @@ class FusedGroup:
     level: int
     common: int
     leads_out: bool = False
+    made: int = 0
+    taken: int = 0
 
 
 @dataclass(slots=True)
@@ -169,15 +173,11 @@ def _find_level(part: Part, chosen: list[FusedGroup], fusion: Fusion) -> int:
 
 def _find_obstacle(part: Part, group: FusedGroup, inputs: dict[Stream, None], level: int, fusion: Fusion) -> str:
     """Return why the part cannot join the group if these are the inputs, or nothing if it can."""
-    made = [stream for each in group.parts for stream in each.made]
-    if part.checkpoint and any(fusion.users.get(stream, set()) - {*group.parts, part} for stream in made):
+    if part.checkpoint and group.taken > _count_taken(part, group, fusion):
         return "checkpoint: its stage makes nothing else"
     for stream in inputs:
         if fusion.implied[stream] & ~group.common:
-            own = 0
-            for each in made:
-                own |= fusion.implied[each] & ~group.common
-            if own & fusion.implied[stream]:
+            if group.made & ~group.common & fusion.implied[stream]:
                 return f"fusing would make a cycle of stages through {stream.node!r}"
             return f"what {stream.node!r} drops must not keep {group.parts[0].node!r} from being called"
     if group.level < level and group.leads_out:
@@ -198,14 +198,33 @@ def _join(part: Part, needs: int, chosen: list[FusedGroup], fusion: Fusion) -> N
     if chosen:
         group, *others = sorted(chosen, key=lambda each: -len(each.parts))
         for other in others:
-            group.parts.extend(other.parts)
-            group.leads_out |= other.leads_out
-            fusion.groups.update(dict.fromkeys(other.parts, group))
+            _merge(group, other, fusion)
         group.parts.append(part)
         group.level, group.inputs = level, inputs
     else:
         group = FusedGroup([part], inputs, level, needs)
+    group.taken += sum(len(fusion.users.get(stream, ())) for stream in part.made) - _count_taken(part, group, fusion)
+    for stream in part.made:
+        group.made |= fusion.implied[stream]
     fusion.groups[part] = group
     for stream in part.inputs:
         above = fusion.groups[fusion.makers[stream]]
         above.leads_out |= above is not group
+
+
+def _merge(group: FusedGroup, other: FusedGroup, fusion: Fusion) -> None:
+    """Take the parts of another group, which has no more, into a group."""
+    for part in other.parts:
+        users = (user for stream in part.made for user in fusion.users.get(stream, ()))
+        inside = sum(fusion.groups.get(user) is group for user in users)
+        group.taken -= inside + _count_taken(part, group, fusion)
+    group.taken += other.taken
+    group.parts.extend(other.parts)
+    group.leads_out |= other.leads_out
+    group.made |= other.made
+    fusion.groups.update(dict.fromkeys(other.parts, group))
+
+
+def _count_taken(part: Part, group: FusedGroup, fusion: Fusion) -> int:
+    """Return how many streams a part takes from a group."""
+    return sum(fusion.groups.get(fusion.makers[stream]) is group for stream in part.inputs)

@@ -25,15 +25,8 @@ from papympi.transport.ship import pack_program
 from papympi.transport.task import Lost, Outcome, Task
 from papympi.workers.children.citizen import find_secret
 from papympi.workers.children.renewal import Renewal
-from papympi.workers.host import (
-    check_count,
-    check_load,
-    count_cpus,
-    parse_memory,
-    parse_renewal,
-    parse_shared_memory,
-    share_memory,
-)
+from papympi.workers.cpus import count_cpus
+from papympi.workers.host import check_count, check_load, parse_memory, parse_renewal, parse_shared_memory, share_memory
 from papympi.workers.ranks import messages
 from papympi.workers.ranks.allocation import joined, must_share
 from papympi.workers.ranks.hang_detector import GRACE_S, Hang, HangDetector
@@ -125,8 +118,7 @@ class MpiPool:
             for number, answer in open_ranks(self._link, packed, compose, share=self._isolate and self._has_template):
                 if isinstance(answer, messages.OpeningFailed):
                     raise self._explain_failure(names[number], answer.reason)
-                if not isinstance(answer, messages.ProgramOpened):
-                    self._note(number, answer)
+                self._note(number, answer)
         except BaseException:
             self.kill()
             raise
@@ -188,6 +180,8 @@ class MpiPool:
 
     def _note(self, number: int, answer: Answer) -> None:
         """Take note of what a rank says while others are opening the program; a child that it has lost had no task."""
+        if isinstance(answer, messages.ProgramOpened) and answer.crowd:
+            self.notes = [f"pool {self.name!r}: {answer.crowd}"]
         for news in self._read(number, answer):
             logs = news.logs if isinstance(news, Lost) else news
             if isinstance(logs, Logs):

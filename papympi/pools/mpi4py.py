@@ -14,7 +14,7 @@ from papympi.contracts import Backend, Capabilities, Pool
 from papympi.errors import LaunchError, PoolError
 from papympi.launchers.mpiexec import parse_ranks
 from papympi.pools.executor import ExecutorPool
-from papympi.workers.host import count_cpus
+from papympi.workers.cpus import count_cpus
 from papympi.workers.ranks.allocation import RankAllocator, joined, must_share
 from papympi.workers.ranks.messages import ServeExecutor
 

@@ -13,10 +13,10 @@ from papympi.workers.children.client import ForkServerClient
 from papympi.workers.children.early import take_early
 from papympi.workers.children.renewal import Renewal
 from papympi.workers.children.supervisor import Supervisor
+from papympi.workers.cpus import count_cpus
 from papympi.workers.host import (
     check_count,
     check_load,
-    count_cpus,
     parse_memory,
     parse_renewal,
     parse_shared_memory,

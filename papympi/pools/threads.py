@@ -12,9 +12,10 @@ from typing import Any, Final, Literal
 
 from papympi.contracts import Backend, Capabilities
 from papympi.pools.executor import ExecutorPool
+from papympi.workers.cpus import count_cpus
 from papympi.workers.evaluation.alarm import Abandoned, tell_abandoned
 from papympi.workers.evaluation.attempt import attempt
-from papympi.workers.host import check_count, count_cpus
+from papympi.workers.host import check_count
 
 CAPABILITIES: Final = Capabilities(shares_memory=True, streams=True)
 

@@ -19,7 +19,7 @@ from papympi.runner.loading import find_pipeline, name_module
 from papympi.runner.options import RunOptions
 from papympi.runner.pooling import ALL, Given, PoolSpec
 from papympi.workers.children.early import end_early, start_early
-from papympi.workers.host import count_cpus
+from papympi.workers.cpus import count_cpus
 
 _POOLS: Final = re.compile(rb"\bpool\s*=\s*[\"'](\w+)[\"']")
 _NODES: Final = re.compile(rb"^\s*@(?:[\w.]+\.)?node\b", re.MULTILINE)

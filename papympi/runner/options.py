@@ -9,13 +9,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from papympi.errors import OptionError, did_you_mean
+from papympi.errors import OptionError, did_you_mean, find_close
 from papympi.plan.plan import Stride
 from papympi.runner.pooling import PoolSpec, parse_pool, parse_table
 from papympi.workers.host import parse_size
 
 FILE: Final = "papympi.toml"
 PREFIX: Final = "PAPYMPI_"
+OURS: Final = frozenset({"cluster", "cluster_port", "drain_on", "exit_file", "without_children"})
+"""What else is said by variables with that prefix, to other parts of papympi and to the cluster of its tests."""
 JOB_PREFIX: Final = "submit_"
 
 
@@ -158,10 +160,10 @@ def _read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
             values["submit"] = {**values.get("submit", {}), **_job_entry(key.removeprefix(JOB_PREFIX), text, variable)}
         elif variable.startswith(PREFIX) and key in _PARSERS:
             values["overrides" if key == "pools" else key] = _checked(_PARSERS[key], text, variable)
-        elif variable.startswith(PREFIX) and (
-            hint := did_you_mean(variable, [PREFIX + name.upper() for name in _PARSERS])
-        ):
-            raise OptionError(f"there is no environment variable {variable!r}{hint}")
+        elif variable.startswith(PREFIX) and key not in OURS and (meant := find_close(key, _PARSERS)):
+            raise OptionError(
+                f"there is no environment variable {variable!r}; did you mean {PREFIX + meant.upper()!r}?"
+            )
     return values
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import inspect
-import os
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,6 +21,7 @@ from papympi.pools.executor import ExecutorPool
 from papympi.pools.members import MembersPool
 from papympi.pools.sharing import SharedPool
 from papympi.runner.plugins import collect_offers, find_backend
+from papympi.workers.cpus import count_cpus
 
 if TYPE_CHECKING:
     from pluggy import PluginManager
@@ -158,7 +158,7 @@ class _PoolMaker:
     def _make(self, name: str, spec: PoolSpec | Pool | Executor, above: tuple[str, ...]) -> Pool:
         """Return the pool that stands behind a name."""
         if isinstance(spec, Executor):
-            return ExecutorPool(name, spec, os.cpu_count() or 1, owned=False)
+            return ExecutorPool(name, spec, count_cpus(), owned=False)
         if not isinstance(spec, PoolSpec):
             return spec
         if spec.members:
@@ -206,7 +206,7 @@ def _make_own(name: str, spec: PoolSpec, backend: Backend) -> Pool:
     made: Pool | Executor = make()
     if not isinstance(made, Executor):
         return made
-    slots = spec.options.get("workers") or os.cpu_count() or 1
+    slots = spec.options.get("workers") or count_cpus()
     return ExecutorPool(name, made, slots, backend.capabilities, renew=make, end=backend.end)
 
 

@@ -37,7 +37,7 @@ def read_values(session: Session, errors: Errors) -> Iterator[list[Any]]:
     session.begin()
     for found in session.deliveries():
         values = found.present()
-        if session.engine is None or not session.engine.tally.failures:
+        if not session.failures.count:
             yield values
         else:
             yield from _sift(session, values, errors)

@@ -15,7 +15,7 @@ from papympi.errors import OptionError, StateError
 from papympi.model.graph import Graph
 from papympi.model.item import Failure, Result
 from papympi.model.module_graph import find_callers_graph
-from papympi.monitors.report import Summary, group_failures
+from papympi.monitors.report import Summary
 from papympi.plan.compile import PlanSettings, compile_plan
 from papympi.plan.plan import Stride
 from papympi.runner.early import early_server
@@ -26,15 +26,7 @@ from papympi.runner.launch import launched_ranks
 from papympi.runner.options import RunOptions, override, read_options
 from papympi.runner.plugins import plugin_manager
 from papympi.runner.pooling import Given, open_pools
-from papympi.runner.reading import (
-    Errors,
-    Refusal,
-    Tee,
-    explain_busy,
-    read_results,
-    read_values,
-    refuse_single,
-)
+from papympi.runner.reading import Errors, Refusal, Tee, explain_busy, read_results, read_values, refuse_single
 from papympi.runner.session import Session, prepare_journal
 from papympi.script.generators import warn_generators
 from papympi.workers.host import share_memory
@@ -119,9 +111,17 @@ class Run:
 
     @property
     def failures(self) -> list[Failure]:
-        """Every failure so far, wherever in the graph, in the order in which they came back from workers."""
-        engine = self._session.engine
-        return list(engine.tally.failures) if engine is not None else []
+        """The first 1000, wherever in the graph, in the order in which they came back; `summary` counts all of them."""
+        return list(self._session.failures.first)
+
+    def write_failures(self, path: str | Path) -> None:
+        """Have all failures, if there are any, written to a file, as JSON lines in input order, when the run ends.
+
+        Raises:
+            StateError: the run has begun.
+        """
+        self._session.check_new()
+        self._session.failures.files.setdefault(Path(path).resolve(), False)
 
     def statistics(self) -> Statistics:
         """Return how far the run is; may be called from any thread."""
@@ -133,7 +133,7 @@ class Run:
         """How it went so far: counts of each node, totals, equal failures in groups; `str()` of it is for people."""
         session, statistics = self._session, self.statistics()
         results = max(0, statistics.delivered - session.misses)
-        groups, notes = group_failures(self.failures), session.list_notes()
+        groups, notes = session.failures.list_groups(), session.list_notes()
         return Summary(replace(statistics, delivered=results), groups, tuple(notes))
 
     def pause(self) -> None:

@@ -10,7 +10,7 @@ import socket
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
@@ -18,10 +18,8 @@ from typing import Any
 
 from papympi.contracts import Statistics
 from papympi.errors import JournalError, OptionError
-from papympi.formats.output_files import write_failures
 from papympi.launchers.slurm_state import call, find_job
 from papympi.model.graph import Graph
-from papympi.model.item import Failure
 from papympi.monitors.events import Events, parse_events
 from papympi.plan.plan import Plan
 from papympi.plan.wiring import wire
@@ -33,7 +31,7 @@ from papympi.stores.fingerprint import find_version
 from papympi.stores.journal import Journal
 from papympi.stores.lock import Lock
 from papympi.stores.repair import open_sound
-from papympi.stores.rundir import EVENTS, FAILURES, JOURNAL, RunDirectory, open_private
+from papympi.stores.rundir import EVENTS, FAILURES, JOURNAL, RunDirectory
 from papympi.workers.ranks.allocation import joined
 
 
@@ -54,6 +52,9 @@ def check_shard(plan: Plan, shard: tuple[int, int]) -> None:
 class RunJournal:
     """Keeps one run in its directory.
 
+    Attributes:
+        failures: the file of its failures.
+
     Args:
         options: how.
         plan: what is run.
@@ -73,8 +74,10 @@ class RunJournal:
         self._given = tuple(given)
         self._folder = RunDirectory(options.folder)
         self._lock = Lock(options.folder)
+        self.failures = self._folder / FAILURES
         self._journal: Journal | None = None
         self._events: Events | None = None
+        self._look: Callable[[], Statistics] | None = None
         self._before = 0
 
     def open(self) -> dict[str, Any]:
@@ -146,12 +149,14 @@ class RunJournal:
             self._journal.doubt()
 
     def start(self, look: Callable[[], Statistics]) -> None:
-        """Begin to write events."""
+        """Begin to write events; `look` says how far the run is."""
+        self._look = look
         if self._events is not None:
             self._events.start(look)
 
-    def close(self, last: Statistics | None, failures: Sequence[Failure]) -> None:
+    def close(self) -> None:
         """Write what is left and release the directory."""
+        last = self._look() if self._look is not None else None
         with ExitStack() as stack:
             if not self._options.locked:
                 stack.callback(self._lock.release)
@@ -163,12 +168,6 @@ class RunJournal:
                 count, reason = self._journal.unkept
                 if count:
                     self._options.warn(f"{count} results could not be journalled: {reason}")
-            if failures:
-                open_private(self._folder / f"{FAILURES}.part").close()
-                ordered = sorted(failures, key=lambda failure: (failure.key, failure.node))
-                stack.callback(write_failures, self._folder / FAILURES, ordered)
-            else:
-                (self._folder / FAILURES).unlink(missing_ok=True)
 
 
 def describe_surroundings() -> dict[str, Any]:

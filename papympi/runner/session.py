@@ -21,6 +21,7 @@ from papympi.model.graph import Graph
 from papympi.monitors.progress import ProgressDisplay
 from papympi.plan.plan import Plan
 from papympi.runner.echo import Echo
+from papympi.runner.failure_files import RunFailures
 from papympi.runner.hooks import Watchers
 from papympi.runner.journal_options import JournalOptions
 from papympi.runner.pooling import find_culprit, name_pool
@@ -61,6 +62,7 @@ class Session:
         state: where it stands; "opening": its pools are; "foreign": this process was forked from the one it belongs to.
         on_cut: refers to what is called with the reason, once, when it ends before its end.
         misses: how many failures were handed over instead of values.
+        failures: takes every failure.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Session:
         self.state: Literal["new", "opening", "running", "closed", "foreign"] = "new"
         self.on_cut: Callable[[], Callable[[str], None] | None] | None = None
         self.misses = 0
+        self.failures = RunFailures(None if journal is None else journal.failures)
         self._made = dict(pools)
         self._watchers = watchers
         self._journal = journal
@@ -110,7 +113,7 @@ class Session:
             if self._journal is not None:
                 self._settings |= self._journal.open()
             self._open_pools()
-            self.engine = Engine(self.plan, self._pools, tell=self._echo, **self._settings)
+            self.engine = Engine(self.plan, self._pools, tell=self._echo, failures=self.failures, **self._settings)
             works_alone = not all(pool.capabilities.holds_up for pool in self._pools.values())
             self._driver = EngineDriver(self.engine, runs_ahead=works_alone)
             self._watchers.start(self.engine.statistics)
@@ -203,10 +206,10 @@ class Session:
             self._tell("belongs to the process that this one was forked from")
 
     def list_notes(self) -> list[str]:
-        """Return the notes of pools, watchers and the engine."""
+        """Return the notes of pools, watchers and the engine, and on failures."""
         ending = self.engine.list_notes() if self.engine is not None else []
         pools = [note for pool in self._pools.values() for note in getattr(pool, "notes", ())]
-        return ending + pools + self._watchers.notes
+        return ending + pools + self._watchers.notes + self.failures.list_notes()
 
     def _refuse(self, why: str) -> StateError:
         return StateError(f"this run {why}; call run() again for another")
@@ -248,9 +251,10 @@ class Session:
         """Close everything, even if one part raises."""
         with ExitStack() as stack:
             if self._journal is not None:
-                stack.callback(self._close_journal, self._journal)
+                stack.callback(self._journal.close)
             if self.engine is not None:
-                stack.callback(self._watchers.finish, self.engine.statistics(), self.engine.tally.failures)
+                stack.callback(self.failures.write)
+                stack.callback(self._watchers.finish, self.engine.statistics(), self.failures.first)
             for name, pool in self._pools.items():
                 stack.callback(_end_pool, name, pool, kill=kill)
             stack.callback(end_early)
@@ -258,10 +262,6 @@ class Session:
                 stack.callback(self.engine.close)
             stack.callback(self._display.close)
             stack.callback(self._echo.close)
-
-    def _close_journal(self, journal: RunJournal) -> None:
-        engine = self.engine
-        journal.close(*((engine.statistics(), engine.tally.failures) if engine is not None else (None, ())))
 
 
 def _end_pool(name: str, pool: Pool, *, kill: bool) -> None:

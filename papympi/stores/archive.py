@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from papympi.contracts import Stretch
@@ -52,7 +52,6 @@ class Archive:
     """An index of a journal.
 
     Attributes:
-        failures: those of earlier attempts.
         rows: digests of the rows of each input, one behind the other; zeros where one is not known.
         highest: the highest number of a payload.
         forced: rows may be others than they were.
@@ -63,11 +62,7 @@ class Archive:
         self._connection: sqlite3.Connection | None = connection
         self._lock = threading.Lock()
         self.forced = forced
-        self.failures: Sequence[Failure] = [
-            failure
-            for (body,) in connection.execute("SELECT failure FROM failures ORDER BY rowid")
-            if (failure := attempt(pickle.loads, body)[0]) is not None
-        ]
+        self._last_failure = connection.execute("SELECT COALESCE(MAX(rowid), 0) FROM failures").fetchone()[0]
         self.rows = _load_rows(connection)
         numbers = "SELECT id FROM payloads UNION ALL SELECT payload FROM results"  # some may have lost their payload
         self.highest = connection.execute(f"SELECT COALESCE(MAX(id), 0) FROM ({numbers})").fetchone()[0]  # noqa: S608 - our own words
@@ -81,7 +76,26 @@ class Archive:
         self.finished += sum(at for at, _ in self._states.values())
 
     def __bool__(self) -> bool:
-        return bool(self._stretches or self._counts or self._states or self.failures)
+        return bool(self._stretches or self._counts or self._states or self._last_failure)
+
+    @property
+    def failures(self) -> Iterator[Failure]:
+        """Yield the failures of earlier attempts, a few at a time, so that who writes need not wait."""
+        query = "SELECT failure, rowid FROM failures WHERE rowid > ? AND rowid <= ? ORDER BY rowid LIMIT 200"
+        last = 0
+        while rows := self._query(query, last, self._last_failure):
+            last = rows[-1][1]
+            found = (attempt(pickle.loads, body)[0] for body, _ in rows)
+            yield from (failure for failure in found if isinstance(failure, Failure))
+
+    def has_failed(self, node: str, key: Key) -> bool:
+        """Return whether a node failed at a key in an earlier attempt."""
+        query = "SELECT 1 FROM failures WHERE node = ? AND key = ? AND rowid <= ?"
+        return bool(self._query(query, node, json.dumps(key), self._last_failure))
+
+    def _query(self, query: str, *values: Any) -> list[Any]:
+        with self._lock:
+            return [] if self._connection is None else self._connection.execute(query, values).fetchall()
 
     def stretches(self, node: str, parent: Key | None) -> Sequence[Stretch]:
         """Return the results of a node below a parent."""

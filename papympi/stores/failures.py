@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from papympi.errors import JournalError, ShippingError, did_you_mean
 from papympi.model.item import Failure, Key
@@ -17,12 +19,21 @@ from papympi.stores.rundir import JOURNAL, RunDirectory
 from papympi.transport.payload import decode
 from papympi.workers.evaluation.attempt import attempt
 
+_PAGE: Final = 1000
+"""So many failures are read at a time; with so many a wrong key is compared, to find the one that was meant."""
 
-def read_failures(folder: Path) -> list[Failure]:
-    """Return the failures of a run directory; their exceptions are of classes made by name."""
-    rows = _query(folder, "SELECT node, key, told FROM failures")
-    found = [attempt(_to_failure, node, key, told)[0] for node, key, told in rows]
-    return [failure for failure in found if failure is not None]
+
+def read_failures(folder: Path) -> Iterator[Failure]:
+    """Yield the failures of a run directory, as they were kept; their exceptions are of classes made by name.
+
+    A page of them is read at a time: they need little memory, and whoever writes the journal can go on.
+    """
+    query = "SELECT node, key, told, rowid FROM failures WHERE rowid > ? ORDER BY rowid LIMIT ?"
+    last = 0
+    while rows := _query(folder, query, last, _PAGE):
+        last = rows[-1][3]
+        found = (attempt(_to_failure, *told)[0] for *told, _ in rows)
+        yield from (failure for failure in found if failure is not None)
 
 
 def read_given(folder: Path, node: str, key: Key) -> list[Any]:
@@ -33,7 +44,8 @@ def read_given(folder: Path, node: str, key: Key) -> list[Any]:
     """
     rows = _query(folder, "SELECT given FROM failures WHERE node = ? AND key = ?", node, json.dumps(key))
     if not rows:
-        known = {f"{each.node} {','.join(map(str, each.key))}" for each in read_failures(folder)}
+        some = islice(read_failures(folder), _PAGE)
+        known = {f"{each.node} {','.join(map(str, each.key))}" for each in some}
         wanted = f"{node} {','.join(map(str, key))}"
         way_out = did_you_mean(wanted, known) or f"; papympi failures {folder} lists what failed"
         raise JournalError(f"in {folder} node {node!r} did not fail at item {key}{way_out}")
@@ -46,7 +58,7 @@ def read_given(folder: Path, node: str, key: Key) -> list[Any]:
     return given
 
 
-def _query(folder: Path, query: str, *values: str) -> list[Any]:
+def _query(folder: Path, query: str, *values: str | int) -> list[Any]:
     run = RunDirectory(folder)
     run.require()
     try:

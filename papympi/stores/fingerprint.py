@@ -13,7 +13,7 @@ import sysconfig
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from papympi.model.node import Node
 from papympi.model.options import pick_fingerprinted
@@ -30,7 +30,8 @@ new option leaves the journals good that there are."""
 
 def fingerprint_nodes(wiring: Wiring) -> dict[str, Fingerprint]:
     """Return the fingerprint of every node that a run needs, by its name."""
-    return {name: _fingerprint(wiring, wiring.graph.nodes[name]) for name in wiring.bindings}
+    digested: dict[int, _Digested] = {}
+    return {name: _fingerprint(wiring, wiring.graph.nodes[name], digested) for name in wiring.bindings}
 
 
 def list_upstream(wiring: Wiring, name: str) -> Iterator[str]:
@@ -52,8 +53,8 @@ def find_changes(before: Fingerprint, now: Fingerprint) -> list[str]:
     return changed + [name for name in before if name not in now]
 
 
-def _fingerprint(wiring: Wiring, node: Node) -> Fingerprint:
-    code = _CodeWalker()
+def _fingerprint(wiring: Wiring, node: Node, digested: dict[int, _Digested]) -> Fingerprint:
+    code = _CodeWalker(digested)
     code.found["function"] = digest(code.stand_in(node.function)).hex()
     code.drain()
     for setup in wiring.graph.setups.values():
@@ -75,22 +76,37 @@ def _fingerprint(wiring: Wiring, node: Node) -> Fingerprint:
     return {**code.found, "options": digest(parts).hex()}
 
 
+class _Digested(NamedTuple):
+    """A function or class, its digest, and what it reaches."""
+
+    thing: Any
+    digest: str
+    reached: list[Any]
+
+
 class _CodeWalker:
     """Everything that a function reaches.
+
+    Args:
+        digested: what is known already of functions and classes, by identity: others may reach them, too.
 
     Attributes:
         found: digests by name.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, digested: dict[int, _Digested]) -> None:
         self.found: Fingerprint = {}
+        self._digested = digested
+        self._reached: list[Any] | None = None
         self._todo: list[Any] = []
         self._seen: set[int] = set()
         self._kept: list[Any] = []  # so that no id is used twice
 
     def add(self, thing: Any) -> None:
         """Look at a function or class, once."""
-        if id(thing) not in self._seen:
+        if self._reached is not None:
+            self._reached.append(thing)
+        elif id(thing) not in self._seen:
             self._seen.add(id(thing))
             self._kept.append(thing)
             self._todo.append(thing)
@@ -99,11 +115,25 @@ class _CodeWalker:
         """Look at what has been found, and at what that reaches."""
         while self._todo:
             thing = self._todo.pop()
-            plain = name = f"{thing.__module__}.{thing.__qualname__}"
+            name = f"{thing.__module__}.{thing.__qualname__}"
             while name in self.found:  # lambdas, and what a decorator has wrapped, share a name
                 name += "'"
-            self.found[name] = ""
-            self.found[name] = digest((plain, self._describe(thing)), self._special).hex()
+            known = self._digested.get(id(thing)) or self._look(thing)
+            self.found[name] = known.digest
+            for each in known.reached:
+                self.add(each)
+
+    def _look(self, thing: Any) -> _Digested:
+        """Return the digest of a function or class, and note it for whoever comes to it next."""
+        reached: list[Any] = []
+        self._reached = reached
+        try:
+            described = (f"{thing.__module__}.{thing.__qualname__}", self._describe(thing))
+            known = _Digested(thing, digest(described, self._special).hex(), reached)
+        finally:
+            self._reached = None
+        self._digested[id(thing)] = known
+        return known
 
     def stand_in(self, value: Any) -> Any:
         """Return what stands for a value in a digest: the user's functions and classes by name, looked at apart."""

@@ -1,4 +1,4 @@
-"""This host: how many CPUs and how much memory may be used, how processes end, and what the kernel does for one."""
+"""This host: how much memory may be used, how processes end, and what the kernel does for one."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from papympi.errors import OptionError
+from papympi.workers.cpus import list_groups
 
 _UNITS: Final = {"": 1, "b": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4}
 _BINARY: Final = {"ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30, "ti": 1 << 40}
@@ -25,18 +26,6 @@ _LEAST: Final = 64 << 20
 _LOADS: Final = ("template", "each")
 _PART: Final = 4
 """Shared memory, and the items of a run, take at most this part of all memory, unless somebody says how much."""
-
-
-def find_cpus() -> frozenset[int]:
-    """Return which CPUs this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return frozenset(os.sched_getaffinity(0))
-    return frozenset(range(os.cpu_count() or 1))
-
-
-def count_cpus() -> int:
-    """Return how many CPUs this process may use."""
-    return len(find_cpus())
 
 
 def check_count(pool: str, option: str, value: Any) -> int:
@@ -113,19 +102,10 @@ def count_memory() -> int:
 
 def _find_group_limits() -> Iterator[int]:
     """Yield what the control groups of this process may use, as far as it can be seen."""
-    try:
-        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
-    except OSError:  # another system
-        return
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers and "memory" not in controllers.split(","):
-            continue
-        root, name = ("memory", "memory.limit_in_bytes") if controllers else ("", "memory.max")
-        folder = Path(path.lstrip("/"))
-        for group in (folder, *folder.parents):
+    for group in list_groups("memory"):
+        for name in ("memory.max", "memory.limit_in_bytes"):
             with contextlib.suppress(OSError, ValueError):  # there is no such file, or it says "max"
-                yield int((Path("/sys/fs/cgroup") / root / group / name).read_text(encoding="utf-8"))
+                yield int((group / name).read_text(encoding="utf-8"))
 
 
 def format_memory(size: int) -> str:

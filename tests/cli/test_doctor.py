@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -97,3 +98,45 @@ def test_wrong_launcher_is_found_out(mpich, openmpi, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "together  no" in rows(done.stdout)["MPI"]
     assert "the launcher of MPICH starts ranks that Open MPI does not take for its own" in done.stdout
+
+
+ALONE = """\
+#!/bin/sh
+[ "$1" = --version ] && echo "HYDRA build details: Version: 4.2" && exit
+count=$2; shift 2
+while [ $count -gt 0 ]; do "$@"; count=$((count - 1)); done
+"""
+"""An mpiexec that is not of the library: whatever it starts is told of no other ranks."""
+
+
+def start_in_job(*words, **environment):
+    """Return what a job is told that asks what starts its ranks, where there is no srun."""
+    known = {name: value for name, value in os.environ.items() if not name.startswith("SLURM")}
+    given = {**known, "PATH": "/usr/bin:/bin", "SLURM_NTASKS": "3", **environment}
+    return subprocess.run(
+        [sys.executable, *DOCTOR, "--launcher"], env=given, capture_output=True, text=True, timeout=50, check=False
+    )
+
+
+def test_a_job_is_told_what_starts_its_ranks():
+    """What was seen where the job was submitted may be another MPI than the one that its modules bring."""
+    done = start_in_job()
+    assert done.returncode == 0, done.stderr
+    path, *rest = done.stdout.splitlines()
+    assert (Path(path).name, rest) == ("mpiexec", ["-n", "3"])
+
+
+def test_ranks_that_are_alone_are_refused(tmp_path):
+    """Each would have done all the work: it is said once, before any of them begins."""
+    real = next(Path(sys.prefix, "lib").glob("libmpi.so.*"), None)
+    if real is None:
+        pytest.skip("the MPI of this environment is not in it")
+    (tmp_path / "lib").symlink_to(real.parent)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "mpiexec").write_text(ALONE)
+    (tmp_path / "bin" / "mpiexec").chmod(0o755)
+    done = start_in_job(MPI4PY_LIBMPI=str(tmp_path / "lib" / real.name))
+    assert (done.returncode, done.stdout) == (2, "")
+    said = f"which is the MPI in this job, each see only themselves under {tmp_path}/bin/mpiexec -n 3; say --launcher"
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1

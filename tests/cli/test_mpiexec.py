@@ -1,5 +1,6 @@
 """`papympi` under mpiexec and with `--ranks`: the same output, the same exit codes, and each word once."""
 
+import json
 import os
 import signal
 import subprocess
@@ -125,3 +126,37 @@ def test_missing_mpi_is_explained(papympi, counted, option):
     [line] = done.stderr.splitlines()
     assert line.startswith("papympi: error: ")
     assert "pip install 'papympi[mpi]'" in line
+
+
+BOUND = """
+import json
+import os
+from papympi import node
+
+@node(pool="mpi", stride=1)
+def place(x):
+    return sorted(os.sched_getaffinity(0))
+"""
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="there is but one CPU")
+@pytest.mark.parametrize(("job", "cores"), [({}, "all"), ({"SLURM_JOB_ID": "7"}, "one")])
+def test_children_of_bound_ranks(project, job, cores, nothing_left):
+    """A launcher that binds ranks bound all their children to the one core; they may use all, unless it is a job."""
+    (project / "bound.py").write_text(BOUND)
+    (project / "papympi.toml").write_text("[pools.mpi]\nworkers_per_rank = 2\n")
+    launcher = find_launcher()
+    bind = ["-bind-to", "core"] if launcher.vendor == "MPICH" else ["--bind-to", "core"]
+    done = subprocess.run(
+        [launcher.path, *bind, "-n", "2", sys.executable, "-m", "papympi", "run", "bound.py", "--input", "x=0..6"],
+        capture_output=True, text=True, timeout=50, check=False, env={**os.environ, **job},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    everything = sorted(os.sched_getaffinity(0))
+    places = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(places) == 6
+    if cores == "all":
+        assert places == [everything] * 6
+    else:
+        assert {len(place) for place in places} == {1}
+    assert ("2 workers of a rank share 1 of" in done.stderr) == (cores == "one")

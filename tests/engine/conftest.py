@@ -16,7 +16,7 @@ from papympi.engine.index.segment import Segment, open_segment
 from papympi.engine.operators.assembly import make_context, make_operators
 from papympi.engine.operators.protocol import Operator, RunContext
 from papympi.engine.tally import Tally
-from papympi.model.item import Key
+from papympi.model.item import Failure, Key
 from papympi.plan.compile import PlanSettings, compile_plan
 from papympi.plan.plan import Plan, Space, Step, Stream
 from papympi.transport.bitmap import FULL
@@ -132,9 +132,13 @@ class Known:
         results: dict[tuple[str, Key | None], list[Stretch]] | None = None,
         counts: dict[tuple[str, Key], int] | None = None,
         states: dict[tuple[str, Key], tuple[int, Payload]] | None = None,
+        failures: list[Failure] | None = None,
     ) -> None:
         self.results, self.counts, self.states = results or {}, counts or {}, states or {}
-        self.failures: list[Any] = []
+        self.failures = failures or []
+
+    def has_failed(self, node: str, key: Key) -> bool:
+        return any((failure.node, failure.key) == (node, key) for failure in self.failures)
 
     def stretches(self, node: str, parent: Key | None) -> list[Stretch]:
         return self.results.get((node, parent), [])

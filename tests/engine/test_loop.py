@@ -384,7 +384,7 @@ def test_failure_counts_where_it_was_born(start):
     found = drain(engine)
     assert [type(value) for value in found.values()] == [Failure] * 5
     assert [engine.statistics().nodes[name].failed for name in ("node", "both")] == [1, 0]
-    assert len(engine.tally.failures) == 1
+    assert len(engine.tally.log.first) == 1
 
 
 def test_retries_are_counted(start):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from papympi.contracts import ABSENT, Capabilities
-from papympi.engine.recording import Recorder, restored
+from papympi.engine.recording import Recorder
 from papympi.engine.resume import SparedPayload
 from papympi.errors import JournalError
 from papympi.model.item import Failure
@@ -249,13 +249,6 @@ def test_failed_row_spoils_totals(sealed):
     sealed.recorder.grow(sealed.rows)
     sealed.recorder.fold(sealed.small.step("total"), (), 7, Payload([7]))
     assert (sealed.nodes(), sealed.store.counts, sealed.store.states) == ([], [], [])
-
-
-def test_gone_nodes_failures_go(compiled):
-    """Of an earlier attempt's failures only those of nodes that still run are taken over."""
-    plan = compiled(["one"], one="map x", two="map x").plan
-    found = restored([Failure(node, (0,), ValueError("no")) for node in ("one", "two", "gone")], plan)
-    assert [failure.node for failure in found] == ["one"]
 
 
 def test_store_error_is_raised(kept):

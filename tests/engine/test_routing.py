@@ -192,7 +192,7 @@ def test_unused_is_released(compiled):
     roads = Roads(compiled(["leaf"], one="map x", child="scatter x", leaf="map child one"), holds=["child"])
     roads.post("one", roads.rows, chunk_of(0, 2))
     roads.router.settle()
-    released = dict(zip(roads.rows.table.holders, roads.rows.released, strict=True))
+    released = dict(zip(roads.rows.table.holders, roads.rows.released.sets, strict=True))
     assert released["out", roads.small.stream("one")].covered(0, 9) == [(0, 2)]
     assert roads.rows.retired_count == 0
 

@@ -1,5 +1,6 @@
 """Who works on what next: rules 8 and 9, what is lost with a worker, and when a pool is given up."""
 
+import random
 from dataclasses import dataclass
 
 import pytest
@@ -406,3 +407,45 @@ def test_nobody_idles(piles, shape, data):
             break
         office.land(data.draw(st.sampled_from(sorted(office.scheduler.tasks))))
     assert sum(len(pile.taken) for pile in made) == count
+
+
+class SteadyPile(Pile):
+    """A pile of which an agenda is told when it changes."""
+
+    is_steady = True
+
+    def next_task(self, worker, work, number):
+        self.changed.add(self)
+        return super().next_task(worker, work, number)
+
+    def put(self, key):
+        """Lay down one more key; from now on it is full."""
+        self.keys.append(key)
+        self.partial = False
+        self.changed.add(self)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_agenda_chooses_alike(seed):
+    """Each task looked at all steps: of many only those that have changed, and the same goes next."""
+    dice, sent = random.Random(seed), []
+    piles = [
+        ([dice.randrange(30) for _ in range(dice.randrange(4))], dice.randrange(5), dice.random() < 0.5)
+        for _ in range(60)
+    ]
+    choices = [(dice.randrange(3), dice.randrange(60), dice.randrange(90)) for _ in range(150)]
+    for kind in (Pile, SteadyPile):
+        heap = [kind(*keys, level=level, partial=partial) for keys, level, partial in piles]
+        office = Office(*heap, Pile(3.5, 12.5, level=2), brief=heap[::3], workers=2, places=4)
+        for choice, number, key in choices:
+            office.dispatch()
+            if choice and office.scheduler.tasks:
+                office.land(min(office.scheduler.tasks))
+            elif kind is SteadyPile:
+                heap[number].put(key)
+            else:
+                heap[number].keys.append(key)
+                heap[number].partial = False
+        sent.append([pile.taken for pile in heap])
+    assert sent[0] == sent[1]
+    assert sum(map(len, sent[0])) > 50

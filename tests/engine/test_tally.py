@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from papympi.contracts import NodeCount
 from papympi.engine.tally import Tally
 from papympi.model.item import Failure
@@ -11,28 +13,40 @@ def failure(node, *key):
     return Failure(node, key, ValueError("no"))
 
 
+@pytest.fixture
+def plan(compiled):
+    return compiled(["one", "two"], one="map x", two="map x").plan
+
+
 def test_failures_keep_order():
     tally, born = Tally(), [failure("one", 3), failure("two", 1), failure("one", 0)]
     tally.fail(born[:2])
     tally.fail(born[2:])
-    assert tally.failures == born
+    assert tally.log.first == born
     assert tally.failed == {"one": 2, "two": 1}
 
 
-def test_earlier_failures_count():
+def test_earlier_failures_count(known, plan):
     """Failures of an earlier attempt are those of the run."""
-    tally, known = Tally(), [failure("one", 3)]
-    tally.restore(known)
-    assert (tally.failures, tally.failed) == (known, {"one": 1})
+    tally, earlier = Tally(), [failure("one", 3)]
+    tally.restore(known(failures=earlier), plan)
+    assert (tally.log.first, tally.failed) == (earlier, {"one": 1})
 
 
-def test_known_failures_count_once():
+def test_gone_nodes_failures_go(known, plan):
+    """Of an earlier attempt's failures only those of nodes that still run are taken over."""
+    tally = Tally()
+    tally.restore(known(failures=[failure(node, 0) for node in ("one", "gone")]), plan)
+    assert [each.node for each in tally.log.first] == ["one"]
+
+
+def test_known_failures_count_once(known, plan):
     """One that comes home again is the same if node and key are."""
-    tally, known = Tally(), failure("one", 3)
-    tally.restore([known])
+    tally, earlier = Tally(), failure("one", 3)
+    tally.restore(known(failures=[earlier]), plan)
     others = [failure("two", 3), failure("one", 4)]
     tally.fail([failure("one", 3), *others])
-    assert tally.failures == [known, *others]
+    assert tally.log.first == [earlier, *others]
     assert tally.failed == {"one": 2, "two": 1}
 
 

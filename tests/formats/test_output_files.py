@@ -15,7 +15,7 @@ import pytest
 
 from papympi.errors import OptionError, PapympiError, ShippingError
 from papympi.formats.file_formats import FORMATS, to_line
-from papympi.formats.output_files import open_output, write_failures
+from papympi.formats.output_files import encode_failure, open_output, write_lines
 from papympi.model.item import Failure, Result
 
 Point = collections.namedtuple("Point", "x y")
@@ -209,7 +209,7 @@ def test_bad_suffix_and_folder(tmp_path):
 
 def test_failures(tmp_path):
     failure = Failure("n", (1,), ValueError("bad"), "Traceback ...", "x=1", "threads[0]", 2)
-    write_failures(tmp_path / "failures.jsonl", [failure])
+    write_lines(tmp_path / "failures.jsonl", [encode_failure(failure)])
     assert json.loads((tmp_path / "failures.jsonl").read_text()) == {
         "node": "n",
         "key": [1],

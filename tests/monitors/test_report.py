@@ -3,9 +3,9 @@
 import pytest
 
 from papympi.contracts import NodeCount, Statistics
+from papympi.model.failures import group_failures
 from papympi.model.item import Failure
 from papympi.monitors import report
-from papympi.monitors.report import group_failures
 
 
 def make_failure(key, message="bad", node="parse", **rest):

@@ -161,3 +161,12 @@ def test_strides_of_the_command():
     for text in ("spectrum", "=3", "a=b", "a=0", "a=-1"):
         with pytest.raises(OptionError, match="NODE=N"):
             parse_stride(text)
+
+
+@pytest.mark.parametrize(
+    "variable",
+    ["PAPYMPI_CLUSTER_PORT", "PAPYMPI_CLUSTER", "PAPYMPI_DRAIN_ON", "PAPYMPI_EXIT_FILE", "PAPYMPI_THEME"],
+)
+def test_other_variables_are_left_alone(project, variable):
+    """Names were compared with their common beginning, so that any was like one of the options."""
+    assert read_options(environment={variable: "17800"}) == read_options(environment={})

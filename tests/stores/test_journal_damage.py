@@ -148,7 +148,7 @@ def test_sound_journal_is_used(kept, tmp_path):
             == expected
         )
         assert not (tmp_path / "d" / "journal.sqlite.damaged").exists()
-    assert len(read_failures(tmp_path / "d")) == 1
+    assert len(list(read_failures(tmp_path / "d"))) == 1
 
 
 def test_older_journal_is_read(kept, tmp_path):

@@ -1,11 +1,9 @@
 """CPUs and memory of this host: sizes as users write them, and what there is."""
 
-import os
-
 import pytest
 
 from papympi.errors import OptionError
-from papympi.workers.host import count_cpus, count_memory, format_memory, parse_memory, parse_size, tell_end
+from papympi.workers.host import count_memory, format_memory, parse_memory, parse_size, tell_end
 
 
 @pytest.mark.parametrize(
@@ -38,5 +36,4 @@ def test_an_end_is_told_with_its_signal():
 
 
 def test_what_there_is():
-    assert 1 <= count_cpus() <= (os.cpu_count() or 1)
     assert count_memory() > 0

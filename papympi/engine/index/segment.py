@@ -14,6 +14,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 
 from papympi.engine.index.chunks import ClosingProgress, IntervalMap, IntervalSet
+from papympi.engine.index.releases import Releases, open_releases
 from papympi.engine.index.tables import SpaceTable
 from papympi.plan.depth import find_base
 from papympi.plan.plan import Space, Step, Stream
@@ -48,7 +49,7 @@ class Segment:
         past: of the unit segment, how many children those of its segments had that are forgotten, by space.
         noted: how many parents a store has been told the children of.
         passed: how many parents the ordered cursor is past.
-        released: for each holder what it has released; `None`: there is only one, or nothing was released.
+        released: what the holders have released; `None`: there is only one, or nothing was released.
         retired: which positions everybody has released.
         retired_count, retired_parents: how many positions, and parents with all their children, have retired.
     """
@@ -79,7 +80,7 @@ class Segment:
         self.closings: dict[Step, ClosingProgress] = {}
         self.store: dict[Stream, IntervalMap] = {}
         self.results: dict[Stream, IntervalMap] = {}
-        self.released: list[IntervalSet] | None = None
+        self.released: Releases | None = None
         self.retired = IntervalSet()
         self.retired_count = 0
         self.retired_parents = 0
@@ -202,14 +203,8 @@ class Segment:
             self._retire(start, stop)
             return
         if self.released is None:
-            self.released = [IntervalSet() for _ in holders]
-        mine = holders[holder]
-        self.released[mine].add(start, stop)
-        found = [(start, stop)]
-        for number, others in enumerate(self.released):
-            if number != mine:
-                found = [part for a, b in found for part in others.covered(a, b)]
-        for a, b in found:
+            self.released = open_releases(len(holders))
+        for a, b in self.released.add(holders[holder], start, stop):
             self._retire(a, b)
 
     def _retire(self, start: int, stop: int) -> None:

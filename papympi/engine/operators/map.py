@@ -62,16 +62,21 @@ class CallOperator(TaskOperator[T]):
         if replay is not None and not span.culprits:
             self._divide(span, replay)
         elif span.valid:
-            self.queue.put(span)
+            self._put(span)
         else:
             self._pass(span)
+
+    def _put(self, span: Span) -> None:
+        self.queue.put(span)
+        if self.changed is not None:
+            self.changed.add(self)
 
     def _divide(self, span: Span, replay: Replay) -> None:
         for part, is_spared in replay.divide(self.step, span):
             if is_spared:
                 self._recall(part, replay)
             elif part.valid:
-                self.queue.put(part)
+                self._put(part)
             else:
                 self._pass(part)
 
@@ -85,6 +90,8 @@ class CallOperator(TaskOperator[T]):
 
     def _take(self, worker: WorkerState) -> Batch:
         """Take the next batch out of the queue."""
+        if self.changed is not None:
+            self.changed.add(self)
         return self.queue.take(self._context.batch_sizes.share(self.step, self.queue.items, worker.pool.places))
 
     def has_more(self) -> bool:
@@ -101,6 +108,11 @@ class MapTask(InFlightTask):
 
 class MapOperator(CallOperator[MapTask]):
     """A step whose functions turn an item into one result for each output."""
+
+    @property
+    def is_steady(self) -> bool:  # type: ignore[override]  # a class that is never so says it once
+        """Whether its items keep their place in the order: not if they are groups, or come after spaces that go on."""
+        return not any(space.over or space.needs for space in self.step.space.chain())
 
     def candidates(self) -> Sequence[Candidate]:
         """Return what any worker could do for it now: the next batch."""
@@ -132,6 +144,8 @@ class MapOperator(CallOperator[MapTask]):
                 weight += context.item_sizes.weigh(stream, output)
                 context.router.post_output(stream, output, spans)
         context.batch_sizes.learn(self.step, batch.items, outcome.seconds, weight)
+        if self.changed is not None:
+            self.changed.add(self)
 
     def _accept_some(self, batch: Batch, spans: list[tuple[Segment, int, int]], outcome: Outcome) -> int:
         """Send the results on but for what is tried again; return about how many bytes they have."""

@@ -203,13 +203,18 @@ class TaskOperator(Operator, Generic[T]):
     Attributes:
         nodes: the nodes of its stage's calls.
         height: the deeper the step, the smaller.
+        is_steady: nothing but what it does itself changes what it offers, and of what it offers the order key.
+        changed: where it puts itself when that has changed; `None`: nobody has to know.
     """
+
+    is_steady = False
 
     def __init__(self, step: Step, context: RunContext) -> None:
         super().__init__(step, context)
         self._stage = context.plan.program.stages[step.number]
         self.nodes = [call.node for call in self._stage.calls]
         self.height = -step.level
+        self.changed: set[TaskOperator[Any]] | None = None
 
     def candidates(self) -> Iterable[Candidate]:
         """Return what any worker could do for it now."""

@@ -16,6 +16,7 @@ from papympi.script.interpreter import list_flags, make_environment
 from papympi.workers.children import birth, server, template
 from papympi.workers.children.server_process import REPLY
 from papympi.workers.children.sharing import knock
+from papympi.workers.cpus import place_on
 from papympi.workers.host import create_file, open_pidfd
 
 _LAUNCHER: Final = ("PMI", "PMIX", "OMPI_", "PRTE", "HYD", "MPI_LOCAL", "MPIR", "MPICH", "PALS_")
@@ -33,6 +34,7 @@ class ForkServerClient:
         watched: its children come from a template with threads beside the main one: they may wait for these in vain.
         door: the name at which others of this host get a copy of the template; "": there is none.
         notes: what the summary has to say of it.
+        cpus: which CPUs its children use; empty: those of the server that forks them.
     """
 
     def __init__(self, owner: str) -> None:
@@ -40,6 +42,7 @@ class ForkServerClient:
         self.watched = False
         self.door = ""
         self.notes: list[str] = []
+        self.cpus = frozenset[int]()
         self._control: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._loading: int | None = None
@@ -136,6 +139,8 @@ class ForkServerClient:
         pid, error = self._ask(server.SPAWN, which, [connection.fileno(), record, *given.values()])
         if pid < 0:
             raise PoolError(f"pool {self.owner!r}: cannot start another worker: {os.strerror(error)}")
+        if self.cpus:
+            place_on(pid, self.cpus)
         return pid
 
     def stop_forking(self) -> None:

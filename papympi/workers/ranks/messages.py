@@ -118,10 +118,12 @@ class ProgramOpened(NamedTuple):
     Attributes:
         place: where others of this host find it, if they can.
         door: where others of this host get a copy of the template that has loaded the script; "": there is none.
+        crowd: what the summary has to say of children that have too few CPUs; "": nothing.
     """
 
     place: PackedFile | None
     door: str = ""
+    crowd: str = ""
 
 
 class ProgramMissing(NamedTuple):

@@ -21,6 +21,7 @@ from papympi.transport.task import Kind, Lost, Outcome, Task
 from papympi.workers.children.citizen import be_trusted
 from papympi.workers.children.client import ForkServerClient
 from papympi.workers.children.supervisor import Supervisor
+from papympi.workers.cpus import find_room, tell_crowd
 from papympi.workers.evaluation.attempt import attempt
 from papympi.workers.evaluation.evaluate import Evaluator
 from papympi.workers.evaluation.loading import load_program
@@ -90,11 +91,10 @@ class _Children(Supervisor):
     """The rank's children evaluate; it hands tasks and outcomes on without opening them."""
 
     def __init__(self, fork_server: ForkServerClient, packed: Packed, order: OpenProgram, isolation: Isolation) -> None:
-        fork_server.owner = isolation.pool
+        fork_server.owner, fork_server.cpus = isolation.pool, find_room(len(isolation.names))
         self._fork_server = fork_server
-        shared = share_memory(isolation.shared) // isolation.sharers
-        limits = isolation.names, isolation.memory
-        super().__init__(fork_server, *limits, lasting=True, shared=shared, renewal=isolation.renewal)
+        shared, renewal = share_memory(isolation.shared) // isolation.sharers, isolation.renewal
+        super().__init__(fork_server, isolation.names, isolation.memory, lasting=True, shared=shared, renewal=renewal)
         self._room = 2 * len(isolation.names)
         self.tasks: dict[int, int] = {}  # that are at work, each with its child
         self._deaths = [0] * len(isolation.names)
@@ -232,10 +232,10 @@ class RankWorker:
                 f"there is no fork server, as {why}: say `isolate = false`, or start the ranks anew"
             )
         try:
-            self._served = children = _Children(self._fork_server, found, order, order.isolation)
+            self._served = served = _Children(self._fork_server, found, order, order.isolation)
         except (PoolError, ShippingError) as error:
             return messages.OpeningFailed(str(error))
-        return messages.ProgramOpened(children.find_program(), self._fork_server.door)
+        return messages.ProgramOpened(served.find_program(), self._fork_server.door, tell_crowd(order.isolation.names))
 
     def _close(self, grace: float) -> None:
         """Let go of the pool that was served."""

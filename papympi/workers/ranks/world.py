@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from papympi.errors import LaunchError
 from papympi.workers.children.client import ForkServerClient
 from papympi.workers.children.mpi_blocks import drop_abandoned, drop_blocks
+from papympi.workers.cpus import find_cpus
 from papympi.workers.evaluation.attempt import attempt
-from papympi.workers.host import find_cpus
 from papympi.workers.ranks.providers import check_choice, may_span_hosts, without_unreliable
 from papympi.workers.ranks.wire import Wire
 

@@ -53,6 +53,9 @@ class Notebook:
         self.states: dict[tuple[str, Key], tuple[int, Payload]] = {}
         self.rows: dict[tuple[str, int], Any] = {}
 
+    def has_failed(self, node: str, key: Key) -> bool:
+        return any((failure.node, failure.key) == (node, key) for failure in self.failures)
+
     def keep_results(
         self, node: str, runs: Sequence[KeyRun], bitmaps: tuple[int, int], payload: Payload | None, offset: int
     ) -> None:

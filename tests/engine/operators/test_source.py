@@ -153,7 +153,7 @@ def test_failure_is_the_last_row(make):
     """A source that raises ends with a failure, which is counted and goes its way as any other."""
     bench = make(fail_behind([1, 2]))
     bench.pull()
-    (failure,) = bench.tally.failures
+    (failure,) = bench.tally.log.first
     assert (failure.node, failure.key) == ("row", ())
     assert ready(bench) == {(0,): 1, (1,): 2, (2,): failure}
     assert not source_of(bench).has_more()
@@ -167,7 +167,7 @@ def test_failed_end_is_not_skipped(open_bench):
     bench = open_bench(graph, {"row": fail_behind([1, 2])}, blocks=False)
     bench.pull()
     bench.work("list")
-    assert bench.delivered == {(0,): [1, 2], (1,): bench.tally.failures[0]}
+    assert bench.delivered == {(0,): [1, 2], (1,): bench.tally.log.first[0]}
 
 
 def test_failure_fails_members(make_pair):
