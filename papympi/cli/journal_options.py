@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from papympi.cli.options import FolderPath, Seconds, invocation, join_options
+from papympi.cli.words import tell
 from papympi.runner.journal_options import JournalOptions
 from papympi.stores.lock import Lock
 from papympi.stores.rundir import RunDirectory
@@ -53,7 +54,7 @@ def lock_directory(journal: JournalOptions) -> Iterator[JournalOptions]:
 
 
 def _warn(text: str) -> None:
-    click.echo(f"papympi: warning: {text}", err=True)
+    tell(f"papympi: warning: {text}")
 
 
 def read_journal_options(ctx: click.Context, asked: dict[str, Any]) -> JournalOptions | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import time
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import click
 
 from papympi.cli.exits import FAILED, FINE
 from papympi.cli.options import FolderPath, block_plugins
+from papympi.cli.words import show, tell
 
 _OURS = str(Path(__file__).parent.parent)
 
@@ -25,12 +27,12 @@ def status(*, folder: Path, watch: bool, count: bool) -> None:
 
     run = RunStatus(folder)
     if count:
-        click.echo(run.count())
+        show(run.count())
         return
-    click.echo(run.describe())
+    show(run.describe())
     while watch and not run.is_over():
         time.sleep(2)
-        click.echo("\n" + run.describe())
+        show("\n" + run.describe())
 
 
 @click.command()
@@ -52,12 +54,12 @@ def failures(*, folder: Path, node: str | None, host: str | None, exception: str
         and (host is None or failure.worker.endswith(f" on {host}") or f" on {host} " in failure.worker)
     ]
     found.sort(key=lambda failure: (failure.key, failure.node))
-    click.echo(f"{format_count(len(found))} {'failure' if len(found) == 1 else 'failures'}")
+    show(f"{format_count(len(found))} {'failure' if len(found) == 1 else 'failures'}")
     for part in format_groups(group_failures(found)):
-        click.echo(part)
+        show(part)
     if found:
         key = ",".join(map(str, found[0].key))
-        click.echo(f"\nto repeat one: papympi replay {folder} {found[0].node} {key} --pdb")
+        show(f"\nto repeat one: papympi replay {shlex.quote(str(folder))} {found[0].node} {key} --pdb")
 
 
 @click.command()
@@ -79,14 +81,14 @@ def replay(*, folder: Path, node: str, key: str, debugs: bool) -> int:
     call = repeat_item(folder.resolve(), node, tuple(map(int, numbers)))
     value, error = attempt(call)
     if error is None:
-        click.echo(f"it did not fail this time: {tell_repr(value)}")
+        show(f"it did not fail this time: {tell_repr(value)}")
         return FINE
     if isinstance(error, KeyboardInterrupt | SystemExit):
         raise error
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None and trace.tb_frame.f_code.co_filename.startswith(_OURS):
         trace = trace.tb_next
-    click.echo(tell_traceback(error, trace), nl=False)
+    show(tell_traceback(error, trace).rstrip("\n"))
     if debugs:
         import pdb
 
@@ -101,7 +103,7 @@ def cancel(*, folder: Path) -> None:
     """Stop a run: what is in flight is finished, and --resume goes on from there. A job of Slurm is cancelled."""
     from papympi.jobs.run_status import RunStatus
 
-    click.echo(RunStatus(folder).cancel())
+    show(RunStatus(folder).cancel())
 
 
 @click.command()
@@ -113,4 +115,4 @@ def merge(*, folders: tuple[Path, ...], output: Path) -> None:
     from papympi.jobs.merging import merge_shards
 
     count = merge_shards(folders, output)
-    click.echo(f"{count} results: {output}", err=True)
+    tell(f"{count} results: {output}")

@@ -163,12 +163,17 @@ class RunJournal:
                 count, reason = self._journal.unkept
                 if count:
                     self._options.warn(f"{count} results could not be journalled: {reason}")
-            if failures:
-                open_private(self._folder / f"{FAILURES}.part").close()
-                ordered = sorted(failures, key=lambda failure: (failure.key, failure.node))
-                stack.callback(write_failures, self._folder / FAILURES, ordered)
-            else:
-                (self._folder / FAILURES).unlink(missing_ok=True)
+                if last is not None:
+                    stack.callback(self._place_failures, failures)
+
+    def _place_failures(self, failures: Sequence[Failure]) -> None:
+        """Write what failed, in place of what did in an earlier attempt."""
+        path = self._folder / FAILURES
+        if failures:
+            open_private(path.with_name(f"{FAILURES}.part")).close()
+            write_failures(path, sorted(failures, key=lambda failure: (failure.key, failure.node)))
+        else:
+            path.unlink(missing_ok=True)
 
 
 def describe_surroundings() -> dict[str, Any]:

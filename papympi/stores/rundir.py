@@ -131,5 +131,9 @@ def _check(path: Path, found: os.stat_result, is_kind: Callable[[int], bool]) ->
 
 
 def open_private(path: Path) -> Any:
-    """Return a text file to write that only its owner can read and write."""
-    return open(path, "w", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, 0o600))
+    """Return a text file to write that only its owner can read and write; names that are not UTF-8 become escapes."""
+    return open(path, "w", encoding="utf-8", errors="backslashreplace", opener=_open_private)
+
+
+def _open_private(name: str, flags: int) -> int:
+    return os.open(name, flags, 0o600)

@@ -49,6 +49,7 @@ OPTIONS = """
 '--run-dir=d --grace=nan' '--run-dir=d --grace=-1' '--run-dir=d --within=soon' '--run-dir=d --shard=0/0'
 '--run-dir=d --shard=2/2' '--run-dir=d --shard=-1/2' '--run-dir=d --shard=a/b' '--run-dir=d --shard=1'
 '--run-dir=d --shard=1.5/2' '--run-dir=d --shard='
+--encoding=nope --encoding=base64 --nan=maybe
 -p -pno: -pyes:loky --nonsense extra '-- --input'
 """
 COMMANDS = """
