@@ -26,6 +26,8 @@ UNSAFE: Final = re.compile(
 )
 """What no terminal gets to see."""
 
+_COLOUR_OR_UNSAFE: Final = re.compile(f"\x1b\\[[0-9;:]*m|{UNSAFE.pattern}")
+
 
 def tell(value: Any, longest: int = LONGEST) -> str:
     """Return the `str` of a value."""
@@ -86,6 +88,15 @@ def clean(text: str, longest: int = LONGEST) -> str:
     size = str.__len__(text)
     told = UNSAFE.sub(_escape, str.__getitem__(text, slice(0, longest)))  # of a class of the user's own, too
     return told if size <= longest else f"{told}… ({size - longest:,} more characters)"
+
+
+def clean_line(text: str) -> str:
+    """Return what a function has printed or logged, fit for a terminal; its colours stay."""
+    return _COLOUR_OR_UNSAFE.sub(_escape_unless_colour, text)
+
+
+def _escape_unless_colour(found: re.Match[str]) -> str:
+    return found[0] if len(found[0]) > 1 else _escape(found)
 
 
 def _escape(character: re.Match[str]) -> str:

@@ -117,6 +117,11 @@ def _check_inputs(wiring: Wiring, given: Collection[str]) -> None:
         if name not in possible:
             reason = _find_constant(graph, name) or f"no node takes it{did_you_mean(name, possible)}"
             raise InputError(f"{name!r} cannot be given as an input: {reason}")
+        if name in graph.nodes and name not in wiring.inputs:
+            raise InputError(
+                f"{name!r} cannot be given as an input: it is {graph.nodes[name].label}, and nothing that is "
+                "wanted takes what it makes; give what it takes, or name a target below it"
+            )
     for name in wiring.inputs:
         if name not in given:
             taker = next(node for node in wiring.bindings if any(each.name == name for each in wiring.bindings[node]))
