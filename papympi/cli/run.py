@@ -18,7 +18,7 @@ import click
 from papympi.cli.exits import FAILED, FINE, REMAINS
 from papympi.cli.files import file_options, place_failures, place_output
 from papympi.cli.interrupts import GRACE_S, Interrupts
-from papympi.cli.journal_options import journal_options, lock_directory, read_journal_options
+from papympi.cli.journal_options import journal_options, lock_directory, note_settings, read_journal_options
 from papympi.cli.options import block_plugins, invocation, plan_options, read_plan_options, target_argument
 from papympi.cli.show import Show, Style
 from papympi.cli.streams import own_input, own_output
@@ -173,7 +173,7 @@ def _execute(request: Request, options: RunOptions, loaded: LoadedGraph, stdout:
         inputs = parse_inputs(request.inputs, readers, request.encoding)
     with contextlib.ExitStack() as stack:
         if request.journal is not None:
-            journal = stack.enter_context(lock_directory(request.journal))
+            journal = stack.enter_context(lock_directory(note_settings(request.journal, options)))
             request = replace(request, journal=journal, output=place_output(journal, request.output))
         writer = None
         if request.output not in ("", "-"):

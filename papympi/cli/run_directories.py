@@ -1,19 +1,15 @@
-"""The commands for run directories: `papympi status`, `failures`, `replay`, `cancel` and `merge`."""
+"""The commands for run directories: `papympi status`, `failures`, `cancel` and `merge`."""
 
 from __future__ import annotations
 
-import re
 import shlex
 import time
 from pathlib import Path
 
 import click
 
-from papympi.cli.exits import FAILED, FINE
 from papympi.cli.options import FolderPath, block_plugins
 from papympi.cli.words import show, tell
-
-_OURS = str(Path(__file__).parent.parent)
 
 
 @click.command()
@@ -60,40 +56,6 @@ def failures(*, folder: Path, node: str | None, host: str | None, exception: str
     if found:
         key = ",".join(map(str, found[0].key))
         show(f"\nto repeat one: papympi replay {shlex.quote(str(folder))} {found[0].node} {key} --pdb")
-
-
-@click.command()
-@click.argument("folder", metavar="DIR", type=FolderPath())
-@click.argument("node")
-@click.argument("key")
-@click.option("--pdb", "debugs", is_flag=True, help="Start the debugger where it fails.")
-@block_plugins
-def replay(*, folder: Path, node: str, key: str, debugs: bool) -> int:
-    """Call a node again in this process with what it was given when it failed.
-
-    KEY is the key of the item: 7, or 7,3 for child 3 of item 7.
-    """
-    from papympi.jobs.repeating import repeat_item
-    from papympi.model.telling import tell_repr, tell_traceback
-    from papympi.workers.evaluation.attempt import attempt
-
-    numbers = re.findall(r"\d+", key)
-    call = repeat_item(folder.resolve(), node, tuple(map(int, numbers)))
-    value, error = attempt(call)
-    if error is None:
-        show(f"it did not fail this time: {tell_repr(value)}")
-        return FINE
-    if isinstance(error, KeyboardInterrupt | SystemExit):
-        raise error
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None and trace.tb_frame.f_code.co_filename.startswith(_OURS):
-        trace = trace.tb_next
-    show(tell_traceback(error, trace).rstrip("\n"))
-    if debugs:
-        import pdb
-
-        pdb.post_mortem(trace)
-    return FAILED
 
 
 @click.command()
