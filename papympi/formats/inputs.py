@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from papympi.contracts import Reader
-from papympi.errors import InputError
+from papympi.errors import InputError, PapympiError
 from papympi.formats.file_formats import READERS, in_encoding, list_suffixes
 from papympi.formats.naming import NamedFile
 from papympi.formats.text_files import read_lines, read_stdin
@@ -110,11 +110,14 @@ def _explain(path: Path, rows: Iterable[Any]) -> Iterator[Any]:
     """Yield the rows of a file; whatever reading it raises says where in it that was."""
     left, file = iter(rows), NamedFile(path, "read")
     for number in itertools.count():
-        with file.named(f" behind row {number}"):
-            try:
-                row = next(left)
-            except StopIteration:
-                return
+        try:
+            row = next(left)
+        except StopIteration:
+            return
+        except PapympiError:
+            raise
+        except Exception as error:
+            raise file.explain(error, f" behind row {number}") from error
         yield row
 
 

@@ -35,11 +35,15 @@ class NamedFile:
         except PapympiError:
             raise
         except Exception as error:
-            self.broken = True
-            kind = InputError if self._verb == "read" else PapympiError
-            raise kind(f"cannot {self._verb} {clean(repr(str(self._path)))}{where}: {self._explain(error)}") from error
+            raise self.explain(error, where) from error
 
-    def _explain(self, error: Exception) -> str:
+    def explain(self, error: Exception, where: str = "") -> PapympiError:
+        """Return the error that says the name of the file, for one that is none of papympi's own."""
+        self.broken = True
+        kind = InputError if self._verb == "read" else PapympiError
+        return kind(f"cannot {self._verb} {clean(repr(str(self._path)))}{where}: {self._tell(error)}")
+
+    def _tell(self, error: Exception) -> str:
         """Return why, and what to do."""
         folder = self._path.parent
         if isinstance(error, FileNotFoundError) and self._verb == "write" and not folder.exists():

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from papympi.contracts import Writer, WriterFactory
-from papympi.errors import OptionError
+from papympi.errors import OptionError, PapympiError
 from papympi.formats.file_formats import WRITERS
 from papympi.formats.json_values import dump
 from papympi.formats.naming import NamedFile
@@ -73,9 +73,13 @@ class _NamedWriter:
 
     def write(self, result: Result) -> None:
         """Write one result."""
-        with self._file.named():
+        try:
             self._writer.write(result)
             self.ends.append(self._tell())
+        except PapympiError:
+            raise
+        except Exception as error:
+            raise self._file.explain(error) from error
 
     def close(self) -> None:
         """Write what is left."""

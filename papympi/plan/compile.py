@@ -10,6 +10,7 @@ from typing import Final, cast
 from papympi.errors import GraphError, InputError, OptionError, did_you_mean
 from papympi.model.graph import Graph, GraphWarning
 from papympi.model.options import is_stride
+from papympi.model.telling import clean
 from papympi.plan.boundaries import find_boundaries
 from papympi.plan.enclose import describe_inner, enclose
 from papympi.plan.expand import Expansion, NodeSettings, Part, expand
@@ -83,7 +84,7 @@ def compile_plan(
     layout = lay_out(wiring)
     check_layout(layout, wiring, {name: each.pool for name, each in settings_of.items()}, settings.known_pools)
     for text in layout.warnings:
-        warnings.warn(text, GraphWarning, stacklevel=2)
+        warnings.warn(clean(text), GraphWarning, stacklevel=2)
     expansion = expand(wiring, layout, settings_of)
     enclosure = enclose(wiring, expansion, settings_of)
     fusion = fuse(enclosure.parts, fusion=settings.fusion)
