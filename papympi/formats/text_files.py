@@ -8,6 +8,7 @@ import io
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -18,6 +19,9 @@ UTF8: Final = "utf-8-sig"
 """UTF-8, with or without the mark that Excel begins its files with."""
 _MARKS: Final = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 """What other encodings begin a file with that say so, such as the Unicode text of Excel."""
+
+_DELIMITERS: Final = (",", ";", "\t")
+"""What stands between the names of columns: the first that is there. Excel writes `;` where numbers have a comma."""
 
 _STRAY: Final = re.compile("[\udc80-\udcff]")
 """What stands for a byte that is not in the encoding."""
@@ -73,14 +77,20 @@ def read_jsonl(path: Path, encoding: str = "") -> Iterable[Any]:
 
 
 def read_csv(path: Path, encoding: str = "") -> Iterable[dict[str, str]]:
-    """Return each row of a CSV file as a dict by the names in its first row; its cells may be of any length."""
+    """Return each row of a CSV file as a dict by the names in its first row; its cells may be of any length.
+
+    Cells are separated by commas, or, if there is none in the first row, by semicolons or tabs.
+    """
     _lift_limit()
     return _read_csv(path, encoding)
 
 
 def _read_csv(path: Path, encoding: str) -> Iterator[dict[str, str]]:
     with open_text(path, encoding, newline="") as lines:
-        yield from csv.DictReader(_check_lines(path, lines))
+        rows = _check_lines(path, lines)
+        head = next(rows, "")
+        delimiter = next((mark for mark in _DELIMITERS if mark in head), ",")
+        yield from csv.DictReader(chain([head], rows), delimiter=delimiter)
 
 
 def read_cells(lines: Iterable[str]) -> Iterator[list[str]]:

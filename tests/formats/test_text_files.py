@@ -43,6 +43,17 @@ def test_a_mark_says_the_encoding(encoding, suffix, text, rows, tmp_path):
     assert read(path, encoding) == rows
 
 
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_what_separates_cells_is_seen(mark, tmp_path):
+    """Excel writes semicolons or tabs in some countries and formats, which made one column of all."""
+    (tmp_path / "a.csv").write_text(f'id{mark}"size m"\r\n1{mark}"2{mark}5"\r\n')
+    assert read(tmp_path / "a.csv") == [{"id": "1", "size m": f"2{mark}5"}]
+    (tmp_path / "b.csv").write_text("id\n1;2\n")
+    assert read(tmp_path / "b.csv") == [{"id": "1;2"}]
+    (tmp_path / "c.csv").write_text("")
+    assert read(tmp_path / "c.csv") == []
+
+
 @pytest.mark.parametrize(
     ("suffix", "text", "where"),
     [
