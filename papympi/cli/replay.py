@@ -37,10 +37,11 @@ def replay(ctx: click.Context, /, *, folder: Path, node: str, key: str, debugs: 
     """
     from papympi.jobs.repeating import repeat_item, settings_of
     from papympi.model.telling import tell_repr, tell_traceback
+    from papympi.runner.launch import launched_ranks
     from papympi.workers.evaluation.attempt import attempt
 
     folder = folder.resolve()
-    if invocation(ctx).is_process:
+    if invocation(ctx).is_process and not launched_ranks():
         _take_hash_seed(settings_of(folder)["hash_seed"], invocation(ctx).arguments)
     call = repeat_item(folder, node, tuple(map(int, re.findall(r"\d+", key))))
     with _telling_crashes():
