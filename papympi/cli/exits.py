@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Final
 
 import click
 
+from papympi.cli.words import explain_output, tell
 from papympi.errors import LoadError, PapympiError
 
 FINE: Final = 0
@@ -17,6 +19,10 @@ BAD_USE: Final = 2
 REMAINS: Final = 75
 INTERRUPTED: Final = 130
 UNHEARD: Final = 141
+
+
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What writing to a file that can take no more raises."""
 
 
 def guard(command: Callable[[], int]) -> int:
@@ -28,24 +34,34 @@ def guard(command: Callable[[], int]) -> int:
         _tell(error)
         return BAD_USE
     except (KeyboardInterrupt, click.Abort):
-        click.echo("papympi: interrupted", err=True)
+        tell("papympi: interrupted")
         return INTERRUPTED
     except BrokenPipeError:
-        # Nobody reads: what Python flushes at its end goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_output()
         return UNHEARD
+    except OSError as error:
+        if error.errno not in _NO_ROOM or error.filename is not None:
+            raise
+        _give_up_output()  # the help page, which click writes, and what Python flushes at its end
+        _tell(explain_output(error))
+        return BAD_USE
     else:
         return code
+
+
+def _give_up_output() -> None:
+    """Let what Python writes to standard output at its end go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _tell(error: PapympiError | click.ClickException) -> None:
     """Write what went wrong in one line, behind the traceback of the user's code if that is what raised."""
     if isinstance(error, LoadError) and error.traceback:
-        click.echo(error.traceback, err=True, nl=False)
+        tell(error.traceback.rstrip("\n"))
     if isinstance(error, click.ClickException):
         context = getattr(error, "ctx", None)
         hint = f" (see {context.command_path} --help)" if context else ""
         message = f"{error.format_message()}{hint}"
     else:
         message = str(error)
-    click.echo(f"papympi: error: {message}", err=True)
+    tell(f"papympi: error: {message}")

@@ -8,6 +8,7 @@ import subprocess
 import click
 
 from papympi.cli.options import block_plugins, invocation, plan_options, read_plan_options, target_argument
+from papympi.cli.words import show
 from papympi.errors import PapympiError
 
 FORMATS = ("text", "mermaid", "dot", "svg")
@@ -40,7 +41,7 @@ def plan(
     settings = PlanSettings(default_pool=options.pool or "processes", strides=options.strides, fusion=options.fusion)
     made = compile_plan(loaded.graph, targets or None, None, settings)
     open_pools(made.pools, plugin_manager(options.block), tables=options.pools, overrides=options.overrides)
-    click.echo(explain(made))
+    show(explain(made))
 
 
 @click.command()
@@ -55,10 +56,10 @@ def graph(*, target: str, form: str) -> None:
     found = load_graph(target).graph
     found.check()
     if form == "svg":
-        click.echo(render_svg(draw_dot(found)), nl=False)
+        show(render_svg(draw_dot(found)).rstrip("\n"))
     else:
         draw = {"text": draw_text, "mermaid": draw_mermaid, "dot": draw_dot}[form]
-        click.echo(draw(found).rstrip("\n"))
+        show(draw(found).rstrip("\n"))
 
 
 def render_svg(dot: str) -> str:
@@ -93,11 +94,11 @@ def plugins(ctx: click.Context, /) -> None:
         }
         for record in list_plugins(manager)
     ]
-    click.echo(format_table(records, rows_limit=len(records)))
+    show(format_table(records, rows_limit=len(records)))
     offers = collect_offers(manager, "papympi_node_options")
     if offers:
         options = [{"option of @node": name, "for": option.summary} for name, option in offers.items()]
-        click.echo(f"\n{format_table(options, rows_limit=len(options))}")
+        show(f"\n{format_table(options, rows_limit=len(options))}")
 
 
 @click.command()
@@ -118,10 +119,10 @@ def doctor(ctx: click.Context, /, *, starts: bool) -> None:
 
     found = survey(invocation(ctx).blocked)
     for title, rows in found.sections.items():
-        click.echo(title)
+        show(title)
         width = max((len(name) for name, _ in rows), default=0)
         for name, text in rows:
-            click.echo(f"  {name:<{width}}  {text}")
-    click.echo("Missing or wrong" if found.findings else "Nothing is missing.")
+            show(f"  {name:<{width}}  {text}")
+    show("Missing or wrong" if found.findings else "Nothing is missing.")
     for trouble, remedy in found.findings:
-        click.echo(f"  {trouble}\n    -> {remedy}")
+        show(f"  {trouble}\n    -> {remedy}")

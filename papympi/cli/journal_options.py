@@ -11,7 +11,11 @@ from typing import Any
 import click
 
 from papympi.cli.options import FolderPath, Seconds, invocation, join_options
+from papympi.cli.words import tell
 from papympi.runner.journal_options import JournalOptions
+from papympi.runner.launch import choose_default_pool
+from papympi.runner.options import RunOptions
+from papympi.script.interpreter import read_hash_seed
 from papympi.stores.lock import Lock
 from papympi.stores.rundir import RunDirectory
 
@@ -52,8 +56,20 @@ def lock_directory(journal: JournalOptions) -> Iterator[JournalOptions]:
         lock.release()
 
 
+def note_settings(journal: JournalOptions, options: RunOptions) -> JournalOptions:
+    """Return how a run is kept, with what it goes by wherever that was set: `papympi replay` does the same."""
+    settings = {
+        "seed": options.seed,
+        "strides": dict(options.strides),
+        "fusion": options.fusion,
+        "pool": choose_default_pool(options.pool),
+        "hash_seed": read_hash_seed(),
+    }
+    return replace(journal, options={**journal.options, "settings": settings})
+
+
 def _warn(text: str) -> None:
-    click.echo(f"papympi: warning: {text}", err=True)
+    tell(f"papympi: warning: {text}")
 
 
 def read_journal_options(ctx: click.Context, asked: dict[str, Any]) -> JournalOptions | None:

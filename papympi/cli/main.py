@@ -20,7 +20,7 @@ COMMANDS = {
     "submit": ("submit", "Run a pipeline as a job of Slurm."),
     "status": ("run_directories", "Say how far a run is that has a run directory."),
     "failures": ("run_directories", "List what failed in a run, in groups."),
-    "replay": ("run_directories", "Repeat one item that failed, in this process."),
+    "replay": ("replay", "Repeat one item that failed, in this process."),
     "cancel": ("run_directories", "Stop a run; it can be resumed."),
     "merge": ("run_directories", "Join the results of runs over shares of the inputs."),
     "plan": ("inspection", "Show how a pipeline would run: its stages, and why each ends where it does."),

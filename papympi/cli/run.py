@@ -16,15 +16,19 @@ from typing import Any, Final, TextIO
 import click
 
 from papympi.cli.exits import FAILED, FINE, REMAINS
+from papympi.cli.files import FailuresFile, file_options, place_output
 from papympi.cli.interrupts import GRACE_S, Interrupts
-from papympi.cli.journal_options import journal_options, lock_directory, read_journal_options
+from papympi.cli.journal_options import journal_options, lock_directory, note_settings, read_journal_options
 from papympi.cli.options import block_plugins, invocation, plan_options, read_plan_options, target_argument
 from papympi.cli.show import Show, Style
 from papympi.cli.streams import own_input, own_output
+from papympi.cli.words import tell
 from papympi.errors import OptionError, PapympiError
-from papympi.formats.file_formats import list_suffixes
+from papympi.formats.file_formats import in_style, list_suffixes
 from papympi.formats.inputs import FORMS, parse_inputs
+from papympi.formats.json_values import NonFinite
 from papympi.formats.output_files import open_output
+from papympi.formats.tables import WriteStyle
 from papympi.jobs.time_limit import find_time_left, keep_to_limit
 from papympi.model.item import Failure
 from papympi.monitors.progress import ProgressDisplay
@@ -37,7 +41,6 @@ from papympi.runner.options import RunOptions, check_bytes
 from papympi.runner.plugins import collect_offers, plugin_manager
 from papympi.runner.run import Run
 from papympi.runner.run import run as start_run
-from papympi.stores.rundir import FAILURES, RESULTS, open_private
 from papympi.workers.evaluation.recorder import shown_by
 
 
@@ -58,8 +61,12 @@ class Request:
     seed: int | None
     progress: bool | None
     grace_s: float | None
+    encoding: str
+    non_finite: NonFinite
+    spreadsheet: bool
     blocked: tuple[str, ...]
     journal: JournalOptions | None = None
+    failures_file: FailuresFile | None = None
 
 
 def _read_bytes(ctx: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
@@ -94,6 +101,7 @@ _MOST_RANKS: Final = 100_000
     metavar="FILE|-",
     help=f"Write results to a {list_suffixes('or')} file, or as JSON lines to stdout (-). Default: values to stdout.",
 )
+@file_options
 @click.option("--unordered", is_flag=True, help="Take results as they come, not in the order of the inputs.")
 @click.option("--admission", type=click.IntRange(min=1), metavar="N", help="At most N items in the graph at once.")
 @click.option(
@@ -113,9 +121,9 @@ _MOST_RANKS: Final = 100_000
 def run(ctx: click.Context, /, *, ranks: int | None, **asked: Any) -> int:
     """Run a pipeline.
 
-    Failures go to failures.jsonl beside the output and do not end the run. Ctrl-C or SIGTERM once finishes the batches
-    that have begun, for the time of --grace; twice ends at once. With --run-dir what is finished is kept, and the same
-    command with --resume goes on from it.
+    Failures do not end the run, and go to OUTPUT.failures.jsonl, or failures.jsonl. Ctrl-C or SIGTERM once finishes the
+    batches that have begun, for the time of --grace; twice ends at once. With --run-dir what is finished is kept, and
+    the same command with --resume goes on from it.
     """  # fmt: skip
     journal = read_journal_options(ctx, asked)
     if ranks is None:
@@ -162,36 +170,23 @@ def _execute(request: Request, options: RunOptions, loaded: LoadedGraph, stdout:
     manager = plugin_manager(options.block)
     reads = any(setting.partition("=")[2] == "-" for setting in request.inputs)
     with own_input() if reads else contextlib.nullcontext():
-        inputs = parse_inputs(request.inputs, collect_offers(manager, "papympi_readers") if request.inputs else None)
+        readers = collect_offers(manager, "papympi_readers") if request.inputs else None
+        inputs = parse_inputs(request.inputs, readers, request.encoding)
     with contextlib.ExitStack() as stack:
         if request.journal is not None:
-            journal = stack.enter_context(lock_directory(request.journal))
+            journal = stack.enter_context(lock_directory(note_settings(request.journal, options)))
             request = replace(request, journal=journal, output=place_output(journal, request.output))
         writer = None
         if request.output not in ("", "-"):
-            writers = collect_offers(manager, "papympi_writers")
+            style = WriteStyle(request.non_finite, request.spreadsheet)
+            writers = in_style(collect_offers(manager, "papympi_writers"), style)
             writer = stack.enter_context(open_output(Path(request.output), writers))
         session = stack.enter_context(open_run(request, loaded, options, inputs))
-        if request.journal is None:
-            session.write_failures(place_failures(request))
-        show = Show(style_of(request.output, len(session.plan.targets)), stdout, writer)
+        failures_file = FailuresFile(request.output, request.journal)
+        failures_file.give(session)
+        request = replace(request, failures_file=failures_file)
+        show = Show(style_of(request.output, len(session.plan.targets)), stdout, writer, request.non_finite)
         return take_results(session, show, request, progress=options.progress)
-
-
-def place_output(journal: JournalOptions, output: str) -> str:
-    """Return where the results of a run with a directory go: into it, unless the output names another folder."""
-    if output == "-" or Path(output).name != output:
-        return output
-    path = journal.folder / (output or RESULTS)
-    open_private(path.with_name(f"{path.name}.part")).close()
-    return str(path)
-
-
-def place_failures(request: Request) -> Path:
-    """Return where failures go: into the run directory, else beside the output."""
-    if request.journal is not None:
-        return request.journal.folder / FAILURES
-    return (Path() if request.output in ("", "-") else Path(request.output).parent) / FAILURES
 
 
 def open_run(request: Request, loaded: LoadedGraph, options: RunOptions, inputs: dict[str, Any]) -> Run:
@@ -245,7 +240,6 @@ def limit_time(session: Run, journal: JournalOptions | None) -> AbstractContextM
     seconds = None
     if journal is not None:
         seconds = find_time_left() if journal.within_s is None else journal.within_s
-    tell = partial(click.echo, err=True)
     stop = partial(session.stop, now=True)
     return keep_to_limit(session.plan, session.statistics, stop, seconds, lambda text: tell(f"papympi: {text}"))
 
@@ -260,7 +254,7 @@ def end(session: Run, count: int, request: Request, asked: int) -> int:
     conclude(session, count, request, "stopped; so far:" if remains else "")
     if not remains:
         return FAILED if session.failures else FINE
-    click.echo(f"work remains; go on with --resume --run-dir {shlex.quote(str(request.journal.folder))}", err=True)
+    tell(f"work remains; go on with --resume --run-dir {shlex.quote(str(request.journal.folder))}")
     return REMAINS
 
 
@@ -294,6 +288,6 @@ def conclude(session: Run, count: int, request: Request, head: str) -> None:
         lines.insert(0, head)
     if request.output not in ("", "-"):
         lines.append(f"\nresults: {request.output}")
-    if session.failures:
-        lines.append(f"failures: {place_failures(request)}")
-    click.echo("\n".join(lines), err=True)
+    if request.failures_file is not None:
+        lines += request.failures_file.describe(any_failed=bool(session.failures))
+    tell("\n".join(lines))

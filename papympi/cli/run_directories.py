@@ -1,17 +1,15 @@
-"""The commands for run directories: `papympi status`, `failures`, `replay`, `cancel` and `merge`."""
+"""The commands for run directories: `papympi status`, `failures`, `cancel` and `merge`."""
 
 from __future__ import annotations
 
-import re
+import shlex
 import time
 from pathlib import Path
 
 import click
 
-from papympi.cli.exits import FAILED, FINE
 from papympi.cli.options import FolderPath, block_plugins
-
-_OURS = str(Path(__file__).parent.parent)
+from papympi.cli.words import show, tell
 
 
 @click.command()
@@ -25,12 +23,12 @@ def status(*, folder: Path, watch: bool, count: bool) -> None:
 
     run = RunStatus(folder)
     if count:
-        click.echo(run.count())
+        show(run.count())
         return
-    click.echo(run.describe())
+    show(run.describe())
     while watch and not run.is_over():
         time.sleep(2)
-        click.echo("\n" + run.describe())
+        show("\n" + run.describe())
 
 
 @click.command()
@@ -55,47 +53,13 @@ def failures(*, folder: Path, node: str | None, host: str | None, exception: str
             grouping.add(failure)
     groups = grouping.list_groups()
     count = sum(group.count for group in groups)
-    click.echo(f"{format_count(count)} {'failure' if count == 1 else 'failures'}")
+    show(f"{format_count(count)} {'failure' if count == 1 else 'failures'}")
     for part in format_groups(groups):
-        click.echo(part)
+        show(part)
     if groups:
         first = min((group.first for group in groups), key=lambda failure: (failure.key, failure.node))
         key = ",".join(map(str, first.key))
-        click.echo(f"\nto repeat one: papympi replay {folder} {first.node} {key} --pdb")
-
-
-@click.command()
-@click.argument("folder", metavar="DIR", type=FolderPath())
-@click.argument("node")
-@click.argument("key")
-@click.option("--pdb", "debugs", is_flag=True, help="Start the debugger where it fails.")
-@block_plugins
-def replay(*, folder: Path, node: str, key: str, debugs: bool) -> int:
-    """Call a node again in this process with what it was given when it failed.
-
-    KEY is the key of the item: 7, or 7,3 for child 3 of item 7.
-    """
-    from papympi.jobs.repeating import repeat_item
-    from papympi.model.telling import tell_repr, tell_traceback
-    from papympi.workers.evaluation.attempt import attempt
-
-    numbers = re.findall(r"\d+", key)
-    call = repeat_item(folder.resolve(), node, tuple(map(int, numbers)))
-    value, error = attempt(call)
-    if error is None:
-        click.echo(f"it did not fail this time: {tell_repr(value)}")
-        return FINE
-    if isinstance(error, KeyboardInterrupt | SystemExit):
-        raise error
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None and trace.tb_frame.f_code.co_filename.startswith(_OURS):
-        trace = trace.tb_next
-    click.echo(tell_traceback(error, trace), nl=False)
-    if debugs:
-        import pdb
-
-        pdb.post_mortem(trace)
-    return FAILED
+        show(f"\nto repeat one: papympi replay {shlex.quote(str(folder))} {first.node} {key} --pdb")
 
 
 @click.command()
@@ -105,7 +69,7 @@ def cancel(*, folder: Path) -> None:
     """Stop a run: what is in flight is finished, and --resume goes on from there. A job of Slurm is cancelled."""
     from papympi.jobs.run_status import RunStatus
 
-    click.echo(RunStatus(folder).cancel())
+    show(RunStatus(folder).cancel())
 
 
 @click.command()
@@ -117,4 +81,4 @@ def merge(*, folders: tuple[Path, ...], output: Path) -> None:
     from papympi.jobs.merging import merge_shards
 
     count = merge_shards(folders, output)
-    click.echo(f"{count} results: {output}", err=True)
+    tell(f"{count} results: {output}")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal, TextIO
 
+from papympi.cli.words import explain_output
 from papympi.contracts import Writer
 from papympi.formats.file_formats import to_line
-from papympi.formats.json_values import dump, to_plain, to_record
+from papympi.formats.json_values import NonFinite, dump, to_plain, to_record
 from papympi.model.item import Result
-from papympi.model.telling import tell_repr
+from papympi.model.telling import clean, tell_repr
 from papympi.monitors.report import format_table
 
 Style = Literal["values", "rows", "tables"]
@@ -31,14 +33,18 @@ class Show:
     Args:
         style: what to show.
         writer: of the output file, if there is one.
+        non_finite: how JSON says NaN and infinities.
     """
 
-    def __init__(self, style: Style, stream: TextIO, writer: Writer | None = None) -> None:
+    def __init__(
+        self, style: Style, stream: TextIO, writer: Writer | None = None, non_finite: NonFinite = "null"
+    ) -> None:
         self.count = 0
         self.stream = stream
         self.put: Callable[[str], None] = partial(put_line, stream)
         self._style = style
         self._writer = writer
+        self._non_finite = non_finite
 
     def take(self, result: Result) -> None:
         """Show and write one result."""
@@ -46,11 +52,11 @@ class Show:
         if self._writer is not None:
             self._writer.write(result)
         if self._style == "rows":
-            self.put(to_line(result))
+            self.put(to_line(result, self._non_finite))
         elif not result.key and (table := to_table(result.value)):
             self.put(table)
         elif self._style == "values":
-            self.put(to_json(result.value))
+            self.put(to_json(result.value, self._non_finite))
 
 
 def to_table(value: Any) -> str:
@@ -60,13 +66,20 @@ def to_table(value: Any) -> str:
     return format_table(records) if records and len(records) == len(items) else ""
 
 
-def to_json(value: Any) -> str:
+def to_json(value: Any, non_finite: NonFinite = "null") -> str:
     """Return a value as JSON, or its `repr` where JSON cannot say it."""
     plain, exact = to_plain(value)
-    return dump(plain) if exact else plain if isinstance(plain, str) else tell_repr(value)
+    if exact:
+        return dump(plain, non_finite)
+    return clean(plain, len(plain)) if isinstance(plain, str) else tell_repr(value, sys.maxsize)
 
 
 def put_line(stream: TextIO, line: str) -> None:
     """Write a line at once."""
-    stream.write(f"{line}\n")
-    stream.flush()
+    try:
+        stream.write(f"{line}\n")
+        stream.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise explain_output(error) from error

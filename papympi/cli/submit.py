@@ -10,6 +10,7 @@ import click
 from papympi.cli.exits import FINE
 from papympi.cli.options import invocation
 from papympi.cli.run import run
+from papympi.cli.words import show, tell
 from papympi.launchers.slurm_fields import FIELDS, flag_of
 
 _RAW: Final = "papympi.raw"
@@ -38,13 +39,13 @@ def _callback(ctx: click.Context, target: str, run_dir: str | None, **flags: Any
     arguments = pass_on(raw, invocation(ctx).blocked)
     made = prepare(target, arguments, given, run_dir=run_dir, until_done=flags["until_done"])
     for note in made.notes:
-        click.echo(f"papympi: {note}", err=True)
+        tell(f"papympi: {note}")
     if flags["dry_run"]:
         click.echo(made.text.encode("utf-8", "surrogateescape"), nl=False)
         return FINE
     number = submit(made)
-    click.echo(number)
-    click.echo("\n".join(["submitted", *(f"  {line}" for line in describe(made, number))]), err=True)
+    show(number)
+    tell("\n".join(["submitted", *(f"  {line}" for line in describe(made, number))]))
     return FINE
 
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import ast
-import contextlib
 import glob
 import itertools
 import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from papympi.contracts import Reader
 from papympi.errors import InputError, PapympiError
-from papympi.formats.file_formats import READERS, list_suffixes, read_lines, read_stdin
-from papympi.model.telling import describe, tell_error
+from papympi.formats.file_formats import READERS, in_encoding, list_suffixes
+from papympi.formats.naming import NamedFile
+from papympi.formats.text_files import read_lines, read_stdin
+from papympi.model.telling import describe, from_digits
 
 FORMS = f"""\
 a..b        the integers from a up to but not including b; `a..` never ends
@@ -36,51 +38,65 @@ _ANY_DEPTH = re.compile(r"(?:^|(?<=/))\*\*(?:/|$)")
 _RANGE = re.compile(r"(-?\d+(?:_\d+)*)\.\.(-?\d+(?:_\d+)*)?", re.ASCII)
 
 
-def parse_inputs(settings: Sequence[str], readers: Mapping[str, Reader] | None = None) -> dict[str, Iterable[Any]]:
+def parse_inputs(
+    settings: Sequence[str], readers: Mapping[str, Reader] | None = None, encoding: str = ""
+) -> dict[str, Iterable[Any]]:
     """Return the items of each input from `NAME=VALUE` settings; a name that comes twice has both, one after the other.
 
     Args:
         settings: as given on the command line.
         readers: by suffix, what reads the file of `@FILE`; default: the built-in ones, and lines of every other file.
+        encoding: of text files and standard input; default: that of the file's mark, else UTF-8.
 
     Raises:
         InputError: a setting without a name, a file that is not there, a glob that matches nothing.
     """
     parts: dict[str, list[Iterable[Any]]] = {}
+    readers = in_encoding(READERS if readers is None else readers, encoding)
     for setting in settings:
         name, equals, value = setting.partition("=")
         if not equals or not name.isidentifier():
             raise InputError(f"--input {setting!r} is not of the form NAME=VALUE, e.g. {EXAMPLES}")
-        parts.setdefault(name, []).append(parse_value(name, value, READERS if readers is None else readers))
+        parts.setdefault(name, []).append(parse_value(name, value, readers, encoding))
     if sum(setting.partition("=")[2] == "-" for setting in settings) > 1:
         raise InputError("only one input can have the lines of standard input (-)")
     return {name: _join(items) for name, items in parts.items()}
 
 
-def parse_value(name: str, value: str, readers: Mapping[str, Reader]) -> Iterable[Any]:
+def parse_value(name: str, value: str, readers: Mapping[str, Reader], encoding: str = "") -> Iterable[Any]:
     """Return the items that the VALUE of one setting stands for; `FORMS` lists them."""
     if value == "-":
-        return read_stdin()
+        return read_stdin(encoding)
     if value.startswith("@"):
-        return _read(name, Path(value[1:]).expanduser(), readers)
-    if (match := _RANGE.fullmatch(value)) and len(value) < sys.get_int_max_str_digits():
+        return _read(name, Path(value[1:]).expanduser(), readers, encoding)
+    if match := _RANGE.fullmatch(value):
         start, stop = match.groups()
-        return range(int(start), int(stop)) if stop else itertools.count(int(start))
+        return range(from_digits(start), from_digits(stop)) if stop else itertools.count(from_digits(start))
     try:
-        literal = ast.literal_eval(value)
+        literal = _read_literal(value)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return _paths(name, value)
     return literal if isinstance(literal, list) else [literal]
 
 
-def _read(name: str, path: Path, readers: Mapping[str, Reader]) -> Iterable[Any]:
+def _read_literal(text: str) -> Any:
+    """Return what a Python literal means, with integers of any length."""
+    most = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)
+    try:
+        return ast.literal_eval(text)
+    finally:
+        sys.set_int_max_str_digits(most)
+
+
+def _read(name: str, path: Path, readers: Mapping[str, Reader], encoding: str) -> Iterable[Any]:
     """Return the rows of a file; a list if the file is small."""
     if not _exists(path):
         raise InputError(f"input {name!r}: no such file: {describe(str(path))}")
     if path.is_dir():
         raise InputError(f"input {name!r}: {str(path)!r} is a folder; its files are {name}='{path}/*'")
-    with _naming(path):
-        rows = readers.get(path.suffix, read_lines)(path)
+    with NamedFile(path, "read").named():
+        rows = readers.get(path.suffix, partial(read_lines, encoding=encoding))(path)
     if not isinstance(rows, Sequence):
         rows = _explain(path, rows)
     return list(rows) if path.is_file() and path.stat().st_size <= WHOLE_FILE else rows
@@ -90,26 +106,18 @@ def _exists(path: Path) -> bool:
     return os.path.exists(path)  # noqa: PTH110 - of a name that is too long for a path it does not raise
 
 
-@contextlib.contextmanager
-def _naming(path: Path, where: str = "") -> Iterator[None]:
-    """Say the name of a file in what reading it raises."""
-    try:
-        yield
-    except PapympiError:
-        raise
-    except Exception as error:
-        raise InputError(f"{path} cannot be read{where}: {tell_error(error)}") from error
-
-
 def _explain(path: Path, rows: Iterable[Any]) -> Iterator[Any]:
     """Yield the rows of a file; whatever reading it raises says where in it that was."""
-    left = iter(rows)
+    left, file = iter(rows), NamedFile(path, "read")
     for number in itertools.count():
-        with _naming(path, f" behind row {number}"):
-            try:
-                row = next(left)
-            except StopIteration:
-                return
+        try:
+            row = next(left)
+        except StopIteration:
+            return
+        except PapympiError:
+            raise
+        except Exception as error:
+            raise file.explain(error, f" behind row {number}") from error
         yield row
 
 

@@ -6,21 +6,24 @@ import dataclasses
 import json
 import math
 import os
-import sys
+import re
 from collections import deque
-from collections.abc import Callable, Mapping
-from functools import partial
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal
 
+from papympi.model.telling import UNSAFE, from_digits, to_digits
 from papympi.workers.evaluation.attempt import attempt_interruptibly
+
+NonFinite = Literal["null", "text", "bare"]
+"""How NaN and the infinities, which JSON has not, are written: `null`, `"NaN"`, or `NaN`, which Python can read."""
 
 
 def to_plain(value: Any) -> tuple[Any, bool]:
     """Return a value as JSON can write it, and whether nothing in it had to be replaced by its `repr`.
 
     Numpy scalars and arrays become numbers and lists; dataclasses and named tuples objects; tuples and sets lists (sets
-    sorted); paths, dates and enumeration members strings, or the member's value. NaN and infinities, which JSON has
-    not, become `null`.
+    sorted); paths, dates and enumeration members strings, or the member's value. NaN and infinities stay: `dump` sees
+    to them.
     """
     misfits: list[Any] = []
     plain, error = attempt_interruptibly(_plain, value, misfits)
@@ -29,34 +32,49 @@ def to_plain(value: Any) -> tuple[Any, bool]:
     return _describe(value), False
 
 
-def dump(plain: Any) -> str:
-    """Return what `to_plain` has made as JSON; integers with all their digits, however many."""
-    text: str = _with_all_digits(partial(json.dumps, plain, ensure_ascii=False))
-    return text
+def dump(plain: Any, non_finite: NonFinite = "null") -> str:
+    """Return what `to_plain` has made as JSON; integers with all their digits, however many.
+
+    Control characters are escapes, those too that JSON would allow: so the text does no harm to a terminal, and says
+    the same.
+    """
+    try:
+        text = json.dumps(plain, ensure_ascii=False, allow_nan=False)
+    except ValueError:  # of numbers that JSON has not, or too long for Python's limit, which all threads have in common
+        text = _write(plain, non_finite)
+    return text if text.isascii() and "\x7f" not in text else UNSAFE.sub(_escape, text)
+
+
+def _write(plain: Any, non_finite: NonFinite) -> str:
+    """Return plain values as JSON, whatever numbers are in them."""
+    if isinstance(plain, dict):
+        return f"{{{', '.join(f'{dump(key)}: {_write(item, non_finite)}' for key, item in plain.items())}}}"
+    if isinstance(plain, list):
+        return f"[{', '.join(_write(item, non_finite) for item in plain)}]"
+    if isinstance(plain, float) and not math.isfinite(plain):
+        word = json.dumps(plain)
+        return {"null": "null", "text": f'"{word}"', "bare": word}[non_finite]
+    if type(plain) is int:
+        return to_digits(plain)
+    return json.dumps(plain, ensure_ascii=False)
+
+
+def _escape(character: re.Match[str]) -> str:
+    return f"\\u{ord(character[0]):04x}"
 
 
 def load(text: str | bytes) -> Any:
-    """Return the value of a JSON text.
+    """Return the value of a JSON text, with NaN and infinities if it has them, and integers of any length.
 
     Raises:
         json.JSONDecodeError: it is none.
     """
-    return _with_all_digits(partial(json.loads, text))
-
-
-def _with_all_digits(function: Callable[[], Any]) -> Any:
-    """Call a function, again without the limit on digits if that is what it raises of."""
     try:
-        return function()
+        return json.loads(text)
     except json.JSONDecodeError:
         raise
     except ValueError:
-        most = sys.get_int_max_str_digits()
-        sys.set_int_max_str_digits(0)
-    try:
-        return function()
-    finally:
-        sys.set_int_max_str_digits(most)
+        return json.loads(text, parse_int=from_digits)
 
 
 def _describe(value: Any) -> str:
@@ -71,7 +89,7 @@ _ATOMS = (str, int, float, bool, type(None))
 def _plain(value: Any, misfits: list[Any]) -> Any:
     """Return the plain form of a value; what has none is put on `misfits`."""
     if type(value) in _ATOMS:
-        return None if type(value) is float and not math.isfinite(value) else value
+        return value
     fields = to_record(value)
     if fields is not None:
         return {plain_key(key): _plain(item, misfits) for key, item in fields.items()}
@@ -101,7 +119,7 @@ def _plain_object(value: Any, misfits: list[Any]) -> Any:
 
 def plain_key(key: Any) -> str:
     """Return a key of a JSON object."""
-    return key if isinstance(key, str) else str(key)
+    return key if isinstance(key, str) else to_digits(key) if type(key) is int else str(key)
 
 
 def to_record(value: Any) -> dict[Any, Any] | None:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import io
+import os
+import tempfile
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
 from papympi.contracts import Writer, WriterFactory
 from papympi.errors import OptionError, PapympiError
-from papympi.formats.file_formats import WRITERS, encode_text
+from papympi.formats.file_formats import WRITERS
+from papympi.formats.json_values import dump
+from papympi.formats.naming import NamedFile
 from papympi.model.item import Failure, Result
-from papympi.model.telling import tell, tell_error, tell_kind
+from papympi.model.telling import tell, tell_kind
 
 
 @contextlib.contextmanager
@@ -30,7 +35,7 @@ def open_output(path: Path, writers: Mapping[str, WriterFactory] | None = None) 
         known = ", ".join(sorted(writers))
         raise OptionError(f"cannot write {path.name!r}: the suffix of an output is one of {known}, or - for stdout")
     with open_part(path) as file:
-        writer = _NamedWriter(writers[path.suffix](file), path)
+        writer = _NamedWriter(writers[path.suffix](file), file, path)
         finished = False
         try:
             yield writer
@@ -38,58 +43,69 @@ def open_output(path: Path, writers: Mapping[str, WriterFactory] | None = None) 
         finally:
             if finished or (not writer.broken and _has_rows(file)):
                 writer.close()
+            if writer.broken:
+                _cut(file, writer.ends)
 
 
 class _NamedWriter:
-    """A writer that says the name of its file in what it raises.
+    """A writer that says the name of its file in what it raises, and remembers where rows end.
 
     Attributes:
-        broken: it has raised something else than an error of its own about one result.
+        ends: of the last rows, as many as may not have come to the disk yet.
+
+    Args:
+        writer: the writer.
+        file: what it writes to.
+        path: the name of the file.
     """
 
-    def __init__(self, writer: Writer, path: Path) -> None:
-        self.broken = False
+    def __init__(self, writer: Writer, file: IO[bytes], path: Path) -> None:
+        self.ends: deque[int] = deque(maxlen=io.DEFAULT_BUFFER_SIZE + 1)
         self._writer = writer
-        self._path = path
+        self._flush = file.flush
+        self._tell = file.tell if file.seekable() else lambda: 0
+        self._file = NamedFile(path, "write")
+
+    @property
+    def broken(self) -> bool:
+        """It has raised something else than an error of its own about one result."""
+        return self._file.broken
 
     def write(self, result: Result) -> None:
         """Write one result."""
         try:
             self._writer.write(result)
+            self.ends.append(self._tell())
         except PapympiError:
             raise
         except Exception as error:
-            self.broken = True
-            raise _explain(self._path, error) from error
+            raise self._file.explain(error) from error
 
     def close(self) -> None:
         """Write what is left."""
-        with _naming(self._path):
+        with self._file.named():
             self._writer.close()
+            self._flush()
 
 
-@contextlib.contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Say the name of a file in what is raised within the block."""
-    try:
-        yield
-    except PapympiError:
-        raise
-    except Exception as error:
-        raise _explain(path, error) from error
-
-
-def _explain(path: Path, error: Exception) -> PapympiError:
-    """Return the error that says which file cannot be written, and why."""
-    told = error.strerror if isinstance(error, OSError) else ""
-    return PapympiError(f"cannot write {str(path)!r}: {told or tell_error(error)}")
+def _cut(file: IO[bytes], ends: Iterable[int]) -> None:
+    """Leave the whole rows of a file that takes no more; what waits to be written goes nowhere."""
+    if not file.seekable():
+        return
+    number = file.fileno()
+    size = os.fstat(number).st_size
+    end = max((end for end in ends if end <= size), default=0)
+    os.ftruncate(number, end)
+    with tempfile.TemporaryFile() as nowhere, contextlib.suppress(OSError):
+        os.dup2(nowhere.fileno(), number)
+        file.seek(end)
 
 
 def encode_failure(failure: Failure) -> bytes:
     """Return a failure as a line of JSON."""
     row = {
         "node": failure.node,
-        "key": failure.key,
+        "key": list(failure.key),
         "error": tell_kind(failure.error),
         "message": tell(failure.error),
         "input": failure.input,
@@ -97,10 +113,10 @@ def encode_failure(failure: Failure) -> bytes:
         "attempts": failure.attempts,
         "traceback": failure.traceback,
     }
-    return encode_text(json.dumps(row, ensure_ascii=False)) + b"\n"
+    return dump(row).encode() + b"\n"
 
 
-def write_lines(path: Path, lines: Iterable[bytes]) -> None:
+def write_whole(path: Path, lines: Iterable[bytes]) -> None:
     """Write lines to a file, which appears when they are all there."""
     with open_part(path) as file:
         file.writelines(lines)
@@ -113,7 +129,7 @@ def open_part(path: Path) -> Iterator[IO[bytes]]:
     It is removed instead if an exception ends the block and nothing was written. Pipes and devices are written
     directly.
     """
-    with _naming(path):
+    with NamedFile(path, "write").named():
         path = path.resolve()
         special = path.exists() and not path.is_file()
         part = path if special else path.with_name(path.name + ".part")
@@ -125,7 +141,7 @@ def open_part(path: Path) -> Iterator[IO[bytes]]:
             worth = True
         finally:
             worth = worth or _has_rows(file)
-            with _naming(path):
+            with NamedFile(path, "write").named():
                 file.close()
     finally:
         if worth and not special:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -79,11 +80,22 @@ def _read_share(run: RunDirectory) -> _Share:
     if not is_share or not isinstance(name, str):
         raise JournalError(f"{run / RECORD} does not say which share of the inputs it is of: it is damaged")
     number, of = shard
-    results = (run.path if Path(name).name == name else Path(str(record.get("folder", ".")))) / name
-    check_private(results)
+    results = _find_results(run, name)
     events = parse_events(run.read(EVENTS))
     finished = bool(events) and events[-1].get("event") == "finished"
     return _Share(number, of, run.path, results, finished)
+
+
+def _find_results(run: RunDirectory, name: str) -> Path:
+    """Return the file with the results of a run, which must be in its directory: the record may name any file."""
+    results = run / Path(name).name
+    if Path(name).name in ("", "..") or (Path(name).name != name and not os.path.lexists(results)):
+        raise JournalError(
+            f"the results of {run.path} went to {name!r}, and merge reads nothing outside of run directories: copy "
+            f"it to {results}, or run with --output {results.name}"
+        )
+    check_private(results)
+    return results
 
 
 def _check_complete(found: Mapping[int, _Share], of: int) -> None:

@@ -7,15 +7,17 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from papympi.errors import JournalError
+from papympi.jobs.lone_worker import LoneWorker
 from papympi.model.graph import Graph
 from papympi.model.item import DROP, Key
 from papympi.plan.compile import PlanSettings, compile_plan
-from papympi.plan.program import Call, Inner, ResourceSpec, Stage, open_resource
+from papympi.plan.program import Inner, ResourceSpec, Stage
 from papympi.runner.loading import LoadedGraph, load_graph
 from papympi.runner.options import parse_stride
+from papympi.script.interpreter import read_hash_seed
 from papympi.stores.failures import read_given
 from papympi.stores.rundir import RunDirectory
 
@@ -29,18 +31,32 @@ def repeat_item(folder: Path, node: str, key: Key) -> Callable[[], Any]:
     run = RunDirectory(folder)
     run.require()
     record, target = run.read_record(), read_target(run)
-    options = record["options"]
     if Path(str(record.get("folder", "."))).is_dir():
         os.chdir(str(record.get("folder", ".")))
     loaded = load_graph(target)
-    given = read_given(folder, node, key)
-    for stage, depth in _find_stages(loaded, options, node):
-        if stage.kind == "fold":
-            return partial(_set_up, loaded.graph, partial(_refold, stage, given))
-        if stage.inputs == len(given):
-            child = key[depth] if stage.inner and len(key) > depth else None
-            return partial(_set_up, loaded.graph, partial(_repeat, stage, node, given, child))
+    given, settings = read_given(folder, node, key), _read_settings(record)
+    for stage, depth in _find_stages(loaded, record["options"], settings, node):
+        if stage.kind == "fold" or stage.inputs == len(given):
+            return partial(_repeat, loaded.graph, settings["seed"], _Wanted(stage, node, key, depth), given)
     raise JournalError(f"the pipeline has no node {node!r} any more that takes what was given to it at item {key}")
+
+
+def settings_of(folder: Path) -> dict[str, Any]:
+    """Return what the run in a folder went by."""
+    run = RunDirectory(folder)
+    run.require()
+    return _read_settings(run.read_record())
+
+
+def _read_settings(record: dict[str, Any]) -> dict[str, Any]:
+    """Return what the run went by, wherever that was set, as far as it is known: those before did not say it."""
+    options = record.get("options")
+    options = options if isinstance(options, dict) else {}
+    said = options.get("settings")
+    strides = {name: stride for text in options.get("strides", ()) for name, stride in parse_stride(text).items()}
+    known = {"seed": options.get("seed", 0), "strides": strides, "fusion": options.get("fusion", True)}
+    known |= {"pool": "processes", "hash_seed": read_hash_seed(), **(said if isinstance(said, dict) else {})}
+    return known
 
 
 def read_target(run: RunDirectory) -> str:
@@ -56,12 +72,15 @@ def read_target(run: RunDirectory) -> str:
     return target
 
 
-def _find_stages(loaded: LoadedGraph, options: dict[str, Any], node: str) -> list[tuple[Stage, int]]:
+def _find_stages(
+    loaded: LoadedGraph, options: dict[str, Any], settings: dict[str, Any], node: str
+) -> list[tuple[Stage, int]]:
     """Return the stages that call a node, each with the depth of the items that it is given."""
     names = {text.partition("=")[0] for text in options.get("inputs", ())}
-    strides = {name: stride for text in options.get("strides", ()) for name, stride in parse_stride(text).items()}
-    settings = PlanSettings(strides=strides, fusion=options.get("fusion", True), journal=True)
-    plan = compile_plan(loaded.graph, options.get("targets") or None, names, settings)
+    chosen = PlanSettings(
+        default_pool=settings["pool"], strides=settings["strides"], fusion=settings["fusion"], journal=True
+    )
+    plan = compile_plan(loaded.graph, options.get("targets") or None, names, chosen)
     return [
         (stage, plan.steps[number].space.depth)
         for number, stage in plan.program.stages.items()
@@ -69,12 +88,27 @@ def _find_stages(loaded: LoadedGraph, options: dict[str, Any], node: str) -> lis
     ]
 
 
-def _set_up(graph: Graph, repeat: Callable[[], Any]) -> Any:
+class _Wanted(NamedTuple):
+    """The call that is to be repeated: that of a node at a key, in a stage whose items have keys of some depth."""
+
+    stage: Stage
+    node: str
+    key: Key
+    depth: int
+
+
+def _repeat(graph: Graph, seed: int, wanted: _Wanted, given: list[Any]) -> Any:
     """Repeat a call as a worker would have made it, after the setups."""
     with ExitStack() as stack:
-        for setup in graph.setups.values():
-            open_resource(ResourceSpec(setup.name, setup.function), stack)
-        return repeat()
+        setups = [ResourceSpec(setup.name, setup.function) for setup in graph.setups.values()]
+        worker = LoneWorker(seed, setups, stack)
+        if wanted.stage.kind == "fold":
+            return _refold(worker, wanted, given)
+        try:
+            _Repetition(worker, wanted).walk(given)
+        except _Reached as reached:
+            return reached.value
+    raise JournalError(f"node {wanted.node!r} is not called for this item any more")
 
 
 class _Reached(Exception):
@@ -84,24 +118,15 @@ class _Reached(Exception):
         self.value = value
 
 
-def _repeat(stage: Stage, node: str, given: list[Any], child: int | None) -> Any:
-    """Call the functions of a stage up to that of a node; if it is called for children, for one of them if asked."""
-    with ExitStack() as stack:
-        try:
-            _Repetition(stage, node, child, stack).walk(given)
-        except _Reached as reached:
-            return reached.value
-    raise JournalError(f"node {node!r} is not called for this item any more")
-
-
 class _Repetition:
-    """Repeats a stage up to the call that is wanted, with children that do not leave it."""
+    """Repeats a stage up to the call that is wanted, with children that do not leave it; if asked, for one of them."""
 
-    def __init__(self, stage: Stage, node: str, child: int | None, stack: ExitStack) -> None:
-        self._stage = stage
-        self._node = node
-        self._child = child
-        self._stack = stack
+    def __init__(self, worker: LoneWorker, wanted: _Wanted) -> None:
+        self._worker = worker
+        self._stage = stage = wanted.stage
+        self._node = wanted.node
+        self._key = wanted.key[: wanted.depth] if stage.inner else wanted.key
+        self._child = wanted.key[wanted.depth] if stage.inner and len(wanted.key) > wanted.depth else None
         self._scatters = {inner.scatter for inner in stage.inner}
         if stage.kind == "scatter":
             self._scatters.add(len(stage.calls) - 1)
@@ -123,7 +148,9 @@ class _Repetition:
         stage = self._stage
         wanted = {stage.calls[number].node for number in inner.maps}
         lists: dict[int, list[Any]] = {target: [] for _, target in inner.gathers}
-        totals = {number: factory() for number, factory in inner.folds}
+        totals = {
+            number: self._worker.make(stage.calls[number].node, self._key, factory) for number, factory in inner.folds
+        }
         for child, value in enumerate(columns.pop(stage.inputs + inner.scatter)):
             if value is DROP or (self._child not in {None, child} and self._node in wanted):
                 continue
@@ -143,37 +170,20 @@ class _Repetition:
         call = self._stage.calls[number]
         if any(argument.column is not None and argument.column not in columns for argument in call.arguments):
             return
-        value = _call(call, columns, self._stack, *first)
-        value = list(value) if number in self._scatters else value
+        key = self._key if child is None else (*self._key, child)
+        value = self._worker.call(call, columns, key, *first, scatters=number in self._scatters)
         if call.node == self._node and child == self._child:
             raise _Reached(value)
         if value is not DROP:
             columns[self._stage.inputs + number] = value
 
 
-def _refold(stage: Stage, given: list[Any]) -> Any:
-    """Call the function of a fold for every item that it had been given."""
+def _refold(worker: LoneWorker, wanted: _Wanted, given: list[Any]) -> Any:
+    """Call the function of a fold for every item that it had been given; the last one, where it failed, has the key."""
     begun, items = given
-    assert stage.factory is not None
-    total = begun[0] if begun else stage.factory()
-    with ExitStack() as stack:
-        for item in items:
-            total = _call(stage.calls[0], {0: item}, stack, total)
+    *parent, last = wanted.key or (0,)
+    assert wanted.stage.factory is not None
+    total = begun[0] if begun else worker.make(wanted.node, tuple(parent), wanted.stage.factory)
+    for number, item in enumerate(items, last + 1 - len(items)):
+        total = worker.call(wanted.stage.calls[0], {0: item}, (*parent, number), total)
     return total
-
-
-def _call(call: Call, columns: dict[int, Any], stack: ExitStack, *first: Any) -> Any:
-    """Call one function with values of its columns and with resources."""
-    positional, named = list(first), {}
-    for argument in call.arguments:
-        if argument.resource is not None:
-            value = open_resource(argument.resource, stack)
-        else:
-            assert argument.column is not None
-            value = [columns[argument.column]] if call.vectorized else columns[argument.column]
-        if argument.keyword is None:
-            positional.append(value)
-        else:
-            named[argument.keyword] = value
-    result = call.function(*positional, **named)
-    return result[0] if call.vectorized else result

@@ -19,11 +19,14 @@ LONGEST: Final = 10_000
 LONGEST_TRACEBACK: Final = 40_000
 _LONGEST_NAME: Final = 200
 
-_UNSAFE: Final = re.compile(
+UNSAFE: Final = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters; tabs and ends of lines may stay
     "\u200e\u200f\u2028-\u202e\u2066-\u2069"  # what breaks lines, or turns the direction of writing
     "\ud800-\udfff]"  # halves of a pair, which no file takes
 )
+"""What no terminal gets to see."""
+
+_COLOUR_OR_UNSAFE: Final = re.compile(f"\x1b\\[[0-9;:]*m|{UNSAFE.pattern}")
 
 
 def tell(value: Any, longest: int = LONGEST) -> str:
@@ -83,17 +86,48 @@ def tell_traceback(error: BaseException, *traces: TracebackType | None) -> str:
 def clean(text: str, longest: int = LONGEST) -> str:
     """Return a text so that a terminal or a file can take it, cut off if it is long."""
     size = str.__len__(text)
-    told = _UNSAFE.sub(_escape, str.__getitem__(text, slice(0, longest)))  # of a class of the user's own, too
+    told = UNSAFE.sub(_escape, str.__getitem__(text, slice(0, longest)))  # of a class of the user's own, too
     return told if size <= longest else f"{told}… ({size - longest:,} more characters)"
+
+
+def clean_line(text: str) -> str:
+    """Return what a function has printed or logged, fit for a terminal; its colours stay."""
+    return _COLOUR_OR_UNSAFE.sub(_escape_unless_colour, text)
+
+
+def _escape_unless_colour(found: re.Match[str]) -> str:
+    return found[0] if len(found[0]) > 1 else _escape(found)
 
 
 def _escape(character: re.Match[str]) -> str:
     return character[0].encode("unicode_escape").decode()
 
 
+def to_digits(number: int) -> str:
+    """Return all digits of an integer, also where Python has a limit to them, which is the same for all threads."""
+    try:
+        return str(number)
+    except ValueError:
+        from decimal import Decimal
+
+        return str(Decimal(number))
+
+
+def from_digits(text: str) -> int:
+    """Return the integer that digits stand for, however many."""
+    try:
+        return int(text)
+    except ValueError:
+        from decimal import Decimal
+
+        return int(Decimal(text))
+
+
 def _ask(how: Callable[[Any], str], value: Any, longest: int) -> str:
     """Return what a value says of itself, or why it says nothing."""
     text, error = attempt(how, value)
+    if isinstance(error, ValueError) and type(value) in _MAY_HOLD_DIGITS:
+        text, error = attempt(to_digits if type(value) is int else _brief.repr, value)
     return clean(text, longest) if error is None else _tell_refusal(_name(how, "__name__"), value, error)
 
 
@@ -110,8 +144,16 @@ def _name(kind: Any, attribute: str) -> str:
     return clean(name, _LONGEST_NAME) if isinstance(name, str) else "?"
 
 
+_MAY_HOLD_DIGITS: Final = (int, list, tuple, dict, set, frozenset)
+"""What cannot say itself if it has, or is, an integer of more digits than Python puts into a text."""
+
+
 class _Brief(reprlib.Repr):
     """Says what is in a container, however much it is, also when one of its values cannot be said."""
+
+    def repr_int(self, x: int, level: int) -> str:
+        """Return the digits of an integer; of many the first and the last."""
+        return self.repr_str(to_digits(x), level)[1:-1]
 
     def repr_instance(self, x: Any, level: int) -> str:  # noqa: ARG002 - inherited
         """Return the `repr` of an object; of a long one its beginning and its end."""

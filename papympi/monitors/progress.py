@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 from collections import deque
@@ -55,7 +56,7 @@ class ProgressDisplay:
     def __exit__(self, *exc: object) -> None:
         self._over.set()
         self._thread.join()
-        self._flush(self._stream.write)
+        self._flush(self._write)
 
     def put(self, line: str) -> None:
         """Write a line above the table, soon; lines keep their order."""
@@ -67,6 +68,12 @@ class ProgressDisplay:
         if lines:
             write("".join(f"{line}\n" for line in lines))
 
+    def _write(self, text: str) -> None:
+        """Write some lines at once; where they find no room, as on a full disk, the run goes on all the same."""
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.write(text)
+            self._stream.flush()
+
     def _watch(self) -> None:
         """Wait a moment, then show how far the run is, until it is over."""
         live = self._stream.isatty()
@@ -75,8 +82,7 @@ class ProgressDisplay:
             if self._over.wait(REFRESH_S):
                 return
             waited += REFRESH_S
-            self._flush(self._stream.write)
-            self._stream.flush()
+            self._flush(self._write)
         if live:
             self._watch_live()
         else:
@@ -89,8 +95,7 @@ class ProgressDisplay:
             statistics = self._statistics()
             share = report.measure_share(statistics, self._row_nodes)
             self.put(report.format_progress(statistics, share))
-            self._flush(self._stream.write)
-            self._stream.flush()
+            self._flush(self._write)
             if self._over.wait(interval):
                 return
             interval = min(interval * 1.5, LONGEST_S)

@@ -63,7 +63,8 @@ class Summary:
         parts += [format_most(statistics.highest, statistics.heaviest)] if statistics.highest else []
         parts.extend(format_groups(self.groups))
         parts.extend(f"\nnote: {note}" for note in self.notes)
-        return "\n".join(parts)
+        text = "\n".join(parts)
+        return clean(text, len(text))
 
     def _format_totals(self) -> str:
         """Return how many results in what time."""
@@ -181,8 +182,9 @@ def format_rate(number: int, seconds: float) -> str:
 def format_table(records: Sequence[Mapping[str, Any]], rows_limit: int = 40) -> str:
     """Return records as a plain table; numbers stand right, and what is too long is cut off."""
     shown = records[:rows_limit]
-    names = list(dict.fromkeys(str(name) for record in shown for name in record))
-    rows = [[_format_cell(record.get(name)) for name in names] for record in shown]
+    keys = list(dict.fromkeys(key for record in shown for key in record))
+    names = [_format_cell(key) for key in keys]
+    rows = [[_format_cell(record.get(key)) for key in keys] for record in shown]
     widths = [max(len(row[place]) for row in [names, *rows]) for place in range(len(names))]
     right = [_is_numeric([row[place] for row in rows]) for place in range(len(names))]
     lines = []

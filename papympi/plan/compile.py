@@ -10,6 +10,7 @@ from typing import Final, cast
 from papympi.errors import GraphError, InputError, OptionError, did_you_mean
 from papympi.model.graph import Graph, GraphWarning
 from papympi.model.options import is_stride
+from papympi.model.telling import clean
 from papympi.plan.boundaries import find_boundaries
 from papympi.plan.enclose import describe_inner, enclose
 from papympi.plan.expand import Expansion, NodeSettings, Part, expand
@@ -83,7 +84,7 @@ def compile_plan(
     layout = lay_out(wiring)
     check_layout(layout, wiring, {name: each.pool for name, each in settings_of.items()}, settings.known_pools)
     for text in layout.warnings:
-        warnings.warn(text, GraphWarning, stacklevel=2)
+        warnings.warn(clean(text), GraphWarning, stacklevel=2)
     expansion = expand(wiring, layout, settings_of)
     enclosure = enclose(wiring, expansion, settings_of)
     fusion = fuse(enclosure.parts, fusion=settings.fusion)
@@ -117,6 +118,11 @@ def _check_inputs(wiring: Wiring, given: Collection[str]) -> None:
         if name not in possible:
             reason = _find_constant(graph, name) or f"no node takes it{did_you_mean(name, possible)}"
             raise InputError(f"{name!r} cannot be given as an input: {reason}")
+        if name in graph.nodes and name not in wiring.inputs:
+            raise InputError(
+                f"{name!r} cannot be given as an input: it is {graph.nodes[name].label}, and nothing that is "
+                "wanted takes what it makes; give what it takes, or name a target below it"
+            )
     for name in wiring.inputs:
         if name not in given:
             taker = next(node for node in wiring.bindings if any(each.name == name for each in wiring.bindings[node]))

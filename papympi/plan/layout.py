@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 
 from papympi.errors import GraphError, did_you_mean
 from papympi.model.graph import Graph, GraphWarning
+from papympi.model.telling import clean
 from papympi.plan.depth import SpaceLayout, find_base, list_closed, place_nodes
 from papympi.plan.plan import Space
 from papympi.plan.wiring import Wiring, merge_problems, sort_stably, wire
@@ -27,7 +28,7 @@ def check_graph(graph: Graph, pools: Collection[str] | None = None) -> None:
     named = {node.name: node.options.pool for node in graph.nodes.values() if node.options.pool is not None}
     check_layout(layout, wiring, named, pools)
     for text in layout.warnings:
-        warnings.warn(text, GraphWarning, stacklevel=3)
+        warnings.warn(clean(text), GraphWarning, stacklevel=3)
 
 
 def check_layout(layout: SpaceLayout, wiring: Wiring, named: Mapping[str, str], pools: Collection[str] | None) -> None:

@@ -16,6 +16,7 @@ from papympi.transport.arena import LEAST
 from papympi.transport.doorbell import Backoff, wait_readable
 from papympi.transport.packed import Packed, PackedFile
 from papympi.workers.children.client import ForkServerClient
+from papympi.workers.host import check_count
 from papympi.workers.ranks import messages
 from papympi.workers.ranks.allocation import Inbox, RankAllocator
 from papympi.workers.ranks.local_job import LocalJob
@@ -94,6 +95,7 @@ class LocalRanks(LocalJob, RankLink):
     """Ranks that are started on this host, and end with the pool: `count` behind the first, which only forwards."""
 
     def __init__(self, name: str, count: int, *, isolates: bool, shared: int) -> None:
+        check_count(name, "workers", count, local=True)
         launcher = find_launcher()
         super().__init__(name, count + 1, isolates=isolates, shared=shared)
         argv = mpiexec.command(launcher, count + 1, self.program, local=True, root=os.geteuid() == 0)

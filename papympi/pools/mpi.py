@@ -83,7 +83,7 @@ class MpiPool:
             raise OptionError(f"pool {name!r}: isolate must be true or false, not {isolate!r}")
         self.capabilities = CAPABILITIES if isolate else _OWN
         self._isolate = isolate
-        self._each = check_count(name, "workers_per_rank", workers_per_rank)
+        self._each = check_count(name, "workers_per_rank", workers_per_rank, local=True)
         self._memory = parse_memory(name, memory)
         self._has_template = check_load(name, load)
         self._shared = parse_shared_memory(name, shared_memory)

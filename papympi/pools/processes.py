@@ -59,7 +59,7 @@ class ProcessesPool(Supervisor):
         renew_above: int | str | None = None,
     ) -> None:
         self.name = name
-        count = count_cpus() if workers is None else check_count(name, "workers", workers)
+        count = count_cpus() if workers is None else check_count(name, "workers", workers, local=True)
         self.places = check_count(name, "places", places)
         self._has_template = check_load(name, load)
         self.workers: Sequence[str] = [f"{name}[{number}] on {socket.gethostname()}" for number in range(count)]

@@ -102,7 +102,7 @@ class ThreadsPool(ExecutorPool):
     def __init__(self, name: str, workers: int | None = None) -> None:
         if workers is None:
             workers = count_cpus() + 4
-        self._threads = Threads(name, check_count(name, "workers", workers))
+        self._threads = Threads(name, check_count(name, "workers", workers, local=True))
         super().__init__(name, self._threads, workers, CAPABILITIES)
         self.workers = [f"{name} ({workers} threads)"]
         self._given_up = 0

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from typing import Final
 
-from papympi.transport.records import PRINTED, Logs, Record, TokenBucket, format_prefix
+from papympi.transport.records import PRINTED, Logs, Record, TokenBucket, format_line
 from papympi.workers.evaluation.attempt import attempt
 from papympi.workers.evaluation.recorder import describe_dropped, put_lines
 
@@ -40,7 +40,7 @@ class Echo:
             if not bucket.take(len(record.text), now):
                 self._dropped[record.node] += 1
             elif record.level == PRINTED:
-                lines.append(format_prefix(record.node, record.key, logs.worker) + record.text)
+                lines.append(format_line(record, logs.worker))
             else:
                 _put(lines)
                 attempt(_log, record, logs.worker)  # a handler that raises must not end the run
@@ -73,7 +73,7 @@ def _log(record: Record, worker: str) -> None:
     logger = logging.getLogger(record.name)
     if not logger.isEnabledFor(record.level):
         return
-    text = format_prefix(record.node, record.key, worker) + record.text
+    text = format_line(record, worker)
     extra = {"papympi_node": record.node, "papympi_key": record.key, "papympi_worker": worker}
     made = logger.makeRecord(record.name, record.level, "", 0, text, (), None, None, extra)
     made.created, made.msecs = record.time, record.time % 1 * 1000

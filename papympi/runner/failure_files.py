@@ -9,7 +9,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from papympi.formats.output_files import encode_failure, write_lines
+from papympi.formats.output_files import encode_failure, write_whole
 from papympi.model.failures import FailureLog
 from papympi.model.item import Failure
 from papympi.model.telling import tell
@@ -82,7 +82,7 @@ class RunFailures(FailureLog):
             open_private(path.with_name(f"{path.name}.part")).close()
         first = sorted(map(_to_row, self.first), key=_PLACE)
         rest = _read_sorted(self._spool) if self._spool is not None else ()
-        write_lines(path, (line for _, _, line in merge(first, rest, key=_PLACE)))
+        write_whole(path, (line for _, _, line in merge(first, rest, key=_PLACE)))
 
 
 def _open_spool() -> sqlite3.Connection:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from papympi.model.telling import clean
+
 
 class JournalWarning(UserWarning):
     """Something about a run directory that one should know: a damaged journal, results that it cannot keep."""
@@ -38,6 +40,6 @@ class JournalOptions:
     shard: tuple[int, int] | None = None
     within_s: float | None = None
     locked: bool = False
-    warn: Callable[[str], None] = lambda text: warnings.warn(text, JournalWarning, stacklevel=3)
+    warn: Callable[[str], None] = lambda text: warnings.warn(clean(text), JournalWarning, stacklevel=3)
     command: Sequence[str] = field(default_factory=lambda: tuple(sys.argv))
     options: Mapping[str, Any] = field(default_factory=dict)

@@ -32,6 +32,11 @@ _RANK_0_FIRST_S: Final = 2.0
 """How long the other ranks wait with their exit when rank 0 has something to say: it ends the whole step under srun."""
 
 
+def choose_default_pool(name: str | None) -> str:
+    """Return the pool of nodes that name none: the one that is set, else the ranks there are, else processes."""
+    return name or ("mpi" if launched_ranks() > 1 else "processes")
+
+
 def launched_ranks() -> int:
     """Return how many ranks the launcher of this process has promised; 0 if there was none. MPI is not loaded."""
     return mpiexec.promised_ranks(os.environ)

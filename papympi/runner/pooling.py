@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _INITIALIZER: Final = frozenset({"initializer", "initargs"})
 """Options of every pool that a backend makes, as executors have them."""
+MOST_WORKERS: Final = 100_000
+"""Of a pool whose workers are each a process or thread; local ones may be fewer."""
 ALL = "*"
 """The name of the override that takes the place of every pool."""
 
@@ -238,6 +240,8 @@ def _check_options(spec: PoolSpec, backend: Backend) -> None:
     workers = spec.options.get("workers", 1)
     if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
         raise OptionError(f"pool {spec.name!r}: workers is {workers!r}, not a whole number of at least 1")
+    if workers > MOST_WORKERS and backend.capabilities.parallel:
+        raise OptionError(f"pool {spec.name!r}: workers is {workers}; no machine has more than {MOST_WORKERS}")
     parameters = list(inspect.signature(backend.make).parameters.values())[1:]
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return

@@ -22,7 +22,7 @@ from papympi.runner.early import early_server
 from papympi.runner.feeds import make_feeds
 from papympi.runner.hooks import Watchers, compile_nodes
 from papympi.runner.journal_options import JournalOptions
-from papympi.runner.launch import launched_ranks
+from papympi.runner.launch import choose_default_pool
 from papympi.runner.options import RunOptions, override, read_options
 from papympi.runner.plugins import plugin_manager
 from papympi.runner.pooling import Given, open_pools
@@ -267,7 +267,7 @@ def run(
         manager = plugin_manager(options.block)
         given = dict(inputs or {})
         settings = PlanSettings(
-            default_pool=options.pool or ("mpi" if launched_ranks() > 1 else "processes"),
+            default_pool=choose_default_pool(options.pool),
             strides={**options.strides, **(strides or {})},
             fusion=options.fusion if fusion is None else fusion,
             journal=journal is not None,

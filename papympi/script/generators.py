@@ -11,6 +11,7 @@ from types import BuiltinMethodType, MethodType
 from typing import TYPE_CHECKING, Any, Final
 
 from papympi.errors import PapympiWarning
+from papympi.model.telling import clean
 from papympi.plan.program import Program
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def warn_generators(plan: Plan, pools: Collection[str]) -> None:
     stages = {number: stage for number, stage in plan.program.stages.items() if number in numbers}
     uses = find_generators(replace(plan.program, setups=(), stages=stages))
     for text in dict.fromkeys(map(_describe, uses)):
-        warnings.warn(text, PapympiWarning, stacklevel=_find_level())
+        warnings.warn(clean(text), PapympiWarning, stacklevel=_find_level())
 
 
 def _find_level() -> int:

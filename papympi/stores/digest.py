@@ -12,6 +12,8 @@ from collections.abc import Callable
 from itertools import chain
 from typing import Any, Final
 
+from papympi.model.telling import to_digits
+
 SIZE: Final = 16
 """Bytes of a digest."""
 
@@ -45,7 +47,7 @@ class _Digester:
         if kind is bytes:
             return _hash(b"b", value)
         if kind in _ATOMS:
-            return _hash(b"a", f"{kind.__name__}:{value!r}".encode())
+            return _hash(b"a", f"{kind.__name__}:{_say(value)}".encode())
         if id(value) in self._open:
             return _hash(b"o", str(len(self._open) - self._open[id(value)]).encode())
         self._open[id(value)] = len(self._open)
@@ -76,6 +78,15 @@ class _Digester:
             return _hash(b"object", name, (parts or "").encode())
         lists = [list(part) if number > 2 and part is not None else part for number, part in enumerate(parts[:5])]
         return _hash(b"object", name, *map(self.digest, lists))
+
+
+def _say(value: Any) -> str:
+    """Return the `repr` of a value without parts, with all digits of integers."""
+    try:
+        return repr(value)
+    except ValueError:
+        numbers = [value] if type(value) is int else [value.start, value.stop, value.step]
+        return ",".join(to_digits(number) if type(number) is int else repr(number) for number in numbers)
 
 
 def _reduced(value: Any, kind: type) -> Any:

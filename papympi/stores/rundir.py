@@ -60,8 +60,15 @@ class RunDirectory:
         return read_own(self / name)
 
     def list_runs(self) -> list[RunDirectory]:
-        """Return the run directories of the tasks of an array, if that is what this one is for, else this one."""
+        """Return the run directories of the tasks of an array, if that is what this one is for, else this one.
+
+        Raises:
+            JournalError: one is a link, which may lead anywhere.
+        """
         parts = [] if self.has(RECORD) else [path for path in self.path.glob("part-*") if path.is_dir()]
+        for path in parts:
+            if path.is_symlink():
+                raise JournalError(f"{path} is a link: name the folder that it leads to, or put that in its place")
         return [RunDirectory(path) for path in sorted(parts, key=lambda path: (len(path.name), path.name))] or [self]
 
     def read_record(self) -> dict[str, Any]:
@@ -131,5 +138,9 @@ def _check(path: Path, found: os.stat_result, is_kind: Callable[[int], bool]) ->
 
 
 def open_private(path: Path) -> Any:
-    """Return a text file to write that only its owner can read and write."""
-    return open(path, "w", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, 0o600))
+    """Return a text file to write that only its owner can read and write; names that are not UTF-8 become escapes."""
+    return open(path, "w", encoding="utf-8", errors="backslashreplace", opener=_open_private)
+
+
+def _open_private(name: str, flags: int) -> int:
+    return os.open(name, flags, 0o600)

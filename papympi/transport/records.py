@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from papympi.model.item import Key
+from papympi.model.telling import clean, clean_line
 
 PRINTED: Final = 0
 """The level of what was printed; `Record.name` is then "stdout" or "stderr", "output" if not through Python's own."""
@@ -92,6 +93,12 @@ class TokenBucket:
         return True
 
 
+def format_line(record: Record, worker: str) -> str:
+    """Return what was printed or logged as it is shown: with where it is from, and without control characters."""
+    return format_prefix(record.node, record.key, worker) + clean_line(record.text)
+
+
 def format_prefix(node: str, key: Key | None, worker: str) -> str:
     """Return what stands before a line: where it is from."""
-    return f"[{' '.join(part for part in (node, '' if key is None else str(key), worker) if part)}] "
+    words = " ".join(part for part in (node, "" if key is None else str(key), worker) if part)
+    return f"[{clean(words)}] "

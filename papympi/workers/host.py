@@ -23,15 +23,22 @@ _FORM: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?\s*", re.IGNORECAS
 _A_SIZE: Final = 'a number of bytes, or e.g. "512 MB" or "2GiB"'
 _LEAST: Final = 64 << 20
 """A worker with less than this, in bytes, could not even start."""
+MOST_LOCAL: Final = 4096
+"""So many processes or threads of a pool may be on one host; more would take all its memory, if they came to start."""
 _LOADS: Final = ("template", "each")
 _PART: Final = 4
 """Shared memory, and the items of a run, take at most this part of all memory, unless somebody says how much."""
 
 
-def check_count(pool: str, option: str, value: Any) -> int:
-    """Return `value` if it is a number of workers or places."""
+def check_count(pool: str, option: str, value: Any, *, local: bool = False) -> int:
+    """Return `value` if it is a number of workers or places; `local`: of processes or threads of this host."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise OptionError(f"pool {pool!r}: {option} must be an integer of at least 1, not {value!r}")
+    if local and value > MOST_LOCAL:
+        raise OptionError(
+            f"pool {pool!r}: {option} = {value} is more than {MOST_LOCAL}, and each is a process or thread of one "
+            "host, which has not so many CPUs; to wait for many things at once there is the pool asyncio"
+        )
     return value
 
 

@@ -30,12 +30,13 @@ TARGETS = """
 """
 INPUTS = """
 =1 x x=@ x=@. x=@none.txt x=@bad.jsonl x=@bad.csv x=@deep.jsonl x=@bad.pkl x=@half.pkl x=**/[ x=*.none
-2x=1 x.y=1 '' = y=0..3
+2x=1 x.y=1 '' = y=0..3 double=1 double=[]
 """
 OPTIONS = """
 --target= --target=doubel
 --pool= --pool== --pool=*= --pool==inline --pool=*=processes: --pool=*=processes:0 --pool=*=processes:-1
 --pool=*=processes:1e9 --pool=*=inline:3 --pool=*=* --pool=*=mpi:0 --pool=*=mpi4py --pool=*=thread --pool=x
+--pool=*=processes:999999 --pool=*=threads:4097 --pool=*=mpi:5000 --pool=*=inline:999999
 --stride=double --stride=double=-1 --stride=double=0 --stride=double=1.5 --stride==3 --stride=x=3 --stride=doubel=3
 --admission=-1 --admission=0 --admission=1.5 --admission=x --admission=
 --admission-bytes= --admission-bytes=-5 --admission-bytes=nan --admission-bytes='5 parsecs' --admission-bytes=0
@@ -49,6 +50,7 @@ OPTIONS = """
 '--run-dir=d --grace=nan' '--run-dir=d --grace=-1' '--run-dir=d --within=soon' '--run-dir=d --shard=0/0'
 '--run-dir=d --shard=2/2' '--run-dir=d --shard=-1/2' '--run-dir=d --shard=a/b' '--run-dir=d --shard=1'
 '--run-dir=d --shard=1.5/2' '--run-dir=d --shard='
+--encoding=nope --encoding=base64 --nan=maybe
 -p -pno: -pyes:loky --nonsense extra '-- --input'
 """
 COMMANDS = """

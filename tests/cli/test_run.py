@@ -63,7 +63,10 @@ def test_failures_beside_the_output(papympi, squares, project):
     done = papympi("run", squares, "--input", "number=2..5", "--output", "out/results.jsonl", *INLINE)
     assert done.returncode == 1
     assert done.stdout == ""
-    assert sorted(path.name for path in (project / "out").iterdir()) == ["failures.jsonl", "results.jsonl"]
+    assert sorted(path.name for path in (project / "out").iterdir()) == [
+        "results.jsonl",
+        "results.jsonl.failures.jsonl",
+    ]
     assert [row["value"] for row in rows((project / "out" / "results.jsonl").read_text())] == [4, 16]
 
 
@@ -215,7 +218,7 @@ def test_error_tells_what_was_done(papympi, project):
     assert done.stderr.splitlines()[-1].startswith("papympi: error: inputs that are joined")
     assert "ended early; so far:" in done.stderr
     assert "5 times TypeError in add" in done.stderr
-    assert len(rows((project / "failures.jsonl").read_text())) == 5
+    assert len(rows((project / "a.csv.failures.jsonl").read_text())) == 5
 
 
 def test_options_of_the_project(papympi, squares, project):

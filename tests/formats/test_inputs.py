@@ -34,9 +34,13 @@ def parse(value):
         ("-2..1", [-2, -1, 0]),
         ("5..5", []),
         ("0..1_000", list(range(1000))),
+        ("9" * 5000, [10**5000 - 1]),
+        (f"[-{'9' * 5000}, 1.5]", [1 - 10**5000, 1.5]),
+        (f"{'9' * 5000}..1{'0' * 5000}", [10**5000 - 1]),
     ],
 )
 def test_value(value, items):
+    """Whatever its length: integers of more digits than Python reads were taken for text."""
     assert list(parse(value)) == items
 
 

@@ -1,6 +1,7 @@
 """Files of results: what stands in them, and that they are whole."""
 
 import collections
+import contextlib
 import csv
 import dataclasses
 import datetime
@@ -8,6 +9,7 @@ import enum
 import json
 import os
 import pickle
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ import pytest
 
 from papympi.errors import OptionError, PapympiError, ShippingError
 from papympi.formats.file_formats import FORMATS, to_line
-from papympi.formats.output_files import encode_failure, open_output, write_lines
+from papympi.formats.output_files import encode_failure, open_output, write_whole
 from papympi.model.item import Failure, Result
 
 Point = collections.namedtuple("Point", "x y")
@@ -203,13 +205,13 @@ def test_bad_suffix_and_folder(tmp_path):
     """Unknown suffix and missing folder are refused."""
     with pytest.raises(OptionError, match=r"cannot write 'a\.xml': .* \.csv, \.jsonl, \.pkl"):
         write(tmp_path / "a.xml")
-    with pytest.raises(PapympiError, match="No such file or directory"):
+    with pytest.raises(PapympiError, match="there is no folder .*; make it first"):
         write(tmp_path / "none" / "a.csv")
 
 
 def test_failures(tmp_path):
     failure = Failure("n", (1,), ValueError("bad"), "Traceback ...", "x=1", "threads[0]", 2)
-    write_lines(tmp_path / "failures.jsonl", [encode_failure(failure)])
+    write_whole(tmp_path / "failures.jsonl", [encode_failure(failure)])
     assert json.loads((tmp_path / "failures.jsonl").read_text()) == {
         "node": "n",
         "key": [1],
@@ -220,3 +222,50 @@ def test_failures(tmp_path):
         "attempts": 2,
         "traceback": "Traceback ...",
     }
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("value", [{"a": "x\ny"}, {"a": "x" * 20_000}], ids=["short", "long"])
+def test_a_full_disk_leaves_whole_rows(suffix, value, tmp_path):
+    """What was in memory was written as far as there was room, in the middle of a row."""
+    path = tmp_path / f"a{suffix}"
+    with pytest.raises(PapympiError, match=r"cannot write '.*': File too large"), room(50_000):
+        write(path, *[value] * 5000)
+    rows = list(FORMATS[suffix].read_rows(path))
+    assert [row.key for row in rows] == [(number,) for number in range(len(rows))]
+    assert 0 < path.stat().st_size <= 50_000
+    assert 50_000 - path.stat().st_size < 21_000
+
+
+def test_no_room_for_a_new_head_costs_no_row(tmp_path):
+    """The table was written anew in its own place, and was neither the old nor the new one when that failed."""
+    values = [{"a": "x" * 90}] * 500 + [{"b": "y"}]
+    write(tmp_path / "whole.csv", *values)
+    size = (tmp_path / "whole.csv").stat().st_size - 100
+    with pytest.raises(PapympiError, match="File too large"), room(size):
+        write(tmp_path / "a.csv", *values)
+    with (tmp_path / "a.csv").open(newline="") as file:
+        head, *rows = csv.reader(file)
+    assert head == ["node", "key", "a"]
+    assert rows == [
+        ["n", f"[{n}]", *value.values()] if n < 500 else ["n", "[500]", "", "y"] for n, value in enumerate(values)
+    ]
+
+
+@pytest.mark.parametrize("text", ["a\rb", "\r", "a\r\nb", "\n", 'a"\r'])
+def test_ends_of_lines_in_cells_are_quoted(text, tmp_path):
+    """Python quotes only cells with the end of line that it writes itself; others are as much the end of a row."""
+    write(tmp_path / "a.csv", {"a": text, "b": 1}, {"c": text})
+    with (tmp_path / "a.csv").open(newline="") as file:
+        assert list(csv.reader(file))[1:] == [["n", "[0]", text, "1", ""], ["n", "[1]", "", "", text]]
+
+
+@contextlib.contextmanager
+def room(size):
+    """Let files grow to some size only, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -458,6 +458,10 @@ def test_unknown_pools_refused(graph):
         (["x", "y"], "'y' cannot be given as an input: no node takes it"),
         (["x", "doubl"], "'doubl' cannot be given as an input: no node takes it; did you mean 'double'?"),
         (["x", "scale"], r"'scale' cannot be given as an input: it is left to its default in node 'scaled' \("),
+        (
+            ["x", "scaled"],
+            r"'scaled' cannot be given as an input: it is node 'scaled' \(.*, and nothing that is",
+        ),
         (["x", "tool"], r"'tool' cannot be given as an input: it is resource 'tool' \("),
     ],
 )

@@ -156,7 +156,7 @@ def test_srun_signal_stops_run(cluster, folder, name):
     values = [json.loads(line)["value"] for line in (folder / "out.jsonl").read_text().splitlines()]
     assert 4 <= len(values) < 1000
     assert values == list(range(len(values)))
-    assert not (folder / "failures.jsonl").exists()
+    assert not (folder / "out.jsonl.failures.jsonl").exists()
 
 
 def test_directives_stay_as_meant(cluster, tmp_path):

@@ -75,7 +75,7 @@ class Project:
         )
         assert states == {"COMPLETED"}, self.log
         assert not list(self.run.glob("**/lock*"))
-        assert not list(self.run.glob("**/failures.jsonl"))
+        assert not list(self.run.glob("**/*failures.jsonl"))
 
     @property
     def log(self):

@@ -80,7 +80,7 @@ def check(folder, fatal):
     [hosts] = found["hosts"]
     assert len(hosts) == 2
     assert sum(hosts.values()) == ITEMS
-    failures = folder / "failures.jsonl"
+    failures = folder / "out.jsonl.failures.jsonl"
     failed = [json.loads(line) for line in failures.read_text().splitlines()] if failures.exists() else []
     assert [failure["key"] for failure in failed] == [[fatal]] * (fatal >= 0)
 

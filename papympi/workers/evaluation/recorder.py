@@ -12,8 +12,8 @@ from typing import Final
 
 from papympi.model.attempt import attempt
 from papympi.model.item import Key
-from papympi.model.telling import describe, tell, tell_traceback
-from papympi.transport.records import PRINTED, Logs, Record, TokenBucket, format_prefix
+from papympi.model.telling import clean_line, describe, tell, tell_traceback
+from papympi.transport.records import PRINTED, Logs, Record, TokenBucket, format_line, format_prefix
 from papympi.workers.evaluation.alarm import hold
 
 BURST: Final = 1000
@@ -89,8 +89,7 @@ class OutputRecorder:
         """Take a message that was logged; it is marked, so that it is not taken again from where handlers write it."""
         record.papympi_node, record.papympi_key, record.papympi_worker = node, key, self._worker
         if not self.whole:
-            prefix = format_prefix(node, key, self._worker)
-            record.msg = f"{prefix.replace('%', '%%') if record.args else prefix}{record.msg}"
+            _add_prefix(record, format_prefix(node, key, self._worker))
             return
         text = _message_of(record)
         with hold(), self._lock:
@@ -206,6 +205,14 @@ def _cut(text: str, start: int, end: int) -> str:
     return line.finish()
 
 
+def _add_prefix(record: logging.LogRecord, prefix: str) -> None:
+    """Let a record that goes its own way say where it is from; its arguments stay if a terminal can have them."""
+    text, error = attempt(record.getMessage)
+    if error is None and (safe := clean_line(text)) != text:
+        record.msg, record.args = safe, None
+    record.msg = f"{prefix.replace('%', '%%') if record.args else prefix}{record.msg}"
+
+
 def _message_of(record: logging.LogRecord) -> str:
     """Return what a record says, with the traceback that it has."""
     text, error = attempt(record.getMessage)
@@ -220,7 +227,7 @@ def _message_of(record: logging.LogRecord) -> str:
 
 def show(logs: Logs) -> None:
     """Show lines in this process."""
-    lines = [format_prefix(record.node, record.key, logs.worker) + record.text for record in logs.records]
+    lines = [format_line(record, logs.worker) for record in logs.records]
     lines += [describe_dropped(node, count, logs.worker) for node, count in logs.dropped.items()]
     if lines:
         put_lines("\n".join(lines))

@@ -9,12 +9,12 @@ import signal
 import socket
 import sys
 import time
-import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from papympi.errors import LaunchError
+from papympi.model.telling import tell_traceback
 from papympi.workers.children.client import ForkServerClient
 from papympi.workers.children.mpi_blocks import drop_abandoned, drop_blocks
 from papympi.workers.cpus import find_cpus
@@ -96,7 +96,7 @@ class World:
         elif error is not None:
             where = f"papympi: rank {self.rank} on {socket.gethostname()} (pid {os.getpid()}) failed:\n"
             with contextlib.suppress(OSError, ValueError):
-                sys.stderr.write(where + "".join(traceback.format_exception(error)))
+                sys.stderr.write(where + tell_traceback(error))
             self.abort(1)
         return int(code)
 

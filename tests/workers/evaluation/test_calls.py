@@ -5,7 +5,7 @@ import os
 import pytest
 
 from papympi import Failure, Graph, RemoteError, run
-from papympi.formats.output_files import encode_failure, write_lines
+from papympi.formats.output_files import encode_failure, write_whole
 from papympi.stores.failures import read_failures
 
 PLACES = ["inline", "threads:2", "asyncio", "processes:2", "mpi:2", "loky:2"]
@@ -112,7 +112,7 @@ def test_any_exception_is_a_failure(place, tmp_path):
         assert kind.__name__ in failure.traceback
         assert len(failure.traceback) < 50_000
         assert "\x1b" not in failure.traceback + str(failure.to_error())
-    write_lines(tmp_path / "failures.jsonl", map(encode_failure, failures))
+    write_whole(tmp_path / "failures.jsonl", map(encode_failure, failures))
     told = {failure.key: str(failure.error) for failure in read_failures(tmp_path / "run")}
     assert told[1,].startswith("<str() of Bad raised TypeError")
     assert set(told) == {failure.key for failure in failures}
