@@ -72,7 +72,8 @@ def replay(*, folder: Path, node: str, key: str, debugs: bool) -> int:
     KEY is the key of the item: 7, or 7,3 for child 3 of item 7.
     """
     from papympi.jobs.repeating import repeat_item
-    from papympi.model.telling import tell_repr, tell_traceback
+    from papympi.model.telling import tell_repr
+    from papympi.model.tracebacks import tell_traceback
     from papympi.workers.evaluation.attempt import attempt
 
     numbers = re.findall(r"\d+", key)
@@ -86,7 +87,7 @@ def replay(*, folder: Path, node: str, key: str, debugs: bool) -> int:
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None and trace.tb_frame.f_code.co_filename.startswith(_OURS):
         trace = trace.tb_next
-    click.echo(tell_traceback(error, trace), nl=False)
+    click.echo(tell_traceback(error), nl=False)
     if debugs:
         import pdb
 

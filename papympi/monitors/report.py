@@ -10,6 +10,7 @@ from typing import Any, Final
 from papympi.contracts import NodeCount, Statistics
 from papympi.model.item import Failure
 from papympi.model.telling import clean, tell, tell_kind
+from papympi.model.tracebacks import shorten_traceback
 from papympi.workers.host import format_memory
 
 CELL = 60
@@ -19,7 +20,7 @@ GROUPS = 10
 """At most so many groups of failures are shown."""
 
 TRACEBACK = 12
-"""Of the traceback of a group's example the last so many lines are shown."""
+"""Of the traceback of a group's example the last so many lines are shown, and the first ones."""
 
 MESSAGE: Final = 1000
 """Of a message so many characters are shown, and compared."""
@@ -147,10 +148,7 @@ def _format_group(group: FailureGroup) -> str:
         lines.append(f"  input: {example.input}")
     if example.attempts > 1:
         lines.append(f"  attempts: {example.attempts}")
-    trace = example.traceback.rstrip().splitlines()
-    if len(trace) > TRACEBACK:
-        lines.append("    ...")
-    lines.extend(f"    {clean(line, MESSAGE)}" for line in trace[-TRACEBACK:])
+    lines.extend(f"    {clean(line, MESSAGE)}" for line in shorten_traceback(example.traceback, TRACEBACK))
     return "\n".join(lines)
 
 

@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from papympi.errors import ItemTimeout, RemoteError
 from papympi.model.item import DROP, Failure, Key, seal_error
-from papympi.model.telling import describe, describe_kind, tell_error, tell_traceback
+from papympi.model.telling import describe, describe_kind, tell_error
+from papympi.model.tracebacks import strip, tell_traceback
 from papympi.plan.program import Call, ResourceSpec, Stage
 from papympi.transport.payload import Payload, Unsendable
 from papympi.transport.task import Outcome, Output, Task
@@ -26,7 +27,6 @@ from papympi.workers.evaluation.columns import (
     positions_of,
 )
 from papympi.workers.evaluation.context import WorkerContext
-from papympi.workers.evaluation.frames import skip_own_frames, strip
 from papympi.workers.evaluation.location import at
 from papympi.workers.evaluation.programs import tell_program
 from papympi.workers.evaluation.progress import COUNT, INDEX, NODE, NOTHING
@@ -127,7 +127,7 @@ class Calls:
         """Return what is said of an exception, and of what the function was given."""
         if call.timeout and self.worker.sends:
             seal_error(error)  # as will be done when nobody looks at the time
-        return tell_traceback(error, skip_own_frames(error)) + tell_program(error), _describe(given)
+        return tell_traceback(error, call.function) + tell_program(error), _describe(given)
 
     def _translate(self, call: Call, error: BaseException) -> BaseException:
         """Return the error as users know it; a worker that was given up ends here."""

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from papympi.errors import StateError
 from papympi.model.item import Failure
+from papympi.model.tracebacks import tell_traceback
 from papympi.plan.program import Call, ResourceSpec, Stage
 from papympi.workers.evaluation.alarm import Overdue, TimeoutAlarm
 from papympi.workers.evaluation.attempt import Attempt
@@ -40,7 +41,7 @@ class Resources:
         self._slots = slots
         self._outside = outside
         self._made: dict[str, tuple[Any, BaseException | None, TracebackType | None]] = {}
-        self._open: list[tuple[str, Generator[Any]]] = []
+        self._open: list[tuple[ResourceSpec, Generator[Any]]] = []
 
     def has(self, spec: ResourceSpec) -> bool:
         """Say whether a resource has been made, or cannot be."""
@@ -59,13 +60,14 @@ class Resources:
     def close(self) -> None:
         """Take the resources down, the last first; what goes wrong is logged."""
         while self._open:
-            name, generator = self._open.pop()
-            with self._at(name):
+            spec, generator = self._open.pop()
+            with self._at(spec.name):
                 more, error = self._attempt(next, generator, _END)
                 if error is None and more is not _END:
                     error = StateError("it yields more than once")
                 if error is not None:
-                    logging.getLogger(f"papympi.{self._kind}s").error("it could not be taken down", exc_info=error)
+                    told = tell_traceback(error, spec.function).rstrip()
+                    logging.getLogger(f"papympi.{self._kind}s").error("it could not be taken down\n%s", told)
         self._made.clear()
 
     def _at(self, name: str) -> Any:
@@ -87,7 +89,7 @@ class Resources:
         resource = next(generator, _END)
         if resource is _END:
             raise StateError(f"{self._kind} {spec.name!r} is a generator function that yields nothing")
-        self._open.append((spec.name, generator))
+        self._open.append((spec, generator))
         return resource
 
 
