@@ -9,7 +9,7 @@ from typing import Final
 
 import click
 
-from papympi.errors import LoadError, PapympiError
+from papympi.errors import FailuresError, LoadError, PapympiError
 
 FINE: Final = 0
 FAILED: Final = 1
@@ -26,7 +26,7 @@ def guard(command: Callable[[], int]) -> int:
         sys.stdout.flush()
     except (PapympiError, click.ClickException) as error:
         _tell(error)
-        return BAD_USE
+        return FAILED if isinstance(error, FailuresError) else BAD_USE
     except (KeyboardInterrupt, click.Abort):
         click.echo("papympi: interrupted", err=True)
         return INTERRUPTED

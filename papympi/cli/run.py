@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from signal import SIGTERM
 from typing import Any, Final, TextIO
 
 import click
 
-from papympi.cli.exits import FAILED, FINE, REMAINS
+from papympi.cli.failure_options import failure_options
 from papympi.cli.interrupts import GRACE_S, Interrupts
 from papympi.cli.journal_options import journal_options, lock_directory, read_journal_options
 from papympi.cli.options import block_plugins, invocation, plan_options, read_plan_options, target_argument
 from papympi.cli.show import Show, Style
 from papympi.cli.streams import own_input, own_output
+from papympi.cli.verdict import Verdict
 from papympi.errors import OptionError, PapympiError
 from papympi.formats.file_formats import list_suffixes
 from papympi.formats.inputs import FORMS, parse_inputs
-from papympi.formats.output_files import open_output, write_failures
+from papympi.formats.output_files import open_output
 from papympi.jobs.time_limit import find_time_left, keep_to_limit
+from papympi.model.failure_limit import FailureLimit
 from papympi.model.item import Failure
-from papympi.monitors.progress import ProgressDisplay
-from papympi.plan.plan import Plan
+from papympi.monitors.progress import ProgressDisplay, list_row_nodes
 from papympi.runner.early import early_template
 from papympi.runner.journal_options import JournalOptions
 from papympi.runner.launch import launched_ranks, read_drain_signal, run_under_mpiexec
@@ -37,7 +36,7 @@ from papympi.runner.options import RunOptions, check_bytes
 from papympi.runner.plugins import collect_offers, plugin_manager
 from papympi.runner.run import Run
 from papympi.runner.run import run as start_run
-from papympi.stores.rundir import FAILURES, RESULTS, open_private
+from papympi.stores.rundir import RESULTS, open_private
 from papympi.workers.evaluation.recorder import shown_by
 
 
@@ -56,6 +55,8 @@ class Request:
     admission: int | None
     admission_bytes: int | None
     seed: int | None
+    max_failures: FailureLimit | None
+    accept_failures: FailureLimit | None
     progress: bool | None
     grace_s: float | None
     blocked: tuple[str, ...]
@@ -103,6 +104,7 @@ _MOST_RANKS: Final = 100_000
     help="At most about SIZE bytes in the graph at once: 4000000000, '4 GB'. Default: a quarter of the memory.",
 )
 @click.option("--seed", type=click.IntRange(min=0), metavar="N", help="What the items' random seeds are derived from.")
+@failure_options
 @click.option(
     "--ranks", type=click.IntRange(1, _MOST_RANKS), metavar="N", help="Start mpiexec with N ranks and run there."
 )
@@ -150,6 +152,8 @@ def execute(request: Request, stdout: TextIO) -> int:
         admission=request.admission,
         admission_bytes=request.admission_bytes,
         seed=request.seed,
+        max_failures=request.max_failures,
+        accept_failures=request.accept_failures,
         progress=request.progress,
         block=request.blocked or None,
     )
@@ -173,7 +177,7 @@ def _execute(request: Request, options: RunOptions, loaded: LoadedGraph, stdout:
             writer = stack.enter_context(open_output(Path(request.output), writers))
         session = stack.enter_context(open_run(request, loaded, options, inputs))
         show = Show(style_of(request.output, len(session.plan.targets)), stdout, writer)
-        return take_results(session, show, request, progress=options.progress)
+        return take_results(session, show, request, options)
 
 
 def place_output(journal: JournalOptions, output: str) -> str:
@@ -210,25 +214,25 @@ def style_of(output: str, targets: int) -> Style:
     return "values" if targets == 1 else "rows"
 
 
-def take_results(session: Run, show: Show, request: Request, *, progress: bool | None) -> int:
+def take_results(session: Run, show: Show, request: Request, options: RunOptions) -> int:
     """Take every result, say how it went, and return the exit code; failures are kept by the run."""
-    journal = request.journal
+    journal, verdict = request.journal, Verdict(session, show, request.output, request.journal, options.accept_failures)
     drain = read_drain_signal() if journal is not None else None
     stop = partial(session.stop, now=True)  # whoever sends a signal, or ends the job, does not wait for all rows
     interrupts = Interrupts(stop, session.cancel, request.grace_s, drain)
     try:
-        with interrupts, limit_time(session, journal), show_progress(session, show, progress=progress):
+        with interrupts, limit_time(session, journal), show_progress(session, show, progress=options.progress):
             for result in session.results():
                 if not isinstance(result, Failure):
                     show.take(result)
     except PapympiError:
         if show.count or session.failures:
-            conclude(session, show.count, request, "ended early; so far:")
+            verdict.conclude("ended early; so far:")
         raise
     except KeyboardInterrupt:
         if not interrupts.code:
             raise
-    return end(session, show.count, request, interrupts.code)
+    return verdict.end(interrupts.code)
 
 
 def limit_time(session: Run, journal: JournalOptions | None) -> AbstractContextManager[None]:
@@ -241,20 +245,6 @@ def limit_time(session: Run, journal: JournalOptions | None) -> AbstractContextM
     return keep_to_limit(session.plan, session.statistics, stop, seconds, lambda text: tell(f"papympi: {text}"))
 
 
-def end(session: Run, count: int, request: Request, asked: int) -> int:
-    """Say how a run went that has come to its end or was stopped, and return the exit code; a signal asked for one."""
-    if request.journal is None:
-        conclude(session, count, request, "stopped; so far:" if asked else "")
-        return asked or (FAILED if session.failures else FINE)
-    doubted = asked == 128 + SIGTERM and bool(session.failures)
-    remains = doubted or not session.statistics().complete
-    conclude(session, count, request, "stopped; so far:" if remains else "")
-    if not remains:
-        return FAILED if session.failures else FINE
-    click.echo(f"work remains; go on with --resume --run-dir {shlex.quote(str(request.journal.folder))}", err=True)
-    return REMAINS
-
-
 @contextlib.contextmanager
 def show_progress(session: Run, show: Show, *, progress: bool | None) -> Iterator[None]:
     """Show how far the run is while the block lasts; lines for the same terminal go above it."""
@@ -262,36 +252,9 @@ def show_progress(session: Run, show: Show, *, progress: bool | None) -> Iterato
         yield
         return
     with contextlib.ExitStack() as stack:
-        display = stack.enter_context(ProgressDisplay(session.statistics, row_nodes=find_row_nodes(session.plan)))
+        display = stack.enter_context(ProgressDisplay(session.statistics, row_nodes=list_row_nodes(session.plan)))
         if sys.stderr.isatty():
             stack.enter_context(shown_by(display.put))
             if show.stream.isatty():
                 show.put = display.put
         yield
-
-
-def find_row_nodes(plan: Plan) -> list[str]:
-    """Return the nodes that are called once for each row of the inputs."""
-    steps = [step for step in plan.steps if step.kind in ("map", "scatter") and step.space.kind == "source"]
-    stages = plan.program.stages
-    return [node for step in steps for node in step.nodes if stages[step.number].find_inside(node) is None]
-
-
-def conclude(session: Run, count: int, request: Request, head: str) -> None:
-    """Write the failures to their file, and the summary to standard error."""
-    output, journal = request.output, request.journal
-    failures = sorted(session.failures, key=lambda failure: (failure.key, failure.node))
-    summary = session.summary
-    lines = [str(replace(summary, statistics=replace(summary.statistics, delivered=count)))]
-    if head:
-        lines.insert(0, head)
-    if output not in ("", "-"):
-        lines.append(f"\nresults: {output}")
-    if failures:
-        path = (Path() if output in ("", "-") else Path(output).parent) / FAILURES
-        if journal is not None:
-            path = journal.folder / FAILURES  # the run itself writes them there
-        else:
-            write_failures(path, failures)
-        lines.append(f"failures: {path}")
-    click.echo("\n".join(lines), err=True)

@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from papympi.contracts import NodeCount
 from papympi.model.item import Failure, Key
+from papympi.transport.task import Outcome
+
+
+class Stopwatch:
+    """How long a run takes."""
+
+    def __init__(self) -> None:
+        self._begun: float | None = None
+        self._ended: float | None = None
+
+    def start(self) -> None:
+        """Begin, unless it has begun."""
+        if self._begun is None:
+            self._begun = time.perf_counter()
+
+    def stop(self) -> None:
+        """Stand still from now on."""
+        self._ended = time.perf_counter()
+
+    def read(self) -> float:
+        """Return the seconds so far; from any thread."""
+        ended = self._ended
+        return 0.0 if self._begun is None else (time.perf_counter() if ended is None else ended) - self._begun
 
 
 @dataclass(slots=True)
@@ -39,6 +63,14 @@ class Tally:
         for failure in failures:
             self.failed[failure.node] += 1
         self.failures += failures
+
+    def count(self, nodes: Sequence[str], outcome: Outcome) -> None:
+        """Count what a task has done; its failures are counted apart."""
+        for node, calls, drops in zip(nodes, outcome.calls, outcome.drops, strict=True):
+            self.done[node] += calls
+            if drops:
+                self.dropped[node] += drops
+        self.seconds[nodes[-1]] += outcome.seconds
 
     def to_counts(self, nodes: Sequence[str]) -> dict[str, NodeCount]:
         """Return the counts of some nodes."""

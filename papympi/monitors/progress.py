@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from papympi.contracts import Statistics
 from papympi.monitors import report
+from papympi.plan.plan import Plan
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -113,6 +114,13 @@ class ProgressDisplay:
         """Write the lines that have been put, and the table below them."""
         self._flush(partial(live.console.out, end="", highlight=False))
         live.update(_make_table(self._statistics(), self._row_nodes), refresh=True)
+
+
+def list_row_nodes(plan: Plan) -> list[str]:
+    """Return the nodes that are called once for each row of the inputs, in the order of the plan."""
+    steps = [step for step in plan.steps if step.kind in ("map", "scatter") and step.space.kind == "source"]
+    stages = plan.program.stages
+    return [node for step in steps for node in step.nodes if stages[step.number].find_inside(node) is None]
 
 
 def _make_table(statistics: Statistics, row_nodes: Sequence[str]) -> Group:

@@ -141,6 +141,8 @@ class Outcome:
         again: positions that failed and may be tried again: they have no value yet and their failure is not counted.
             START, ADVANCE: not empty: the parent at work has to be begun again, the generator is gone.
         logs: what its functions have printed and logged, unless it came home before.
+        resources: those that its worker has tried to make since the last one, as (name, what failures call the worker,
+            what was raised in one line; "": it is made). Each worker tries once.
     """
 
     task: int
@@ -154,6 +156,7 @@ class Outcome:
     state: Payload | None = None
     again: list[int] = field(default_factory=list)
     logs: Logs | None = None
+    resources: list[tuple[str, str, str]] = field(default_factory=list)
 
     @classmethod
     def of_unbegun(cls, task: int) -> Outcome:
@@ -175,9 +178,10 @@ class Outcome:
             (list(map(Payload.to_wire, output.payloads)), output.valid, output.failed) for output in self.outputs
         ]
         wire = self.task, outputs, self.seconds, self.calls, self.drops
-        if not (self.failures or self.counts or self.finished or self.state or self.again or self.logs):
+        rare = self.failures or self.counts or self.finished or self.state or self.again or self.logs
+        if not (rare or self.resources):
             return wire
-        return *wire, self.failures, self.counts, self.finished, self.state, self.again, self.logs
+        return *wire, self.failures, self.counts, self.finished, self.state, self.again, self.logs, self.resources
 
     @classmethod
     def from_wire(cls, wire: tuple[Any, ...]) -> Outcome:

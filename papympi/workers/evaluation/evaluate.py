@@ -91,7 +91,7 @@ class Evaluator:
 
     def _end(self, outcome: Outcome, begin: float) -> Outcome:
         """Return the outcome of a task that is done."""
-        self._worker.finish()
+        self._worker.finish(outcome)
         outcome.logs = self._capture.recorder.take()
         outcome.seconds = time.perf_counter() - begin
         return outcome
