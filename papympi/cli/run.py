@@ -27,7 +27,7 @@ from papympi.formats.output_files import open_output
 from papympi.jobs.time_limit import find_time_left, keep_to_limit
 from papympi.model.failure_limit import FailureLimit
 from papympi.model.item import Failure
-from papympi.monitors.progress import ProgressDisplay, list_row_nodes
+from papympi.monitors.progress import ProgressDisplay
 from papympi.runner.early import early_template
 from papympi.runner.journal_options import JournalOptions
 from papympi.runner.launch import launched_ranks, read_drain_signal, run_under_mpiexec
@@ -252,7 +252,7 @@ def show_progress(session: Run, show: Show, *, progress: bool | None) -> Iterato
         yield
         return
     with contextlib.ExitStack() as stack:
-        display = stack.enter_context(ProgressDisplay(session.statistics, row_nodes=list_row_nodes(session.plan)))
+        display = stack.enter_context(ProgressDisplay(session.statistics))
         if sys.stderr.isatty():
             stack.enter_context(shown_by(display.put))
             if show.stream.isatty():

@@ -14,7 +14,7 @@ from papympi.cli.show import Show
 from papympi.contracts import NodeCount
 from papympi.formats.output_files import write_failures
 from papympi.model.failure_limit import FailureLimit
-from papympi.monitors.progress import list_row_nodes
+from papympi.plan.plan import Plan
 from papympi.runner.journal_options import JournalOptions
 from papympi.runner.run import Run
 from papympi.stores.rundir import FAILURES
@@ -95,3 +95,10 @@ class Verdict:
                 write_failures(path, failures)
             lines.append(f"failures: {path}")
         click.echo("\n".join(lines), err=True)
+
+
+def list_row_nodes(plan: Plan) -> list[str]:
+    """Return the nodes that are called once for each row of the inputs, in the order of the plan."""
+    steps = [step for step in plan.steps if step.kind in ("map", "scatter") and step.space.kind == "source"]
+    stages = plan.program.stages
+    return [node for step in steps for node in step.nodes if stages[step.number].find_inside(node) is None]

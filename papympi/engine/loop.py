@@ -221,7 +221,7 @@ class Engine:
             self._scheduler.give_back(outcome.task)
             return
         task = self._scheduler.land(outcome.task)
-        self.tally.count(task.operator.nodes, outcome)
+        self.tally.count(task.operator.calls, outcome)
         if outcome.failures:
             self._fail(outcome.failures, lambda key: task.operator.inputs_at(task, key))
         task.operator.accept(task, outcome)
@@ -245,9 +245,8 @@ class Engine:
 
     def _goes_on_alone(self) -> bool:
         """Return whether anything is on its way that comes home without the consumer."""
-        if len(self._free) == len(self._pools) or self._retries.waiting or self._awaits_rows():
-            return True
-        return self._scheduler.has_tasks_of(self._free.values())
+        alone = len(self._free) == len(self._pools) or bool(self._retries.waiting) or self._awaits_rows()
+        return alone or self._scheduler.has_tasks_of(self._free.values())
 
     def wake(self) -> None:
         """End a wait; from any thread or signal handler."""
@@ -289,6 +288,7 @@ class Engine:
         return Statistics(
             nodes=self.tally.to_counts(names),
             pulled=max((source.rows for source in self._sources), default=0),
+            through=max((source.through for source in self._sources), default=0),
             length=self._length,
             delivered=self._delivered,
             live=self._accounts.live,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from papympi.contracts import NodeCount
 from papympi.model.item import Failure, Key
+from papympi.plan.program import Call
 from papympi.transport.task import Outcome
 
 
@@ -64,13 +65,21 @@ class Tally:
             self.failed[failure.node] += 1
         self.failures += failures
 
-    def count(self, nodes: Sequence[str], outcome: Outcome) -> None:
-        """Count what a task has done; its failures are counted apart."""
-        for node, calls, drops in zip(nodes, outcome.calls, outcome.drops, strict=True):
-            self.done[node] += calls
+    def count(self, calls: Sequence[Call], outcome: Outcome) -> None:
+        """Count what a task has done; its failures are counted apart.
+
+        What nobody has measured, such as the opening of what came, is the last call's.
+        """
+        for call, done, drops in zip(calls, outcome.calls, outcome.drops, strict=True):
+            if call.counts != "nothing":
+                self.done[call.node] += done
             if drops:
-                self.dropped[node] += drops
-        self.seconds[nodes[-1]] += outcome.seconds
+                self.dropped[call.node] += drops
+        rest = outcome.seconds
+        for call, seconds in zip(calls, outcome.spent, strict=False):
+            self.seconds[call.node] += seconds
+            rest -= seconds
+        self.seconds[calls[-1].node] += max(0.0, rest)
 
     def to_counts(self, nodes: Sequence[str]) -> dict[str, NodeCount]:
         """Return the counts of some nodes."""

@@ -134,6 +134,7 @@ class Outcome:
         seconds: wall time that the worker spent on it, in seconds.
         calls: for each call of the stage, for how many items its function was called (children made, for a scatter).
         drops: for each call of the stage, how many items it dropped.
+        spent: of a stage of several calls: how many of the seconds each has taken.
         failures: those born in this task, with their keys; not those that only passed through.
         counts: START, ADVANCE: for each parent finished in this chunk, how many children it got in this chunk.
         finished: START, ADVANCE: every parent is finished, the generator is gone.
@@ -150,6 +151,7 @@ class Outcome:
     seconds: float = 0.0
     calls: list[int] = field(default_factory=list)
     drops: list[int] = field(default_factory=list)
+    spent: list[float] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)
     finished: bool = False
@@ -178,10 +180,10 @@ class Outcome:
             (list(map(Payload.to_wire, output.payloads)), output.valid, output.failed) for output in self.outputs
         ]
         wire = self.task, outputs, self.seconds, self.calls, self.drops
-        rare = self.failures or self.counts or self.finished or self.state or self.again or self.logs
-        if not (rare or self.resources):
-            return wire
-        return *wire, self.failures, self.counts, self.finished, self.state, self.again, self.logs, self.resources
+        rest = self.failures, self.counts, self.finished, self.state, self.again, self.logs, self.resources
+        if any(rest):
+            return *wire, self.spent, *rest
+        return (*wire, self.spent) if self.spent else wire
 
     @classmethod
     def from_wire(cls, wire: tuple[Any, ...]) -> Outcome:

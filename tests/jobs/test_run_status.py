@@ -8,7 +8,9 @@ from papympi.jobs.run_status import RunStatus
 from papympi.monitors.events import Events, describe
 from papympi.stores.rundir import EVENTS
 
-STATISTICS = Statistics({"n": NodeCount(done=7, failed=1, seconds=3.0)}, pulled=8, length=16, delivered=7, seconds=4.0)
+STATISTICS = Statistics(
+    {"n": NodeCount(done=7, failed=1, seconds=3.0)}, pulled=9, through=8, length=16, delivered=7, seconds=4.0
+)
 
 
 def write_run(folder, event, finished=7):

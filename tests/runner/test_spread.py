@@ -10,7 +10,7 @@ import pytest
 
 import papympi
 from papympi import DROP, Failure, Graph, ItemTimeout, NodeError, WorkerLost, resource, run
-from papympi.monitors.progress import list_row_nodes
+from papympi.cli.verdict import list_row_nodes
 
 
 def scattering(spread, *functions, **options):

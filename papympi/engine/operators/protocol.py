@@ -201,14 +201,14 @@ class TaskOperator(Operator, Generic[T]):
     """A step whose work is done by a pool.
 
     Attributes:
-        nodes: the nodes of its stage's calls.
+        calls: those of its stage.
         height: the deeper the step, the smaller.
     """
 
     def __init__(self, step: Step, context: RunContext) -> None:
         super().__init__(step, context)
         self._stage = context.plan.program.stages[step.number]
-        self.nodes = [call.node for call in self._stage.calls]
+        self.calls = self._stage.calls
         self.height = -step.level
 
     def candidates(self) -> Iterable[Candidate]:

@@ -69,7 +69,7 @@ def test_unneeded_is_not_made(pool, tmp_path):
     assert traces(tmp_path, "made") == []
 
 
-@pytest.mark.parametrize("place", ["inline", "threads:2", "asyncio", "processes:2", "mpi:2"])
+@pytest.mark.parametrize("place", ["inline", "threads:2", "asyncio", "processes:2"])
 def test_raising_ends_the_run(place, tmp_path):
     """One that no worker can make failed item after item to the end of the inputs; each worker tries once."""
 
@@ -107,6 +107,7 @@ def test_one_worker_that_can_is_enough(place, tmp_path):
     assert len(failed) < 300
 
 
+@pytest.mark.parametrize("pool", ["inline", "threads"])
 def test_healed_nodes_do_without(pool):
     """A node that has something to put in place of its failures needs no resource."""
 
