@@ -10,6 +10,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable
+from types import TracebackType
 from typing import Any, Final
 
 from papympi.model.attempt import attempt
@@ -45,6 +46,18 @@ def tell_traceback(error: BaseException, function: Callable[..., Any] | None = N
     elif tells_own and not any(_HEADER in line for line in lines):
         lines = attempt(traceback.format_exception, error)[0] or lines
     return _join(lines)
+
+
+def trace_thread(thread: int | None) -> TracebackType | None:
+    """Return where another thread is now, as a traceback that begins where papympi has called."""
+    frame = sys._current_frames().get(thread or 0)  # noqa: SLF001 - there is no other way to another thread's frames
+    trace: TracebackType | None = None
+    while frame is not None:
+        trace = TracebackType(trace, frame, frame.f_lasti, frame.f_lineno or 0)
+        frame = frame.f_back
+    while trace is not None and not is_own_file(trace.tb_frame.f_code.co_filename):
+        trace = trace.tb_next
+    return trace
 
 
 def is_own_file(path: str) -> bool:

@@ -3,11 +3,12 @@
 import asyncio
 import contextlib
 import functools
+import threading
 
 import pytest
 
 import papympi
-from papympi import Graph, SetupError, run
+from papympi import Graph, ResourceError, SetupError, run
 from papympi.model.users_code import OWN
 
 
@@ -136,14 +137,13 @@ def joined(left, right):
     plain(left)  # first
 
 
-FUNCTIONS = [plain, decorated, contextual, nested, cause, group, recursion, syntax, scatter, waiting, several, needs]
+FUNCTIONS = [plain, decorated, contextual, nested, cause, group, recursion, syntax, scatter, waiting, several]
 
 
 @pytest.fixture(scope="module")
 def graph():
     """Return a graph with a node for each way to call a function."""
     ways = Graph("ways")
-    ways.resource(broken)
     for function in FUNCTIONS:
         ways.add(function, pool="p", inputs={})
     ways.add(vectorized, pool="p", vectorized=True)
@@ -189,7 +189,22 @@ def test_values_that_cannot_travel():
     assert [tell_faults(failure.traceback) for failure in values] == [[], []]
 
 
-def test_inputs_and_setups():
+@pytest.mark.parametrize("pool", ["inline", "threads:1", "asyncio"])
+def test_an_item_that_times_out(pool):
+    """Of a thread that could not be interrupted nobody said where it was."""
+    over = threading.Event()
+
+    def hang(x):
+        over.wait(30)  # first
+
+    failure = next(iter(papympi.map(hang, [1], pool=pool, timeout=0.1, errors="keep")))
+    assert tell_faults(failure.traceback) == []
+    assert "ItemTimeout: it took longer than 0.1 s" in failure.traceback
+    assert failure.error.__traceback__ is None
+    over.set()
+
+
+def test_inputs_resources_and_setups():
     """They are called by the runner, and by what prepares a worker."""
 
     def rows():
@@ -197,6 +212,11 @@ def test_inputs_and_setups():
         plain(1)  # first
 
     with run({"x": rows()}, graph=chain(abs), pools={"p": "inline"}, errors="keep") as running:
+        list(running)
+    assert tell_faults(running.failures[0].traceback) == []
+    needy = chain(needs)
+    needy.resource(broken)
+    with run({"x": [1]}, graph=needy, pools={"p": "inline"}, errors="keep") as running, pytest.raises(ResourceError):
         list(running)
     assert tell_faults(running.failures[0].traceback) == []
     failing = chain(abs)

@@ -21,6 +21,7 @@ from papympi.engine.routing import Router, Taker
 from papympi.engine.sizes import BatchSizes, ItemSizes
 from papympi.engine.tally import Tally
 from papympi.model.item import Failure, Key
+from papympi.model.tracebacks import strip, tell_traceback
 from papympi.plan.plan import Plan, Step, Stream
 from papympi.plan.program import Call
 from papympi.transport.task import Lost, Outcome, Task
@@ -258,5 +259,7 @@ MOST_DOUBTS: Final = 2
 
 def blame(call: Call, lost: Lost, key: Key, attempts: int) -> Failure:
     """Return the failure of the item that a worker was at; it is counted when its task comes home."""
-    worker, place = lost.error.worker, call.find_inner_key(key)
-    return Failure(call.node, key[: call.depth], lost.error, worker=worker, attempts=attempts + 1, place=place)
+    error, place = lost.error, call.find_inner_key(key)
+    told = "" if error.__traceback__ is None else tell_traceback(error, call.function)
+    strip(error)
+    return Failure(call.node, key[: call.depth], error, told, "", error.worker, attempts + 1, place=place)

@@ -97,7 +97,8 @@ class Resources:
             self.tried.append((spec.name, ""))
             return
         self.tried.append((spec.name, tell_error(error, _LINE).partition("\n")[0]))
-        self._attempt(error.add_note, f"The {self._kind} {spec.name!r} could not be made.")
+        if self._kind == "resource":  # a setup that raises is an error of its own, which names it
+            self._attempt(error.add_note, f"The resource {spec.name!r} could not be made.")
 
     def _call(self, spec: ResourceSpec) -> Any:
         if not inspect.isgeneratorfunction(spec.function):
