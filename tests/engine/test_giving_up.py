@@ -36,7 +36,7 @@ def test_a_run_that_fails_ends_early(pool):
 
 def test_results_that_are_there_come_first():
     """What had been computed was lost with the rest."""
-    running, found = start([0, 2, 4, 1, 6, 8, 10], 0), []
+    running, found = start([0, 2, 4, 1, 6, 8, 10], 0, targets=["odd"]), []
     with pytest.raises(FailuresError, match=r"1 of \d+ calls failed, more than 0 \(odd at \(3,\): ValueError: odd 1\)"):
         found.extend(running)
     assert found[:3] == [0, 2, 4]
