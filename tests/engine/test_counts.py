@@ -107,6 +107,19 @@ def test_rows_behind_it_are_those_that_are_finished():
     assert running.statistics().through == 100
 
 
+def test_rows_of_an_earlier_attempt_are_behind_it(tmp_path):
+    """They are not called again: a resumed run ended at a small share."""
+    graph = Graph("g")
+    graph.add(kid, pool="p", inputs={"kids": "x"})
+    for resume in (False, True):
+        running = run(
+            {"x": range(9)}, graph=graph, pools={"p": "inline"}, errors="drop", journal=tmp_path / "run", resume=resume
+        )
+        assert len(list(running)) == 8
+        assert running.statistics().through == 9
+    assert running.statistics().nodes["kid"].done == 0
+
+
 def test_progress_of_a_call_is_that_of_the_command(monkeypatch):
     """`run(progress=True)` said 100% at once: it did not know which nodes are called for rows."""
     import io
