@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import papympi.model.beginning  # noqa: F401 - it takes down what there is now
 from papympi.errors import (
+    FailuresError,
     GraphError,
     InputError,
     ItemTimeout,
@@ -29,6 +30,7 @@ from papympi.errors import (
     PluginError,
     PoolError,
     RemoteError,
+    ResourceError,
     SetupError,
     ShippingError,
     StateError,
@@ -62,6 +64,7 @@ _LAZY = {
 __all__ = [
     "DROP",
     "Failure",
+    "FailuresError",
     "Graph",
     "GraphError",
     "InputError",
@@ -76,6 +79,7 @@ __all__ = [
     "PluginError",
     "PoolError",
     "RemoteError",
+    "ResourceError",
     "Result",
     "Run",
     "SetupError",

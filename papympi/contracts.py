@@ -138,6 +138,7 @@ class Statistics:
     Attributes:
         nodes: by node name, in the order of the plan.
         pulled: rows taken from the inputs so far.
+        through: those of them that the run has behind it: all that came of them is delivered, folded or dropped.
         length: how many rows there are, if every input knows its length.
         delivered: results handed to the consumer.
         live: items in the graph now; `admission` bounds it.
@@ -151,6 +152,7 @@ class Statistics:
 
     nodes: Mapping[str, NodeCount]
     pulled: int = 0
+    through: int = 0
     length: int | None = None
     delivered: int = 0
     live: int = 0

@@ -76,6 +76,25 @@ class SetupError(PoolError):
         return f"setup {self.setup!r} failed on worker {self.worker}:\n{self.text.rstrip()}"
 
 
+class ResourceError(PoolError):
+    """A resource that no worker of a pool could make, so that the run is of no use.
+
+    Attributes:
+        resource: its name.
+        pool: the pool's name.
+        text: what it raised, in one line.
+    """
+
+    def __init__(self, resource: str, pool: str, text: str) -> None:
+        super().__init__(resource, pool, text)
+        self.resource = resource
+        self.pool = pool
+        self.text = text
+
+    def __str__(self) -> str:
+        return f"resource {self.resource!r} could not be made by any worker of pool {self.pool!r}: {self.text}"
+
+
 class LaunchError(PoolError):
     """Ranks that could not be started: no MPI, no launcher, or a launcher that does not fit."""
 
@@ -148,6 +167,25 @@ class RemoteError(PapympiError):
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.text}"
+
+
+class FailuresError(PapympiError):
+    """A run of which more has failed than `max_failures` lets pass; the command line turns it into exit code 1.
+
+    Attributes:
+        failed: how many calls.
+        done: of how many, of the node that failed too often, or of all nodes.
+        text: the same in words, with the first failures, in one line.
+    """
+
+    def __init__(self, failed: int, done: int, text: str) -> None:
+        super().__init__(failed, done, text)
+        self.failed = failed
+        self.done = done
+        self.text = text
+
+    def __str__(self) -> str:
+        return self.text
 
 
 class NodeError(PapympiError):

@@ -11,7 +11,7 @@ from typing import Final
 import click
 
 from papympi.cli.words import explain_output, tell
-from papympi.errors import LoadError, PapympiError
+from papympi.errors import FailuresError, LoadError, PapympiError
 
 FINE: Final = 0
 FAILED: Final = 1
@@ -32,7 +32,7 @@ def guard(command: Callable[[], int]) -> int:
         sys.stdout.flush()
     except (PapympiError, click.ClickException) as error:
         _tell(error)
-        return BAD_USE
+        return FAILED if isinstance(error, FailuresError) else BAD_USE
     except (KeyboardInterrupt, click.Abort):
         tell("papympi: interrupted")
         return INTERRUPTED

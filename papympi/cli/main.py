@@ -74,7 +74,8 @@ def _plugin_commands(ctx: click.Context) -> dict[str, click.Command]:
 def papympi(ctx: click.Context, /) -> None:
     """Run pipelines of plain Python functions, from a laptop to a cluster.
 
-    Exit codes: 0 all went well, 1 something failed, 2 a mistake in the command, the pipeline or its inputs,
+    Exit codes: 0 all went well (or as --accept-failures says), 1 something failed,
+    2 a mistake in the command, the pipeline or its inputs,
     75 work remains in the run directory: go on with --resume,
     130 ended by Ctrl-C, 143 ended by SIGTERM, 141 nobody reads the output any more.
     """

@@ -36,7 +36,8 @@ def replay(ctx: click.Context, /, *, folder: Path, node: str, key: str, debugs: 
     item: 7, or 7,3 for child 3 of item 7. If Python itself crashes, it says where.
     """
     from papympi.jobs.repeating import repeat_item, settings_of
-    from papympi.model.telling import tell_repr, tell_traceback
+    from papympi.model.telling import tell_repr
+    from papympi.model.tracebacks import tell_traceback
     from papympi.runner.launch import launched_ranks
     from papympi.workers.evaluation.attempt import attempt
 
@@ -53,7 +54,7 @@ def replay(ctx: click.Context, /, *, folder: Path, node: str, key: str, debugs: 
     if interrupted and not debugs:
         raise error
     trace = find_users_part(error.__traceback__)
-    show(tell_traceback(error, trace).rstrip("\n"))
+    show(tell_traceback(error).rstrip("\n"))
     if debugs:
         import pdb
 

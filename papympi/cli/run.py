@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from signal import SIGTERM
 from typing import Any, Final, TextIO
 
 import click
 
-from papympi.cli.exits import FAILED, FINE, REMAINS
+from papympi.cli.failure_options import failure_options
 from papympi.cli.files import FailuresFile, file_options, place_output
 from papympi.cli.interrupts import GRACE_S, Interrupts
 from papympi.cli.journal_options import journal_options, lock_directory, note_settings, read_journal_options
 from papympi.cli.options import block_plugins, invocation, plan_options, read_plan_options, target_argument
 from papympi.cli.show import Show, Style
 from papympi.cli.streams import own_input, own_output
+from papympi.cli.verdict import Verdict
 from papympi.cli.words import tell
 from papympi.errors import OptionError, PapympiError
 from papympi.formats.file_formats import in_style, list_suffixes
@@ -30,9 +29,9 @@ from papympi.formats.json_values import NonFinite
 from papympi.formats.output_files import open_output
 from papympi.formats.tables import WriteStyle
 from papympi.jobs.time_limit import find_time_left, keep_to_limit
+from papympi.model.failure_limit import FailureLimit
 from papympi.model.item import Failure
 from papympi.monitors.progress import ProgressDisplay
-from papympi.plan.plan import Plan
 from papympi.runner.early import early_template
 from papympi.runner.journal_options import JournalOptions
 from papympi.runner.launch import launched_ranks, read_drain_signal, run_under_mpiexec
@@ -59,6 +58,8 @@ class Request:
     admission: int | None
     admission_bytes: int | None
     seed: int | None
+    max_failures: FailureLimit | None
+    accept_failures: FailureLimit | None
     progress: bool | None
     grace_s: float | None
     encoding: str
@@ -66,7 +67,6 @@ class Request:
     spreadsheet: bool
     blocked: tuple[str, ...]
     journal: JournalOptions | None = None
-    failures_file: FailuresFile | None = None
 
 
 def _read_bytes(ctx: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
@@ -111,6 +111,7 @@ _MOST_RANKS: Final = 100_000
     help="At most about SIZE bytes in the graph at once: 4000000000, '4 GB'. Default: a quarter of the memory.",
 )
 @click.option("--seed", type=click.IntRange(min=0), metavar="N", help="What the items' random seeds are derived from.")
+@failure_options
 @click.option(
     "--ranks", type=click.IntRange(1, _MOST_RANKS), metavar="N", help="Start mpiexec with N ranks and run there."
 )
@@ -158,6 +159,8 @@ def execute(request: Request, stdout: TextIO) -> int:
         admission=request.admission,
         admission_bytes=request.admission_bytes,
         seed=request.seed,
+        max_failures=request.max_failures,
+        accept_failures=request.accept_failures,
         progress=request.progress,
         block=request.blocked or None,
     )
@@ -184,9 +187,9 @@ def _execute(request: Request, options: RunOptions, loaded: LoadedGraph, stdout:
         session = stack.enter_context(open_run(request, loaded, options, inputs))
         failures_file = FailuresFile(request.output, request.journal)
         failures_file.give(session)
-        request = replace(request, failures_file=failures_file)
         show = Show(style_of(request.output, len(session.plan.targets)), stdout, writer, request.non_finite)
-        return take_results(session, show, request, progress=options.progress)
+        verdict = Verdict(session, show, request.output, request.journal, failures_file, options.accept_failures)
+        return take_results(verdict, request, options)
 
 
 def open_run(request: Request, loaded: LoadedGraph, options: RunOptions, inputs: dict[str, Any]) -> Run:
@@ -214,25 +217,25 @@ def style_of(output: str, targets: int) -> Style:
     return "values" if targets == 1 else "rows"
 
 
-def take_results(session: Run, show: Show, request: Request, *, progress: bool | None) -> int:
+def take_results(verdict: Verdict, request: Request, options: RunOptions) -> int:
     """Take every result, say how it went, and return the exit code; failures are kept by the run."""
-    journal = request.journal
+    session, show, journal = verdict.session, verdict.show, request.journal
     drain = read_drain_signal() if journal is not None else None
     stop = partial(session.stop, now=True)  # whoever sends a signal, or ends the job, does not wait for all rows
     interrupts = Interrupts(stop, session.cancel, request.grace_s, drain)
     try:
-        with interrupts, limit_time(session, journal), show_progress(session, show, progress=progress):
+        with interrupts, limit_time(session, journal), show_progress(session, show, progress=options.progress):
             for result in session.results():
                 if not isinstance(result, Failure):
                     show.take(result)
     except PapympiError:
         if show.count or session.failures:
-            conclude(session, show.count, request, "ended early; so far:")
+            verdict.conclude("ended early; so far:")
         raise
     except KeyboardInterrupt:
         if not interrupts.code:
             raise
-    return end(session, show.count, request, interrupts.code)
+    return verdict.end(interrupts.code)
 
 
 def limit_time(session: Run, journal: JournalOptions | None) -> AbstractContextManager[None]:
@@ -244,20 +247,6 @@ def limit_time(session: Run, journal: JournalOptions | None) -> AbstractContextM
     return keep_to_limit(session.plan, session.statistics, stop, seconds, lambda text: tell(f"papympi: {text}"))
 
 
-def end(session: Run, count: int, request: Request, asked: int) -> int:
-    """Say how a run went that has come to its end or was stopped, and return the exit code; a signal asked for one."""
-    if request.journal is None:
-        conclude(session, count, request, "stopped; so far:" if asked else "")
-        return asked or (FAILED if session.failures else FINE)
-    doubted = asked == 128 + SIGTERM and bool(session.failures)
-    remains = doubted or not session.statistics().complete
-    conclude(session, count, request, "stopped; so far:" if remains else "")
-    if not remains:
-        return FAILED if session.failures else FINE
-    tell(f"work remains; go on with --resume --run-dir {shlex.quote(str(request.journal.folder))}")
-    return REMAINS
-
-
 @contextlib.contextmanager
 def show_progress(session: Run, show: Show, *, progress: bool | None) -> Iterator[None]:
     """Show how far the run is while the block lasts; lines for the same terminal go above it."""
@@ -265,29 +254,9 @@ def show_progress(session: Run, show: Show, *, progress: bool | None) -> Iterato
         yield
         return
     with contextlib.ExitStack() as stack:
-        display = stack.enter_context(ProgressDisplay(session.statistics, row_nodes=find_row_nodes(session.plan)))
+        display = stack.enter_context(ProgressDisplay(session.statistics))
         if sys.stderr.isatty():
             stack.enter_context(shown_by(display.put))
             if show.stream.isatty():
                 show.put = display.put
         yield
-
-
-def find_row_nodes(plan: Plan) -> list[str]:
-    """Return the nodes that are called once for each row of the inputs."""
-    steps = [step for step in plan.steps if step.kind in ("map", "scatter") and step.space.kind == "source"]
-    stages = plan.program.stages
-    return [node for step in steps for node in step.nodes if stages[step.number].find_inside(node) is None]
-
-
-def conclude(session: Run, count: int, request: Request, head: str) -> None:
-    """Write the summary to standard error, and where to find results and failures."""
-    summary = session.summary
-    lines = [str(replace(summary, statistics=replace(summary.statistics, delivered=count)))]
-    if head:
-        lines.insert(0, head)
-    if request.output not in ("", "-"):
-        lines.append(f"\nresults: {request.output}")
-    if request.failures_file is not None:
-        lines += request.failures_file.describe(any_failed=bool(session.failures))
-    tell("\n".join(lines))

@@ -16,7 +16,9 @@ them know a step only by the operators' protocol.
 | `EndOfTurn` | between two items of one source, where several take turns |
 | `Ending` | what is left to do when nothing is under way; how a run stops before its end |
 | `RetryQueue`, `Retrier` | what is tried again, by time; whose it is |
-| `Tally`, `FailFast` | the counts of the nodes; raises a failure as soon as the next result can only be that |
+| `Tally`, `Stopwatch` | the counts of the nodes; how long the run takes |
+| `FailFast` | raises a failure as soon as the next result can only be that |
+| `GivingUp` | ends a run that is of no use: too much of it fails, or no worker can make a resource |
 | `Recorder`, `Replay`, `Pruning` | keeps results for a later attempt; uses them there; what need not be computed |
 | `ReplayedPayload`, `KeptPayload`, `SparedPayload` | what an earlier attempt has made: kept values, or a stand-in |
 """

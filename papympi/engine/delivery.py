@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from papympi.model.item import Failure, Key
-from papympi.model.telling import tell_traceback
+from papympi.model.tracebacks import tell_traceback
 from papympi.transport.bitmap import FULL
 from papympi.transport.payload import Unsendable
 

@@ -15,7 +15,6 @@ the consumer in its `next()`, else the driver's thread.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,14 +22,16 @@ from papympi.contracts import History, Pool, Statistics, Store
 from papympi.engine.delivery import Delivery
 from papympi.engine.ending import Ending
 from papympi.engine.fail_fast import FailFast
+from papympi.engine.giving_up import GivingUp
 from papympi.engine.operators.assembly import make_context, make_operators, open_sources
 from papympi.engine.operators.feed import Feed
 from papympi.engine.operators.protocol import Operator
 from papympi.engine.operators.source import pull_in_turns
 from papympi.engine.output_order import ArrivalOrder, InputOrder
 from papympi.engine.scheduling import Scheduler, Waiter, count_places
-from papympi.engine.tally import Tally
+from papympi.engine.tally import Stopwatch, Tally
 from papympi.engine.turns import AT_ONCE
+from papympi.model.failure_limit import FailureLimit
 from papympi.model.failures import FailureLog
 from papympi.model.item import Failure, Key
 from papympi.plan.plan import Plan, Step
@@ -50,6 +51,7 @@ class Engine:
         admission: how many items may be in the graph at once; `None`: enough to keep the pools busy.
         admission_bytes: about how many bytes they may have.
         fails_fast: raise as soon as the next result can only be a failure.
+        max_failures: how many failures end the run; `None`: none do.
         length: how many rows there are, if that is known.
         store: keeps what comes home.
         history: what is known of an earlier attempt.
@@ -68,6 +70,7 @@ class Engine:
         ordered: bool = True,
         admission: int | None = None,
         fails_fast: bool = False,
+        max_failures: FailureLimit | None = None,
         length: int | None = None,
         store: Store | None = None,
         history: History | None = None,
@@ -75,14 +78,14 @@ class Engine:
         tell: Callable[[Logs], None] | None = None,
         failures: FailureLog | None = None,
     ) -> None:
-        self.plan = plan
-        self._pools = dict(pools)
+        self.plan, self._pools = plan, dict(pools)
         self._places = {name: count_places(pool) for name, pool in self._pools.items()}
         self._bound, self._length, self._tell = admission, length, tell
         self.tally = Tally(log=failures or FailureLog())
         if history is not None:
             self.tally.restore(history, plan)
         held = [name for name, pool in self._pools.items() if pool.capabilities.holds_up]
+        self._giving_up = GivingUp(plan, self._pools, self.tally, max_failures)
         self._free = {name: pool for name, pool in self._pools.items() if name not in held}
         self._waiter = Waiter(self._pools.values(), [self._pools[name] for name in held])
         context = make_context(
@@ -102,8 +105,7 @@ class Engine:
         self._ending = Ending(self._operators, self._scheduler, self._order)
         self._paused = self._over = self._finished = False
         self._delivered = self._at_once = 0
-        self._begun: float | None = None
-        self._took = 0.0
+        self._stopwatch = Stopwatch()
         self.lock = threading.Lock()
 
     def next(self) -> Delivery | None:
@@ -112,10 +114,10 @@ class Engine:
         Raises:
             NodeError: with `fails_fast`, the next result can only be a failure.
             InputError: aligned inputs have unequal lengths.
-            PoolError: a pool broke.
+            PoolError: a pool broke, or none of its workers can make a resource.
+        FailuresError: more has failed than `max_failures` lets pass.
         """
-        if self._begun is None:
-            self._begun = time.perf_counter()
+        self._stopwatch.start()
         self._admission.consumer_waits = True
         self._accounts.emitted = 0
         try:
@@ -135,16 +137,20 @@ class Engine:
                 return found
             self._at_once = 0
             self._ending.finish(walked=found is self)  # what no result needs is still counted
-            if moved:
-                continue
-            if self._fail_fast is not None and self.tally.log.count and not self._ending.complete:
-                self._fail_fast.check(self._order.place() if self._order is not None else None)
-            if not self._wait():
+            self._raise_certain(moved=moved)
+            if not (moved or self._wait()):
                 break
         if not self._over:
             self._finished = True
             self.halt()
         return None
+
+    def _raise_certain(self, *, moved: bool) -> None:
+        """Raise what ends the run, now that all results that were there have been handed over."""
+        if self._giving_up.error is not None:
+            raise self._giving_up.error
+        if not moved and self._fail_fast is not None and self.tally.log.count and not self._ending.complete:
+            self._fail_fast.check(self._order.place() if self._order is not None else None)
 
     def _wait(self, *, away: bool = False) -> bool:
         """Return once there may be something to do; `False`: there is nothing left."""
@@ -215,15 +221,12 @@ class Engine:
             self._scheduler.give_back(outcome.task)
             return
         task = self._scheduler.land(outcome.task)
-        operator, tally = task.operator, self.tally
-        for node, calls, drops in zip(operator.nodes, outcome.calls, outcome.drops, strict=True):
-            tally.done[node] += calls
-            if drops:
-                tally.dropped[node] += drops
-        tally.seconds[operator.nodes[-1]] += outcome.seconds
+        self.tally.count(task.operator.calls, outcome)
         if outcome.failures:
-            self._fail(outcome.failures, lambda key: operator.inputs_at(task, key))
-        operator.accept(task, outcome)
+            self._fail(outcome.failures, lambda key: task.operator.inputs_at(task, key))
+        task.operator.accept(task, outcome)
+        if self._giving_up.look(task, outcome):
+            self.stop(now=True)
 
     def _fail(self, failures: list[Failure], inputs_at: Callable[[Key], list[Any] | None]) -> None:
         """Count and keep failures; `inputs_at` returns what the stage was given at a key."""
@@ -242,9 +245,8 @@ class Engine:
 
     def _goes_on_alone(self) -> bool:
         """Return whether anything is on its way that comes home without the consumer."""
-        if len(self._free) == len(self._pools) or self._retries.waiting or self._awaits_rows():
-            return True
-        return self._scheduler.has_tasks_of(self._free.values())
+        alone = len(self._free) == len(self._pools) or bool(self._retries.waiting) or self._awaits_rows()
+        return alone or self._scheduler.has_tasks_of(self._free.values())
 
     def wake(self) -> None:
         """End a wait; from any thread or signal handler."""
@@ -266,7 +268,7 @@ class Engine:
         """Let whoever turns the loop leave it soon; from any thread or signal handler."""
         if not self._over:
             self._over = True
-            self._took = time.perf_counter() - (self._begun or time.perf_counter())
+            self._stopwatch.stop()
         self._waiter.wake()
 
     def close(self) -> None:
@@ -282,19 +284,17 @@ class Engine:
 
     def statistics(self) -> Statistics:
         """Return how far the run is; from any thread."""
-        seconds = self._took
-        if self._begun is not None and not self._over:
-            seconds = time.perf_counter() - self._begun
         names = [node for step in self.plan.steps for node in step.nodes if step.is_source or step.pool is not None]
         return Statistics(
             nodes=self.tally.to_counts(names),
             pulled=max((source.rows for source in self._sources), default=0),
+            through=max((source.through for source in self._sources), default=0),
             length=self._length,
             delivered=self._delivered,
             live=self._accounts.live,
             highest=self._accounts.highest,
             heaviest=self._accounts.heaviest,
-            seconds=seconds,
+            seconds=self._stopwatch.read(),
             finished=self._finished,
             complete=self._ending.complete,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,30 @@ from papympi.contracts import History, NodeCount
 from papympi.model.failures import FailureLog
 from papympi.model.item import Failure
 from papympi.plan.plan import Plan
+from papympi.plan.program import Call
+from papympi.transport.task import Outcome
+
+
+class Stopwatch:
+    """How long a run takes."""
+
+    def __init__(self) -> None:
+        self._begun: float | None = None
+        self._ended: float | None = None
+
+    def start(self) -> None:
+        """Begin, unless it has begun."""
+        if self._begun is None:
+            self._begun = time.perf_counter()
+
+    def stop(self) -> None:
+        """Stand still from now on."""
+        self._ended = time.perf_counter()
+
+    def read(self) -> float:
+        """Return the seconds so far; from any thread."""
+        ended = self._ended
+        return 0.0 if self._begun is None else (time.perf_counter() if ended is None else ended) - self._begun
 
 
 @dataclass(slots=True)
@@ -47,6 +72,22 @@ class Tally:
         for failure in failures:
             self.failed[failure.node] += 1
         self.log.add(failures)
+
+    def count(self, calls: Sequence[Call], outcome: Outcome) -> None:
+        """Count what a task has done; its failures are counted apart.
+
+        What nobody has measured, such as the opening of what came, is the last call's.
+        """
+        for call, done, drops in zip(calls, outcome.calls, outcome.drops, strict=True):
+            if call.counts != "nothing":
+                self.done[call.node] += done
+            if drops:
+                self.dropped[call.node] += drops
+        rest = outcome.seconds
+        for call, seconds in zip(calls, outcome.spent, strict=False):
+            self.seconds[call.node] += seconds
+            rest -= seconds
+        self.seconds[calls[-1].node] += max(0.0, rest)
 
     def to_counts(self, nodes: Sequence[str]) -> dict[str, NodeCount]:
         """Return the counts of some nodes."""

@@ -12,6 +12,7 @@ from papympi.launchers.slurm_state import ALIVE, ask_squeue, ask_states, call
 from papympi.model.telling import clean
 from papympi.monitors import report
 from papympi.monitors.events import parse_events
+from papympi.monitors.progress import WINDOW_S
 from papympi.stores.lock import NAME, end, is_alive, read_holder
 from papympi.stores.rundir import EVENTS, RECORD, RunDirectory
 
@@ -83,7 +84,7 @@ def _describe_run(run: RunDirectory) -> str:
     last = next((entry for entry in reversed(entries) if "nodes" in entry), None)
     lines = [f"{run.path}: {_find_state(run, entries)}"]
     if last is not None:
-        lines.append(_describe_progress(last))
+        lines.append(_describe_progress(last, _find_before(entries, last)))
     finished = max((int(entry.get("finished", 0)) for entry in entries), default=0)
     return "\n".join([*lines, f"{report.format_count(finished)} finished in all attempts"])
 
@@ -100,24 +101,31 @@ def _find_state(run: RunDirectory, entries: list[dict[str, Any]]) -> str:
     return f"{word}stopped; work remains" if event == "stopped" else f"{word}ended suddenly; work remains"
 
 
-def _describe_progress(entry: dict[str, Any]) -> str:
-    """Return a table of the nodes and a line on the whole."""
-    seconds, length, pulled = entry["seconds"], entry["length"], entry["pulled"]
+def _find_before(entries: list[dict[str, Any]], last: dict[str, Any]) -> dict[str, Any]:
+    """Return what the same attempt had said some seconds before; nothing if it has ended: then all of it counts."""
+    if last.get("event") != "progress":
+        return {}
+    begin = max(number for number, entry in enumerate(entries) if entry.get("event") == "opened" or not number)
+    known = [entry for entry in entries[begin:] if "nodes" in entry and last["seconds"] - entry["seconds"] >= WINDOW_S]
+    return known[-1] if known else {}
+
+
+def _describe_progress(entry: dict[str, Any], before: dict[str, Any]) -> str:
+    """Return a table of the nodes and a line on the whole; how fast it is, is measured since an entry before."""
+    seconds = entry["seconds"] - before.get("seconds", 0)
+    nodes = before.get("nodes", {})
     rows = [
         {
             "node": clean(name),
             "done": report.format_count(count["done"]),
             "failed": report.format_count(count["failed"]) if count["failed"] else "",
-            "rate": report.format_rate(count["done"], seconds),
+            "rate": report.format_rate(count["done"] - nodes.get(name, {}).get("done", 0), seconds),
         }
         for name, count in entry["nodes"].items()
     ]
-    line = f"{report.format_seconds(seconds)}: {report.format_count(entry['delivered'])} results"
-    if length and not entry["complete"]:
-        share = min(1.0, max(0, pulled - entry["live"]) / length)
-        line += f", {share:.0%}"
-        if 0 < share < 1:
-            line += f", {report.format_seconds(seconds * (1 - share) / share)} left"
+    line = f"{report.format_seconds(entry['seconds'])}: {report.format_count(entry['delivered'])} results"
+    if not entry["complete"]:
+        line += report.format_rest(entry.get("through", 0), before.get("through", 0), entry["length"], seconds)
     if entry.get("highest"):
         line += f"\n{report.format_most(entry['highest'], entry['heaviest'])}"
     return "\n".join([report.format_table(rows, rows_limit=len(rows)), line] if rows else [line])

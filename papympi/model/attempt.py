@@ -8,10 +8,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable
-from typing import Any, Final
-
-ATTEMPT: Final = __file__
-"""Tracebacks begin here, which is of no interest to users."""
+from typing import Any
 
 
 def attempt(function: Callable[..., Any], *args: Any) -> tuple[Any, BaseException | None]:

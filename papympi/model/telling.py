@@ -9,14 +9,12 @@ from __future__ import annotations
 import re
 import reprlib
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, Final
 
 from papympi.model.attempt import attempt
 
 LONGEST: Final = 10_000
 """So many characters of a message are kept."""
-LONGEST_TRACEBACK: Final = 40_000
 _LONGEST_NAME: Final = 200
 
 UNSAFE: Final = re.compile(
@@ -60,27 +58,6 @@ def tell_kind(value: Any) -> str:
 def tell_error(error: BaseException, longest: int = LONGEST) -> str:
     """Return the kind of an exception, and what it says."""
     return f"{tell_kind(error)}: {tell(error, longest)}"
-
-
-def tell_traceback(error: BaseException, *traces: TracebackType | None) -> str:
-    """Return an exception with a traceback, its causes and its notes, as far as these can be had.
-
-    Args:
-        error: the exception.
-        traces: what to show of its traceback; default: all.
-    """
-    import traceback
-
-    trace = traces[0] if traces else error.__traceback__
-    lines, refusal = attempt(traceback.format_exception, type(error), error, trace)
-    if refusal is not None:
-        frames = attempt(traceback.format_tb, trace)[0] or []
-        lines = ["Traceback (most recent call last):\n", *frames, tell_error(error), "\n"]
-    text = "".join(lines)
-    if len(text) <= LONGEST_TRACEBACK:
-        return clean(text, LONGEST_TRACEBACK)
-    half = LONGEST_TRACEBACK // 2
-    return f"{clean(text[:half], half)}\n... ({len(text) - 2 * half:,} more characters)\n{clean(text[-half:], half)}"
 
 
 def clean(text: str, longest: int = LONGEST) -> str:

@@ -6,9 +6,9 @@ import contextlib
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self, TextIO
+from typing import TYPE_CHECKING, Any, Final, Self, TextIO
 
 from papympi.contracts import Statistics
 from papympi.monitors import report
@@ -23,6 +23,11 @@ FIRST_S = 1.0
 REFRESH_S = 0.2
 """A live table is drawn anew so often."""
 
+WINDOW_S = 10.0
+"""Rates are those of the last so many seconds, or since the last line if that is longer ago."""
+
+STARTING: Final = "the workers are being started"
+
 LONGEST_S = 60.0
 """Lines come in intervals that grow up to this one."""
 
@@ -36,15 +41,12 @@ class ProgressDisplay:
     Args:
         statistics: says how far the run is; called from the watching thread.
         stream: where to write; standard error by default.
-        row_nodes: nodes that are called once for each row of the inputs, for the time left.
     """
 
-    def __init__(
-        self, statistics: Callable[[], Statistics], stream: TextIO | None = None, row_nodes: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, statistics: Callable[[], Statistics], stream: TextIO | None = None) -> None:
         self._statistics = statistics
         self._stream = sys.stderr if stream is None else stream
-        self._row_nodes = row_nodes
+        self._pace = _Pace()
         self._over = threading.Event()
         self._lines: deque[str] = deque()
         self._thread = threading.Thread(target=self._watch, name="papympi-progress", daemon=True)
@@ -89,12 +91,14 @@ class ProgressDisplay:
             self._watch_lines()
 
     def _watch_lines(self) -> None:
-        """Write a line now and then."""
-        interval = FIRST_S
+        """Write a line now and then; until the run begins, one that says what is waited for."""
+        interval, is_told = FIRST_S, False
         while True:
             statistics = self._statistics()
-            share = report.measure_share(statistics, self._row_nodes)
-            self.put(report.format_progress(statistics, share))
+            if statistics.seconds or not is_told:
+                before = self._pace.look(statistics)
+                self.put(report.format_progress(statistics, before) if statistics.seconds else STARTING)
+                is_told = True
             self._flush(self._write)
             if self._over.wait(interval):
                 return
@@ -117,22 +121,39 @@ class ProgressDisplay:
     def _draw(self, live: Live) -> None:
         """Write the lines that have been put, and the table below them."""
         self._flush(partial(live.console.out, end="", highlight=False))
-        live.update(_make_table(self._statistics(), self._row_nodes), refresh=True)
+        statistics = self._statistics()
+        live.update(_make_table(statistics, self._pace.look(statistics)), refresh=True)
 
 
-def _make_table(statistics: Statistics, row_nodes: Sequence[str]) -> Group:
-    """Return the live table: one row a node, the whole run below it."""
+def _make_table(statistics: Statistics, before: Statistics) -> Group:
+    """Return the live table: one row a node, the whole run below it; rates are those since some moment before."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
+    if not statistics.seconds:
+        return Group(Text(STARTING))
     table = Table(box=None, pad_edge=False)
     table.add_column("node")
     for title in ("done", "failed", "rate"):
         table.add_column(title, justify="right")
     for name, count in statistics.nodes.items():
         failed = Text(report.format_count(count.failed), style="red") if count.failed else Text()
-        rate = report.format_rate(count.done, statistics.seconds)
+        done = count.done - before.nodes[name].done if name in before.nodes else count.done
+        rate = report.format_rate(done, statistics.seconds - before.seconds)
         table.add_row(Text(name), Text(report.format_count(count.done)), failed, Text(rate))
-    share = report.measure_share(statistics, row_nodes)
-    return Group(table, Text(report.format_overall(statistics, share)))
+    return Group(table, Text(report.format_overall(statistics, before)))
+
+
+class _Pace:
+    """Knows how far a run was some seconds ago, so that rates are those of the last seconds."""
+
+    def __init__(self) -> None:
+        self._seen = deque([Statistics({})])
+
+    def look(self, statistics: Statistics) -> Statistics:
+        """Take in how far the run is; return how far it was before."""
+        self._seen.append(statistics)
+        while len(self._seen) > 2 and statistics.seconds - self._seen[1].seconds >= WINDOW_S:
+            self._seen.popleft()
+        return self._seen[0]

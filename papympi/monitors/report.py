@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from papympi.contracts import NodeCount, Statistics
+from papympi.contracts import Statistics
 from papympi.model.failures import MESSAGE, FailureGroup
 from papympi.model.telling import clean, tell, tell_kind
+from papympi.model.tracebacks import shorten_traceback
 from papympi.workers.host import format_memory
 
 CELL = 60
@@ -18,7 +19,7 @@ GROUPS = 10
 """At most so many groups of failures are shown."""
 
 TRACEBACK = 12
-"""Of the traceback of a group's example the last so many lines are shown."""
+"""Of the traceback of a group's example the last so many lines are shown, and the first ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,50 +106,43 @@ def _format_group(group: FailureGroup) -> str:
         lines.append(f"  input: {example.input}")
     if example.attempts > 1:
         lines.append(f"  attempts: {example.attempts}")
-    trace = example.traceback.rstrip().splitlines()
-    if len(trace) > TRACEBACK:
-        lines.append("    ...")
-    lines.extend(f"    {clean(line, MESSAGE)}" for line in trace[-TRACEBACK:])
+    lines.extend(f"    {clean(line, MESSAGE)}" for line in shorten_traceback(example.traceback, TRACEBACK))
     return "\n".join(lines)
 
 
-def format_progress(statistics: Statistics, share: float | None = None) -> str:
-    """Return one line that says how far a run is; `share` is the finished part of it, where that is known."""
-    parts = [format_overall(statistics, share)]
+def format_progress(statistics: Statistics, before: Statistics) -> str:
+    """Return one line that says how far a run is; how fast it is, is measured since some moment before."""
+    parts = [format_overall(statistics, before)]
     for name, count in statistics.nodes.items():
         failed = f" ({format_count(count.failed)} failed)" if count.failed else ""
         parts.append(f"{name} {format_count(count.done)}{failed}")
     return " | ".join(parts)
 
 
-def format_overall(statistics: Statistics, share: float | None = None) -> str:
+def format_overall(statistics: Statistics, before: Statistics) -> str:
     """Return how far the whole run is: results, rate, and the time left where the length is known."""
     results = f"{format_count(statistics.delivered)} {'result' if statistics.delivered == 1 else 'results'}"
-    line = f"{format_seconds(statistics.seconds)}: {results}"
-    if rate := format_rate(statistics.delivered, statistics.seconds):
+    line, seconds = f"{format_seconds(statistics.seconds)}: {results}", statistics.seconds - before.seconds
+    if rate := format_rate(statistics.delivered - before.delivered, seconds):
         line += f", {rate}"
-    if share is not None:
-        line += f", {share:.0%}"
-        if 0 < share < 1:
-            line += f", {format_seconds(statistics.seconds * (1 - share) / share)} left"
-    return line
+    return line + format_rest(statistics.through, before.through, statistics.length, seconds)
 
 
-def measure_share(statistics: Statistics, row_nodes: Iterable[str]) -> float | None:
-    """Return which part of its rows a run has finished, or `None` where their number is not known.
+def format_rest(through: int, before: int, length: int | None, seconds: float) -> str:
+    """Return which part of its rows a run has behind it, and the time left at the pace of some seconds; "": unknown.
 
     Args:
-        statistics: how far the run is.
-        row_nodes: nodes that are called once for each row, in the order of the plan.
+        through: how many rows it has behind it.
+        before: how many it had so many seconds ago.
+        length: how many there are; `None`: nobody knows.
+        seconds: since then.
     """
-    if not statistics.length:
-        return None
-    finished, dropped = statistics.pulled, 0
-    for name in row_nodes:
-        count = statistics.nodes.get(name, NodeCount())
-        finished = min(finished, count.done + dropped)
-        dropped += count.dropped
-    return min(1.0, finished / statistics.length)
+    if not length:
+        return ""
+    share = f", {min(1.0, through / length):.0%}"
+    if not before < through < length:
+        return share
+    return f"{share}, {format_seconds((length - through) * seconds / (through - before))} left"
 
 
 def format_count(number: int) -> str:

@@ -268,6 +268,7 @@ class _Expander:
     ) -> Call:
         """Return the call of a part, which has time for `grouped` items; its columns are the distinct streams."""
         options, own = self.node.options, function is not make_row
+        joins = isinstance(function, GroupMerge | Merge | Finish)
         streams = find_distinct(taken)
         positional = [each for each in taken if isinstance(each.place, int)]
         named = [each for each in taken if isinstance(each.place, str)]
@@ -282,7 +283,8 @@ class _Expander:
             retries=options.retries if own else 0,
             retry_on=options.retry_on if isinstance(options.retry_on, tuple) else (options.retry_on,),
             backoff=options.backoff,
-            awaits=self.node.awaits and own and not isinstance(function, GroupMerge | Merge | Finish),
+            awaits=self.node.awaits and own and not joins,
             level=self.place.entry.depth if skips or isinstance(function, Finish) else 0,
             depth=self.place.output.depth if isinstance(function, GroupFold | GroupMerge | Merge) else None,
+            counts="members" if isinstance(function, GroupFold) else "items" if own and not joins else "nothing",
         )

@@ -62,6 +62,8 @@ class Call:
         awaits: the function is async: what it returns is awaited, or is an async generator.
         level: how long the keys of the members are that it skips or drops if they have failed; 0: as its positions'.
         depth: how long the keys of its failures are, where those of its positions are longer; `None`: as long.
+        counts: what of it is counted as done by its node, which may be made of several calls: its positions, the
+            members of the lists that it is given, or nothing.
     """
 
     node: str
@@ -77,6 +79,7 @@ class Call:
     awaits: bool = False
     level: int = 0
     depth: int | None = None
+    counts: Literal["items", "members", "nothing"] = "items"
 
     def find_inner_key(self, key: tuple[int, ...]) -> tuple[int, ...]:
         """Return the key of a position if it is not that of an item, else `()`."""

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextvars import Context
+from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
 from papympi.contracts import Backend, Capabilities
@@ -105,7 +106,7 @@ class LoopThread:
                 return
         self._thread.join(_GRACE_S)
 
-    def abandon(self) -> None:
+    def abandon(self) -> TracebackType | None:
         """Leave a thread that is kept by what it calls, and give back the descriptors of its loop."""
         self._evaluator.give_up()
         self._state = "abandoned"
@@ -114,7 +115,7 @@ class LoopThread:
         for end in (getattr(self._loop, name, None) for name in ("_ssock", "_csock")):  # by these it would be woken
             if end is not None:
                 end.close()
-        interrupt_thread(self._thread.ident or 0)
+        return interrupt_thread(self._thread.ident or 0)
 
     def _work(self) -> None:
         self._context = self._caller.copy()
@@ -264,12 +265,12 @@ class AsyncioPool:
         timeout, end = self._timeout_of(thread, progress)
         if time.monotonic() < end:
             return []
-        thread.abandon()
+        trace = thread.abandon()
         self._given_up += 1
         self.notes = [tell_abandoned(self.name, self._given_up)]
         outcomes = self._take(thread)
         self._thread = None
-        lost = Lost(0, ItemTimeout(timeout, self.workers[0], "abandoned and replaced"))
+        lost = Lost(0, ItemTimeout(timeout, self.workers[0], "abandoned and replaced").with_traceback(trace))
         if progress.task in thread.stages and progress.node is not None:
             lost.task = progress.task
             progress.tell_place(lost, self._program.stages[thread.stages[progress.task]])

@@ -78,7 +78,7 @@ class LocalTasks:
                 lost.append((news, running.thread))
                 running.record.programs.end_since(progress.begun_ns or 0)
                 running.record.programs.close()
-                interrupt_thread(running.thread)
+                news.error.__traceback__ = interrupt_thread(running.thread)
         return lost
 
     def close(self) -> None:

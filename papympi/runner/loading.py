@@ -18,8 +18,8 @@ from types import ModuleType
 from papympi.errors import LoadError, PapympiError, did_you_mean
 from papympi.model.graph import Graph
 from papympi.model.module_graph import find_module_graph
-from papympi.model.telling import describe, tell_traceback
-from papympi.model.users_code import skip_imports
+from papympi.model.telling import describe
+from papympi.model.tracebacks import tell_traceback
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +194,6 @@ def _importing(what: str) -> Iterator[None]:
     except PapympiError:
         raise
     except (Exception, SystemExit) as error:
-        text = tell_traceback(error, skip_imports(error.__traceback__))
+        text = tell_traceback(error)
         brief = text.strip().splitlines()[-1]
         raise LoadError(f"{what!r} cannot be loaded: {brief}", text) from error

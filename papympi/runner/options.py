@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from papympi.errors import OptionError, did_you_mean, find_close
+from papympi.model.failure_limit import FailureLimit
 from papympi.plan.plan import Stride
 from papympi.runner.pooling import PoolSpec, parse_pool, parse_table
 from papympi.workers.host import parse_size
@@ -34,6 +35,8 @@ class RunOptions:
         admission_bytes: about how many bytes they may have; `None`: a quarter of the memory that there is.
         fusion: adjacent nodes become one stage where they can.
         seed: what the items' seeds are derived from.
+        max_failures: how many failures, or which share of the calls of a node, are let pass; `None`: any number.
+        accept_failures: how many the command line accepts with exit code 0; `None`: none.
         progress: the command line shows how far the run is; `None`: it does.
         block: names of plugins that are not loaded.
         submit: what `papympi submit` asks Slurm for, by the names of `slurm_fields.FIELDS`.
@@ -48,6 +51,8 @@ class RunOptions:
     admission_bytes: int | None = None
     fusion: bool = True
     seed: int = 0
+    max_failures: FailureLimit | None = None
+    accept_failures: FailureLimit | None = None
     progress: bool | None = None
     block: tuple[str, ...] = ()
     submit: Mapping[str, Any] = field(default_factory=dict)
@@ -271,6 +276,8 @@ _CHECKS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "admission_bytes": check_bytes,
     "fusion": _switch,
     "seed": partial(_whole, 0),
+    "max_failures": FailureLimit.parse,
+    "accept_failures": FailureLimit.parse,
     "progress": _switch,
     "block": _names,
     "submit": _job,
@@ -285,6 +292,8 @@ _PARSERS: Final[Mapping[str, Callable[[str], Any]]] = {
     "admission_bytes": check_bytes,
     "fusion": _switch_text,
     "seed": partial(_whole_text, 0),
+    "max_failures": FailureLimit.parse,
+    "accept_failures": FailureLimit.parse,
     "progress": _switch_text,
     "block": _names_text,
 }

@@ -189,14 +189,11 @@ class Run:
         self._values.clear()
 
 
-class _Results:
+class _Results(Iterator[Result | Failure]):
     """The results of a run; keeps the run, so that its workers last as long as somebody reads."""
 
     def __init__(self, owner: Run) -> None:
         self._owner = owner
-
-    def __iter__(self) -> Self:
-        return self
 
     def __next__(self) -> Result | Failure:
         try:
@@ -215,6 +212,7 @@ def run(
     ordered: bool = True,
     admission: int | None = None,
     admission_bytes: int | str | None = None,
+    max_failures: int | str | None = None,
     progress: bool = False,
     seed: int | None = None,
     strides: Mapping[str, Stride] | None = None,
@@ -240,6 +238,7 @@ def run(
         ordered: yield results in input order; else as they come.
         admission: how many items may be in the graph at once; default: enough to keep the workers busy.
         admission_bytes: about how many bytes they may have, e.g. "4 GB"; default: a quarter of the memory there is.
+        max_failures: how many failures, or which share of a node's calls ("5%"), are let pass before a `FailuresError`.
         progress: show how far the run is, on standard error.
         seed: what the items' seeds (`papympi.seed`) are derived from; default: 0.
         strides: for nodes how many items make a batch, instead of what they declare.
@@ -262,7 +261,8 @@ def run(
     graph = (find_callers_graph() if graph is None else graph).assemble(inputs or {}, targets or ())
     if errors not in {"raise", "keep", "drop"}:
         raise OptionError(f"errors={errors!r}: it is 'raise', 'keep' or 'drop'")
-    options = override(options, admission=admission, admission_bytes=admission_bytes, seed=seed)
+    options = override(options, admission=admission, admission_bytes=admission_bytes)
+    options = override(options, max_failures=max_failures, seed=seed)
     with early_server(graph, options, pools or {}):
         manager = plugin_manager(options.block)
         given = dict(inputs or {})
@@ -294,5 +294,6 @@ def run(
         admission=options.admission,
         admission_bytes=options.admission_bytes or share_memory(),
         fails_fast=errors == "raise",
+        max_failures=options.max_failures,
     )
     return Run(session, errors)

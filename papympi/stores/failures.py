@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from papympi.errors import JournalError, ShippingError, did_you_mean
 from papympi.model.item import Failure, Key
-from papympi.model.telling import LONGEST_TRACEBACK, clean, tell
+from papympi.model.telling import clean, tell
+from papympi.model.tracebacks import LONGEST_TRACEBACK
 from papympi.stores.archive import unpack_coded
 from papympi.stores.journal import connect
 from papympi.stores.rundir import JOURNAL, RunDirectory

@@ -134,6 +134,7 @@ class Outcome:
         seconds: wall time that the worker spent on it, in seconds.
         calls: for each call of the stage, for how many items its function was called (children made, for a scatter).
         drops: for each call of the stage, how many items it dropped.
+        spent: of a stage of several calls: how many of the seconds each has taken.
         failures: those born in this task, with their keys; not those that only passed through.
         counts: START, ADVANCE: for each parent finished in this chunk, how many children it got in this chunk.
         finished: START, ADVANCE: every parent is finished, the generator is gone.
@@ -141,6 +142,8 @@ class Outcome:
         again: positions that failed and may be tried again: they have no value yet and their failure is not counted.
             START, ADVANCE: not empty: the parent at work has to be begun again, the generator is gone.
         logs: what its functions have printed and logged, unless it came home before.
+        resources: those that its worker has tried to make since the last one, as (name, what failures call the worker,
+            what was raised in one line; "": it is made). Each worker tries once.
     """
 
     task: int
@@ -148,12 +151,14 @@ class Outcome:
     seconds: float = 0.0
     calls: list[int] = field(default_factory=list)
     drops: list[int] = field(default_factory=list)
+    spent: list[float] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)
     finished: bool = False
     state: Payload | None = None
     again: list[int] = field(default_factory=list)
     logs: Logs | None = None
+    resources: list[tuple[str, str, str]] = field(default_factory=list)
 
     @classmethod
     def of_unbegun(cls, task: int) -> Outcome:
@@ -175,9 +180,10 @@ class Outcome:
             (list(map(Payload.to_wire, output.payloads)), output.valid, output.failed) for output in self.outputs
         ]
         wire = self.task, outputs, self.seconds, self.calls, self.drops
-        if not (self.failures or self.counts or self.finished or self.state or self.again or self.logs):
-            return wire
-        return *wire, self.failures, self.counts, self.finished, self.state, self.again, self.logs
+        rest = self.failures, self.counts, self.finished, self.state, self.again, self.logs, self.resources
+        if any(rest):
+            return *wire, self.spent, *rest
+        return (*wire, self.spent) if self.spent else wire
 
     @classmethod
     def from_wire(cls, wire: tuple[Any, ...]) -> Outcome:

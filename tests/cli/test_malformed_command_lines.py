@@ -41,6 +41,8 @@ OPTIONS = """
 --admission=-1 --admission=0 --admission=1.5 --admission=x --admission=
 --admission-bytes= --admission-bytes=-5 --admission-bytes=nan --admission-bytes='5 parsecs' --admission-bytes=0
 --seed=x --seed=-1 --seed=1.5
+--max-failures= --max-failures=-1 --max-failures=nan% --max-failures=101% --max-failures=1.5 --max-failures=5%%
+--accept-failures= --accept-failures=-1% --accept-failures=inf --accept-failures=most --accept-failures=%
 --output= --output=. --output=/ --output=noext --output=p.py/x.csv --output=none/x.csv --output=/proc/x.csv
 --output=x.xml
 --ranks=0 --ranks=-1 --ranks=x --ranks=999999999999 --ranks=1.5

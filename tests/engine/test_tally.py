@@ -7,6 +7,12 @@ import pytest
 from papympi.contracts import NodeCount
 from papympi.engine.tally import Tally
 from papympi.model.item import Failure
+from papympi.plan.program import Call
+from papympi.transport.task import Outcome
+
+
+def call(node, **options):
+    return Call(node, len, (), **options)
 
 
 def failure(node, *key):
@@ -63,3 +69,19 @@ def test_counts_are_of_those_asked():
     assert list(counts) == ["two", "one"]
     assert counts["one"] == NodeCount(done=5, failed=1, dropped=2, seconds=0.5, retried=3)
     assert counts["two"] == NodeCount(0)
+
+
+def test_time_is_told_by_node():
+    """That of nodes that are evaluated together was all the last one's; what nobody has measured still is."""
+    tally = Tally()
+    tally.count([call("slow"), call("quick")], Outcome(1, [], 10.0, [3, 2], [0, 1], [8.0, 1.0]))
+    tally.count([call("quick")], Outcome(2, [], 0.5, [1], [0]))
+    assert tally.to_counts(["slow", "quick"]) == {"slow": NodeCount(3, seconds=8.0), "quick": NodeCount(3, 0, 1, 2.5)}
+
+
+def test_what_joins_is_not_counted():
+    """A node may be made of several calls, one of which is for its items."""
+    tally = Tally()
+    tally.count([call("fold", counts="nothing")], Outcome(1, [], 1.0, [7], [0]))
+    tally.count([call("fold", counts="members")], Outcome(2, [], 1.0, [7], [0]))
+    assert tally.to_counts(["fold"]) == {"fold": NodeCount(7, seconds=2.0)}

@@ -1,5 +1,8 @@
 """What is said of a run from the files of its directory alone."""
 
+import json
+from dataclasses import replace
+
 import pytest
 
 from papympi.contracts import NodeCount, Statistics
@@ -8,7 +11,9 @@ from papympi.jobs.run_status import RunStatus
 from papympi.monitors.events import Events, describe
 from papympi.stores.rundir import EVENTS
 
-STATISTICS = Statistics({"n": NodeCount(done=7, failed=1, seconds=3.0)}, pulled=8, length=16, delivered=7, seconds=4.0)
+STATISTICS = Statistics(
+    {"n": NodeCount(done=7, failed=1, seconds=3.0)}, pulled=9, through=8, length=16, delivered=7, seconds=4.0
+)
 
 
 def write_run(folder, event, finished=7):
@@ -44,3 +49,22 @@ def test_a_folder_without_a_run_is_refused(tmp_path):
         RunStatus(tmp_path).describe()
     with pytest.raises(JournalError, match="nothing runs in"):
         RunStatus(tmp_path).cancel()
+
+
+def test_rates_are_of_the_last_seconds(tmp_path):
+    """Of a run that goes on; an earlier attempt has a clock of its own."""
+    write_run(tmp_path, "stopped")
+    entries = [(0, 0), (10, 1000), (20, 1010), (29, 1019)]
+    told = [
+        {
+            "event": "progress",
+            **describe(replace(STATISTICS, nodes={"n": NodeCount(done)}, through=done, length=2000, seconds=s)),
+        }
+        for s, done in entries
+    ]
+    with (tmp_path / EVENTS).open("a") as events:
+        for entry in [{"event": "opened"}, *told]:
+            events.write(json.dumps({"time": 0, **entry}) + "\n")
+    text = RunStatus(tmp_path).describe()
+    assert text.splitlines()[3].split() == ["n", "1", "019", "1/s"]
+    assert "51%, 16:21 min left" in text

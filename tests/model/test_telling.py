@@ -1,12 +1,9 @@
 """What users' objects say of themselves is bounded, fit for a terminal, and raises nothing."""
 
-import traceback
-
 import pytest
 
 from papympi.model.telling import (
     LONGEST,
-    LONGEST_TRACEBACK,
     clean,
     describe,
     describe_kind,
@@ -14,8 +11,8 @@ from papympi.model.telling import (
     tell_error,
     tell_kind,
     tell_repr,
-    tell_traceback,
 )
+from papympi.model.tracebacks import tell_traceback
 
 
 class Bad(Exception):
@@ -136,15 +133,6 @@ def test_a_long_message_is_cut():
     assert told == "m" * LONGEST + "… (990,000 more characters)"
 
 
-def test_a_long_traceback_keeps_both_ends():
-    error = ValueError("m" * 1_000_000)
-    error.add_note("look here")
-    told = tell_traceback(error)
-    assert told.startswith("ValueError: mmm")
-    assert told.endswith("m\nlook here\n")
-    assert len(told) < LONGEST_TRACEBACK + 100
-
-
 def test_control_characters_are_spelt_out():
     """An exception could clear the terminal, or turn its direction of writing."""
     assert tell(ValueError("a\x1b[2J\x07\r\nb\tc\u202e\ud800\xa0é")) == "a\\x1b[2J\\x07\\r\nb\tc\\u202e\\ud800\xa0é"
@@ -155,12 +143,6 @@ def test_control_characters_are_spelt_out():
 def test_a_text_of_another_class_is_a_text():
     assert type(clean(Sly("abc"))) is str
     assert clean(Sly("abc"), 2) == "ab… (1 more characters)"
-
-
-def test_an_ordinary_traceback_is_as_python_says_it():
-    with pytest.raises(ValueError, match="plain") as caught:
-        raise ValueError("plain")
-    assert tell_traceback(caught.value) == "".join(traceback.format_exception(caught.value))
 
 
 def test_built_in_kinds_have_no_module():

@@ -1,5 +1,7 @@
 """What is said about a run: pure functions from counts to text."""
 
+from dataclasses import replace
+
 import pytest
 
 from papympi.contracts import NodeCount, Statistics
@@ -92,15 +94,15 @@ def test_rate(number, seconds, text):
     assert report.format_rate(number, seconds) == text
 
 
-def test_share_is_the_last_nodes():
-    """The share is that of the last node."""
-    nodes = {"a": NodeCount(50, dropped=10), "b": NodeCount(20)}
-    assert report.measure_share(Statistics(nodes, pulled=60, length=100), ["a", "b"]) == 0.3
-    assert report.measure_share(Statistics(nodes, pulled=60), ["a", "b"]) is None
-    assert report.measure_share(Statistics({}, pulled=0, length=100), ["a"]) == 0
-
-
 def test_progress_line():
+    """What has been is not what is: a rate since the beginning tells nothing of a run that stands still."""
     nodes = {"a": NodeCount(50), "b": NodeCount(20, failed=2)}
-    line = report.format_progress(Statistics(nodes, delivered=18, seconds=10.0), 0.2)
-    assert line == "10 s: 18 results, 1.8/s, 20%, 40 s left | a 50 | b 20 (2 failed)"
+    before = Statistics({}, pulled=20, through=10, length=100, delivered=8, seconds=6.0)
+    now = Statistics(nodes, pulled=60, through=20, length=100, delivered=18, seconds=10.0)
+    assert report.format_progress(now, Statistics({})) == (
+        "10 s: 18 results, 1.8/s, 20%, 40 s left | a 50 | b 20 (2 failed)"
+    )
+    assert report.format_overall(now, before) == "10 s: 18 results, 2.5/s, 20%, 32 s left"
+    assert report.format_overall(replace(now, seconds=16.0), now) == "16 s: 18 results, 20%"
+    assert report.format_overall(replace(now, length=None), before) == "10 s: 18 results, 2.5/s"
+    assert report.format_overall(replace(now, through=100), before) == "10 s: 18 results, 2.5/s, 100%"

@@ -10,7 +10,7 @@ import pytest
 
 import papympi
 from papympi import DROP, Failure, Graph, ItemTimeout, NodeError, WorkerLost, resource, run
-from papympi.cli.run import find_row_nodes
+from papympi.cli.verdict import list_row_nodes
 
 
 def scattering(spread, *functions, **options):
@@ -238,4 +238,4 @@ def test_failed_child_ends_the_run(on_error):
 def test_rows_counted_by_callers():
     """Rows are counted by the nodes that are called for them."""
     plan = run({"number": []}, graph=scattering(False, abs), pools={"pool": "inline"}).plan
-    assert find_row_nodes(plan) == ["kid", "all"]
+    assert list_row_nodes(plan) == ["kid", "all"]

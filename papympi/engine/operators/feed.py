@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from papympi.errors import InputError
 from papympi.model.item import Failure
-from papympi.model.telling import tell, tell_traceback
+from papympi.model.telling import tell
+from papympi.model.tracebacks import tell_traceback
 from papympi.workers.evaluation.attempt import attempt_interruptibly
 
 _END = object()

@@ -21,6 +21,7 @@ from papympi.engine.routing import Router, Taker
 from papympi.engine.sizes import BatchSizes, ItemSizes
 from papympi.engine.tally import Tally
 from papympi.model.item import Failure, Key
+from papympi.model.tracebacks import strip, tell_traceback
 from papympi.plan.plan import Plan, Step, Stream
 from papympi.plan.program import Call
 from papympi.transport.task import Lost, Outcome, Task
@@ -201,7 +202,7 @@ class TaskOperator(Operator, Generic[T]):
     """A step whose work is done by a pool.
 
     Attributes:
-        nodes: the nodes of its stage's calls.
+        calls: those of its stage.
         height: the deeper the step, the smaller.
         is_steady: nothing but what it does itself changes what it offers, and of what it offers the order key.
         changed: where it puts itself when that has changed; `None`: nobody has to know.
@@ -212,7 +213,7 @@ class TaskOperator(Operator, Generic[T]):
     def __init__(self, step: Step, context: RunContext) -> None:
         super().__init__(step, context)
         self._stage = context.plan.program.stages[step.number]
-        self.nodes = [call.node for call in self._stage.calls]
+        self.calls = self._stage.calls
         self.height = -step.level
         self.changed: set[TaskOperator[Any]] | None = None
 
@@ -263,5 +264,7 @@ MOST_DOUBTS: Final = 2
 
 def blame(call: Call, lost: Lost, key: Key, attempts: int) -> Failure:
     """Return the failure of the item that a worker was at; it is counted when its task comes home."""
-    worker, place = lost.error.worker, call.find_inner_key(key)
-    return Failure(call.node, key[: call.depth], lost.error, worker=worker, attempts=attempts + 1, place=place)
+    error, place = lost.error, call.find_inner_key(key)
+    told = "" if error.__traceback__ is None else tell_traceback(error, call.function)
+    strip(error)
+    return Failure(call.node, key[: call.depth], error, told, "", error.worker, attempts + 1, place=place)

@@ -49,6 +49,11 @@ class SourceOperator(Operator):
         context.admission.producers.append(self)
 
     @property
+    def through(self) -> int:
+        """How many of them nobody needs any more."""
+        return max(0, self.rows - self._context.accounts.spaces[self.step.outputs[0].space.number])
+
+    @property
     def rows(self) -> int:
         """How many rows it has given."""
         return self._segment.emitted

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from papympi.errors import SetupError, ShippingError
-from papympi.model.telling import tell_traceback
+from papympi.model.tracebacks import tell_traceback
 from papympi.transport import frames
 from papympi.transport.arena import ChildAllocator
 from papympi.transport.packed import map_packed
@@ -57,7 +57,7 @@ def _report_crash(
     if isinstance(error, Exception):
         words = [f"{error}\n"] if isinstance(error, ShippingError) else []
         with contextlib.suppress(OSError):
-            words = [*words, tell_traceback(error)]
+            words = [*words, tell_traceback(error, tells_own=True)]
             frames.send(connection, error if type(error) is SetupError else "".join(words))
         raise SystemExit(1) from None
 

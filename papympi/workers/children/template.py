@@ -16,8 +16,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-from papympi.model.telling import tell_traceback
-from papympi.model.users_code import skip_imports
+from papympi.model.tracebacks import tell_traceback
 from papympi.script.leave import flush_files
 from papympi.script.prepare import prepare
 from papympi.workers.children.fork_safety import count_threads, find_risk
@@ -96,4 +95,4 @@ def _exits_kept() -> Iterator[None]:
 
 def _describe(error: BaseException) -> str:
     """Return an error with the user's part of its traceback."""
-    return tell_traceback(error, skip_imports(error.__traceback__)).rstrip()
+    return tell_traceback(error).rstrip()

@@ -11,6 +11,7 @@ from math import inf
 from types import FrameType, TracebackType
 from typing import Any, Final, Self
 
+from papympi.model.tracebacks import trace_thread
 from papympi.plan.program import Program
 from papympi.workers.evaluation.progress import BEGUN, NOTHING, ProgressRecord, ProgressSnapshot
 
@@ -174,11 +175,13 @@ def call_timed(function: Callable[..., Any], row: Sequence[Any], slots: memoryvi
     return value
 
 
-def interrupt_thread(thread: int) -> None:
-    """Raise `Abandoned` in a thread as soon as it runs Python code, so that it does not compute for nobody."""
+def interrupt_thread(thread: int) -> TracebackType | None:
+    """Raise `Abandoned` in a thread when it next runs Python code, as nobody waits for it; return where it is."""
     import ctypes
 
+    trace = trace_thread(thread)
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(Abandoned))
+    return trace
 
 
 def tell_abandoned(pool: str, count: int) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from papympi.workers.evaluation.alarm import NS, call_timed
+from papympi.workers.evaluation.calls import Calls
 from papympi.workers.evaluation.columns import Arguments
 from papympi.workers.evaluation.progress import INDEX
 from papympi.workers.evaluation.task_location import TaskLocation
@@ -101,3 +102,31 @@ def compute_vector(
         halves = positions[: count // 2], positions[count // 2 :]
         return [v for half in halves for v in compute_vector(location, number, function, arguments, resources, half)]
     return [calls.fail_call(call, position, error, arguments.given(position)) for position in positions]
+
+
+def compute_each(
+    calls: Calls,
+    number: int,
+    function: Callable[..., Any],
+    arguments: Arguments,
+    resources: dict[int, Any],
+    positions: Sequence[int],
+) -> list[Any]:
+    """Return what a function makes of the items at some positions; an exception fails the one that it is for."""
+    call, progress, attempt = calls.stage.calls[number], calls.worker.progress, calls.worker.attempt
+    single = len(call.arguments) == 1 and not resources and not call.timeout
+    results: list[Any] = []
+    while len(results) < len(positions):
+        rest = positions[len(results) :]
+        rows = arguments.vectors(rest, resources)[0] if single else arguments.rows(rest, resources)
+        progress.at(number, rest[0])
+        given = function, rows, results.append, progress.slots, rest
+        if call.timeout:
+            _, error = attempt(apply_timed, *given, round(call.timeout * NS))
+        else:
+            _, error = attempt(apply_single if single else apply_rows, *given)
+        if error is None:
+            break
+        position = positions[len(results)]
+        results.append(calls.fail_call(call, position, error, arguments.given(position)))
+    return results

@@ -84,12 +84,14 @@ class AwaitingEvaluator(Evaluator):
             return self._call(calls)
         columns = calls.load()
         for number, call in enumerate(calls.stage.calls):
+            begin = time.perf_counter()
             arguments = calls.bind(call, columns)
             if call.awaits:
                 recalled = await self._await_call(calls, number, call, arguments)
                 self._worker.progress.begin(calls.task.id)
                 self._recalled, self._location = recalled, location
             columns.append(self._evaluate(calls, number, call, arguments))
+            calls.spend(number, begin)
             self._recalled = {}
         return columns
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -9,7 +10,8 @@ from typing import Any, Final
 
 from papympi.errors import ItemTimeout, RemoteError
 from papympi.model.item import DROP, Failure, Key, seal_error
-from papympi.model.telling import describe, describe_kind, tell_error, tell_traceback
+from papympi.model.telling import describe, describe_kind, tell_error
+from papympi.model.tracebacks import strip, tell_traceback
 from papympi.plan.program import Call, ResourceSpec, Stage
 from papympi.transport.payload import Payload, Unsendable
 from papympi.transport.task import Outcome, Output, Task
@@ -24,9 +26,9 @@ from papympi.workers.evaluation.columns import (
     key_at,
     load_column,
     positions_of,
+    without_failed,
 )
 from papympi.workers.evaluation.context import WorkerContext
-from papympi.workers.evaluation.frames import skip_own_frames, strip
 from papympi.workers.evaluation.location import at
 from papympi.workers.evaluation.programs import tell_program
 from papympi.workers.evaluation.progress import COUNT, INDEX, NODE, NOTHING
@@ -44,6 +46,7 @@ class Calls:
         failures: those born in it.
         calls: for each call of the stage, for how many items its function was called.
         drops: for each call of the stage, how many items it dropped.
+        spent: for each call of the stage, if it has several, how many seconds it has taken.
         again: positions whose item failed and is tried again later.
         attempts: how often positions were tried before.
         key_of: returns the key of a position.
@@ -59,6 +62,7 @@ class Calls:
         self.failures: list[Failure] = []
         self.calls = [0] * len(stage.calls)
         self.drops = [0] * len(stage.calls)
+        self.spent = [0.0] * len(stage.calls) if len(stage.calls) > 1 else []
         self.again: list[int] = []
         self.attempts = task.attempts
         self.key_of: Callable[[int], Key] = partial(key_at, task.keys)
@@ -68,7 +72,7 @@ class Calls:
 
     def open_outcome(self) -> Outcome:
         """Return the task's outcome, which the calls fill."""
-        return Outcome(self.task.id, failures=self.failures, calls=self.calls, drops=self.drops, again=self.again)
+        return Outcome(self.task.id, [], 0.0, self.calls, self.drops, self.spent, self.failures, again=self.again)
 
     def load(self) -> list[Column]:
         """Return the task's columns; what could not come becomes a failure of the first call that needs it."""
@@ -127,7 +131,7 @@ class Calls:
         """Return what is said of an exception, and of what the function was given."""
         if call.timeout and self.worker.sends:
             seal_error(error)  # as will be done when nobody looks at the time
-        return tell_traceback(error, skip_own_frames(error)) + tell_program(error), _describe(given)
+        return tell_traceback(error, call.function) + tell_program(error), _describe(given)
 
     def _translate(self, call: Call, error: BaseException) -> BaseException:
         """Return the error as users know it; a worker that was given up ends here."""
@@ -273,17 +277,21 @@ class Calls:
         """
         if not column.gathered:
             return column
-        view = Column([], column.present, gathered=True)
-        for position, members in enumerate(column.values):
-            failed = [member for member in members if type(member) is Failure]
-            if call.skip_failed:
-                failed = [member for member in failed if not self.may_drop(call, position, member)]
-            if failed:
-                view.values.append(failed[0])
-                view.failed |= 1 << position
-            else:
-                view.values.append([member for member in members if type(member) is not Failure])
-        return view
+        return without_failed(column, lambda at, member: call.skip_failed and self.may_drop(call, at, member))
+
+    def spend(self, number: int, begin: float) -> None:
+        """Note that a call has had the time since a moment of `time.perf_counter`."""
+        if self.spent:
+            self.spent[number] += time.perf_counter() - begin
+
+    def count(self, number: int, arguments: Arguments, positions: Sequence[int], before: int) -> None:
+        """Count a call that was made for some positions; of those that are tried again since `before` nothing yet."""
+        again = self.again[before:]
+        if self.stage.calls[number].counts == "members":
+            members = arguments.count_members
+            self.calls[number] += sum(map(members, positions)) - sum(map(members, again))
+        else:
+            self.calls[number] += len(positions) - len(again)
 
 
 def _describe(given: Sequence[Any]) -> str:

@@ -143,6 +143,19 @@ def _load_gathered(ends: list[int], pieces: list[Slice], load: Load) -> list[Any
     return lists
 
 
+def without_failed(column: Column, may_skip: Callable[[int, Failure], bool]) -> Column:
+    """Return a gathered column without failed members, or failed where one may not be skipped; the lists are new."""
+    view = Column([], column.present, gathered=True)
+    for position, members in enumerate(column.values):
+        failed = [each for each in members if type(each) is Failure and not may_skip(position, each)]
+        if failed:
+            view.values.append(failed[0])
+            view.failed |= 1 << position
+        else:
+            view.values.append([each for each in members if type(each) is not Failure])
+    return view
+
+
 class Arguments:
     """The columns that a call takes, in the order of its arguments; `None` stands for a resource.
 
@@ -184,6 +197,10 @@ class Arguments:
     def given(self, position: int) -> list[Any]:
         """Return the values at a position, without resources."""
         return [column.values[position] for column in self._columns if column is not None]
+
+    def count_members(self, position: int) -> int:
+        """Return how many members the lists at a position have."""
+        return sum(len(column.values[position]) for column in self._columns if column is not None and column.gathered)
 
     def vectors(self, positions: Sequence[int], resources: dict[int, Any]) -> list[Any]:
         """Return the values at some positions, an iterable an argument; resources as they are."""

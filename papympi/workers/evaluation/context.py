@@ -11,7 +11,10 @@ from typing import Any, Final
 
 from papympi.errors import StateError
 from papympi.model.item import Failure
+from papympi.model.telling import tell_error
+from papympi.model.tracebacks import tell_traceback
 from papympi.plan.program import Call, ResourceSpec, Stage
+from papympi.transport.task import Outcome
 from papympi.workers.evaluation.alarm import Overdue, TimeoutAlarm
 from papympi.workers.evaluation.attempt import Attempt
 from papympi.workers.evaluation.copies import find_copied
@@ -19,12 +22,17 @@ from papympi.workers.evaluation.location import FixedLocation, at
 from papympi.workers.evaluation.progress import NOTHING, RESOURCE, ProgressRecord, mark_resource
 
 _END: Final = object()
+_LINE: Final = 500
+"""So much of what a resource has raised is told at the end of the run."""
 
 
 class Resources:
     """The resources of one worker, or the setups of a process.
 
     A resource that cannot be made is not tried again: every call that needs it fails with its error.
+
+    Attributes:
+        tried: those that were tried since somebody last looked: (name, what it raised in one line; "": it is made).
 
     Args:
         slots: of the worker's progress record, where a resource is noted while it is made.
@@ -40,7 +48,8 @@ class Resources:
         self._slots = slots
         self._outside = outside
         self._made: dict[str, tuple[Any, BaseException | None, TracebackType | None]] = {}
-        self._open: list[tuple[str, Generator[Any]]] = []
+        self.tried: list[tuple[str, str]] = []
+        self._open: list[tuple[ResourceSpec, Generator[Any]]] = []
 
     def has(self, spec: ResourceSpec) -> bool:
         """Say whether a resource has been made, or cannot be."""
@@ -53,19 +62,21 @@ class Resources:
             made = self._make(spec)
             if type(made[1]) is not Overdue:  # the next item may have better luck
                 self._made[spec.name] = made
+                self._report(spec, made[1])
         resource, error, trace = made
         return resource, None if error is None else BaseException.with_traceback(error, trace)
 
     def close(self) -> None:
         """Take the resources down, the last first; what goes wrong is logged."""
         while self._open:
-            name, generator = self._open.pop()
-            with self._at(name):
+            spec, generator = self._open.pop()
+            with self._at(spec.name):
                 more, error = self._attempt(next, generator, _END)
                 if error is None and more is not _END:
                     error = StateError("it yields more than once")
                 if error is not None:
-                    logging.getLogger(f"papympi.{self._kind}s").error("it could not be taken down", exc_info=error)
+                    told = tell_traceback(error, spec.function).rstrip()
+                    logging.getLogger(f"papympi.{self._kind}s").error("it could not be taken down\n%s", told)
         self._made.clear()
 
     def _at(self, name: str) -> Any:
@@ -80,6 +91,15 @@ class Resources:
         self._slots[RESOURCE] = NOTHING
         return resource, error, None if error is None else error.__traceback__
 
+    def _report(self, spec: ResourceSpec, error: BaseException | None) -> None:
+        """Note what has come of a resource; the exception says from now on what could not be made."""
+        if error is None:
+            self.tried.append((spec.name, ""))
+            return
+        self.tried.append((spec.name, tell_error(error, _LINE).partition("\n")[0]))
+        if self._kind == "resource":  # a setup that raises is an error of its own, which names it
+            self._attempt(error.add_note, f"The resource {spec.name!r} could not be made.")
+
     def _call(self, spec: ResourceSpec) -> Any:
         if not inspect.isgeneratorfunction(spec.function):
             return spec.function()
@@ -87,7 +107,7 @@ class Resources:
         resource = next(generator, _END)
         if resource is _END:
             raise StateError(f"{self._kind} {spec.name!r} is a generator function that yields nothing")
-        self._open.append((spec.name, generator))
+        self._open.append((spec, generator))
         return resource
 
 
@@ -138,10 +158,13 @@ class WorkerContext:
         self.progress.begin(task)
         self.progress.programs.begin()
 
-    def finish(self) -> None:
-        """Note that it is over."""
+    def finish(self, outcome: Outcome) -> None:
+        """Note that it is over; its outcome says which resources were tried."""
         self.progress.done()
         self.progress.programs.finish()
+        if self.resources.tried:
+            tried, self.resources.tried = self.resources.tried, []
+            outcome.resources = [(name, self.label, text) for name, text in tried]
 
     def close(self) -> None:
         """Take the resources down, and end the programs that are left."""

@@ -13,8 +13,7 @@ from papympi.plan.program import Call, Program
 from papympi.transport.bitmap import FULL
 from papympi.transport.task import Kind, Outcome, Task
 from papympi.workers.evaluation import fast_path
-from papympi.workers.evaluation.alarm import NS
-from papympi.workers.evaluation.apply import apply_rows, apply_single, apply_timed, compute_vector, follow_up
+from papympi.workers.evaluation.apply import compute_each, compute_vector, follow_up
 from papympi.workers.evaluation.async_blocking import CallLoop, run_to_end
 from papympi.workers.evaluation.attempt import Steps, attempt, attempt_interruptibly, drive
 from papympi.workers.evaluation.calls import Calls
@@ -91,7 +90,7 @@ class Evaluator:
 
     def _end(self, outcome: Outcome, begin: float) -> Outcome:
         """Return the outcome of a task that is done."""
-        self._worker.finish()
+        self._worker.finish(outcome)
         outcome.logs = self._capture.recorder.take()
         outcome.seconds = time.perf_counter() - begin
         return outcome
@@ -181,8 +180,10 @@ class Evaluator:
 
     def _make_column(self, calls: Calls, number: int, columns: list[Column]) -> Column:
         """Return the column that one call makes of others."""
-        call, column = calls.stage.calls[number], self._apply(calls, number, columns)
-        return column or self._evaluate(calls, number, call, calls.bind(call, columns))
+        begin, call = time.perf_counter(), calls.stage.calls[number]
+        column = self._apply(calls, number, columns) or self._evaluate(calls, number, call, calls.bind(call, columns))
+        calls.spend(number, begin)
+        return column
 
     def _apply(self, calls: Calls, number: int, columns: list[Column]) -> Column | None:
         """Return the column that a plain call makes of whole columns; `None`: it is not so plain, or they are not."""
@@ -198,9 +199,9 @@ class Evaluator:
         """Return the column of a plain call that has stopped; after an error it goes on behind the item."""
         (results, error), positions, call = stop, range(calls.task.count), calls.stage.calls[number]
         if error is not None:
-            arguments = calls.bind(call, columns)
+            arguments, function = calls.bind(call, columns), self._function(calls.task.stage, number)
             results.append(calls.fail_call(call, len(results), error, arguments.given(len(results))))
-            results += self._compute_each(calls, number, arguments, {}, positions[len(results) :])
+            results += compute_each(calls, number, function, arguments, {}, positions[len(results) :])
         calls.calls[number] += len(positions) - len(calls.again)
         return self._mark(calls, number, results, FULL, positions)
 
@@ -216,8 +217,12 @@ class Evaluator:
         """Return all columns of a task that has got so far."""
         columns, done = result.columns, len(result.columns) - calls.stage.inputs
         calls.calls[:done] = [calls.task.count] * done
+        if result.spent:
+            calls.spent[: len(result.spent)] = result.spent
         if result.stop is not None:
+            begin = time.perf_counter()
             columns.append(self._settle(calls, done, columns, result.stop))
+            calls.spend(done, begin)
         return self._fill(calls, columns)
 
     def _fill(self, calls: Calls, columns: list[Column]) -> list[Column]:
@@ -263,38 +268,15 @@ class Evaluator:
     def _compute(self, calls: Calls, number: int, arguments: Arguments, positions: Sequence[int]) -> list[Any]:
         """Return what the function makes of the items at some positions, failures settled."""
         call = calls.stage.calls[number]
-        resources, error = calls.take_resources(call)
+        before, (resources, error) = len(calls.again), calls.take_resources(call)
         if error is not None:
             results = calls.fail_all(call, positions, error)
         else:
             with self._worker.alarm(call.timeout) if call.timeout else nullcontext():
+                function = self._function(calls.task.stage, number)
                 if call.vectorized:
-                    function = self._function(calls.task.stage, number)
                     results = compute_vector(self._location, number, function, arguments, resources, positions)
                 else:
-                    results = self._compute_each(calls, number, arguments, resources, positions)
-        calls.calls[number] += len(positions) - len(calls.again)
-        return results
-
-    def _compute_each(
-        self, calls: Calls, number: int, arguments: Arguments, resources: dict[int, Any], positions: Sequence[int]
-    ) -> list[Any]:
-        """Return what a function makes of the items at some positions; an exception fails the one that it is for."""
-        call, progress = calls.stage.calls[number], self._worker.progress
-        function = self._function(calls.task.stage, number)
-        single = len(call.arguments) == 1 and not resources and not call.timeout
-        results: list[Any] = []
-        while len(results) < len(positions):
-            rest = positions[len(results) :]
-            rows = arguments.vectors(rest, resources)[0] if single else arguments.rows(rest, resources)
-            progress.at(number, rest[0])
-            given = function, rows, results.append, progress.slots, rest
-            if call.timeout:
-                _, error = self._worker.attempt(apply_timed, *given, round(call.timeout * NS))
-            else:
-                _, error = self._worker.attempt(apply_single if single else apply_rows, *given)
-            if error is None:
-                break
-            position = positions[len(results)]
-            results.append(calls.fail_call(call, position, error, arguments.given(position)))
+                    results = compute_each(calls, number, function, arguments, resources, positions)
+        calls.count(number, arguments, positions, before)
         return results

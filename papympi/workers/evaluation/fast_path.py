@@ -7,6 +7,7 @@ every step costs several times what it does in a tight loop. Whatever else turns
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -43,10 +44,12 @@ class FastPathResult(NamedTuple):
 
     Attributes:
         columns: the inputs, then what each call has returned that got through.
+        spent: how many seconds each call has taken; of the only one that is not measured.
         stop: where the next one stopped, or all that it returned if that has to be looked at; `None`: there is none.
     """
 
     columns: list[Column]
+    spent: list[float]
     stop: Stop | None = None
 
 
@@ -154,6 +157,9 @@ def run_fast_path(worker: WorkerContext, task: Task, path: FastPath) -> FastPath
     columns, error = worker.attempt(load_whole, task)
     if error is not None or columns is None:
         return None
+    spent: list[float] = []
+    several, clock = len(path.functions) > 1, time.perf_counter
+    begin = clock() if several else 0.0
     for number, function in enumerate(path.functions):
         wanted = path.columns[number]
         values: list[Any] = [columns[column].values for column in wanted]
@@ -161,9 +167,13 @@ def run_fast_path(worker: WorkerContext, task: Task, path: FastPath) -> FastPath
             values[at] = copy_values(values[at])
         stop = apply_plain(worker, number, function, values, task.count)
         del values
+        if several:
+            end = clock()
+            spent.append(end - begin)
+            begin = end
         kinds = set(map(type, stop.results))
         if stop.error is not None or not MARKED.isdisjoint(kinds):
-            return FastPathResult(columns, stop)
+            return FastPathResult(columns, spent, stop)
         columns.append(Column(stop.results, kinds=kinds))
         let_go(columns, path.spent[number], worker.progress.slots)
-    return FastPathResult(columns)
+    return FastPathResult(columns, spent)

@@ -153,6 +153,8 @@ class Fold:
             with alarm:
                 _, error = yield fold_rows, self._function, box, rows, calls.worker.progress.slots, limit
             self._accumulator = box[0]
+        elif error is None:
+            return  # there is no accumulator to call the function with
         position = box[1] if error is not None else positions[-1]
         calls.calls[calls.number] += positions.index(position) + 1
         if error is not None:

@@ -137,8 +137,11 @@ class _InnerScatter:
         """Return the next children."""
         makers = self._makers
         self._evaluator.location.calls = makers
+        begin = time.perf_counter()
         self._suspended.resume(makers)
-        return drive(self._suspended.advance(outcome, size), makers.worker.attempt)
+        made = drive(self._suspended.advance(outcome, size), makers.worker.attempt)
+        makers.spend(makers.number, begin)
+        return made
 
     def _go_on(self, made: list[Any], first: int, counts: list[int]) -> None:
         """Let children become what they become; `counts` has how many are of parents `first`, ... that are finished."""
@@ -146,7 +149,7 @@ class _InnerScatter:
         column = mark_column(made, FULL)
         calls.drops[inner.scatter] += column.dropped
         some = Calls(calls.worker, self._make_task(len(made), runs), stage)
-        some.calls, some.drops = calls.calls, calls.drops
+        some.calls, some.drops, some.spent = calls.calls, calls.drops, calls.spent
         columns = self._share(runs, column)
         self._evaluator.location.calls = some
         if made:
@@ -154,9 +157,10 @@ class _InnerScatter:
         for number in inner.maps if made else ():
             columns[stage.inputs + number] = self._evaluator.make_column(some, number, columns)
         for number, fold in self._folds.items():
-            some.number = number
+            begin, some.number = time.perf_counter(), number
             fold.take(some, columns)
             self._fold(fold, self._results[number], first, counts, len(made))
+            calls.spend(number, begin)
         calls.worker.progress.leave()
         calls.failures.extend(some.failures)
         for source, target in inner.gathers if made else ():

@@ -12,7 +12,8 @@ from typing import Final
 
 from papympi.model.attempt import attempt
 from papympi.model.item import Key
-from papympi.model.telling import clean_line, describe, tell, tell_traceback
+from papympi.model.telling import clean_line, describe, tell
+from papympi.model.tracebacks import tell_traceback
 from papympi.transport.records import PRINTED, Logs, Record, TokenBucket, format_line, format_prefix
 from papympi.workers.evaluation.alarm import hold
 
@@ -219,7 +220,7 @@ def _message_of(record: logging.LogRecord) -> str:
     if error is not None:  # its arguments do not fit, which is no reason to lose it
         text = f"{tell(record.msg)} {describe(record.args)}"
     if record.exc_info and record.exc_info[1] is not None:
-        text += "\n" + tell_traceback(record.exc_info[1], record.exc_info[2]).rstrip("\n")
+        text += "\n" + tell_traceback(record.exc_info[1]).rstrip("\n")
     if record.stack_info:
         text += f"\n{record.stack_info}"
     return str(text)

@@ -44,7 +44,7 @@ class SuspendedScatter:
         self._whole = 0 if task.careful or not task.whole else task.whole + task.skip
         self._is_probe = task.careful and task.whole > 0
         self._skip = self._child = task.skip  # of the parent at work, those skipped included
-        self._parent = 0
+        self._parent = self._passed = 0
         self._attempts = calls.attempts
         self._children: Iterator[Any] | None = None
 
@@ -58,6 +58,7 @@ class SuspendedScatter:
         """Return at most `chunk` more children; all there are if the task said to run to the end."""
         children: list[Any] = []
         self.runs = runs = []
+        self._passed = 0
         while self._parent < self._count and not self.calls.again:
             room = self._whole + 1 - self._child if self._whole else chunk - len(children)
             if room <= 0 and self._arguments.present >> self._parent & 1:
@@ -73,7 +74,7 @@ class SuspendedScatter:
         outcome.finished = self._parent == self._count
         if self._is_probe and not self.calls.again:
             yield from self.closing()
-        self.calls.calls[self.calls.number] += len(children)
+        self.calls.calls[self.calls.number] += len(children) - self._passed
         self.calls.key_of = partial(key_at, self.list_keys())
         return children
 
@@ -99,6 +100,7 @@ class SuspendedScatter:
             failure = arguments.first_failure(parent)
             if self._call.on_error != "drop" or not self.calls.may_drop(self._call, parent, failure):
                 children.append(heal_withheld(self.calls, self.calls.number, parent, failure))
+                self._passed += 1
             return True
         return (yield from self._extend(children, room))
 

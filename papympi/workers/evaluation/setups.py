@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from papympi.errors import SetupError
-from papympi.model.telling import tell_traceback
+from papympi.model.tracebacks import tell_traceback
 from papympi.plan.program import Program, ResourceSpec
 from papympi.workers.evaluation.attempt import attempt
 from papympi.workers.evaluation.capture import OutputCapture
 from papympi.workers.evaluation.context import Resources
-from papympi.workers.evaluation.frames import skip_own_frames
 from papympi.workers.evaluation.location import FixedLocation
 from papympi.workers.evaluation.progress import ProgressRecord
 from papympi.workers.evaluation.recorder import OutputRecorder
@@ -101,7 +100,7 @@ class WorkerSetups:
         if isinstance(error, KeyboardInterrupt):
             raise error
         if error is not None:
-            text = tell_traceback(error, skip_own_frames(error))
+            text = tell_traceback(error, spec.function)
             raise SetupError(spec.name, self._label, text)
         return _SharedSetup(spec, made)
 

@@ -11,7 +11,7 @@ from pickle import PickleBuffer
 from typing import Final
 
 from papympi.errors import PoolError, SetupError, ShippingError
-from papympi.model.telling import tell_traceback
+from papympi.model.tracebacks import tell_traceback
 from papympi.transport.arena import LEAST
 from papympi.transport.doorbell import Backoff, wait_readable
 from papympi.transport.packed import Packed, PackedFile, map_packed
@@ -248,7 +248,7 @@ def _explain(failed: BaseException) -> Answer:
     """Return what to answer when a rank that evaluates itself cannot load a program, or a setup has raised."""
     if isinstance(failed, SetupError):
         return messages.ChildrenFailed(failed)
-    return messages.OpeningFailed(tell_traceback(failed))
+    return messages.OpeningFailed(tell_traceback(failed, tells_own=True))
 
 
 def serve(world: World, *ignored: signal.Signals) -> int:

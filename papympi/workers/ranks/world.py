@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from papympi.errors import LaunchError
-from papympi.model.telling import tell_traceback
+from papympi.model.tracebacks import tell_traceback
 from papympi.workers.children.client import ForkServerClient
 from papympi.workers.children.mpi_blocks import drop_abandoned, drop_blocks
 from papympi.workers.cpus import find_cpus
@@ -96,7 +96,7 @@ class World:
         elif error is not None:
             where = f"papympi: rank {self.rank} on {socket.gethostname()} (pid {os.getpid()}) failed:\n"
             with contextlib.suppress(OSError, ValueError):
-                sys.stderr.write(where + tell_traceback(error))
+                sys.stderr.write(where + tell_traceback(error, tells_own=True))
             self.abort(1)
         return int(code)
 

@@ -1,13 +1,16 @@
 """Resources on every pool: made once a worker when first needed, taken down with it, tried once when they fail."""
 
+import contextlib
+import itertools
 import os
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from papympi import Graph, run
-from papympi.errors import PoolError, StateError
+from papympi import Failure, Graph, run
+from papympi.errors import PoolError, ResourceError, StateError
 from papympi.testing.driver import of_two
 
 
@@ -21,18 +24,24 @@ def traces(folder, word):
     return sorted("-".join(path.name.split("-")[1:3]) for path in folder.glob(f"{word}-*"))
 
 
-def go(make, items, pool, *, errors="raise", **options):
-    """Run a graph of one node that takes the resource."""
+def go(make, items, pool, **options):
+    """Run a graph of one node that takes the resource, on two workers."""
+    return list(start(make, items, of_two(pool), **options))
+
+
+def start(make, items, place, *, errors="raise", work_s=0.0, **options):
+    """Return such a run."""
     graph = Graph("resources")
     graph.resource(make, name="model")
 
     def use(x, model):
         print("used", x)
+        time.sleep(work_s)
         return x, model
 
     graph.node(pool="given", **options)(use)
-    pools = {"given": of_two(pool)}
-    return list(run({"x": items}, graph=graph, pools=pools, errors=errors, by_value=("__main__", __name__)))
+    pools = {"given": place}
+    return run({"x": items}, graph=graph, pools=pools, errors=errors, by_value=("__main__", __name__))
 
 
 def test_made_in_each_worker(pool, tmp_path, nothing_left):
@@ -60,20 +69,62 @@ def test_unneeded_is_not_made(pool, tmp_path):
     assert traces(tmp_path, "made") == []
 
 
-def test_raising_is_tried_once(pool, tmp_path):
-    """One that raises fails the items and is tried once a worker."""
+@pytest.mark.parametrize("place", ["inline", "threads:2", "asyncio", "processes:2"])
+def test_raising_ends_the_run(place, tmp_path):
+    """One that no worker can make failed item after item to the end of the inputs; each worker tries once."""
 
     def model():
         note(tmp_path, "made")
+        raise OSError("no weights\nhere")
+
+    running = start(model, itertools.count(), place, errors="keep", stride=2)
+    with pytest.raises(ResourceError) as caught:
+        list(running)
+    assert str(caught.value) == "resource 'model' could not be made by any worker of pool 'given': OSError: no weights"
+    for failure in running.failures:
+        assert isinstance(failure.error, OSError)
+        assert "in model" in failure.traceback
+        assert failure.traceback.endswith("here\nThe resource 'model' could not be made.\n")
+    made = traces(tmp_path, "made")
+    assert len(made) == len(set(made)) == (2 if place.endswith(":2") else 1)
+
+
+@pytest.mark.parametrize("place", ["threads:2", "processes:2"])
+def test_one_worker_that_can_is_enough(place, tmp_path):
+    """What one host lacks another one may have; its own items fail."""
+
+    def model():
+        try:
+            (tmp_path / "first").touch(exist_ok=False)
+        except FileExistsError:
+            return 1
+        raise OSError("not on this host")
+
+    found = list(start(model, range(300), place, errors="keep", work_s=0.001))
+    assert len(found) == 300
+    failed = [each for each in found if isinstance(each, Failure)]
+    assert failed
+    assert len(failed) < 300
+
+
+@pytest.mark.parametrize("pool", ["inline", "threads"])
+def test_healed_nodes_do_without(pool):
+    """A node that has something to put in place of its failures needs no resource."""
+
+    def model():
         raise OSError("no weights here")
 
-    found = go(model, range(20), pool, errors="keep", stride=2)
-    assert [failure.key for failure in found] == [(x,) for x in range(20)]
-    for failure in found:
-        assert isinstance(failure.error, OSError)
-        assert "no weights here" in failure.traceback
-        assert "in model" in failure.traceback
-    assert len(traces(tmp_path, "made")) <= 2
+    assert go(model, range(100), pool, on_error=lambda failure: "plain") == ["plain"] * 100
+
+
+def test_a_lazy_executor_is_given_time():
+    """Of an executor nobody knows how many workers it has: the run ends when no other one turns up."""
+
+    def model():
+        raise OSError("no weights here")
+
+    with ThreadPoolExecutor(1) as executor, pytest.raises(ResourceError):
+        list(start(model, itertools.count(), executor, errors="keep"))
 
 
 def test_yielding_nothing_says_so(pool):
@@ -82,7 +133,10 @@ def test_yielding_nothing_says_so(pool):
     def model():
         yield from ()
 
-    (failure,) = go(model, [1], pool, errors="keep")
+    running = start(model, [1], of_two(pool), errors="keep")
+    with contextlib.suppress(ResourceError):
+        list(running)
+    (failure,) = running.failures
     assert isinstance(failure.error, StateError)
     assert "resource 'model' is a generator function that yields nothing" in str(failure.error)
 
