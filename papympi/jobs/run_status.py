@@ -81,7 +81,7 @@ def _is_over(folder: Path) -> bool:
 def _describe_run(run: RunDirectory) -> str:
     """Return how far the run of one directory is."""
     entries = parse_events(run.read(EVENTS))
-    last = next((entry for entry in reversed(entries) if "nodes" in entry), None)
+    last = next((entry for entry in reversed(entries) if entry.get("nodes") is not None), None)
     lines = [f"{run.path}: {_find_state(run, entries)}"]
     if last is not None:
         lines.append(_describe_progress(last, _find_before(entries, last)))
@@ -106,8 +106,9 @@ def _find_before(entries: list[dict[str, Any]], last: dict[str, Any]) -> dict[st
     if last.get("event") != "progress":
         return {}
     begin = max(number for number, entry in enumerate(entries) if entry.get("event") == "opened" or not number)
-    known = [entry for entry in entries[begin:] if "nodes" in entry and last["seconds"] - entry["seconds"] >= WINDOW_S]
-    return known[-1] if known else {}
+    known = [entry for entry in entries[begin:] if entry.get("nodes") is not None]
+    earlier = [entry for entry in known if last["seconds"] - entry["seconds"] >= WINDOW_S]
+    return earlier[-1] if earlier else {}
 
 
 def _describe_progress(entry: dict[str, Any], before: dict[str, Any]) -> str:
@@ -125,7 +126,7 @@ def _describe_progress(entry: dict[str, Any], before: dict[str, Any]) -> str:
     ]
     line = f"{report.format_seconds(entry['seconds'])}: {report.format_count(entry['delivered'])} results"
     if not entry["complete"]:
-        line += report.format_rest(entry.get("through", 0), before.get("through", 0), entry["length"], seconds)
+        line += report.format_rest(entry.get("through") or 0, before.get("through") or 0, entry["length"], seconds)
     if entry.get("highest"):
         line += f"\n{report.format_most(entry['highest'], entry['heaviest'])}"
     return "\n".join([report.format_table(rows, rows_limit=len(rows)), line] if rows else [line])

@@ -92,8 +92,7 @@ def _is_sound(entry: dict[str, Any]) -> bool:
         names.append("finished")
     if nodes is not None:
         names += ["seconds", "pulled", "live", "delivered", "highest", "heaviest"]
-        if entry.get("length") is not None:
-            names.append("length")
+        names += [name for name in ("length", "through") if entry.get(name) is not None]
         if not isinstance(nodes, dict) or not all(isinstance(each, dict) for each in nodes.values()):
             return False
     counts = [each.get(name) for each in (nodes or {}).values() for name in ("done", "failed")]

@@ -38,6 +38,7 @@ def event(**other):
     return json.dumps({**told, **counts, "complete": False, **other})
 
 
+NUMBERS = ("time", "seconds", "length", "pulled", "through")
 DEEP = "[" * 100_000
 FOLDER, PIPE, LINK = object(), object(), object()
 WHOLE = {"run.json": "{}"}
@@ -62,7 +63,7 @@ PARTS = {
         "hello\nworld", "[1]\n[2]", "1\nnull\n", DEEP, FOLDER, PIPE, LINK,
         *(event(finished=count) for count in ("abc", None, [1], float("nan"), float("inf"), -1, 10**400)),
         *(event(nodes=nodes) for nodes in ([1], {"a": 1}, {"a": {}}, {"a": {"done": "x", "failed": 0}}, "x")),
-        *(event(**{name: value}) for name in ("time", "seconds", "length", "pulled") for value in ("x", [1], {})),
+        *(event(**{name: value}) for name in NUMBERS for value in ("x", [1], {})),
         event(nodes={"\x1b]0;mine\x07\x1b[2J": {"done": 1, "failed": 0}}),
         event(nodes={"\udcff": {"done": 1, "failed": 0}}),
     ],
