@@ -19,6 +19,7 @@ from papympi.plan.program import Argument, Call, Program, Stage
 from papympi.pools.processes import BACKEND, ProcessesPool
 from papympi.testing.driver import build_task as call
 from papympi.transport.task import Kind, Lost, Outcome, Task
+from papympi.workers.cpus import count_cpus
 
 BY_VALUE = ("__main__", __name__)
 
@@ -451,7 +452,7 @@ def test_wrong_options_refused():
         ProcessesPool("p", workers=0)
     with pytest.raises(OptionError, match="places"):
         BACKEND.make("p", places="many")
-    assert len(ProcessesPool("p").workers) == len(os.sched_getaffinity(0))
+    assert len(ProcessesPool("p").workers) == count_cpus()
 
 
 def run_script(tmp_path, source, **options):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
@@ -13,6 +12,7 @@ from papympi.errors import OptionError, PoolError
 from papympi.hookspecs import hookimpl
 from papympi.runner.plugins import plugin_manager
 from papympi.runner.pooling import PoolSpec, open_pools, parse_pool, parse_table
+from papympi.workers.cpus import count_cpus
 
 
 def make_foreign(name, workers=2, *, prefix=""):
@@ -89,7 +89,7 @@ def test_the_last_word(make):
         given = {"a": executor, "c": "foreign:4", "d": {"backend": "foreign", "workers": 6}}
         pools = make("a", "b", "c", "d", tables=tables, given=given)
     assert [pools[name].concurrency for name in "cd"] == [4, 6]
-    assert pools["a"].concurrency == os.cpu_count()
+    assert pools["a"].concurrency == count_cpus()
     overrides = {"*": PoolSpec("*", "inline"), "d": PoolSpec("d", "b", {"workers": 2})}
     pools = make("a", "b", "c", "d", "e", tables=tables, given=given, overrides=overrides)
     inline = type(make("inline")["inline"])
