@@ -113,7 +113,7 @@ def doctor(ctx: click.Context, /, *, starts: bool) -> None:
     if starts:
         from papympi.jobs.starting import find_start
 
-        click.echo("\n".join(find_start()))
+        show("\n".join(find_start()))
         return
     from papympi.jobs.survey import survey
 

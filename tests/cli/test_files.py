@@ -58,7 +58,7 @@ def test_outputs_of_one_folder(call, project):
     assert messages(project / "a.jsonl.failures.jsonl") == ["bad2"]
     code, _, err = run(call, "good", "--output", "a.csv")
     assert (code, "failures" in err) == (0, False)
-    assert sorted(path.name for path in project.iterdir()) == ["a.csv", "a.jsonl", "a.jsonl.failures.jsonl", "p.py"]
+    assert sorted(path.name for path in project.glob("*.*")) == ["a.csv", "a.jsonl", "a.jsonl.failures.jsonl", "p.py"]
 
 
 def test_earlier_failures_do_not_mislead(call, project):

@@ -13,6 +13,7 @@ import pickle
 import shutil
 import signal
 import socket
+import tempfile
 import time
 from pathlib import Path
 
@@ -57,6 +58,13 @@ def become_stranger():
     os.setgroups([])
     os.setresgid(STRANGER, STRANGER, STRANGER)
     os.setresuid(STRANGER, STRANGER, STRANGER)
+
+
+def open_way(folder):
+    """Let everybody come to a folder of ours."""
+    for each in (folder, *folder.parents):
+        if each.is_relative_to(tempfile.gettempdir()) and each.stat().st_mode & 0o777 == 0o700:
+            each.chmod(0o755)
 
 
 @pytest.fixture
@@ -115,9 +123,7 @@ def _find_socket(path):
 def victim(start, tmp_path):
     (tmp_path / "job.py").write_text(JOB)
     (tmp_path / "papympi.toml").write_text(POOLS)
-    tmp_path.chmod(0o755)
-    for parent in tmp_path.parents[:2]:
-        parent.chmod(0o755)
+    open_way(tmp_path)
     process = start("run", "job.py", "--input", f"number=0..{ITEMS}", "--run-dir", "run")
     end = time.monotonic() + PATIENCE_S
     while not (tmp_path / "working").exists():
@@ -222,8 +228,7 @@ def shared(tmp_path, as_stranger):
     folder = tmp_path / "shared"
     folder.mkdir()
     folder.chmod(0o1777)
-    for parent in (tmp_path, *tmp_path.parents[:2]):
-        parent.chmod(0o755)
+    open_way(tmp_path)
     as_stranger(plant, folder)
     yield folder
     shutil.rmtree(folder)

@@ -17,7 +17,7 @@ def test_finished_scatters_go():
     graph.add(lambda x: (yield x), name="child", stride=1, pool="pool")
     running = run({"x": range(600)}, graph=graph, pools={"pool": "inline"}, admission=100_000)
     counts = [
-        sum(isinstance(thing, Generator) for thing in gc.get_objects())
+        sum(type(thing) is Generator for thing in gc.get_objects())
         for number, _ in enumerate(running)
         if number % 100 == 99
     ]
