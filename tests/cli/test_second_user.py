@@ -21,6 +21,7 @@ import psutil
 import pytest
 
 from papympi.cli.main import main
+from papympi.model.attempt import attempt
 from papympi.stores.rundir import read_own
 
 STRANGER = 60_001
@@ -60,11 +61,13 @@ def become_stranger():
     os.setresuid(STRANGER, STRANGER, STRANGER)
 
 
-def open_way(folder):
-    """Let everybody come to a folder of ours."""
-    for each in (folder, *folder.parents):
-        if each.is_relative_to(tempfile.gettempdir()) and each.stat().st_mode & 0o777 == 0o700:
-            each.chmod(0o755)
+@pytest.fixture
+def project(monkeypatch):
+    """An empty folder that is the current one, and that everybody can come to, as the usual one cannot."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        monkeypatch.chdir(name)
+        yield Path(name)
 
 
 @pytest.fixture
@@ -78,14 +81,16 @@ def as_stranger():
             try:
                 signal.alarm(PATIENCE_S)
                 become_stranger()
-                os.write(writing, pickle.dumps(function(*arguments)))
+                os.write(writing, pickle.dumps(attempt(function, *arguments)))
             finally:
                 os._exit(0)
         os.close(writing)
         with os.fdopen(reading, "rb") as pipe:
             said = pipe.read()
         os.waitpid(pid, 0)
-        return pickle.loads(said)
+        value, error = pickle.loads(said)
+        assert error is None, repr(error)
+        return value
 
     return call
 
@@ -120,17 +125,16 @@ def _find_socket(path):
 
 
 @pytest.fixture
-def victim(start, tmp_path):
-    (tmp_path / "job.py").write_text(JOB)
-    (tmp_path / "papympi.toml").write_text(POOLS)
-    open_way(tmp_path)
+def victim(start, project):
+    (project / "job.py").write_text(JOB)
+    (project / "papympi.toml").write_text(POOLS)
     process = start("run", "job.py", "--input", f"number=0..{ITEMS}", "--run-dir", "run")
     end = time.monotonic() + PATIENCE_S
-    while not (tmp_path / "working").exists():
+    while not (project / "working").exists():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < end
         time.sleep(0.05)
-    return Victim(process, tmp_path)
+    return Victim(process, project)
 
 
 def try_all(tries):
@@ -223,12 +227,11 @@ def plant(folder):
 
 
 @pytest.fixture
-def shared(tmp_path, as_stranger):
+def shared(project, as_stranger):
     """A folder as /tmp, where the other user was first."""
-    folder = tmp_path / "shared"
+    folder = project / "shared"
     folder.mkdir()
     folder.chmod(0o1777)
-    open_way(tmp_path)
     as_stranger(plant, folder)
     yield folder
     shutil.rmtree(folder)
