@@ -64,7 +64,7 @@ def become_stranger():
 @pytest.fixture
 def project(monkeypatch):
     """An empty folder that is the current one, and that everybody can come to, as the usual one cannot."""
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
         Path(name).chmod(0o755)
         monkeypatch.chdir(name)
         yield Path(name)
@@ -89,7 +89,7 @@ def as_stranger():
             said = pipe.read()
         os.waitpid(pid, 0)
         value, error = pickle.loads(said)
-        assert error is None, repr(error)
+        assert error is None, str(error)
         return value
 
     return call
@@ -140,9 +140,9 @@ def victim(start, project):
 def try_all(tries):
     """Return which of some tries do not end with an error of the system."""
     done = []
-    for name, attempt in tries:
+    for name, trial in tries:
         try:
-            attempt()
+            trial()
         except OSError:
             continue
         done.append(name)
