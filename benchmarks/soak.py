@@ -69,7 +69,7 @@ def check(items: int, folder: Path) -> list[str]:
     failures, values, total = expect(items)
     rows = [json.loads(line) for line in (folder / "results.jsonl").open(encoding="utf-8")]
     found = [row["value"] for row in rows if row["node"] == "joined"]
-    failed = [json.loads(line) for line in (folder / "failures.jsonl").open(encoding="utf-8")]
+    failed = [json.loads(line) for line in (folder / "results.jsonl.failures.jsonl").open(encoding="utf-8")]
     wrong = []
     if found != values:
         wrong.append(f"joined: {len(found)} values, {len(values)} expected, or in another order")

@@ -93,6 +93,8 @@ def _cut(file: IO[bytes], ends: Iterable[int]) -> None:
     if not file.seekable():
         return
     number = file.fileno()
+    with contextlib.suppress(OSError):  # the writer is what has failed, and the disk takes the rows before
+        file.flush()
     size = os.fstat(number).st_size
     end = max((end for end in ends if end <= size), default=0)
     os.ftruncate(number, end)
