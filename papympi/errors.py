@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
+from typing import Final
+
+NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says of a file that can take no more. A terminal that is gone is something else: nobody listens."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

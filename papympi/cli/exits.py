@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from collections.abc import Callable
@@ -11,7 +10,7 @@ from typing import Final
 import click
 
 from papympi.cli.words import explain_output, tell
-from papympi.errors import FailuresError, LoadError, PapympiError
+from papympi.errors import NO_ROOM, FailuresError, LoadError, PapympiError
 
 FINE: Final = 0
 FAILED: Final = 1
@@ -19,10 +18,6 @@ BAD_USE: Final = 2
 REMAINS: Final = 75
 INTERRUPTED: Final = 130
 UNHEARD: Final = 141
-
-
-_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
-"""What writing to a file that can take no more raises."""
 
 
 def guard(command: Callable[[], int]) -> int:
@@ -40,7 +35,7 @@ def guard(command: Callable[[], int]) -> int:
         _give_up_output()
         return UNHEARD
     except OSError as error:
-        if error.errno not in _NO_ROOM or error.filename is not None:
+        if error.errno not in NO_ROOM or error.filename is not None:
             raise
         _give_up_output()  # the help page, which click writes, and what Python flushes at its end
         _tell(explain_output(error))

@@ -9,6 +9,7 @@ from typing import Any, Literal, TextIO
 
 from papympi.cli.words import explain_output
 from papympi.contracts import Writer
+from papympi.errors import NO_ROOM
 from papympi.formats.file_formats import to_line
 from papympi.formats.json_values import NonFinite, dump, to_plain, to_record
 from papympi.model.item import Result
@@ -79,7 +80,7 @@ def put_line(stream: TextIO, line: str) -> None:
     try:
         stream.write(f"{line}\n")
         stream.flush()
-    except BrokenPipeError:
-        raise
     except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
         raise explain_output(error) from error

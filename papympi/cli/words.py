@@ -5,11 +5,9 @@ It stands alone, as everything in this room speaks through it.
 
 from __future__ import annotations
 
-import contextlib
-
 import click
 
-from papympi.errors import PapympiError
+from papympi.errors import NO_ROOM, PapympiError
 from papympi.model.telling import clean, tell_error
 
 
@@ -18,9 +16,9 @@ def show(text: object) -> None:
     words = str(text)
     try:
         click.echo(clean(words, len(words)))
-    except BrokenPipeError:
-        raise
     except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
         raise explain_output(error) from error
 
 
@@ -30,6 +28,15 @@ def explain_output(error: OSError) -> PapympiError:
 
 
 def tell(text: str) -> None:
-    """Write a text to standard error; one that takes nothing, such as a file on a full disk, ends nothing."""
-    with contextlib.suppress(OSError, ValueError):
+    """Write a text to standard error; a file on a full disk ends nothing.
+
+    Raises:
+        OSError: nobody is there any more to read it; that is how the ranks of a launcher learn that it is gone.
+    """
+    try:
         click.echo(clean(text, len(text)), err=True)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+    except ValueError:  # it has been closed
+        pass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import threading
 from collections import deque
@@ -11,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self, TextIO
 
 from papympi.contracts import Statistics
+from papympi.errors import NO_ROOM
 from papympi.monitors import report
 
 if TYPE_CHECKING:
@@ -72,9 +72,14 @@ class ProgressDisplay:
 
     def _write(self, text: str) -> None:
         """Write some lines at once; where they find no room, as on a full disk, the run goes on all the same."""
-        with contextlib.suppress(OSError, ValueError):
+        try:
             self._stream.write(text)
             self._stream.flush()
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+        except ValueError:  # it has been closed
+            pass
 
     def _watch(self) -> None:
         """Wait a moment, then show how far the run is, until it is over."""
