@@ -45,6 +45,7 @@ class LocalTasks:
         self._setups.open()
         self._evaluators = ThreadEvaluators(program, pool, self._generators, CallerContext())
         self._running: dict[int, _RunningTask] = {}
+        self._leaving = threading.Lock()
         self._shortest = find_shortest_timeout(program)
 
     def prepare(self, task: Task, *, again: bool = False) -> tuple[Any, ...]:  # noqa: ARG002 - never done again
@@ -72,13 +73,16 @@ class LocalTasks:
             progress = running.record.read()
             seconds, end = find_timeout(self._program, running.stage, progress)
             if end <= now:
-                del self._running[number]
+                with self._leaving:  # a thread that is out of its task by now is not to be interrupted in another one
+                    if self._running.pop(number, None) is None:
+                        continue
+                    trace = interrupt_thread(running.thread)
                 news = Lost(0, ItemTimeout(seconds, running.label, "abandoned"), number, single=True)
                 progress.tell_place(news, self._program.stages[running.stage])
                 lost.append((news, running.thread))
-                running.record.programs.end_since(progress.begun_ns or 0)
+                running.record.programs.end_since(progress.begun_ns or 0)  # who waits for them is interrupted
                 running.record.programs.close()
-                news.error.__traceback__ = interrupt_thread(running.thread)
+                news.error.__traceback__ = trace
         return lost
 
     def close(self) -> None:
@@ -105,7 +109,8 @@ class LocalTasks:
         try:
             return self._evaluators.context.run(self._evaluators.evaluator.run, task)
         finally:
-            self._running.pop(task.id, None)
+            with self._leaving:
+                self._running.pop(task.id, None)
 
 
 class RemoteTasks:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from functools import partial
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, Final, Literal
 
 from papympi.contracts import Backend, Capabilities
@@ -48,13 +48,15 @@ class Threads(Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - inherited
         """End the threads after what is queued, or at once without it, and wait for them if told to."""
-        while cancel_futures and not self._jobs.empty():
-            job = self._jobs.get()
+        while cancel_futures:
+            try:
+                job = self._jobs.get_nowait()
+            except Empty:
+                break
             if job is not None:
                 job[0].cancel()
-        if self._state == "running":
-            for _ in self._threads:
-                self._jobs.put(None)
+        if self._state != "new":
+            self._jobs.put(None)
             for thread in self._threads if wait else ():
                 thread.join()
         self._state = "ended"
@@ -77,7 +79,12 @@ class Threads(Executor):
             self._abandoned.discard(threading.get_ident())
 
     def _work_off(self) -> None:
-        while threading.get_ident() not in self._abandoned and (job := self._jobs.get()) is not None:
+        """Work until the end is in the queue. It stays there: nobody knows how many threads still look."""
+        while threading.get_ident() not in self._abandoned:
+            job = self._jobs.get()
+            if job is None:
+                self._jobs.put(None)
+                return
             future, function, args = job
             if future.set_running_or_notify_cancel():
                 result, error = attempt(function, *args)

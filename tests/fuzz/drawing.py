@@ -201,6 +201,8 @@ class Drawing:
         spec.seeded, spec.vectorized, spec.awaits = (chance.random() < 0.2 for _ in range(3))
         if not spec.vectorized and not spec.awaits and chance.random() < 0.15:
             spec.resource = chance.choice(["good", "yields", "bad" if self.trouble else "good"])
+            if spec.resource == "bad":  # a run of which no worker can make it ends, unless its node does without
+                spec.on_error = "heal"
         self._draw_retries(spec)
         return space
 

@@ -150,3 +150,14 @@ def test_executor_like_any_other():
         threads.submit(abs, 1)
     idle = Threads("t", 1)
     idle.shutdown()
+
+
+def test_replaced_thread_takes_nothing_away():
+    """A thread that is given up may just have come back and look for work: the end was for others, which waited on."""
+    for number in range(50):
+        threads = Threads("p", 2)
+        first = threads.submit(threading.get_ident).result(10)
+        threads.replace(first)
+        if number % 2:
+            assert [threads.submit(abs, -each).result(10) for each in range(4)] == [0, 1, 2, 3]
+        threads.shutdown(wait=True)
