@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from papympi.contracts import Writer, WriterFactory
-from papympi.errors import OptionError, PapympiError
+from papympi.errors import JournalError, OptionError, PapympiError
 from papympi.formats.file_formats import WRITERS
 from papympi.formats.json_values import dump
 from papympi.formats.naming import NamedFile
@@ -36,12 +36,17 @@ def open_output(path: Path, writers: Mapping[str, WriterFactory] | None = None) 
         raise OptionError(f"cannot write {path.name!r}: the suffix of an output is one of {known}, or - for stdout")
     with open_part(path) as file:
         writer = _NamedWriter(writers[path.suffix](file), file, path)
-        finished = False
+        finished = refused = False
         try:
             yield writer
             finished = True
+        except JournalError:  # a resumed run that is refused: the results that there are stay
+            refused = path.is_file()
+            raise
         finally:
-            if finished or (not writer.broken and _has_rows(file)):
+            if refused:
+                _cut(file, ())
+            elif finished or (not writer.broken and _has_rows(file)):
                 writer.close()
             if writer.broken:
                 _cut(file, writer.ends)

@@ -55,9 +55,9 @@ class Threads(Executor):
                 break
             if job is not None:
                 job[0].cancel()
-        if self._state != "new":
-            self._jobs.put(None)
-            for thread in self._threads if wait else ():
+        self._jobs.put(None)
+        for thread in self._threads if wait else ():
+            if thread.ident is not None:  # it has been started
                 thread.join()
         self._state = "ended"
 
