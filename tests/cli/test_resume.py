@@ -211,6 +211,18 @@ def test_only_unfinished_is_computed(papympi, project):
     assert '"value": 190' in (project / "run" / "results.jsonl").read_text()
 
 
+def test_refused_resume_leaves_results(papympi, squares, project):
+    """What a run that is refused at the end of its input had written so far took the place of the whole results."""
+    command = ("run", squares, "--run-dir", "run", "--output", "out.csv", "--input")
+    papympi(*command, "number=10..2000")
+    before = (project / "run" / "out.csv").read_bytes()
+    done = papympi(*command, "number=10..1900", "--resume")
+    assert done.returncode == 2
+    assert "had 1990 items" in done.stderr
+    assert (project / "run" / "out.csv").read_bytes() == before
+    assert not (project / "run" / "out.csv.part").exists()
+
+
 def test_the_time_of_grace_ends(start, project):
     (project / "pipe.py").write_text(
         "import pathlib, time\nfrom papympi import node\n\n@node(stride=1)\ndef slow(x):\n"
