@@ -100,7 +100,7 @@ RUN = ("run", "p.py", "--input", "x=0..9", *INLINE)
 @pytest.mark.parametrize("words", [RUN, (*RUN, "--output=-"), ("plan", "p.py"), ("--help",)], ids=len)
 def test_full_standard_output_is_one_line(call, words, capfd):
     """On a full disk: it ended in a traceback, also where click wrote the page."""
-    with _as_output("/dev/full"):
+    with _in_place_of(1, "stdout", "/dev/full"):
         code = main(words)
     lines = capfd.readouterr().err.splitlines()
     assert (code, lines[-1]) == (2, "papympi: error: cannot write to standard output: No space left on device")
@@ -108,44 +108,27 @@ def test_full_standard_output_is_one_line(call, words, capfd):
 
 
 @contextlib.contextmanager
-def _as_output(name):
-    """Let descriptor 1, and Python's stream of it, be another file."""
-    kept, stream = os.dup(1), sys.stdout
-    number = os.open(name, os.O_WRONLY)
-    os.dup2(number, 1)
-    os.close(number)
-    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 - closed below
+def _in_place_of(number, stream, name):
+    """Let a descriptor, and Python's stream of it, be another file."""
+    kept, before = os.dup(number), getattr(sys, stream)
+    opened = os.open(name, os.O_WRONLY)
+    os.dup2(opened, number)
+    os.close(opened)
+    setattr(sys, stream, open(number, "w", closefd=False))  # noqa: SIM115 - closed below
     try:
         yield
     finally:
-        os.dup2(kept, 1)
+        os.dup2(kept, number)
         os.close(kept)
         with contextlib.suppress(OSError):
-            sys.stdout.close()
-        sys.stdout = stream
+            getattr(sys, stream).close()
+        setattr(sys, stream, before)
 
 
 def test_full_standard_error_ends_nothing(call, project, capfd):
-    with _as_errors("/dev/full"):
+    with _in_place_of(2, "stderr", "/dev/full"):
         code = main(RUN)
     assert (code, capfd.readouterr().out.split()) == (0, list("012345678"))
-
-
-@contextlib.contextmanager
-def _as_errors(name):
-    kept, stream = os.dup(2), sys.stderr
-    number = os.open(name, os.O_WRONLY)
-    os.dup2(number, 2)
-    os.close(number)
-    sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115 - closed below
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        with contextlib.suppress(OSError):
-            sys.stderr.close()
-        sys.stderr = stream
 
 
 def test_names_need_not_be_utf8(call, project):
