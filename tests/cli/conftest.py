@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from papympi.cli.main import main
+
 COMMAND = [sys.executable, "-m", "papympi"]
 
 
@@ -19,6 +21,26 @@ def papympi(project):
         )  # fmt: skip
 
     return call
+
+
+@pytest.fixture
+def call(request, project, monkeypatch, capfd):
+    """Return what calls the command line in this process, and returns its code and both outputs.
+
+    The module's `PIPELINE` is in the file `p.py`.
+    """
+    (project / "p.py").write_text(request.module.PIPELINE)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+    def papympi(*arguments):
+        for name in [name for name in sys.modules if name.startswith("pipeline_")]:
+            monkeypatch.delitem(sys.modules, name)
+        code = main(list(map(str, arguments)))
+        out, err = capfd.readouterr()
+        assert 'Traceback (most recent call last):\n  File "<frozen' not in err
+        return code, out, err
+
+    return papympi
 
 
 @pytest.fixture

@@ -24,23 +24,6 @@ INLINE = ("--pool", "*=inline")
 HUGE = 10**5000 + 7
 
 
-@pytest.fixture
-def call(project, monkeypatch, capfd):
-    """Return what calls the command line in this process, and returns its code and both outputs."""
-    (project / "p.py").write_text(PIPELINE)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-
-    def papympi(*arguments):
-        for name in [name for name in sys.modules if name.startswith("pipeline_")]:
-            monkeypatch.delitem(sys.modules, name)
-        code = main(list(map(str, arguments)))
-        out, err = capfd.readouterr()
-        assert 'Traceback (most recent call last):\n  File "<frozen' not in err
-        return code, out, err
-
-    return papympi
-
-
 def run(call, words, *options):
     inputs = [word for each in words.split() for word in ("--input", f"x={each}")]
     return call("run", "p.py", *inputs, *INLINE, *options)

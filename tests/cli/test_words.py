@@ -2,13 +2,11 @@
 
 import re
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 
 import papympi.cli
-from papympi.cli.main import main
 from papympi.model.telling import UNSAFE
 
 PIPELINE = r"""
@@ -35,20 +33,6 @@ def table(f: list):
 """
 
 PRINTED = "\x1b[2J\x1b]0;title\x07\x9b5A\u202e\x7f\x1b[31mred\x1b[0m"
-
-
-@pytest.fixture
-def call(project, monkeypatch, capfd):
-    """Return what calls the command line in this process, and returns its code and both outputs."""
-    (project / "p.py").write_text(PIPELINE)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-
-    def papympi(*arguments):
-        for name in [name for name in sys.modules if name.startswith("pipeline_")]:
-            monkeypatch.delitem(sys.modules, name)
-        return main(list(map(str, arguments))), *capfd.readouterr()
-
-    return papympi
 
 
 def test_one_way_out():
