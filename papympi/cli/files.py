@@ -84,8 +84,8 @@ class FailuresFile:
                 self._earlier = f"failures of an earlier run: {EARLIER}"
         session.write_failures(self._path)
 
-    def describe(self, *, any_failed: bool) -> list[str]:
-        """Return lines that say where they are; those of an earlier run are gone if nothing failed."""
+    def finish(self, *, any_failed: bool) -> list[str]:
+        """Remove those of an earlier run if nothing failed; return lines that say where they are."""
         path = self._path if self._journal is None else self._journal.folder / FAILURES
         if not any_failed and self._is_own:
             path.unlink(missing_ok=True)

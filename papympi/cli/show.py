@@ -7,9 +7,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal, TextIO
 
-from papympi.cli.words import explain_output
+from papympi.cli.words import naming_output
 from papympi.contracts import Writer
-from papympi.errors import NO_ROOM
 from papympi.formats.file_formats import to_line
 from papympi.formats.json_values import NonFinite, dump, to_plain, to_record
 from papympi.model.item import Result
@@ -77,10 +76,6 @@ def to_json(value: Any, non_finite: NonFinite = "null") -> str:
 
 def put_line(stream: TextIO, line: str) -> None:
     """Write a line at once."""
-    try:
+    with naming_output():
         stream.write(f"{line}\n")
         stream.flush()
-    except OSError as error:
-        if error.errno not in NO_ROOM:
-            raise
-        raise explain_output(error) from error

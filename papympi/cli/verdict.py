@@ -85,7 +85,7 @@ class Verdict:
             lines.insert(0, head)
         if output not in ("", "-"):
             lines.append(f"\nresults: {output}")
-        lines += self.failures_file.describe(any_failed=bool(self.session.failures))
+        lines += self.failures_file.finish(any_failed=bool(self.session.failures))
         tell("\n".join(lines))
 
 

@@ -5,17 +5,27 @@ It stands alone, as everything in this room speaks through it.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import click
 
 from papympi.errors import NO_ROOM, PapympiError
-from papympi.model.telling import clean, tell_error
+from papympi.model.telling import as_far_as_room, clean, tell_error
 
 
 def show(text: object) -> None:
     """Write a text, which may have several lines, to standard output."""
     words = str(text)
-    try:
+    with naming_output():
         click.echo(clean(words, len(words)))
+
+
+@contextlib.contextmanager
+def naming_output() -> Iterator[None]:
+    """Say of a full disk that standard output is on it."""
+    try:
+        yield
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise
@@ -28,15 +38,6 @@ def explain_output(error: OSError) -> PapympiError:
 
 
 def tell(text: str) -> None:
-    """Write a text to standard error; a file on a full disk ends nothing.
-
-    Raises:
-        OSError: nobody is there any more to read it; that is how the ranks of a launcher learn that it is gone.
-    """
-    try:
+    """Write a text to standard error; a file on a full disk ends nothing."""
+    with as_far_as_room():
         click.echo(clean(text, len(text)), err=True)
-    except OSError as error:
-        if error.errno not in NO_ROOM:
-            raise
-    except ValueError:  # it has been closed
-        pass

@@ -6,11 +6,13 @@ characters. So whoever says something of an object of the user's says it with a 
 
 from __future__ import annotations
 
+import contextlib
 import re
 import reprlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+from papympi.errors import NO_ROOM
 from papympi.model.attempt import attempt
 
 LONGEST: Final = 10_000
@@ -147,3 +149,19 @@ class _Brief(reprlib.Repr):
 _brief: Final = _Brief()
 _brief.maxstring = _brief.maxother = 120
 _brief.maxlevel = 3
+
+
+@contextlib.contextmanager
+def as_far_as_room() -> Iterator[None]:
+    """Let what the block says be lost where a disk is full or the stream has been closed: that ends nothing.
+
+    Raises:
+        OSError: nobody is there any more to read it; that is how the ranks of a launcher learn that it is gone.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+    except ValueError:  # it has been closed
+        pass

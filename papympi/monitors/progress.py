@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self, TextIO
 
 from papympi.contracts import Statistics
-from papympi.errors import NO_ROOM
+from papympi.model.telling import as_far_as_room
 from papympi.monitors import report
 
 if TYPE_CHECKING:
@@ -72,14 +72,9 @@ class ProgressDisplay:
 
     def _write(self, text: str) -> None:
         """Write some lines at once; where they find no room, as on a full disk, the run goes on all the same."""
-        try:
+        with as_far_as_room():
             self._stream.write(text)
             self._stream.flush()
-        except OSError as error:
-            if error.errno not in NO_ROOM:
-                raise
-        except ValueError:  # it has been closed
-            pass
 
     def _watch(self) -> None:
         """Wait a moment, then show how far the run is, until it is over."""
