@@ -115,7 +115,7 @@ class Engine:
             NodeError: with `fails_fast`, the next result can only be a failure.
             InputError: aligned inputs have unequal lengths.
             PoolError: a pool broke, or none of its workers can make a resource.
-        FailuresError: more has failed than `max_failures` lets pass.
+            FailuresError: more has failed than `max_failures` lets pass.
         """
         self._stopwatch.start()
         self._admission.consumer_waits = True
